@@ -1,0 +1,1 @@
+"""Bytes in, bytes out: hashes, atomic files, the cache folder, JSON records, and the plan file."""

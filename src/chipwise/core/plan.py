@@ -1,0 +1,168 @@
+"""The deployable result of `compile`: what was chosen, what it was chosen from, and the proof.
+
+Reading and writing the file is in `chipwise.codec.plan_file`; its layout is in docs/plan-file.md.
+
+>>> Choice(runtime="onnxruntime", precision="fp32", threads=2).title
+'onnxruntime fp32 x2'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from chipwise.core.device import Machine
+from chipwise.core.estimate import Interval
+from chipwise.core.measure import PairedDrop, Ratio, Timing
+from chipwise.core.network import TensorSpec
+from chipwise.core.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PLAN_SCHEMA = "chipwise.plan/1"
+Goal = Literal["latency", "throughput", "size"]
+Label = Literal["exact", "close", "lossy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to run a network.
+
+    Attributes:
+        runtime: adapter name ("onnxruntime", "openvino", "inductor").
+        precision: number format: "fp32", "bf16", "int8".
+        threads: worker threads inside one call.
+        batch: items per call.
+        quantizer: what made the int8 graph ("onnxruntime", "nncf"); empty for the float graph.
+    """
+
+    runtime: str
+    precision: str = "fp32"
+    threads: int = 1
+    batch: int = 1
+    quantizer: str = ""
+
+    @property
+    def title(self) -> str:
+        """Short name for tables: runtime, precision, threads, and the batch where it is not 1."""
+        made = f" ({self.quantizer})" if self.quantizer and self.quantizer != self.runtime else ""
+        batch = f" batch {self.batch}" if self.batch != 1 else ""
+        return f"{self.runtime} {self.precision}{made} x{self.threads}{batch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A choice that was tried, with what was predicted, what was measured, and what became of it.
+
+    Attributes:
+        choice: what was tried.
+        status: "chosen"; "slower" (measured, not the best); "rejected" (accuracy); "failed" (would not run);
+            "skipped" (not tried: no time or no data).
+        reason: one line on the status.
+        label: "exact", "close" or "lossy"; None when it never ran.
+        timing: seconds per call; None when it was not timed.
+        predicted_s: predicted seconds per call; None when there is no prediction.
+        size_bytes: bytes of the portable graph.
+        max_error: largest absolute difference from the oracle on the sample, over the oracle's largest value.
+        accuracy: paired with the source network; None when there was no data.
+    """
+
+    choice: Choice
+    status: Literal["chosen", "slower", "rejected", "failed", "skipped"]
+    reason: str
+    label: Label | None = None
+    timing: Timing | None = None
+    predicted_s: Interval | None = None
+    size_bytes: int | None = None
+    max_error: float | None = None
+    accuracy: PairedDrop | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """The network that a plan was made from.
+
+    Attributes:
+        name: its name; origin: what the user typed to get it.
+        digest: sha256 of its ONNX graph, hex.
+        parameters: trainable values; flops: work for one item, 1 multiply-add = 2 FLOPs.
+        size_bytes: bytes of its ONNX graph.
+    """
+
+    name: str
+    origin: str
+    digest: str
+    parameters: int
+    flops: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """Size and sha256 (hex) of one member of the plan file."""
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything a plan says about itself.
+
+    Attributes:
+        schema: always PLAN_SCHEMA.
+        source: the network it was made from.
+        task: what it is for; inputs, outputs: what the portable graph takes and gives.
+        goal: what was optimized for.
+        max_drop: accuracy that might be given up, 0..1; None when nothing might.
+        seed: of every random choice.
+        choice: how to run it; why: in one sentence.
+        speedup: over the baseline (ONNX Runtime's default on the source network), from interleaved rounds.
+        label: "exact", "close" or "lossy" against the source network.
+        candidates: everything that was tried.
+        passes: graph passes that changed something, in order, each with what it did.
+        machine: where it was measured; versions: of the libraries that ran.
+        created: UTC time, ISO 8601.
+        needs: libraries that loading the engine needs beyond the light install.
+        complete: False for a best-so-far plan whose search was interrupted.
+        files: members of the plan file with sizes and hashes.
+    """
+
+    schema: str
+    source: SourceFacts
+    task: Task
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    goal: Goal
+    max_drop: float | None
+    seed: int
+    choice: Choice
+    why: str
+    speedup: Ratio | None
+    label: Label
+    candidates: tuple[Candidate, ...]
+    passes: tuple[str, ...]
+    machine: Machine
+    versions: dict[str, str]
+    created: str
+    needs: tuple[str, ...] = ()
+    complete: bool = True
+    files: dict[str, FileFacts] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A manifest, the portable ONNX graph, and a sample with the output to expect.
+
+    Attributes:
+        manifest: what the plan says about itself.
+        model: the portable optimized graph, serialized ONNX.
+        sample_inputs: one array per input; expected_outputs: one array per output, from the chosen engine.
+    """
+
+    manifest: Manifest
+    model: bytes
+    sample_inputs: tuple[NDArray[np.generic], ...]
+    expected_outputs: tuple[NDArray[np.generic], ...]

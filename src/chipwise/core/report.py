@@ -1,0 +1,231 @@
+"""What each verb answers: plain records that `show` prints, draws or turns into JSON.
+
+Every record has a `schema` field, so that `--json` output can be recognised and versioned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from chipwise.core.device import Machine, RuntimeStatus
+from chipwise.core.layer import Layer, Totals
+from chipwise.core.measure import Accuracy, PairedDrop, Ratio, Timing
+from chipwise.core.network import TensorSpec
+from chipwise.core.plan import Choice, Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Answer of `inspect`: the layer table of a network for one batch."""
+
+    name: str
+    origin: str
+    batch: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    layers: tuple[Layer, ...]
+    totals: Totals
+    schema: str = "chipwise.inspect/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One row of a training history.
+
+    Attributes:
+        number: from 1; train_loss, val_loss: mean cross-entropy in nats.
+        val_accuracy: share right on the validation split, 0..1.
+        learning_rate: at the end of the epoch; seconds: training time of this epoch without validation.
+    """
+
+    number: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Answer of `train`: what was learned and where it is.
+
+    Attributes:
+        network, data: names; parameters: trainable values.
+        folder: where weights, checkpoints, events and the picture of the curves lie.
+        settings: optimizer, schedule, batch size and so on, as used.
+        history: one row an epoch; best_epoch: the one whose weights were kept (highest validation accuracy).
+        stopped: why training ended ("epochs done", "target reached", "no improvement for 10 epochs").
+        seconds: time spent in training steps, over all resumed runs.
+        test: accuracy on the held-out test split with the kept weights; None when there is no test split.
+        confusion: rows are true classes, columns predictions, on the test split.
+        class_names: in the order of `confusion`.
+        seed: of split, initialisation, order and augmentation.
+    """
+
+    network: str
+    data: str
+    parameters: int
+    folder: str
+    settings: dict[str, str | int | float | bool | None]
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    stopped: str
+    seconds: float
+    test: Accuracy | None
+    confusion: tuple[tuple[int, ...], ...]
+    class_names: tuple[str, ...]
+    seed: int
+    schema: str = "chipwise.train/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Top classes for one input, as (label, probability), most likely first; or shapes of the raw outputs."""
+
+    input: str
+    top: tuple[tuple[str, float], ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Answer of `run`."""
+
+    plan: str
+    choice: Choice
+    predictions: tuple[Prediction, ...]
+    latency_s: float
+    schema: str = "chipwise.run/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One wrong answer: `index` into the split, true and predicted class, probability given to the wrong one."""
+
+    index: int
+    truth: str
+    predicted: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """Answer of `check`: a plan against its source network on the same held-out samples.
+
+    Attributes:
+        plan: path; data: name of the data set; split: which part of it was used.
+        drop: the paired comparison; limit: what the drop may be, 0..1; None when only the plan's own was asked.
+        ok: True when the upper bound of the drop is within the limit.
+        reason: one line on `ok`.
+        mistakes: indices (into the split) of the plan's wrong answers, most confident first, at most 24.
+        confusion: rows are true classes, columns the plan's predictions.
+    """
+
+    plan: str
+    data: str
+    split: str
+    drop: PairedDrop
+    limit: float
+    ok: bool
+    reason: str
+    class_names: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    mistakes: tuple[Mistake, ...] = ()
+    schema: str = "chipwise.check/1"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRow:
+    """One contender: the plan, or a runtime's default on the source network.
+
+    Attributes:
+        name: as printed ("plan", "onnxruntime default", ...).
+        precision: number format it really runs.
+        timing: seconds per call.
+        speedup: of the plan over this row, from interleaved rounds; None on the plan's own row.
+        note: what to know when comparing; the reason when it could not run (timing is then None).
+    """
+
+    name: str
+    precision: str
+    timing: Timing | None
+    speedup: Ratio | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """Answer of `bench`: interleaved timings of a plan and its peers.
+
+    Attributes:
+        plan: path; network: name; batch: items per call.
+        rows: the plan first.
+        regression: ratio to the plan's median in a baseline file; None when none was given.
+        ok: False when the plan is slower than the baseline by more than was allowed.
+        noise: typical relative spread (interquartile range over median) of this run.
+        machine, versions: where it was measured.
+    """
+
+    plan: str
+    network: str
+    batch: int
+    rows: tuple[BenchRow, ...]
+    noise: float
+    machine: Machine
+    versions: dict[str, str]
+    regression: float | None = None
+    ok: bool = True
+    reason: str = ""
+    schema: str = "chipwise.bench/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """Answer of `doctor`: this machine, the runtimes on it, and versions of the libraries installed."""
+
+    machine: Machine
+    runtimes: tuple[RuntimeStatus, ...]
+    versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+    schema: str = "chipwise.doctor/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything on one page: what `report` draws. Absent parts are None and leave no gap.
+
+    Attributes:
+        title: headline.
+        inspection: layer table; training: curves and confusion; plan: the manifest with all candidates.
+        check: accuracy of the plan; bench: the plan against its peers.
+        pictures: PNG bytes of the worst mistakes, in the order of `check.mistakes`.
+        doctor: machine and versions.
+    """
+
+    title: str
+    doctor: Doctor
+    inspection: Inspection | None = None
+    training: Training | None = None
+    plan: Manifest | None = None
+    check: CheckResult | None = None
+    bench: BenchResult | None = None
+    pictures: tuple[bytes, ...] = ()
+    created: str = ""
+    schema: str = "chipwise.report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Answer of `fit`: the whole line. The five-line summary is made from these."""
+
+    training: Training | None
+    check: CheckResult
+    bench: BenchResult
+    plan: str
+    plan_bytes: int
+    source_bytes: int
+    report: str
+    seconds: float
+    schema: str = "chipwise.fit/1"
+    notes: tuple[str, ...] = field(default=())

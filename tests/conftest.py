@@ -1,0 +1,28 @@
+"""What every test may use: a private cache, and the reference data where it lies beside the checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Point the cache at a fresh folder, so that no test sees what another run left."""
+    folder = tmp_path_factory.mktemp("cache")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("CHIPWISE_CACHE", str(folder))
+    yield folder
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data and networks; the test is skipped where there is none."""
+    if not SHARED.is_dir():
+        pytest.skip("no reference data beside this checkout")
+    return SHARED
