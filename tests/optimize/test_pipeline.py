@@ -1,0 +1,142 @@
+"""Each pass does what it says and keeps what the graph computes, against the reference evaluator."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnx.reference
+import onnx_ir as ir
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chipwise.optimize import (
+    drop_noops,
+    drop_unused,
+    fold_batch_norm,
+    fold_constants,
+    freeze_initializers,
+    pipeline,
+)
+
+
+def parse(text: str, **initializers: np.ndarray) -> ir.Model:
+    model = onnx.parser.parse_model('<ir_version: 8, opset_import: ["" : 17]>\n' + text)
+    for name, array in initializers.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array.astype(np.float32), name))
+    onnx.checker.check_model(model)
+    return ir.serde.deserialize_model(model)
+
+
+def outputs(model: ir.Model, *arrays: np.ndarray) -> list[np.ndarray]:
+    names = [value.name for value in model.graph.inputs]
+    proto = ir.serde.serialize_model(model)
+    return onnx.reference.ReferenceEvaluator(proto).run(None, dict(zip(names, arrays, strict=True)))
+
+
+def ops(model: ir.Model) -> list[str]:
+    return [node.op_type for node in model.graph]
+
+
+def test_noops_go_and_training_dropout_stays() -> None:
+    model = parse("""g (float[2] x) => (float[2] y) {
+        a = Identity(x)  ratio = Constant <value = float {0.5}> ()  off = Constant <value = bool {0}> ()
+        on = Constant <value = bool {1}> ()
+        b = Dropout(a)  c = Cast <to = 1> (b)  d = Dropout(c, ratio, off)  y = Dropout(d, ratio, on) }""")
+    assert drop_noops.apply(model)
+    assert ops(model).count("Dropout") == 1
+    assert "Identity" not in ops(model)
+
+
+def test_constants_are_folded() -> None:
+    model = parse("""g (float[N, 4] x) => (float[N, 4] y) {
+        one = Constant <value = float {1.0}> ()  two = Add(one, one)  y = Mul(x, two) }""")
+    x = np.ones((3, 4), np.float32)
+    before = outputs(model, x)
+    assert fold_constants.apply(model)
+    assert ops(model) == ["Mul"]
+    np.testing.assert_array_equal(outputs(model, x)[0], before[0])
+
+
+def test_frozen_initializers_leave_the_inputs() -> None:
+    text = "g (float[1, 2] x, float[2, 2] w) => (float[1, 2] y) { y = MatMul(x, w) }"
+    model = parse(text, w=np.eye(2))
+    assert freeze_initializers.apply(model)
+    assert [value.name for value in model.graph.inputs] == ["x"]
+    assert model.graph.initializers["w"] is not None
+
+
+def test_unused_nodes_and_equal_weights_go() -> None:
+    text = "g (float[1, 2] x) => (float[1, 2] y) { a = MatMul(x, w)  b = MatMul(a, v)  dead = Neg(x)  y = Relu(b) }"
+    model = parse(text, w=np.eye(2), v=np.eye(2), lost=np.ones(7))
+    assert drop_unused.apply(model)
+    assert ops(model) == ["MatMul", "MatMul", "Relu"]
+    assert len(model.graph.initializers) == 1
+
+
+def conv_bn(rng: np.random.Generator, channels: int, kernel: int, bias: bool, epsilon: float) -> ir.Model:
+    text = f"""g (float[N, 2, 7, 7] x) => (float[N, {channels}, H, W] y) {{
+        a = Conv <pads = [1, 1, 1, 1]> (x, w{", b" if bias else ""})
+        c = BatchNormalization <epsilon = {epsilon}> (a, gamma, beta, mean, var)  y = Relu(c) }}"""
+    arrays = {"w": rng.normal(size=(channels, 2, kernel, kernel)), "gamma": rng.normal(size=channels)}
+    arrays |= {"beta": rng.normal(size=channels), "mean": rng.normal(size=channels), "var": rng.random(channels) + 0.1}
+    return parse(text, **arrays, **({"b": rng.normal(size=channels)} if bias else {}))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    channels=st.integers(1, 5),
+    kernel=st.sampled_from([1, 3]),
+    bias=st.booleans(),
+    epsilon=st.sampled_from([1e-5, 1e-3, 1e-1]),
+)
+def test_batch_norm_folds_into_the_convolution(
+    seed: int, channels: int, kernel: int, bias: bool, epsilon: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    model = conv_bn(rng, channels, kernel, bias, epsilon)
+    x = rng.normal(size=(2, 2, 7, 7)).astype(np.float32)
+    before = outputs(model, x)[0]
+    optimized, done = pipeline.optimize(model)
+    assert ops(optimized) == ["Conv", "Relu"]
+    assert any("folded 1 batch-norm" in line for line in done)
+    np.testing.assert_allclose(outputs(optimized, x)[0], before, rtol=1e-4, atol=1e-4)
+    assert "BatchNormalization" in ops(model), "the model that was given must not change"
+
+
+def test_shared_convolution_is_left_alone() -> None:
+    rng = np.random.default_rng(0)
+    model = parse(
+        """g (float[1, 2, 5, 5] x) => (float[1, 3, 5, 5] y) { a = Conv(x, w)
+        b = BatchNormalization(a, gamma, beta, mean, var)  y = Add(a, b) }""",
+        w=rng.normal(size=(3, 2, 1, 1)),
+        gamma=rng.normal(size=3),
+        beta=rng.normal(size=3),
+        mean=rng.normal(size=3),
+        var=rng.random(3) + 0.5,
+    )
+    x = rng.normal(size=(1, 2, 5, 5)).astype(np.float32)
+    before = outputs(model, x)[0]
+    fold_batch_norm.apply(model)
+    np.testing.assert_allclose(outputs(model, x)[0], before, rtol=1e-5, atol=1e-5)
+
+
+def test_nothing_to_do_says_nothing() -> None:
+    model = parse("g (float[2] x) => (float[2] y) { y = Relu(x) }")
+    assert pipeline.optimize(model)[1] == ()
+
+
+def test_a_failing_pass_is_rolled_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = parse("g (float[2] x) => (float[2] y) { a = Identity(x)  y = Relu(a) }")
+
+    def broken(attempt: ir.Model) -> str:
+        attempt.graph.remove(attempt.graph[0], safe=False)
+        raise ValueError("does not fit\nsecond line")
+
+    monkeypatch.setattr(fold_constants, "apply", broken)
+    optimized, done = pipeline.optimize(model)
+    assert "rolled back fold_constants: does not fit" in done
+    x = np.array([-1, 2], np.float32)
+    np.testing.assert_array_equal(outputs(optimized, x)[0], [0, 2])
