@@ -1,0 +1,102 @@
+"""What may be concluded from measurements, in words. Inside the noise nothing is claimed.
+
+>>> from chipwise.core.measure import Ratio
+>>> verdict(Ratio(1.01, 0.97, 1.05, 40))
+'same within noise'
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chipwise.show.units import format_accuracy, format_count, format_points, format_ratio, format_share
+
+if TYPE_CHECKING:
+    from chipwise.core.measure import PairedDrop, Ratio
+    from chipwise.core.plan import Manifest
+    from chipwise.core.report import BenchResult, BenchRow
+
+LABELS = {
+    "exact": "the same function as the source network",
+    "close": "equal to the source network within rounding",
+    "lossy": "a cheaper approximation of the source network, judged on data",
+}
+_NOISY = 0.1
+
+
+def verdict(ratio: Ratio) -> str:
+    """What an interval allows to say: "faster", "slower" or "same within noise"."""
+    return "same within noise" if ratio.verdict == "same" else ratio.verdict
+
+
+def speed(ratio: Ratio) -> str:
+    """A speed-up with interval and verdict, "1.42× [1.38–1.47] faster"."""
+    return f"{format_ratio(ratio)} {verdict(ratio)}"
+
+
+def plan_row(bench: BenchResult) -> BenchRow | None:
+    """The plan's own row; None when it could not be timed."""
+    return next((row for row in bench.rows[:1] if row.timing is not None), None)
+
+
+def peers(bench: BenchResult) -> list[BenchRow]:
+    """The contenders that were timed against the plan, fastest first."""
+    timed = [(row.timing.median_s, row) for row in bench.rows[1:] if row.timing is not None and row.speedup is not None]
+    return [row for _, row in sorted(timed, key=lambda pair: pair[0])]
+
+
+def noise(bench: BenchResult) -> str:
+    """How much the timings of a run scattered, and what to do when that was a lot."""
+    spread = f"Spread of this run: {format_share(bench.noise, 1)} (interquartile range over median)."
+    advice = " That is a lot: end other programs and measure again before relying on small differences."
+    return spread + (advice if bench.noise > _NOISY else "")
+
+
+def baseline_s(plan: Manifest) -> float | None:
+    """Median of the baseline in seconds, from the plan's own time and its speed-up; None when either is missing."""
+    chosen = next((row for row in plan.candidates if row.status == "chosen" and row.timing is not None), None)
+    if chosen is None or chosen.timing is None or plan.speedup is None:
+        return None
+    return chosen.timing.median_s * plan.speedup.mid
+
+
+def chosen_bytes(plan: Manifest) -> int | None:
+    """Size of the graph that was chosen; None when it is not known."""
+    return next((row.size_bytes for row in plan.candidates if row.status == "chosen"), None)
+
+
+def accuracy_pair(drop: PairedDrop) -> str:
+    """Accuracy before and after on the same samples, with intervals."""
+    return (
+        f"{format_accuracy(drop.source)} before, {format_accuracy(drop.candidate)} after, "
+        f"{format_count(drop.candidate.count)} samples"
+    )
+
+
+def paired(drop: PairedDrop) -> str:
+    """How the answers differ sample by sample, and what that proves about the drop."""
+    proof = f"the drop is at most {format_share(max(drop.upper, 0.0))} (95% sure, paired)"
+    if drop.needed > drop.candidate.count:
+        proof += f"; {format_count(drop.needed)} samples would be needed to show the limit"
+    return f"lost {format_count(drop.lost)}, won {format_count(drop.won)}: {format_points(-drop.drop)}; {proof}"
+
+
+def headline(bench: BenchResult | None, plan: Manifest | None) -> str:
+    """The claim of a report in one sentence; empty when there is nothing to claim from.
+
+    The strictest comparison there is: against the fastest of the peers, else against the baseline of `compile`.
+    """
+    rivals = peers(bench) if bench is not None else []
+    if bench is not None and rivals and rivals[0].speedup is not None:
+        if len(rivals) == 1:
+            return _sentence(bench.network, rivals[0].speedup, rivals[0].name)
+        return _sentence(bench.network, rivals[0].speedup, f"the fastest of {len(rivals)} rivals, {rivals[0].name}")
+    if plan is not None and plan.speedup is not None:
+        return _sentence(plan.source.name, plan.speedup, "ONNX Runtime's default")
+    return ""
+
+
+def _sentence(network: str, ratio: Ratio, rival: str) -> str:
+    if ratio.verdict == "same":
+        return f"{network} runs as fast as {rival}: the difference lies within the noise."
+    return f"{network} runs {format_ratio(ratio).split(' ')[0]} as fast as {rival}."

@@ -1,0 +1,93 @@
+"""Answers on stdout, progress on stderr, both usable without colour, Unicode or a terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import pytest
+
+from chipwise.show.terminal import TerminalProgress, print_record
+
+from . import samples
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+def test_answers_go_to_stdout_without_escape_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    print_record(samples.bench())
+    out, err = capsys.readouterr()
+    assert "onnxruntime default" in out
+    assert "\x1b" not in out
+    assert not err
+
+
+def test_no_color_is_respected_on_a_terminal(monkeypatch: pytest.MonkeyPatch, plain_terminal: None) -> None:
+    for colour, expected in (("", True), ("1", False)):
+        monkeypatch.setenv("NO_COLOR", colour)
+        stream = Terminal()
+        monkeypatch.setattr(sys, "stdout", stream)
+        print_record(samples.bench())
+        assert ("\x1b[32m" in stream.getvalue()) is expected
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp437", "latin-1"])
+def test_terminals_without_unicode_get_ascii(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    print_record(samples.bench())
+    sys.stdout.flush()
+    made = raw.getvalue().decode("ascii")
+    assert "24.6 us" in made
+    assert "2.08x [2.01-2.14]" in made
+
+
+def test_a_pipe_gets_notes_and_stage_ends_only() -> None:
+    stream = io.StringIO()
+    with TerminalProgress(stream) as progress:
+        progress.update("training", 0.5, "loss 0.1")
+        progress.note("kept epoch 3")
+        progress.update("training", 1.0, "accuracy 98.6%")
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "kept epoch 3"
+    assert lines[1].startswith("training done in ")
+    assert lines[1].endswith(": accuracy 98.6%")
+    assert len(lines) == 2
+
+
+def test_a_terminal_gets_bars_with_percentage_and_eta(plain_terminal: None) -> None:
+    stream = Terminal()
+    with TerminalProgress(stream) as progress:
+        progress.update("exporting", 1.0)
+        progress.note("a [red]note")
+        progress.update("training", 0.5, "[bold]loss[/bold] 0.1\x1b[2J")
+    made = stream.getvalue()
+    for part in ("exporting", "training", " 50%", "100%", "ETA", "[bold]loss", "a [red]note"):
+        assert part in made
+    assert "\x1b[2J" not in made
+
+
+def test_the_cursor_comes_back_after_an_error(plain_terminal: None) -> None:
+    stream = Terminal()
+
+    def interrupted(progress: Any) -> None:
+        progress.update("training", 0.5)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), TerminalProgress(stream) as progress:
+        interrupted(progress)
+    assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
