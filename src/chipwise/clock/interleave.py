@@ -1,0 +1,154 @@
+"""Time callables in turns, so that whatever else the machine does hits all of them alike.
+
+In every round each contender has one turn, in an order shuffled anew. A turn is: wait until the threads that the
+previous contender left spinning have gone to sleep, some calls that are thrown away, then a block of calls long enough
+for the clock. One number a turn: seconds per call.
+
+>>> samples = interleave({"a": lambda: sum(range(100)), "b": lambda: sum(range(300))}, budget_s=0.1)
+>>> len(samples["a"]) == len(samples["b"]) >= 5
+True
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chipwise.core.errors import InputError
+from chipwise.core.events import Progress, silent
+
+# A block lasts at least this long: the clock's own cost (0.05 microseconds) and its granularity then do not show.
+_BLOCK_S = 0.002
+# Warm-up calls refill caches and wake threads: this share of a block, and none for a call that lasts so long that both
+# are lost in it.
+_WARM_SHARE = 0.25
+_LONG_CALL_S = 0.1
+# Threads that a runtime leaves spinning (ONNX Runtime's for 26 ms on the machine where this was measured) take a core
+# from the next contender. We wait while the process uses more than this share of a core, at most _SETTLE_S.
+_SETTLE_STEP_S = 0.001
+_SETTLE_SHARE = 0.3
+_SETTLE_S = 0.06
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Where time comes from; tests put in one that they control.
+
+    Attributes:
+        now: seconds, monotonic; sleep: waits so many seconds; cpu: processor seconds of all threads of the process.
+    """
+
+    now: Callable[[], float] = time.perf_counter
+    sleep: Callable[[float], None] = time.sleep
+    cpu: Callable[[], float] = time.process_time
+
+
+def interleave(
+    contenders: Mapping[str, Callable[[], object]],
+    *,
+    budget_s: float,
+    min_rounds: int = 5,
+    max_rounds: int = 200,
+    progress: Progress | None = None,
+    seed: int = 0,
+    timer: Timer | None = None,
+) -> dict[str, NDArray[np.float64]]:
+    """Time every contender in interleaved rounds. What a contender raises is passed on.
+
+    Args:
+        contenders: callables by name, at least one.
+        budget_s: no further round starts when it would not end within this many seconds; calibration counts.
+        min_rounds: rounds that are done even if the budget does not allow them.
+        max_rounds: rounds that are never exceeded.
+        progress: told how far it is.
+        seed: of the order within each round.
+        timer: where time comes from.
+
+    Returns:
+        for each contender one array of seconds per call, one number a round, in the order of the rounds, so that
+        numbers at the same place belong together.
+
+    Raises:
+        InputError: no contenders, or fewer than one round.
+    """
+    if not contenders or not 1 <= min_rounds <= max_rounds:
+        raise InputError(
+            f"timing needs contenders and 1 <= min_rounds <= max_rounds; "
+            f"received {len(contenders)}, {min_rounds} and {max_rounds}"
+        )
+    timer, progress = timer or Timer(), progress or silent
+    start = timer.now()
+    calls = {name: _calibrate(call, timer) for name, call in contenders.items()}
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    order, shuffler = list(contenders), random.Random(seed)  # noqa: S311 (an order, not a secret)
+    rounds_start = timer.now()
+    for done in range(max_rounds):
+        spent = timer.now() - start
+        next_s = (timer.now() - rounds_start) / done if done else 0.0
+        if done >= min_rounds and spent + next_s > budget_s:
+            break
+        shuffler.shuffle(order)
+        for name in order:
+            samples[name].append(_turn(contenders[name], calls[name], timer))
+        by_time = (timer.now() - start) / budget_s if budget_s > 0 else 1.0
+        progress.update("measuring", min(0.99, max((done + 1) / max_rounds, by_time)))
+    progress.update("measuring", 1.0)
+    return {name: np.array(values, dtype=np.float64) for name, values in samples.items()}
+
+
+def _calibrate(call: Callable[[], object], timer: Timer) -> int:
+    """Find how many calls fill a block. The first call is thrown away: it may still compile something."""
+    call()
+    count = 1
+    while True:
+        elapsed = _block(call, count, timer)
+        if elapsed >= _BLOCK_S:
+            return count
+        # Aim a little beyond the block, and never trust a very short time further than tenfold.
+        count = min(10 * count, max(count + 1, math.ceil(1.2 * count * _BLOCK_S / max(elapsed, 1e-9))))
+
+
+def _turn(call: Callable[[], object], count: int, timer: Timer) -> float:
+    _settle(timer)
+    with _no_collection():
+        elapsed = _block(call, math.ceil(count * _WARM_SHARE), timer)
+        if count == 1 and elapsed >= _LONG_CALL_S:
+            return elapsed
+        return _block(call, count, timer) / count
+
+
+def _block(call: Callable[[], object], count: int, timer: Timer) -> float:
+    now = timer.now
+    start = now()
+    for _ in range(count):
+        call()
+    return now() - start
+
+
+def _settle(timer: Timer) -> None:
+    start = timer.now()
+    while True:
+        wall, cpu = timer.now(), timer.cpu()
+        timer.sleep(_SETTLE_STEP_S)
+        wall, cpu = timer.now() - wall, timer.cpu() - cpu
+        if cpu <= _SETTLE_SHARE * wall or timer.now() - start >= _SETTLE_S:
+            return
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

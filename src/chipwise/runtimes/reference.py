@@ -1,0 +1,110 @@
+"""The ONNX reference evaluator: slow, plain NumPy, and the oracle that other runtimes are compared with.
+
+It is never a candidate for a plan.
+
+>>> ORACLE, precisions.__name__
+(True, 'precisions')
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from chipwise.core.device import Machine
+from chipwise.core.network import TensorSpec
+from chipwise.runtimes.engine import Arrays, EngineOptions, refusal
+from chipwise.runtimes.formats import own_format, parse
+
+NAME = "reference"
+NEEDS: tuple[str, ...] = ()
+ORACLE = True
+
+# What NumPy code raises for an operator that it lacks or for inputs that do not fit.
+_ERRORS = (
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    ArithmeticError,
+    MemoryError,
+)
+
+
+def version() -> str:
+    """Installed version of onnx, which it is a part of."""
+    return str(onnx.__version__)
+
+
+def obstacle() -> str:
+    """Empty: it needs nothing but NumPy."""
+    return ""
+
+
+def precisions(machine: Machine) -> tuple[str, ...]:  # noqa: ARG001 (the same verbs in every adapter)
+    """Name "fp32", all it has."""
+    return ("fp32",)
+
+
+def build(model: bytes, options: EngineOptions) -> ReferenceEngine:
+    """Build an evaluator; threads and batch have no meaning for it.
+
+    Raises:
+        NetworkError: the bytes are no graph.
+        RuntimeUnavailableError: it has an operator that the evaluator lacks; or "bf16".
+    """
+    if options.precision not in ("fp32", "int8"):
+        raise refusal(NAME, ValueError(f"it runs a graph's own formats only, not {options.precision}"))
+    return build_default(model)
+
+
+def build_default(model: bytes) -> ReferenceEngine:
+    """Build an evaluator.
+
+    Raises:
+        NetworkError, RuntimeUnavailableError: as `build`.
+    """
+    graph = parse(model)
+    try:
+        return ReferenceEngine(graph, ReferenceEvaluator(graph), own_format(model))
+    except _ERRORS as error:
+        raise refusal(NAME, error) from error
+
+
+class ReferenceEngine:
+    """The evaluator behind the verbs of an engine."""
+
+    def __init__(self, model: onnx.ModelProto, evaluator: ReferenceEvaluator, precision: str) -> None:
+        weights = {tensor.name for tensor in model.graph.initializer}
+        self.precision = precision
+        self.inputs = tuple(_spec(value) for value in model.graph.input if value.name not in weights)
+        self.outputs = tuple(map(_spec, model.graph.output))
+        self._evaluator = evaluator
+
+    def run(self, arrays: Arrays) -> list[NDArray[Any]]:
+        """Run once; see `chipwise.runtimes.engine.Engine`."""
+        feeds = {spec.name: array for spec, array in zip(self.inputs, arrays, strict=True)}
+        try:
+            return [np.asarray(result) for result in self._evaluator.run(None, feeds)]
+        except _ERRORS as error:
+            raise refusal(NAME, error, what="run this graph") from error
+
+    def close(self) -> None:
+        """Let go of the evaluator."""
+        del self._evaluator
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    shape = tuple(
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or f"free_{value.name}_{axis}"
+        for axis, dim in enumerate(tensor.shape.dim)
+    )
+    return TensorSpec(value.name, shape, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name)
