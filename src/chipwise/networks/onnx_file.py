@@ -1,0 +1,256 @@
+"""Networks from ONNX files, and back to bytes. Light: needs onnx and onnx_ir, never torch.
+
+>>> import onnx
+>>> model = onnx.parser.parse_model('<ir_version: 8, opset_import: ["": 17]> g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }')
+>>> from_bytes(model.SerializeToString(), "relu").inputs[0].shape
+('N', 3)
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError, EncodeError
+from onnx import ModelProto, TypeProto
+
+from chipwise.codec import records
+from chipwise.codec.hashes import sha256_bytes
+from chipwise.core.errors import InputError, NetworkError
+from chipwise.core.network import Network, TensorSpec
+from chipwise.core.task import Task
+from chipwise.networks import onnx_check, onnx_shapes
+from chipwise.tasks.preprocess import default_preprocess, parse_preprocess
+
+TASK_KEY = "chipwise.task"
+_TOO_LARGE = "keep its weights as external data beside it; a graph is limited to 2 GiB by protobuf"
+
+
+def load(path: Path, preprocess: str | None = None) -> Network:
+    """Read an ONNX file, with its external data, and infer its shapes.
+
+    Args:
+        path: the file; external data must lie in its folder.
+        preprocess: how pictures become inputs, as "scale=1,mean=0.5,order=BGR"; None for the usual way.
+
+    Raises:
+        NetworkError: when it is no ONNX file, is damaged, or declares more than it holds.
+    """
+    try:
+        size = path.stat().st_size
+        if size > onnx_check.MESSAGE_LIMIT_BYTES:
+            raise NetworkError(f"{path} has {size:,} bytes, more than one ONNX file may have", hint=_TOO_LARGE)
+        data = path.read_bytes()
+    except OSError as error:
+        raise NetworkError(f"cannot read {path}: {error.strerror or error}") from error
+    return from_bytes(data, path.stem, origin=str(path), folder=path.parent, preprocess=preprocess, title=str(path))
+
+
+def from_bytes(
+    data: bytes,
+    name: str,
+    *,
+    task: Task | None = None,
+    origin: str = "",
+    folder: Path | None = None,
+    preprocess: str | None = None,
+    title: str = "",
+) -> Network:
+    """Build a network from a serialized ONNX model.
+
+    Args:
+        data: the file's bytes.
+        name: of the network.
+        task: what it is for; None to take it from the file's metadata or guess it from its shapes.
+        origin: what the user typed to get it.
+        folder: where external data may lie; None when there may be none.
+        preprocess: text that changes the task's preprocessing.
+        title: what messages call it; its name when empty.
+
+    Raises:
+        NetworkError: when it is no ONNX model, is damaged, or declares more than it holds.
+    """
+    title = title or name
+    model = _parse(data, title)
+    onnx_check.check_structure(model, title)
+    onnx_check.inline_external(model, folder, title)
+    _drop_initialized_inputs(model)
+    _add_shapes(model, title)
+    try:
+        graph = ir.serde.deserialize_model(model)
+    except (ir.serde.SerdeError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+        raise NetworkError(f"{title} cannot be read: {_reason(error)}") from error
+    network = from_model(graph, name, task=task, origin=origin, preprocess=preprocess)
+    return network
+
+
+def from_model(
+    graph: ir.Model, name: str, *, task: Task | None = None, origin: str = "", preprocess: str | None = None
+) -> Network:
+    """Wrap a graph whose shapes are known as a network; the digest is taken here.
+
+    Raises:
+        NetworkError: when an input or output is no tensor.
+    """
+    inputs = tuple(_spec(value, "input") for value in graph.graph.inputs)
+    outputs = tuple(_spec(value, "output") for value in graph.graph.outputs)
+    task = task or _stored_task(graph) or guess_task(inputs, outputs)
+    if preprocess is not None:
+        task = replace(task, preprocess=_changed(task, preprocess, inputs))
+    network = Network(name, inputs, outputs, task, graph=graph, origin=origin or name)
+    return replace(network, digest=sha256_bytes(serialize(network)))
+
+
+def serialize(network: Network, *, with_task: bool = False) -> bytes:
+    """Serialize a network's graph, weights inside; the same graph always gives the same bytes.
+
+    Args:
+        network: one with a graph.
+        with_task: store labels and preprocessing in the file's metadata, from where `load` takes them.
+
+    Raises:
+        NetworkError: when the network has no graph, or is larger than protobuf's 2 GiB.
+    """
+    model = proto(network)
+    if with_task:
+        kept = [entry for entry in model.metadata_props if entry.key != TASK_KEY]
+        del model.metadata_props[:]
+        model.metadata_props.extend(kept)
+        model.metadata_props.add(key=TASK_KEY, value=records.encode(network.task).decode())
+    try:
+        return model.SerializeToString(deterministic=True)
+    except (EncodeError, ValueError) as error:
+        raise NetworkError(f"{network.name} is too large for one ONNX file", hint=_TOO_LARGE) from error
+
+
+def proto(network: Network) -> ModelProto:
+    """The protobuf message of a network's graph.
+
+    Raises:
+        NetworkError: when the network has no graph.
+    """
+    if network.graph is None:
+        raise NetworkError(
+            f"{network.name} has no graph yet", hint="export it first: chipwise.networks.export.with_graph"
+        )
+    return ir.serde.serialize_model(network.graph)
+
+
+def check_runnable(network: Network) -> None:
+    """Refuse a graph with an operator that no runtime can know.
+
+    Operators of ONNX's own domains must exist in the declared operator set; functions inside the model and ONNX
+    Runtime's own domain are accepted.
+
+    Raises:
+        NetworkError: naming operator, domain and operator set.
+    """
+    if network.graph is None:
+        return
+    versions = dict(network.graph.opset_imports)
+    own = {(function.domain, function.name) for function in network.graph.functions.values()}
+    for node in network.graph.graph.all_nodes():
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        if (node.domain, node.op_type) in own or domain == "com.microsoft":
+            continue
+        version = versions.get(domain, versions.get("ai.onnx") if domain == "" else None)
+        where = f"operator set {version}" if domain == "" else f"domain {domain!r} version {version}"
+        title = f"{network.name} uses the operator {node.op_type!r} (node {node.name!r})"
+        if version is None or not _schema_exists(node.op_type, domain, version):
+            raise NetworkError(f"{title}, which {where} does not have", hint="export it with standard ONNX operators")
+
+
+def guess_task(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Task:
+    """Classification when the only output is [N, K] floats with K >= 2, else arrays; pictures when the input looks like one."""
+    scores = len(outputs) == 1 and len(outputs[0].shape) == 2 and outputs[0].dtype.startswith(("float", "bfloat"))
+    last = outputs[0].shape[1] if scores else None
+    kind = isinstance(last, int) and last >= 2
+    preprocess = default_preprocess(inputs[0]) if len(inputs) == 1 and inputs[0].dtype.startswith("float") else None
+    return Task("classification" if kind else "tensor", preprocess=preprocess)
+
+
+def _changed(task: Task, text: str, inputs: tuple[TensorSpec, ...]) -> object:
+    start = task.preprocess or (default_preprocess(inputs[0]) if len(inputs) == 1 else None)
+    if start is None:
+        shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in inputs)
+        raise InputError(f"preprocessing {text!r} needs a network that takes one picture; this one takes {shapes}")
+    return parse_preprocess(text, start)
+
+
+def _parse(data: bytes, title: str) -> ModelProto:
+    if not data:
+        raise NetworkError(f"{title} is empty", hint="copy or export it again")
+    model = ModelProto()
+    try:
+        model.ParseFromString(data)
+    except (DecodeError, ValueError) as error:
+        raise NetworkError(f"{title} is not an ONNX file, or it was cut short", hint="export it again") from error
+    return model
+
+
+def _drop_initialized_inputs(model: ModelProto) -> None:
+    """Up to IR version 3 every weight was an input too; take those for what they are: weights."""
+    initialized = {tensor.name for tensor in model.graph.initializer}
+    kept = [value for value in model.graph.input if value.name not in initialized]
+    if len(kept) != len(model.graph.input):
+        del model.graph.input[:]
+        model.graph.input.extend(kept)
+        model.ir_version = max(model.ir_version, 4)
+
+
+def _add_shapes(model: ModelProto, title: str) -> None:
+    types = onnx_shapes.infer(model, name=title)
+    for value in model.graph.output:
+        if value.name in types and not _shaped(value.type):
+            value.type.CopyFrom(types[value.name])
+    ends = {value.name for value in (*model.graph.input, *model.graph.output)}
+    weights = {tensor.name for tensor in model.graph.initializer}
+    del model.graph.value_info[:]
+    for key in types:
+        if key not in ends and key not in weights:
+            model.graph.value_info.add(name=key, type=types[key])
+
+
+def _shaped(kind: TypeProto) -> bool:
+    return kind.HasField("tensor_type") and kind.tensor_type.HasField("shape") and kind.tensor_type.elem_type > 0
+
+
+def _stored_task(graph: ir.Model) -> Task | None:
+    text = graph.metadata_props.get(TASK_KEY)
+    return records.decode(text.encode(), Task, "the task stored in the ONNX file") if text else None
+
+
+def _spec(value: ir.Value, what: str) -> TensorSpec:
+    if value.type is not None and not isinstance(value.type, ir.TensorType):
+        raise NetworkError(f"{what} {value.name!r} is a {value.type}; only tensors are supported")
+    if value.dtype is None or value.dtype == ir.DataType.UNDEFINED:
+        raise NetworkError(f"{what} {value.name!r} has no element type")
+    try:
+        dtype = str(value.dtype.numpy().name) if value.dtype != ir.DataType.STRING else "str"
+    except TypeError as error:
+        raise NetworkError(
+            f"{what} {value.name!r} has the element type {value.dtype}, which arrays cannot hold"
+        ) from error
+    dims = () if value.shape is None else tuple(_dim(dim, axis) for axis, dim in enumerate(value.shape))
+    return TensorSpec(value.name or what, dims, dtype)
+
+
+def _dim(dim: int | ir.SymbolicDim, axis: int) -> int | str:
+    """Old exporters write a free dimension as 0 or -1."""
+    if isinstance(dim, int):
+        return dim if dim > 0 else ("batch" if axis == 0 else f"d{axis}")
+    return str(dim.value) if dim.value else ("batch" if axis == 0 else f"d{axis}")
+
+
+def _schema_exists(operator: str, domain: str, version: int) -> bool:
+    try:
+        return not onnx.defs.get_schema(operator, version, domain).deprecated
+    except onnx.defs.SchemaError:
+        return False
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return (str(cause).splitlines() or [type(cause).__name__])[0][:300]

@@ -1,0 +1,91 @@
+"""Infer the shapes of a graph's values without touching its weights.
+
+onnx's shape inference serializes the model; only its small tensors (shapes, axes, pads) matter to it, so the large ones
+are left at home and stand in as inputs.
+
+>>> import onnx
+>>> model = onnx.parser.parse_model("<ir_version: 8, opset_import: [\\"\\": 17]> g (float[N, 3] x) => (float y) { y = Relu(x) }")
+>>> [dim.dim_value for dim in infer(model, {"x": (2, 3)})["y"].tensor_type.shape.dim]
+[2, 3]
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import onnx
+from google.protobuf.message import EncodeError
+from onnx import ModelProto, TypeProto
+
+from chipwise.core.errors import NetworkError
+
+_SMALL = 1024  # elements: shapes, axes and pads are far below, weights far above
+_INFERENCE_ERRORS = (
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+)
+
+
+def infer(
+    model: ModelProto, inputs: Mapping[str, tuple[int, ...]] | None = None, name: str = "the network"
+) -> dict[str, TypeProto]:
+    """Infer the type and shape of every value of the main graph that can be inferred.
+
+    Args:
+        model: not changed.
+        inputs: concrete shapes for graph inputs, by name; others keep what they declare.
+        name: of the network, for messages.
+
+    Raises:
+        NetworkError: when the graph contradicts itself.
+    """
+    slim = _without_weights(model)
+    if inputs:
+        for value in slim.graph.input:
+            if value.name in inputs:
+                _set_shape(value.type, inputs[value.name])
+        # What was inferred or declared for other inputs must not contradict the concrete ones.
+        del slim.graph.value_info[:]
+        for value in slim.graph.output:
+            if value.type.HasField("tensor_type"):
+                value.type.tensor_type.ClearField("shape")
+    try:
+        found = onnx.shape_inference.infer_shapes(slim, check_type=False, strict_mode=False, data_prop=True)
+    except (*_INFERENCE_ERRORS, EncodeError) as error:
+        raise NetworkError(f"{name}: its shapes do not fit together: {_first_line(error)}") from error
+    values = (*found.graph.input, *found.graph.value_info, *found.graph.output)
+    return {value.name: value.type for value in values if value.HasField("type")}
+
+
+def _without_weights(model: ModelProto) -> ModelProto:
+    slim = ModelProto(ir_version=max(model.ir_version, 4))  # since 4, initializers need not be inputs
+    slim.opset_import.extend(model.opset_import)
+    slim.functions.extend(model.functions)
+    graph = slim.graph
+    graph.name = model.graph.name or "graph"
+    graph.node.extend(model.graph.node)
+    graph.output.extend(model.graph.output)
+    graph.value_info.extend(model.graph.value_info)
+    initialized = {tensor.name for tensor in model.graph.initializer}
+    graph.input.extend(value for value in model.graph.input if value.name not in initialized)
+    for tensor in model.graph.initializer:
+        if math.prod(tensor.dims) <= _SMALL:
+            graph.initializer.append(tensor)
+        else:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+    return slim
+
+
+def _set_shape(kind: TypeProto, shape: tuple[int, ...]) -> None:
+    dims = kind.tensor_type.shape.dim
+    del dims[:]
+    for size in shape:
+        dims.add().dim_value = size
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -1,0 +1,161 @@
+"""Build torch modules from their factories, and networks from live modules.
+
+>>> from chipwise.core.network import Source
+>>> build_module(Source("chipwise.networks.zoo.mlp:lenet_300_100", {"num_classes": 3}))[-1].out_features
+3
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from chipwise.core.errors import NetworkError
+from chipwise.core.network import Network, Source, TensorSpec
+from chipwise.networks import onnx_file
+from chipwise.networks.export_module import export_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# What a factory of the user's may raise for arguments that it does not like.
+_FACTORY_ERRORS = (TypeError, ValueError, RuntimeError, KeyError, AttributeError, AssertionError, IndexError, OSError)
+
+
+def build_module(source: Source) -> nn.Module:
+    """Call the factory, and load the weights where there are any; fresh weights follow torch's global seed.
+
+    Raises:
+        NetworkError: when the factory cannot be imported or called, or the weights do not fit.
+    """
+    factory = find_factory(source.factory)
+    try:
+        module = factory(**source.arguments)
+    except _FACTORY_ERRORS as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in source.arguments.items())
+        raise NetworkError(f"{source.factory}({given}) raised {type(error).__name__}: {_line(error)}") from error
+    if not isinstance(module, nn.Module):
+        raise NetworkError(f"{source.factory} gave a {type(module).__name__}, not a torch.nn.Module")
+    if source.weights is not None:
+        load_weights(module, source.weights)
+    return module
+
+
+def find_factory(spec: str) -> Callable[..., object]:
+    """Import "package.module:callable"; modules in the current folder are found too.
+
+    Raises:
+        NetworkError: when there is no such module, or no such callable in it.
+    """
+    module_name, _, attribute = spec.partition(":")
+    try:
+        with _current_folder_importable():
+            found: object = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except ModuleNotFoundError as error:
+        raise NetworkError(
+            f"cannot import {module_name!r} for {spec}: {error}", hint="is it installed here?"
+        ) from error
+    except AttributeError as error:
+        raise NetworkError(f"{spec}: {error}") from error
+    except (ImportError, SyntaxError, *_FACTORY_ERRORS) as error:
+        raise NetworkError(f"importing {module_name!r} raised {type(error).__name__}: {_line(error)}") from error
+    if not callable(found):
+        raise NetworkError(f"{spec} is a {type(found).__name__}, which cannot be called")
+    return found
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a module; every key and shape must fit.
+
+    Raises:
+        NetworkError: naming the keys or shapes that do not fit, or why the file cannot be read.
+    """
+    try:
+        missing, unexpected = safetensors.torch.load_model(module, path, strict=False)
+    except RuntimeError as error:  # torch lists size mismatches line by line under a headline
+        lines = [line.strip() for line in str(error).splitlines() if "size mismatch" in line] or [_line(error)]
+        raise NetworkError(f"{path} does not fit this network: {lines[0][:300]}") from error
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise NetworkError(f"cannot read the weights {path}: {_line(error)}", hint="train it again") from error
+    if missing or unexpected:
+        what = [f"{kind} {_few(keys)}" for kind, keys in (("lacks", missing), ("has unknown", unexpected)) if keys]
+        raise NetworkError(f"{path} does not fit this network: it {' and '.join(what)}")
+
+
+def from_module(module: nn.Module, example_input: Tensor | Sequence[Tensor], name: str = "module") -> Network:
+    """Export a live module to a network with a graph and no source; the module is left as it was.
+
+    Args:
+        module: any module that torch can export.
+        example_input: one tensor, or one per argument, batch first.
+        name: of the network.
+
+    Raises:
+        NetworkError: when torch cannot export it.
+    """
+    examples = (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
+    if not examples or not all(isinstance(example, Tensor) for example in examples):
+        kinds = ", ".join(type(example).__name__ for example in examples) or "nothing"
+        raise NetworkError(f"example_input must be one tensor or a sequence of tensors, not {kinds}")
+    return onnx_file.from_bytes(export_module(module, examples), name)
+
+
+def example_specs(source: Source) -> tuple[TensorSpec, ...]:
+    """What a factory's network takes, from the `example_input` that the module or the factory carries.
+
+    Raises:
+        NetworkError: when there is none.
+    """
+    factory = find_factory(source.factory)
+    example = getattr(factory, "example_input", None)
+    if example is None:
+        example = getattr(build_module(source), "example_input", None)
+    if example is None:
+        raise NetworkError(
+            f"{source.factory} does not say what its network takes",
+            hint="give the input shape, batch first (1,3,224,224), or set example_input on the module",
+        )
+    examples = (example,) if isinstance(example, Tensor) else tuple(example)
+    names = ["input"] if len(examples) == 1 else [f"input_{index}" for index in range(len(examples))]
+    return tuple(
+        TensorSpec(name, ("batch", *tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in zip(names, examples, strict=True)
+    )
+
+
+def examples_for(inputs: Sequence[TensorSpec], batch: int, device: str = "cpu") -> tuple[Tensor, ...]:
+    """Zeros of the shapes and types that a network takes."""
+    return tuple(torch.zeros(spec.concrete(batch), dtype=getattr(torch, spec.dtype), device=device) for spec in inputs)
+
+
+@contextmanager
+def _current_folder_importable() -> Iterator[None]:
+    here = str(Path.cwd())
+    if here in sys.path or "" in sys.path:
+        yield
+        return
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
+
+
+def _few(keys: Sequence[str]) -> str:
+    listed = sorted(keys)
+    return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
+
+
+def _line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -1,0 +1,5 @@
+"""The networks that come with chipwise: one function each, one file a family, and one light table of them all."""
+
+from chipwise.networks.zoo.table import ZOO, ZooEntry
+
+__all__ = ["ZOO", "ZooEntry"]

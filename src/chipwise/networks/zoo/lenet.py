@@ -1,0 +1,187 @@
+"""LeNet-5: as published in 1998, and the two variants that are meant by the name today.
+
+Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-Based Learning Applied to Document Recognition, Proc. IEEE 86(11), 1998.
+
+>>> sum(parameter.numel() for parameter in lenet5().parameters())
+60000
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Stylised 7x12 digits, the targets of the output units (drawn after figure 3 of the paper).
+_DIGITS = """
+..###.. ..##... .#####. .#####. #....## ####### ..####. ####### .#####. .#####.
+.#...#. .###... ##...## ##...## #....## ##..... .##.... #....## ##...## ##...##
+##...## ####... .....## .....## ##...## ##..... ##..... ....##. ##...## ##...##
+##...## ..##... .....## .....## ##...## ##..... ##..... ....##. ##...## ##...##
+##...## ..##... ....##. ...###. ##...## ######. ######. ...##.. .#####. ##..###
+##...## ..##... ...##.. ..###.. .###### .....## ##...## ...##.. .#####. .####.#
+##...## ..##... ..##... ....##. .....## .....## ##...## ..##... ##...## .....##
+##...## ..##... .##.... .....## .....## .....## ##...## ..##... ##...## .....##
+##...## ..##... ##..... .....## .....## .....## ##...## ..##... ##...## .....##
+##...## ..##... ##..... .....## .....## .....## ##...## .##.... ##...## .....##
+.#...#. ..##... ##..... ##...## .....## ##...## ##...## .##.... ##...## ....##.
+..###.. ######. ####### .#####. .....## .#####. .#####. .##.... .#####. .###...
+"""
+
+# Table I of the paper: the maps of S2 that each map of C3 reads.
+_THREE = ((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (4, 5, 0), (5, 0, 1))
+_FOUR = (
+    (0, 1, 2, 3),
+    (1, 2, 3, 4),
+    (2, 3, 4, 5),
+    (3, 4, 5, 0),
+    (4, 5, 0, 1),
+    (5, 0, 1, 2),
+    (0, 1, 3, 4),
+    (1, 2, 4, 5),
+    (0, 2, 3, 5),
+)
+
+# Cross-entropy on raw squared distances over 84 values saturates at once; this brings scores to the usual range.
+_SHARPNESS = 0.1
+
+
+class ScaledTanh(nn.Module):
+    """1.7159 tanh(2x/3): maps +-1 to +-1, where its second derivative is largest (appendix A of the paper)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply it element by element."""
+        return 1.7159 * torch.tanh(x * (2 / 3))
+
+
+class Subsample(nn.Module):
+    """S2 and S4: the mean of each 2x2 patch, times a trainable coefficient, plus a trainable bias, one pair a map."""
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(maps, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(maps, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Halve height and width of [N, C, H, W]."""
+        return functional.avg_pool2d(x, 2) * self.weight + self.bias
+
+
+class PartialConvolution(nn.Module):
+    """C3: 16 maps of which each reads 3, 4 or all 6 of the maps of S2 (Table I): 60 connections of 5x5.
+
+    Maps that read equally many are one grouped convolution, so that exactly the published 1,516 values are trained.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.three = nn.Conv2d(18, 6, 5, groups=6)
+        self.four = nn.Conv2d(36, 9, 5, groups=9)
+        self.six = nn.Conv2d(6, 1, 5)
+        # The tables are no part of the trained state.
+        self.register_buffer("of_three", torch.tensor(_THREE).flatten(), persistent=False)
+        self.register_buffer("of_four", torch.tensor(_FOUR).flatten(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 6, 14, 14] to [N, 16, 10, 10]."""
+        three = self.three(x.index_select(1, self.get_buffer("of_three")))
+        four = self.four(x.index_select(1, self.get_buffer("of_four")))
+        return torch.cat((three, four, self.six(x)), 1)
+
+
+class RadialBasis(nn.Module):
+    """Output units: minus the squared Euclidean distance between the input and each class's fixed +-1 code.
+
+    Computed as 2xc - cc - xx, which is one matrix product. The codes are the paper's bitmaps for up to 10 classes,
+    and random ones (seeded) beyond. Scores are scaled by a constant, so that softmax over them trains well.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.register_buffer("codes", _codes(classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, 84] to scores [N, K], all negative, highest for the nearest code."""
+        codes = self.get_buffer("codes")
+        squares = (x * x).sum(1, keepdim=True)
+        return (2.0 * functional.linear(x, codes) - squares - float(codes.shape[1])) * _SHARPNESS
+
+
+def lenet5(num_classes: int = 10) -> nn.Module:
+    """LeNet-5 as published; takes [N, 1, 32, 32], gives minus (scaled) squared distances [N, K].
+
+    It is trained with cross-entropy over its scores, which is the paper's criterion (equation 9) without its constant
+    rubbish class. 60,000 trainable values, as the paper says.
+    """
+    squash = ScaledTanh
+    module = nn.Sequential(
+        OrderedDict(
+            c1=nn.Conv2d(1, 6, 5),
+            t1=squash(),
+            s2=Subsample(6),
+            t2=squash(),
+            c3=PartialConvolution(),
+            t3=squash(),
+            s4=Subsample(16),
+            t4=squash(),
+            c5=nn.Conv2d(16, 120, 5),
+            t5=squash(),
+            flatten=nn.Flatten(),
+            f6=nn.Linear(120, 84),
+            t6=squash(),
+            output=RadialBasis(num_classes),
+        )
+    )
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            fan_in = layer.weight[0].numel()
+            # Appendix A: weights with standard deviation 1/sqrt(fan-in) keep the squashing functions in their linear range.
+            nn.init.uniform_(layer.weight, -math.sqrt(3 / fan_in), math.sqrt(3 / fan_in))
+            nn.init.zeros_(layer.bias) if layer.bias is not None else None
+    return module
+
+
+def lenet5_keras(num_classes: int = 10) -> nn.Module:
+    """The LeNet-5 of Keras tutorials, without its last softmax; takes [N, 1, 32, 32], gives scores [N, K]."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 16, 3),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(576, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, num_classes),
+    )
+
+
+def lenet5_caffe(num_classes: int = 10) -> nn.Module:
+    """Caffe's LeNet, the LeNet-5 of the compression papers; takes [N, 1, 28, 28], gives scores [N, K]."""
+    return nn.Sequential(
+        nn.Conv2d(1, 20, 5),
+        nn.MaxPool2d(2),
+        nn.Conv2d(20, 50, 5),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(800, 500),
+        nn.ReLU(),
+        nn.Linear(500, num_classes),
+    )
+
+
+def _codes(classes: int) -> Tensor:
+    """Codes of +-1, shape [classes, 84]."""
+    lines = [line.split() for line in _DIGITS.split("\n") if line]
+    drawn = [[1.0 if dot == "#" else -1.0 for line in lines for dot in line[digit]] for digit in range(10)]
+    codes = torch.tensor(drawn[:classes])
+    if classes > len(drawn):
+        more = torch.randint(0, 2, (classes - len(drawn), 84), generator=torch.Generator().manual_seed(0))
+        codes = torch.cat((codes, more * 2.0 - 1.0))
+    return codes

@@ -1,0 +1,33 @@
+"""Plain multi-layer networks on flat 28x28 pictures.
+
+>>> sum(parameter.numel() for parameter in lenet_300_100().parameters())
+266610
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def lenet_300_100(num_classes: int = 10) -> nn.Module:
+    """784-300-100-10 (LeCun et al. 1998, as used by Han et al. 2016), with relu; takes [N, 784], gives scores [N, K]."""
+    return nn.Sequential(
+        nn.Linear(784, 300),
+        nn.ReLU(),
+        nn.Linear(300, 100),
+        nn.ReLU(),
+        nn.Linear(100, num_classes),
+    )
+
+
+def mlp_4096(num_classes: int = 10) -> nn.Module:
+    """784-4096-4096-10 with relu and dropout 0.5 after each hidden layer; takes [N, 784], gives scores [N, K]."""
+    return nn.Sequential(
+        nn.Linear(784, 4096),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(4096, 4096),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(4096, num_classes),
+    )
