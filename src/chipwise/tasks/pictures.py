@@ -1,0 +1,135 @@
+"""Picture files to uint8 arrays and back; the one module that knows Pillow.
+
+Grey stays grey (one channel), everything else becomes RGB. Transparent parts are shown on white, as a viewer does;
+the EXIF orientation is applied; of a moving picture the first frame is taken; 16-bit grey keeps its upper 8 bits.
+
+>>> import numpy as np, pathlib, tempfile
+>>> path = pathlib.Path(tempfile.mkdtemp()) / "dot.png"
+>>> _ = path.write_bytes(png_bytes(np.full((2, 3, 1), 7, np.uint8)))
+>>> open_picture(path).shape
+(2, 3, 1)
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from chipwise.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+_GREY = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L"})
+# What Pillow's decoders raise on damaged files; Image.open alone documents only some of them.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, struct.error, zlib.error)
+_SIDEWAYS = range(5, 9)
+_ORIENTATION_TAG = 0x0112
+
+
+def open_picture(path: Path | str) -> NDArray[np.uint8]:
+    """Read one picture file.
+
+    Returns:
+        uint8 [height, width, channels] with 1 (grey) or 3 (RGB) channels.
+
+    Raises:
+        DataError: when it does not exist, is no picture, is damaged or cut short, has no pixels, or more than
+            Pillow's limit against decompression bombs (89 million).
+    """
+    path = Path(path)
+    with _reading(path) as image:
+        image.verify()
+    with _reading(path) as image:
+        array = _to_array(image, path)
+    if array.size == 0:
+        raise DataError(f"{path} is a picture of zero size", hint="remove it, or save it again")
+    return array
+
+
+def picture_shape(path: Path | str) -> tuple[int, int, int]:
+    """Height, width and channels that `open_picture` would give, from the file's header alone.
+
+    Raises:
+        DataError: when the header cannot be read.
+    """
+    with _reading(Path(path)) as image:
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION_TAG) in _SIDEWAYS:
+            width, height = height, width
+        return height, width, 1 if image.mode in _GREY | {"LA"} else 3
+
+
+def png_bytes(picture: NDArray[np.uint8]) -> bytes:
+    """Encode a uint8 picture [H, W, 1], [H, W, 3] or [H, W] as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(_squeezed(picture)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def resize(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize a uint8 picture [H, W, C] to [height, width, C], bilinear with antialiasing (Pillow's)."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    image = Image.fromarray(_squeezed(picture)).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8).reshape(height, width, picture.shape[2])
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Image.Image]:
+    """Open an image file; everything that goes wrong while it is open becomes a DataError that names it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                yield image
+    except FileNotFoundError as error:
+        raise DataError(f"no such picture: {path}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        hint = f"pictures may have {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller"
+        raise DataError(f"{path} has too many pixels", hint=hint) from error
+    except _DAMAGE as error:
+        reason = "is a folder" if path.is_dir() else f"is no picture, or damaged: {_one_line(error)}"
+        raise DataError(f"{path} {reason}", hint=f"known formats: {', '.join(sorted(SUFFIXES))}") from error
+
+
+def _to_array(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    image.seek(0)
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "F":
+        raise DataError(f"{path} holds floating-point pixels", hint="save it with 8 bits a channel")
+    if upright.mode.startswith("I"):
+        wide = np.asarray(upright).astype(np.int64)
+        grey = wide if wide.size and wide.max() < 256 else wide >> 8
+        return grey.clip(0, 255).astype(np.uint8)[:, :, None]
+    if "A" in upright.getbands() or "transparency" in upright.info:
+        upright = _on_white(upright)
+    array = np.asarray(upright.convert("L" if upright.mode in _GREY else "RGB"), dtype=np.uint8)
+    return array.reshape(*array.shape[:2], -1) if array.size else np.empty((*array.shape[:2], 1), np.uint8)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    colour = image.convert("RGBA")
+    shown = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
+    return shown.convert("L" if image.mode in ("LA", "L", "1") else "RGB")
+
+
+def _squeezed(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
