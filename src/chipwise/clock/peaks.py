@@ -19,12 +19,12 @@ import numpy as np
 from chipwise.clock.interleave import Timer
 from chipwise.core.device import Device, Machine
 
-_GEMM_S = 0.35
-_COPY_S = 0.2
+_GEMM_S = 0.3
+_COPY_S = 0.15
 _SIZES = (256, 512, 1024)
 # Copies use buffers beyond the private caches. A last-level cache of hundreds of MB (shared by many tenants of a cloud
 # host) is not exceeded: touching that much memory first would take seconds.
-_COPY_BYTES = (16 << 20, 96 << 20)
+_COPY_BYTES = (16 << 20, 64 << 20)
 
 
 def measure_peaks(machine: Machine, *, timer: Timer | None = None) -> Device:
