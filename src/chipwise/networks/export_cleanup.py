@@ -51,6 +51,10 @@ def clean(model: ir.Model, state_keys: frozenset[str]) -> bytes:
     return onnx_file.serialize(Network("exported", (), graph=model))
 
 
+def _constant(value: ir.Value | None) -> ir.TensorProtocol | None:
+    return None if value is None else ir.convenience.get_const_tensor(value)
+
+
 def _is_float(value: ir.Value) -> bool:
     return value.dtype is not None and value.dtype.is_floating_point()
 
@@ -77,7 +81,7 @@ def _drop_zero_bias(model: ir.Model, state_keys: frozenset[str]) -> None:
         if node.op_type not in ("Conv", "ConvTranspose") or len(node.inputs) < 3:
             continue
         bias = node.inputs[2]
-        tensor = ir.convenience.get_const_tensor(bias) if bias is not None else None
+        tensor = _constant(bias)
         if bias is not None and bias.name not in state_keys and tensor is not None and not np.any(tensor.numpy()):
             node.replace_input_with(2, None)
             node.resize_inputs(2)
@@ -87,7 +91,7 @@ def _fix_reshapes(model: ir.Model) -> None:
     """Where only the batch of a reshape's result is free, say so with -1 instead of computing the shape."""
     for node in list(model.graph):
         shape = node.outputs[0].shape
-        if node.op_type != "Reshape" or shape is None or ir.convenience.get_const_tensor(node.inputs[1]) is not None:
+        if node.op_type != "Reshape" or shape is None or _constant(node.inputs[1]) is not None:
             continue
         free = [axis for axis, dim in enumerate(shape) if not isinstance(dim, int)]
         if len(free) == 1 and 0 not in shape:
@@ -107,7 +111,7 @@ def _use_max_pool(model: ir.Model) -> None:
         shape = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
         if node.op_type != "ReduceMax" or shape is None or len(shape) != 4 or len(node.inputs) < 2:
             continue
-        axes = ir.convenience.get_const_tensor(node.inputs[1])
+        axes = _constant(node.inputs[1])
         keeps = node.attributes.get_int("keepdims", 1)
         if axes is not None and keeps and sorted(int(axis) % 4 for axis in axes.numpy()) == [2, 3]:
             node.op_type = "GlobalMaxPool"

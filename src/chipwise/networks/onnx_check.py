@@ -27,7 +27,7 @@ _DEPTH_LIMIT = 32
 _HINT = "the file was damaged or written wrongly: export the network again"
 
 # Elements that one entry of a typed field holds, where it is not 1; complex numbers take two entries.
-_TYPED_FIELD = {
+_TYPED_FIELD: dict[int, str] = {
     TensorProto.FLOAT: "float_data",
     TensorProto.COMPLEX64: "float_data",
     TensorProto.DOUBLE: "double_data",
@@ -37,28 +37,19 @@ _TYPED_FIELD = {
     TensorProto.UINT64: "uint64_data",
     TensorProto.STRING: "string_data",
 }
-_BITS = {
-    TensorProto.FLOAT: 32,
-    TensorProto.UINT8: 8,
-    TensorProto.INT8: 8,
-    TensorProto.UINT16: 16,
-    TensorProto.INT16: 16,
-    TensorProto.INT32: 32,
-    TensorProto.INT64: 64,
-    TensorProto.BOOL: 8,
-    TensorProto.FLOAT16: 16,
-    TensorProto.DOUBLE: 64,
-    TensorProto.UINT32: 32,
-    TensorProto.UINT64: 64,
-    TensorProto.COMPLEX64: 64,
-    TensorProto.COMPLEX128: 128,
-    TensorProto.BFLOAT16: 16,
-    TensorProto.FLOAT8E4M3FN: 8,
-    TensorProto.FLOAT8E4M3FNUZ: 8,
-    TensorProto.FLOAT8E5M2: 8,
-    TensorProto.FLOAT8E5M2FNUZ: 8,
-    TensorProto.UINT4: 4,
-    TensorProto.INT4: 4,
+# Bits an element takes; the last ones exist only in younger versions of onnx.
+_BITS_BY_NAME = {
+    **dict.fromkeys(("COMPLEX128",), 128),
+    **dict.fromkeys(("INT64", "UINT64", "DOUBLE", "COMPLEX64"), 64),
+    **dict.fromkeys(("FLOAT", "INT32", "UINT32"), 32),
+    **dict.fromkeys(("FLOAT16", "BFLOAT16", "INT16", "UINT16"), 16),
+    **dict.fromkeys(("INT8", "UINT8", "BOOL", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ"), 8),
+    **dict.fromkeys(("FLOAT8E8M0",), 8),
+    **dict.fromkeys(("INT4", "UINT4", "FLOAT4E2M1"), 4),
+    **dict.fromkeys(("INT2", "UINT2"), 2),
+}
+_BITS: dict[int, int] = {
+    getattr(TensorProto, name): bits for name, bits in _BITS_BY_NAME.items() if hasattr(TensorProto, name)
 }
 
 
@@ -122,13 +113,13 @@ def _check_versions(model: ModelProto, name: str) -> None:
     newest = onnx.defs.onnx_opset_version()
     if not 0 < model.ir_version <= onnx.IR_VERSION:
         raise NetworkError(
-            f"{name} has IR version {model.ir_version}; the onnx {onnx.__version__} installed here reads 1 to {onnx.IR_VERSION}",
+            f"{name} has IR version {model.ir_version}; onnx {onnx.__version__} here reads 1 to {onnx.IR_VERSION}",
             hint="upgrade onnx, or export with an older version",
         )
     for entry in model.opset_import:
         if entry.domain in ("", "ai.onnx") and not 0 < entry.version <= newest:
             raise NetworkError(
-                f"{name} uses operator set {entry.version}; the onnx {onnx.__version__} installed here knows 1 to {newest}",
+                f"{name} uses operator set {entry.version}; onnx {onnx.__version__} here knows 1 to {newest}",
                 hint="upgrade onnx, or export with an older operator set",
             )
 
@@ -166,7 +157,7 @@ def _check_tensor(tensor: TensorProto, name: str) -> None:
         raise NetworkError(f"{title} has the shape {list(tensor.dims)}", hint=_HINT)
     if tensor.data_location == TensorProto.EXTERNAL:
         return  # its file is measured when it is read
-    count = math.prod(tensor.dims)
+    count = element_count(tensor)
     if tensor.data_type == TensorProto.UNDEFINED:
         if count == 1 and not tensor.dims and not tensor.raw_data:
             return  # the empty default of an attribute that is not there
@@ -186,10 +177,15 @@ def needed_bytes(tensor: TensorProto, name: str) -> int:
     Raises:
         NetworkError: when its type has no fixed size.
     """
-    bits = _BITS.get(tensor.data_type) or _newer_bits(tensor.data_type)
+    bits = _BITS.get(tensor.data_type)
     if bits is None:
         raise NetworkError(f"{name}: tensor {tensor.name!r} has element type {tensor.data_type}, which has no raw form")
-    return (math.prod(tensor.dims) * bits + 7) // 8
+    return (element_count(tensor) * bits + 7) // 8
+
+
+def element_count(tensor: TensorProto) -> int:
+    """Elements that a tensor's shape declares."""
+    return math.prod(int(size) for size in tensor.dims)
 
 
 def needed_units(tensor: TensorProto, count: int) -> int:
@@ -198,15 +194,8 @@ def needed_units(tensor: TensorProto, count: int) -> int:
         return needed_bytes(tensor, "the network")
     if tensor.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128):
         return 2 * count
-    bits = _BITS.get(tensor.data_type) or _newer_bits(tensor.data_type) or 8
+    bits = _BITS.get(tensor.data_type) or 8
     return (count * bits + 7) // 8 if bits < 8 else count
-
-
-def _newer_bits(data_type: int) -> int | None:
-    """Bits of the element types that younger versions of onnx have added."""
-    names = {"FLOAT4E2M1": 4, "FLOAT8E8M0": 8, "UINT2": 2, "INT2": 2, "FLOAT6E2M3": 6, "FLOAT6E3M2": 6}
-    known = {TensorProto.DataType.Value(key): bits for key, bits in names.items() if key in TensorProto.DataType.keys()}
-    return known.get(data_type)
 
 
 def _held(tensor: TensorProto) -> int:
@@ -256,15 +245,16 @@ def _read_external(tensor: TensorProto, size: int, folder: Path | None, name: st
     available = path.stat().st_size - offset
     if length != size or available < size:
         raise NetworkError(
-            f"{title} declares {list(tensor.dims)} ({size:,} bytes) but {location!r} has {max(min(available, length), 0):,}",
+            f"{title} declares {size:,} bytes; {location!r} has {max(min(available, length), 0):,} for it",
             hint=_HINT,
         )
     try:
         with path.open("rb") as file:
             file.seek(offset)
-            return file.read(size)
+            data: bytes = file.read(size)
     except OSError as error:
         raise NetworkError(f"{title}: cannot read {location!r}: {error.strerror or error}") from error
+    return data
 
 
 def _whole(text: str, title: str) -> int:

@@ -1,7 +1,8 @@
 """Networks from ONNX files, and back to bytes. Light: needs onnx and onnx_ir, never torch.
 
 >>> import onnx
->>> model = onnx.parser.parse_model('<ir_version: 8, opset_import: ["": 17]> g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }')
+>>> text = '<ir_version: 8, opset_import: ["": 17]> g (float[N, 3] x) => (float[N, 3] y) { y = Relu(x) }'
+>>> model = onnx.parser.parse_model(text)
 >>> from_bytes(model.SerializeToString(), "relu").inputs[0].shape
 ('N', 3)
 """
@@ -13,19 +14,22 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TypeProto
 
 from chipwise.codec import records
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.core.errors import InputError, NetworkError
 from chipwise.core.network import Network, TensorSpec
-from chipwise.core.task import Task
-from chipwise.networks import onnx_check, onnx_shapes
+from chipwise.core.task import Preprocess, Task
+from chipwise.networks import onnx_check, onnx_legacy, onnx_shapes
 from chipwise.tasks.preprocess import default_preprocess, parse_preprocess
 
 TASK_KEY = "chipwise.task"
 _TOO_LARGE = "keep its weights as external data beside it; a graph is limited to 2 GiB by protobuf"
+
+# onnx_ir wraps most of what it meets in SerdeError (a RuntimeError), not all.
+_SERDE_ERRORS = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError)
 
 
 def load(path: Path, preprocess: str | None = None) -> Network:
@@ -76,14 +80,13 @@ def from_bytes(
     model = _parse(data, title)
     onnx_check.check_structure(model, title)
     onnx_check.inline_external(model, folder, title)
-    _drop_initialized_inputs(model)
+    onnx_legacy.mend(model)
     _add_shapes(model, title)
     try:
         graph = ir.serde.deserialize_model(model)
-    except (ir.serde.SerdeError, ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
+    except _SERDE_ERRORS as error:
         raise NetworkError(f"{title} cannot be read: {_reason(error)}") from error
-    network = from_model(graph, name, task=task, origin=origin, preprocess=preprocess)
-    return network
+    return from_model(graph, name, task=task, origin=origin, preprocess=preprocess)
 
 
 def from_model(
@@ -120,9 +123,10 @@ def serialize(network: Network, *, with_task: bool = False) -> bytes:
         model.metadata_props.extend(kept)
         model.metadata_props.add(key=TASK_KEY, value=records.encode(network.task).decode())
     try:
-        return model.SerializeToString(deterministic=True)
+        data: bytes = model.SerializeToString(deterministic=True)
     except (EncodeError, ValueError) as error:
         raise NetworkError(f"{network.name} is too large for one ONNX file", hint=_TOO_LARGE) from error
+    return data
 
 
 def proto(network: Network) -> ModelProto:
@@ -135,7 +139,10 @@ def proto(network: Network) -> ModelProto:
         raise NetworkError(
             f"{network.name} has no graph yet", hint="export it first: chipwise.networks.export.with_graph"
         )
-    return ir.serde.serialize_model(network.graph)
+    try:
+        return ir.serde.serialize_model(network.graph)
+    except _SERDE_ERRORS as error:
+        raise NetworkError(f"{network.name} cannot be written: {_reason(error)}") from error
 
 
 def check_runnable(network: Network) -> None:
@@ -163,15 +170,16 @@ def check_runnable(network: Network) -> None:
 
 
 def guess_task(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Task:
-    """Classification when the only output is [N, K] floats with K >= 2, else arrays; pictures when the input looks like one."""
-    scores = len(outputs) == 1 and len(outputs[0].shape) == 2 and outputs[0].dtype.startswith(("float", "bfloat"))
+    """Classification when the only output is [N, K], K >= 2; pictures when the input looks like one."""
+    scores = len(outputs) == 1 and len(outputs[0].shape) == 2 and outputs[0].dtype not in ("bool", "int64", "str")
     last = outputs[0].shape[1] if scores else None
-    kind = isinstance(last, int) and last >= 2
+    echoes = len(inputs) == 1 and scores and inputs[0].shape[1:] == outputs[0].shape[1:]  # an autoencoder
+    kind = isinstance(last, int) and last >= 2 and not echoes
     preprocess = default_preprocess(inputs[0]) if len(inputs) == 1 and inputs[0].dtype.startswith("float") else None
     return Task("classification" if kind else "tensor", preprocess=preprocess)
 
 
-def _changed(task: Task, text: str, inputs: tuple[TensorSpec, ...]) -> object:
+def _changed(task: Task, text: str, inputs: tuple[TensorSpec, ...]) -> Preprocess:
     start = task.preprocess or (default_preprocess(inputs[0]) if len(inputs) == 1 else None)
     if start is None:
         shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in inputs)
@@ -188,16 +196,6 @@ def _parse(data: bytes, title: str) -> ModelProto:
     except (DecodeError, ValueError) as error:
         raise NetworkError(f"{title} is not an ONNX file, or it was cut short", hint="export it again") from error
     return model
-
-
-def _drop_initialized_inputs(model: ModelProto) -> None:
-    """Up to IR version 3 every weight was an input too; take those for what they are: weights."""
-    initialized = {tensor.name for tensor in model.graph.initializer}
-    kept = [value for value in model.graph.input if value.name not in initialized]
-    if len(kept) != len(model.graph.input):
-        del model.graph.input[:]
-        model.graph.input.extend(kept)
-        model.ir_version = max(model.ir_version, 4)
 
 
 def _add_shapes(model: ModelProto, title: str) -> None:
@@ -252,5 +250,7 @@ def _schema_exists(operator: str, domain: str, version: int) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    cause = error.__cause__ or error
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
     return (str(cause).splitlines() or [type(cause).__name__])[0][:300]

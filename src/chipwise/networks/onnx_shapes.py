@@ -4,7 +4,8 @@ onnx's shape inference serializes the model; only its small tensors (shapes, axe
 are left at home and stand in as inputs.
 
 >>> import onnx
->>> model = onnx.parser.parse_model("<ir_version: 8, opset_import: [\\"\\": 17]> g (float[N, 3] x) => (float y) { y = Relu(x) }")
+>>> text = '<ir_version: 8, opset_import: ["": 17]> g (float[N, 3] x) => (float y) { y = Relu(x) }'
+>>> model = onnx.parser.parse_model(text)
 >>> [dim.dim_value for dim in infer(model, {"x": (2, 3)})["y"].tensor_type.shape.dim]
 [2, 3]
 """
@@ -15,7 +16,7 @@ import math
 from collections.abc import Mapping
 
 import onnx
-from google.protobuf.message import EncodeError
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TypeProto
 
 from chipwise.core.errors import NetworkError

@@ -1,6 +1,7 @@
 """LeNet-5: as published in 1998, and the two variants that are meant by the name today.
 
-Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-Based Learning Applied to Document Recognition, Proc. IEEE 86(11), 1998.
+Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-Based Learning Applied to Document Recognition,
+Proc. IEEE 86(11), 1998.
 
 >>> sum(parameter.numel() for parameter in lenet5().parameters())
 60000
@@ -138,7 +139,7 @@ def lenet5(num_classes: int = 10) -> nn.Module:
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             fan_in = layer.weight[0].numel()
-            # Appendix A: weights with standard deviation 1/sqrt(fan-in) keep the squashing functions in their linear range.
+            # Appendix A: standard deviation 1/sqrt(fan-in) keeps the squashing functions near their linear range.
             nn.init.uniform_(layer.weight, -math.sqrt(3 / fan_in), math.sqrt(3 / fan_in))
             nn.init.zeros_(layer.bias) if layer.bias is not None else None
     return module

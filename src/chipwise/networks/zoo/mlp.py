@@ -10,7 +10,7 @@ from torch import nn
 
 
 def lenet_300_100(num_classes: int = 10) -> nn.Module:
-    """784-300-100-10 (LeCun et al. 1998, as used by Han et al. 2016), with relu; takes [N, 784], gives scores [N, K]."""
+    """784-300-100-10 (LeCun et al. 1998, Han et al. 2016), with relu; takes [N, 784], gives scores [N, K]."""
     return nn.Sequential(
         nn.Linear(784, 300),
         nn.ReLU(),

@@ -1,0 +1,53 @@
+"""Write what old exporters left out: element types of attributes, the operator set, weights that are not inputs.
+
+>>> import onnx
+>>> model = onnx.ModelProto(ir_version=1); mend(model); model.opset_import[0].version
+1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+
+from onnx import AttributeProto, ModelProto, NodeProto
+
+from chipwise.networks.onnx_check import subgraphs
+
+_FIELDS = (
+    ("f", AttributeProto.FLOAT),
+    ("i", AttributeProto.INT),
+    ("s", AttributeProto.STRING),
+    ("t", AttributeProto.TENSOR),
+    ("g", AttributeProto.GRAPH),
+)
+_LISTS = (
+    ("floats", AttributeProto.FLOATS),
+    ("ints", AttributeProto.INTS),
+    ("strings", AttributeProto.STRINGS),
+    ("tensors", AttributeProto.TENSORS),
+    ("graphs", AttributeProto.GRAPHS),
+)
+
+
+def mend(model: ModelProto) -> None:
+    """Bring a model of any age to IR version 4 or later, in place; its function is unchanged."""
+    if not model.opset_import:  # before IR version 3 there was only one operator set
+        model.opset_import.add(version=1)
+    _type_attributes(model.graph.node)
+    initialized = {tensor.name for tensor in model.graph.initializer}
+    kept = [value for value in model.graph.input if value.name not in initialized]
+    if len(kept) != len(model.graph.input):  # up to IR version 3 every weight was an input too
+        del model.graph.input[:]
+        model.graph.input.extend(kept)
+    model.ir_version = max(model.ir_version, 4)
+
+
+def _type_attributes(nodes: Iterable[NodeProto]) -> None:
+    for attribute in chain.from_iterable(node.attribute for node in nodes):
+        if attribute.type == AttributeProto.UNDEFINED and not attribute.ref_attr_name:
+            given = [kind for field, kind in _FIELDS if attribute.HasField(field)]  # type: ignore[arg-type]
+            given += [kind for field, kind in _LISTS if len(getattr(attribute, field))]
+            attribute.type = given[0] if given else AttributeProto.INTS
+        for graph in subgraphs(attribute):
+            _type_attributes(graph.node)
