@@ -1,1 +1,22 @@
-"""chipwise: give it a neural network and a machine; it makes the network fast there and proves it."""
+"""chipwise: give it a neural network and a machine; it makes the network fast there and proves it.
+
+>>> import chipwise
+>>> chipwise.inspect("lenet-300-100").totals.parameters
+266610
+"""
+
+from chipwise.api import bench, check, compile, doctor, fit, inspect, report, run, train
+from chipwise.core.errors import ChipwiseError
+
+__all__ = [
+    "ChipwiseError",
+    "bench",
+    "check",
+    "compile",
+    "doctor",
+    "fit",
+    "inspect",
+    "report",
+    "run",
+    "train",
+]

@@ -216,6 +216,15 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """Answer of `report`: where the page is."""
+
+    page: str
+    size_bytes: int
+    schema: str = "chipwise.page/1"
+
+
+@dataclass(frozen=True, slots=True)
 class Fit:
     """Answer of `fit`: the whole line. The five-line summary is made from these."""
 

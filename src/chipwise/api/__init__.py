@@ -1,0 +1,19 @@
+"""The line as Python functions, one a verb: the command line and notebooks call these and nothing else."""
+
+from chipwise.api.given import data_names, network_names
+from chipwise.api.line import fit, report
+from chipwise.api.verbs import bench, check, compile, doctor, inspect, run, train
+
+__all__ = [
+    "bench",
+    "check",
+    "compile",
+    "data_names",
+    "doctor",
+    "fit",
+    "inspect",
+    "network_names",
+    "report",
+    "run",
+    "train",
+]

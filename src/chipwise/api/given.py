@@ -1,0 +1,91 @@
+"""Turn what the user gave into what the stages take: names and paths into networks, data sets and plans."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chipwise.core.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from chipwise.core.network import Network
+    from chipwise.core.plan import Plan
+    from chipwise.core.report import BenchResult
+    from chipwise.datasets.dataset import Dataset
+
+NetworkLike = Any  # str | Path | Network | torch.nn.Module; torch must not be imported to say so
+DataLike = Any  # str | Dataset
+PlanLike = Any  # str | Path | Plan
+
+
+def network_from(given: NetworkLike, example_input: Any = None, **options: Any) -> Network:
+    """Load a network by name or path, take one as it is, or export a live module."""
+    from chipwise.core.network import Network
+    from chipwise.networks.load import load
+
+    if isinstance(given, Network):
+        return given
+    if isinstance(given, (str, Path)):
+        return load(str(given), **options)
+    if not callable(getattr(given, "state_dict", None)):
+        raise InputError(f"a {type(given).__name__} is no network", hint="give a name, a path or a torch.nn.Module")
+    if example_input is None:
+        raise InputError("a live module needs an example input", hint="chipwise.compile(module, torch.zeros(1, ...))")
+    from chipwise.networks.torch_source import from_module
+
+    return from_module(given, example_input, type(given).__name__)
+
+
+def network_names() -> list[str]:
+    """Names of the zoo, for completion."""
+    from chipwise.networks.zoo import ZOO
+
+    return sorted(ZOO)
+
+
+def data_names() -> list[str]:
+    """Names and prefixes of data sets, for completion."""
+    return ["digits", "fashion-mnist", "folder:", "idx:", "mnist", "npz:"]
+
+
+def need(*modules: str, extra: str) -> None:
+    """Say which extra is missing before anything is started."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise MissingExtraError(module, extra)
+
+
+def data_from(given: DataLike) -> Dataset:
+    from chipwise.datasets import load
+
+    return load(str(given)) if isinstance(given, (str, Path)) else given
+
+
+def plan_from(given: PlanLike) -> tuple[Plan, str]:
+    """Read a plan, or take one as it is; with the name that answers call it by."""
+    from chipwise.codec.plan_file import read_plan
+
+    if isinstance(given, (str, Path)):
+        return read_plan(Path(given)), str(given)
+    return given, given.manifest.source.name
+
+
+def source_bytes(plan: Plan, given: NetworkLike | None) -> bytes:
+    from chipwise.compiler.sources import find_source
+    from chipwise.networks.export import with_graph
+    from chipwise.networks.onnx_file import serialize
+
+    return find_source(plan, None if given is None else serialize(with_graph(network_from(given))))
+
+
+def bench_from(path: Path) -> BenchResult:
+    from chipwise.codec.records import decode
+    from chipwise.core.report import BenchResult
+
+    try:
+        return decode(path.read_bytes(), BenchResult, str(path))
+    except OSError as error:
+        raise InputError(
+            f"cannot read baseline {path}: {error.strerror}", hint="chipwise bench PLAN --json > FILE"
+        ) from error

@@ -1,0 +1,249 @@
+"""Inspect, train, compile, run, check, bench, doctor: one function a verb.
+
+Stages are imported inside the verb that needs them, so that importing chipwise costs nothing and the light install
+never meets torch.
+
+>>> inspect("lenet5-keras").totals.parameters
+81194
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chipwise.api.given import bench_from, data_from, need, network_from, plan_from, source_bytes
+from chipwise.core.errors import InputError, NetworkError
+from chipwise.core.events import Progress, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chipwise.api.given import DataLike, NetworkLike, PlanLike
+    from chipwise.core.plan import Goal, Plan
+    from chipwise.core.report import BenchResult, CheckResult, Doctor, Inspection, RunResult, Training
+
+
+def inspect(
+    network: NetworkLike, *, batch: int = 1, example_input: Any = None, input_shape: tuple[int, ...] | None = None
+) -> Inspection:
+    """Tell what a network is: its layers with shapes, parameters, FLOPs and bytes moved.
+
+    Args:
+        network: a zoo name, an .onnx file, a trained folder, "package.module:callable", or a live `nn.Module`.
+        batch: items for which work and bytes are counted.
+        example_input: for a live module, one input (with its batch dimension).
+        input_shape: for a factory that does not say its own, without the batch dimension.
+
+    Raises:
+        UnknownNameError: no such network. NetworkError: it cannot be read or built.
+    """
+    from chipwise.core.layer import totals
+    from chipwise.core.report import Inspection
+    from chipwise.networks.layers import layer_rows
+
+    if batch < 1:
+        raise InputError(f"batch is {batch}; at least 1 is wanted")
+    loaded = network_from(network, example_input, input_shape=input_shape)
+    rows = layer_rows(loaded, batch)
+    return Inspection(loaded.name, loaded.origin, batch, loaded.inputs, loaded.outputs, rows, totals(rows))
+
+
+def train(
+    network: NetworkLike,
+    data: DataLike = "digits",
+    *,
+    folder: str | Path,
+    fresh: bool = False,
+    progress: Progress = silent,
+    **settings: Any,
+) -> Training:
+    """Train a network on this machine and keep the weights that do best on the validation split.
+
+    A run that was interrupted goes on where it stopped; a finished one with the same settings is not run again.
+
+    Args:
+        network: a zoo name, a trained folder or "package.module:callable".
+        data: a data set or its name ("digits", "idx:DIR", "npz:FILE", "folder:DIR", "mnist", "fashion-mnist").
+        folder: where weights, checkpoints, history, events and the picture of the curves go.
+        fresh: forget what an earlier run left in `folder`.
+        progress: told about epochs.
+        settings: fields of `chipwise.training.settings.Settings`; what is not given comes from the network's recipe.
+
+    Raises:
+        NetworkError: the network cannot be trained. DataError: the data does not fit. StorageError: no space.
+        MissingExtraError: torch is not installed.
+    """
+    dataset = data_from(data)
+    loaded = network_from(network)
+    need("torch", "safetensors", "tensorboard", extra="torch")
+    from chipwise.networks import run_folder, torch_source
+    from chipwise.networks.load import with_classes
+    from chipwise.show import charts
+    from chipwise.training.recipes import recipe
+    from chipwise.training.seeds import seeded
+    from chipwise.training.train import train as train_module
+
+    chosen = recipe(loaded.name, **settings)
+    fitted = with_classes(loaded, len(dataset.class_names))
+    fitted = replace(fitted, task=replace(fitted.task, labels=dataset.class_names))
+    if fitted.source is None:
+        raise NetworkError(f"{fitted.name} is a graph; only a network with a torch source can be trained")
+    with seeded(chosen.seed):
+        module = torch_source.build_module(fitted.source)
+    result = train_module(module, fitted, dataset, chosen, Path(folder), fresh=fresh, progress=progress)
+    run_folder.save(Path(folder), fitted, Path(folder) / "weights.safetensors")
+    charts.training_png(result, Path(folder) / "curves.png")
+    return result
+
+
+def compile(
+    network: NetworkLike,
+    example_input: Any = None,
+    *,
+    output: str | Path | None = None,
+    data: DataLike | None = None,
+    goal: Goal = "latency",
+    max_drop: float = 0.01,
+    budget_s: float = 60.0,
+    seed: int = 0,
+    runtimes: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    input_shape: tuple[int, ...] | None = None,
+    preprocess: str | None = None,
+    progress: Progress = silent,
+) -> Plan:
+    """Find the fastest way to run a network on this machine within the limits, and write it as one plan file.
+
+    Args:
+        network: a zoo name, an .onnx file, a trained folder, "package.module:callable", or a live `nn.Module`.
+        example_input: for a live module, one input (with its batch dimension).
+        output: the plan file to write; None returns the plan only.
+        data: labelled samples; without them only plans that equal the source up to rounding are considered.
+        goal: "latency", "throughput" or "size".
+        max_drop: upper 95% bound of the accuracy that may be lost, 0..1; needs `data`.
+        budget_s: wall time for the search.
+        seed: of every random choice.
+        runtimes: adapters to try; empty for all usable ones.
+        allow: adapters to try only on request ("inductor").
+        input_shape: for a factory that does not say its own, without the batch dimension.
+        preprocess: how pictures become inputs, as "scale=1,mean=...,order=BGR", instead of what the network says.
+        progress: told what is tried.
+
+    Raises:
+        NetworkError, DataError: what was given cannot be used. RuntimeUnavailableError: nothing here can run it.
+        StorageError: the plan cannot be written.
+    """
+    from chipwise.compiler.compile import compile_plan
+    from chipwise.compiler.options import CompileOptions
+    from chipwise.devices.detect import detect
+    from chipwise.networks.export import with_graph
+    from chipwise.networks.layers import layer_rows
+    from chipwise.networks.onnx_file import check_runnable, serialize
+
+    options = CompileOptions(goal, max_drop, budget_s, seed, tuple(runtimes), tuple(allow))
+    loaded = network_from(network, example_input, input_shape=input_shape, preprocess=preprocess)
+    dataset = data_from(data) if data is not None else None
+    graphed = with_graph(loaded)
+    check_runnable(graphed)
+    return compile_plan(
+        graphed,
+        serialize(graphed),
+        layer_rows(graphed),
+        options,
+        detect(),
+        data=dataset,
+        output=None if output is None else Path(output),
+        progress=progress,
+    )
+
+
+def run(plan: PlanLike, inputs: Sequence[str | Path], *, top: int = 5) -> RunResult:
+    """Run a plan on pictures or .npy files.
+
+    Args:
+        plan: a plan or its path.
+        inputs: pictures or .npy files.
+        top: classes to name for each.
+
+    Raises:
+        PlanError: no plan. DataError, InputError: an input that does not fit. RuntimeUnavailableError: not here.
+    """
+    from chipwise.compiler.run import run_plan
+    from chipwise.devices.detect import detect
+
+    opened, name = plan_from(plan)
+    return run_plan(opened, name, [Path(each) for each in inputs], detect(), top=top)
+
+
+def check(
+    plan: PlanLike, data: DataLike = "digits", *, max_drop: float | None = None, source: NetworkLike | None = None
+) -> CheckResult:
+    """Compare a plan's accuracy with its source network's, on the same held-out samples.
+
+    Args:
+        plan: a plan or its path.
+        data: labelled samples; the test split is used.
+        max_drop: how far the accuracy may drop (95% bound); None takes the plan's own limit.
+        source: the source network, where its cached copy is gone.
+
+    Raises:
+        PlanError, DataError, InputError: what was given cannot be used. RuntimeUnavailableError: not here.
+    """
+    from chipwise.compiler.check import check_plan
+    from chipwise.devices.detect import detect
+
+    opened, name = plan_from(plan)
+    return check_plan(opened, name, source_bytes(opened, source), data_from(data), detect(), max_drop=max_drop)
+
+
+def bench(
+    plan: PlanLike,
+    *,
+    vs: Sequence[str] = ("all",),
+    budget_s: float = 20.0,
+    baseline: str | Path | None = None,
+    fail_slower: float = 0.05,
+    source: NetworkLike | None = None,
+    progress: Progress = silent,
+) -> BenchResult:
+    """Time a plan against what every installed runtime does by default with the source network, interleaved.
+
+    Args:
+        plan: a plan or its path.
+        vs: runtimes to compare with, or "all".
+        budget_s: wall time for timing.
+        baseline: JSON of an earlier `bench` of this plan.
+        fail_slower: how much slower than that it may be, 0.05 for 5%.
+        source: the source network, where its cached copy is gone.
+        progress: told what is timed.
+
+    Raises:
+        PlanError, InputError: what was given cannot be used. RuntimeUnavailableError: not here.
+    """
+    from chipwise.compiler.bench import Baseline, bench_plan
+    from chipwise.devices.detect import detect
+
+    opened, name = plan_from(plan)
+    before = None if baseline is None else Baseline(bench_from(Path(baseline)), fail_slower)
+    return bench_plan(
+        opened,
+        name,
+        source_bytes(opened, source),
+        detect(),
+        peers=tuple(vs),
+        budget_s=budget_s,
+        baseline=before,
+        progress=progress,
+    )
+
+
+def doctor() -> Doctor:
+    """Tell what this machine is and which runtimes are usable on it, or why not."""
+    from chipwise.core.report import Doctor
+    from chipwise.devices.detect import detect, versions
+    from chipwise.runtimes import status
+
+    machine = detect()
+    return Doctor(machine, status(machine), versions())

@@ -1,0 +1,80 @@
+"""What all commands share: how an answer leaves, and the options that several take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from chipwise.show.terminal import TerminalProgress
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document with a schema field.")]
+
+
+def _network_names(incomplete: str) -> list[str]:
+    from chipwise.api import network_names  # noqa: PLC0415  completion must not slow down anything else
+
+    return [name for name in network_names() if name.startswith(incomplete)]
+
+
+def _data_names(incomplete: str) -> list[str]:
+    from chipwise.api import data_names  # noqa: PLC0415  as above
+
+    return [name for name in data_names() if name.startswith(incomplete)]
+
+
+NetworkArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NET",
+        help="A zoo name, an .onnx file, a trained folder, or package.module:callable.",
+        autocompletion=_network_names,
+    ),
+]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        "-d",
+        metavar="D",
+        help="digits, idx:DIR, npz:FILE, folder:DIR, mnist or fashion-mnist.",
+        autocompletion=_data_names,
+    ),
+]
+
+
+def answer(record: Any, *, json: bool) -> None:
+    """Print a record on stdout, as a table or as JSON."""
+    if json:
+        from chipwise.show.as_json import as_json  # noqa: PLC0415  `--help` must not import msgspec or rich
+
+        typer.echo(as_json(record))
+    else:
+        from chipwise.show.terminal import print_record  # noqa: PLC0415  as above
+
+        print_record(record)
+
+
+def progress() -> TerminalProgress:
+    """Progress bars on stderr, as a context manager."""
+    from chipwise.show.terminal import TerminalProgress  # noqa: PLC0415  as above
+
+    return TerminalProgress()
+
+
+def shape(text: str | None) -> tuple[int, ...] | None:
+    """Read "3x32x32" as a shape.
+
+    Raises:
+        BadParameter: when it is none.
+    """
+    if text is None:
+        return None
+    try:
+        dims = tuple(int(dim) for dim in text.replace(",", "x").split("x"))
+    except ValueError:
+        dims = ()
+    if not dims or min(dims) < 1:
+        raise typer.BadParameter(f"{text!r} is no shape; write it as 3x32x32, without the batch")
+    return dims

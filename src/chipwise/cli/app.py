@@ -1,0 +1,70 @@
+"""The command line: every command, and what becomes of errors.
+
+stdout is the answer, stderr is progress, warnings and hints. Exit codes: 0 done; 1 the answer is no; 2 bad input;
+3 this machine cannot; 101 a bug of ours; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from chipwise.cli import bench, check, compile, doctor, fit, inspect, report, run, train
+from chipwise.core.errors import ChipwiseError
+
+app = typer.Typer(
+    name="chipwise",
+    help="Give it a neural network and a machine: it makes the network fast there, and proves it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help needs no rich: it answers twice as fast
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (fit, inspect, train, compile, run, check, bench, report, doctor):
+    app.command(name=command.__name__.rpartition(".")[2])(command.main)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"chipwise {version('chipwise')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Give it a neural network and a machine: it makes the network fast there, and proves it."""
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    try:
+        app()
+    except ChipwiseError as error:
+        _say(f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else []))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:  # `chipwise inspect NET | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001  the one place where our own bugs end
+        traceback.print_exc()
+        _say(
+            f"error: a bug in chipwise: {type(error).__name__}: {error}", "hint: please report it with the lines above"
+        )
+        sys.exit(101)
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(" ".join(line.split()), file=sys.stderr)  # noqa: T201  one line each, whatever a library put into it

@@ -1,0 +1,53 @@
+"""`chipwise compile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from chipwise import api
+from chipwise.cli.answer import JsonFlag, NetworkArgument, answer, progress, shape
+from chipwise.core.units import parse_duration_s, parse_share
+
+
+def main(
+    network: NetworkArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="X.plan", help="The plan file to write.")],
+    data: Annotated[
+        str | None, typer.Option("--data", "-d", metavar="D", help="Samples for calibration and guard.")
+    ] = None,
+    max_drop: Annotated[str, typer.Option(metavar="SHARE", help="Accuracy that may be lost (95% bound).")] = "1%",
+    goal: Annotated[Literal["latency", "throughput", "size"], typer.Option(help="What to optimize for.")] = "latency",
+    budget: Annotated[str, typer.Option(metavar="TIME", help="Time for the search.")] = "60s",
+    runtime: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Try only this runtime (repeatable).")
+    ] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Also try a runtime that is not portable.")
+    ] = None,
+    preprocess: Annotated[
+        str | None, typer.Option(metavar="K=V,...", help="How pictures become inputs: scale=1,mean=...,order=BGR.")
+    ] = None,
+    input_shape: Annotated[str | None, typer.Option(metavar="SHAPE", help="As 3x32x32, for a factory.")] = None,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    json: JsonFlag = False,
+) -> None:
+    """Find the fastest way to run a network on this machine and write it as one plan file."""
+    with progress() as bars:
+        plan = api.compile(
+            network,
+            output=output,
+            data=data,
+            goal=goal,
+            max_drop=parse_share(max_drop),
+            budget_s=parse_duration_s(budget),
+            seed=seed,
+            runtimes=runtime or (),
+            allow=allow or (),
+            preprocess=preprocess,
+            input_shape=shape(input_shape),
+            progress=bars,
+        )
+    answer(plan.manifest, json=json)

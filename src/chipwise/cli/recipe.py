@@ -1,0 +1,32 @@
+"""The options of training, which `train` and `fit` share: what is not given comes from the network's recipe."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from chipwise.core.units import parse_share
+
+Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training split.")]
+TargetAccuracy = Annotated[str | None, typer.Option(metavar="SHARE", help="Stop at this validation accuracy, as 99%.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Samples a step.")]
+LearningRate = Annotated[float | None, typer.Option("--learning-rate", "--lr", help="Highest of the schedule.")]
+Optimizer = Annotated[Literal["adamw", "adam", "sgd"] | None, typer.Option(help="Update rule.")]
+Schedule = Annotated[Literal["one-cycle", "cosine", "constant"] | None, typer.Option(help="Learning rate over time.")]
+Patience = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")]
+WeightDecay = Annotated[float | None, typer.Option(help="On matrices and kernels.")]
+Augment = Annotated[Literal["auto", "none", "shift", "affine"] | None, typer.Option(help="Vary the pictures.")]
+Precision = Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="bf16 is automatic mixed precision.")]
+Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="torch threads.")]
+
+
+def given(*, target_accuracy: str | None, **settings: Any) -> dict[str, Any]:
+    """Keep the settings that were given; the target is read as a share.
+
+    Raises:
+        InputError: when the target is none.
+    """
+    target = None if target_accuracy is None else parse_share(target_accuracy)
+    return {name: value for name, value in {**settings, "target_accuracy": target}.items() if value is not None}

@@ -1,0 +1,52 @@
+"""`chipwise train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chipwise import api
+from chipwise.cli import recipe
+from chipwise.cli.answer import DataOption, JsonFlag, NetworkArgument, answer, progress
+
+
+def main(
+    network: NetworkArgument,
+    data: DataOption = "digits",
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Default: runs/NET.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier run in that folder.")] = False,
+    epochs: recipe.Epochs = None,
+    target_accuracy: recipe.TargetAccuracy = None,
+    batch_size: recipe.BatchSize = None,
+    learning_rate: recipe.LearningRate = None,
+    optimizer: recipe.Optimizer = None,
+    schedule: recipe.Schedule = None,
+    patience: recipe.Patience = None,
+    weight_decay: recipe.WeightDecay = None,
+    augment: recipe.Augment = None,
+    precision: recipe.Precision = None,
+    seed: recipe.Seed = None,
+    threads: recipe.Threads = None,
+    json: JsonFlag = False,
+) -> None:
+    """Train a network on this machine; an interrupted run goes on where it stopped."""
+    settings = recipe.given(
+        epochs=epochs,
+        target_accuracy=target_accuracy,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        optimizer=optimizer,
+        schedule=schedule,
+        patience=patience,
+        weight_decay=weight_decay,
+        augment=augment,
+        precision=precision,
+        seed=seed,
+        threads=threads,
+    )
+    folder = output if output is not None else Path("runs") / Path(network.replace(":", "-")).stem
+    with progress() as bars:
+        result = api.train(network, data, folder=folder, fresh=fresh, progress=bars, **settings)
+    answer(result, json=json)

@@ -1,0 +1,51 @@
+"""Open a plan on this machine: check that it can run here, build its engine, and see that it answers as it should.
+
+The plan holds a portable graph, so another machine builds its own engine from it. What it may not do is answer
+differently or fall back in silence: then loading is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from chipwise import runtimes
+from chipwise.compiler.oracle import relative_error
+from chipwise.compiler.trials import build
+from chipwise.core.errors import RuntimeUnavailableError
+
+if TYPE_CHECKING:
+    from chipwise.core.device import Machine
+    from chipwise.core.plan import Plan
+    from chipwise.runtimes.engine import Engine
+
+# How far the engine built here may be from the stored output, relative to its largest value. Reduced precision differs
+# more between processors: one multiplies in bf16, another in fp32.
+_TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "int8": 1e-1}
+
+
+def open_plan(plan: Plan, machine: Machine) -> Engine:
+    """Build the engine of a plan and try it on the stored sample.
+
+    Raises:
+        RuntimeUnavailableError: the runtime or number format is not available here, or the answer is another.
+    """
+    choice = plan.manifest.choice
+    adapter = runtimes.load(choice.runtime)
+    obstacle = adapter.obstacle()
+    if obstacle:
+        raise RuntimeUnavailableError(f"the plan needs {choice.runtime}: {obstacle}", hint="compile it here")
+    if choice.precision == "bf16" and "bf16" not in adapter.precisions(machine):
+        raise RuntimeUnavailableError(
+            f"the plan runs in bf16 on {choice.runtime}, which this processor does not have natively",
+            hint="compile it here",
+        )
+    engine = build(replace(choice, threads=min(choice.threads, machine.cores)), plan.model)
+    error = relative_error(engine.run(plan.sample_inputs), plan.expected_outputs)
+    tolerance = _TOLERANCE.get(choice.precision, 1e-4)
+    if error > tolerance:
+        raise RuntimeUnavailableError(
+            f"the engine built here differs from the plan's stored output by {error:.1e} (at most {tolerance:.0e})",
+            hint="compile it here",
+        )
+    return engine

@@ -1,0 +1,118 @@
+"""Run a plan on pictures or arrays: the top classes, or the raw outputs.
+
+A .npy file holds one batch (its first dimension is the batch) or one item; pictures are prepared as the network's task
+says. Everything is read and checked before anything runs.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chipwise.compiler.load import open_plan
+from chipwise.core.errors import DataError, InputError
+from chipwise.core.network import TensorSpec
+from chipwise.core.report import Prediction, RunResult
+from chipwise.runtimes.engine import check_inputs
+from chipwise.tasks.classify import top_k
+from chipwise.tasks.pictures import open_picture
+from chipwise.tasks.preprocess import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from chipwise.core.device import Machine
+    from chipwise.core.plan import Manifest, Plan
+
+
+def run_plan(plan: Plan, name: str, paths: Sequence[Path], machine: Machine, *, top: int = 5) -> RunResult:
+    """Run a plan on files.
+
+    Args:
+        plan: an opened plan file.
+        name: what to call it in the answer.
+        paths: pictures or .npy files, at least one; a plan with several inputs takes one .npy per input.
+        machine: this machine.
+        top: classes to name per item.
+
+    Raises:
+        DataError: a file that cannot be read. InputError: a shape that does not fit.
+        RuntimeUnavailableError: the plan cannot run here.
+    """
+    if not paths:
+        raise InputError("no input was given", hint="name pictures or .npy files")
+    several = len(plan.manifest.inputs) > 1
+    feeds = (
+        [[_load_array(path, spec) for path, spec in zip(paths, plan.manifest.inputs, strict=False)]]
+        if several
+        else [[_load_input(path, plan.manifest)] for path in paths]
+    )
+    engine = open_plan(plan, machine)
+    for feed in feeds:
+        check_inputs(engine, feed)
+    predictions: list[Prediction] = []
+    seconds = []
+    names = [str(paths[0])] if several else [str(path) for path in paths]
+    for each, feed in zip(names, feeds, strict=True):
+        started = time.perf_counter()
+        outputs = engine.run(feed)
+        seconds.append((time.perf_counter() - started) / len(feed[0]))
+        predictions += _predictions(each, outputs, plan.manifest, top)
+    return RunResult(name, plan.manifest.choice, tuple(predictions), float(np.median(seconds)))
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """Read a .npy file.
+
+    Raises:
+        DataError: when it is missing, holds Python objects, or its header asks for more than the file has.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise DataError(f"{path} holds several arrays", hint="save one array with numpy.save")
+        return np.array(array)
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError) as error:
+        raise DataError(
+            f"cannot read array {path}: {error}", hint="save it with numpy.save(..., allow_pickle=False)"
+        ) from error
+
+
+def _load_array(path: Path, spec: TensorSpec) -> NDArray[Any]:
+    array = read_array(path)
+    if array.ndim == len(spec.shape) - 1:
+        array = array[None]
+    return np.ascontiguousarray(array, dtype=np.dtype(spec.dtype))
+
+
+def _load_input(path: Path, manifest: Manifest) -> NDArray[Any]:
+    """One file as a batch; a uint8 array is a picture where the network takes pictures."""
+    spec, preprocess = manifest.inputs[0], manifest.task.preprocess
+    if path.suffix.lower() != ".npy":
+        if preprocess is None:
+            raise DataError(f"{path}: this network takes arrays, not pictures", hint="give a .npy file")
+        return prepare(open_picture(path)[None], preprocess).astype(np.dtype(spec.dtype), copy=False)
+    array = read_array(path)
+    if preprocess is not None and array.dtype == np.uint8 and spec.dtype != "uint8":
+        rank = {2: (None, ..., None), 3: (None, ...)}.get(array.ndim, (...,))
+        return prepare(np.ascontiguousarray(array[rank]), preprocess).astype(np.dtype(spec.dtype), copy=False)
+    if array.ndim == len(spec.shape) - 1:
+        array = array[None]
+    return np.ascontiguousarray(array, dtype=np.dtype(spec.dtype))
+
+
+def _predictions(name: str, outputs: list[NDArray[Any]], manifest: Manifest, top: int) -> list[Prediction]:
+    if manifest.task.kind != "classification":
+        specs = tuple(
+            TensorSpec(spec.name, array.shape, str(array.dtype))
+            for spec, array in zip(manifest.outputs, outputs, strict=True)
+        )
+        return [Prediction(name, outputs=specs)]
+    ranked = top_k(outputs[0].reshape(len(outputs[0]), -1), manifest.task.labels, top)
+    several = len(ranked) > 1
+    return [Prediction(f"{name}[{row}]" if several else name, top=best) for row, best in enumerate(ranked)]

@@ -1,0 +1,145 @@
+"""What is being compiled: the source graph, the optimized one, a sample with the oracle's answer, and guard data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+
+from chipwise import runtimes
+from chipwise.compiler.oracle import reference_outputs
+from chipwise.core.layer import Layer, totals
+from chipwise.datasets.feed import inputs_for
+from chipwise.optimize.pipeline import optimize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from chipwise.core.network import Network, TensorSpec
+    from chipwise.datasets.dataset import Dataset
+
+CALIBRATION_COUNT = 300
+_EVALUATION_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class GuardData:
+    """Samples that decide whether a lossy candidate may ship, apart from those that calibrate it.
+
+    Attributes:
+        name: of the data set; digest: of its content.
+        calibration: [C, ...] inputs from the training split.
+        inputs: [N, ...] inputs and labels: [N] true classes, from the validation split.
+        source_right: [N] where the source network answers right.
+    """
+
+    name: str
+    digest: str
+    calibration: NDArray[np.generic]
+    inputs: NDArray[np.generic]
+    labels: NDArray[np.int64]
+    source_right: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Everything about the network that candidates are made of and judged by.
+
+    Attributes:
+        network: with its graph.
+        source, optimized: serialized ONNX before and after the passes; passes: what they did.
+        sample: one array per input, batch 1; expected: the oracle's outputs for it.
+        layers: rows of the layer table for one item; flops: their sum.
+        guard: None without data.
+    """
+
+    network: Network
+    source: bytes
+    optimized: bytes
+    passes: tuple[str, ...]
+    sample: tuple[NDArray[Any], ...]
+    expected: tuple[NDArray[Any], ...]
+    layers: tuple[Layer, ...]
+    flops: int
+    guard: GuardData | None = field(default=None)
+
+    @property
+    def dynamic_batch(self) -> bool:
+        """True when every input takes any batch size."""
+        return all(spec.dynamic_batch for spec in self.network.inputs)
+
+
+def make_subject(
+    network: Network, source: bytes, layers: tuple[Layer, ...], data: Dataset | None, seed: int
+) -> Subject:
+    """Optimize the graph, take a sample, ask the oracle, and set guard data aside.
+
+    Args:
+        network: with its graph.
+        source: the same graph serialized.
+        layers: rows for one item.
+        data: labelled samples; None compiles without a guard, which excludes everything lossy.
+        seed: of the split and of the sample where there is no data.
+
+    Raises:
+        DataError: when the data does not fit the network.
+        RuntimeUnavailableError: when neither the reference evaluator nor ONNX Runtime can run the graph.
+    """
+    assert network.graph is not None, "compile needs a graph; export the source first"
+    model, passes = optimize(network.graph)
+    guard = _guard_data(network, source, data, seed) if data is not None else None
+    sample = (guard.inputs[:1],) if guard is not None else random_inputs(network.inputs, seed)
+    flops = totals(layers).flops
+    return Subject(
+        network=network,
+        source=source,
+        optimized=ir.serde.serialize_model(model).SerializeToString(deterministic=True) if passes else source,
+        passes=passes,
+        sample=sample,
+        expected=tuple(reference_outputs(source, sample, flops)),
+        layers=layers,
+        flops=flops,
+        guard=guard,
+    )
+
+
+def random_inputs(specs: tuple[TensorSpec, ...], seed: int, batch: int = 1) -> tuple[NDArray[Any], ...]:
+    """Seeded inputs where there is no data: uniform 0..1 for floats, 0 or 1 for integers and booleans."""
+    rng = np.random.default_rng(seed)
+    arrays = []
+    for spec in specs:
+        dtype, shape = np.dtype(spec.dtype), spec.concrete(batch)
+        floating = np.issubdtype(dtype, np.floating)
+        arrays.append((rng.random(shape) if floating else rng.integers(0, 2, shape)).astype(dtype))
+    return tuple(arrays)
+
+
+def predicted_classes(engine: runtimes.Engine, inputs: NDArray[Any]) -> NDArray[np.int64]:
+    """Classes that an engine answers, [N]; batched as far as the graph allows."""
+    spec = engine.inputs[0]
+    step = _EVALUATION_BATCH if spec.dynamic_batch else int(spec.shape[0])
+    answers = []
+    for start in range(0, len(inputs), step):
+        rows = inputs[start : start + step]
+        fixed = not spec.dynamic_batch and len(rows) < step
+        fed = np.concatenate([rows, np.repeat(rows[-1:], step - len(rows), axis=0)]) if fixed else rows
+        scores = engine.run([np.ascontiguousarray(fed)])[0][: len(rows)]
+        answers.append(scores.reshape(len(rows), -1).argmax(axis=1))
+    return np.concatenate(answers)
+
+
+def _guard_data(network: Network, source: bytes, data: Dataset, seed: int) -> GuardData:
+    splits = data.split(seed)
+    inputs = inputs_for(splits.validation, network)
+    rows = np.random.default_rng(seed).permutation(len(splits.train.labels))[:CALIBRATION_COUNT]
+    baseline = runtimes.load("onnxruntime").build_default(source)
+    return GuardData(
+        name=data.name,
+        digest=data.digest,
+        calibration=inputs_for(splits.train, network)[rows],
+        inputs=inputs,
+        labels=splits.validation.labels,
+        source_right=predicted_classes(baseline, inputs) == splits.validation.labels,
+    )

@@ -1,0 +1,151 @@
+"""Turn choices into engines that may be timed: built, compared with the oracle, and guarded on data.
+
+Accuracy depends on runtime, precision and quantizer, not on threads or batch: it is measured once per such kind.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chipwise import runtimes
+from chipwise.compiler.oracle import relative_error
+from chipwise.compiler.subject import Subject, predicted_classes
+from chipwise.core.errors import ChipwiseError, RuntimeUnavailableError
+from chipwise.core.measure import PairedDrop
+from chipwise.core.plan import Candidate, Choice, Label
+from chipwise.runtimes.engine import Engine, EngineOptions
+from chipwise.runtimes.formats import own_format
+from chipwise.tasks.metrics import paired_drop
+
+if TYPE_CHECKING:
+    from chipwise.compiler.workspace import Workspace
+    from chipwise.core.device import Machine
+
+# Two float32 implementations that block their sums differently agree to about 1e-6 of the largest output.
+CLOSE = 1e-4
+_QUANTIZERS = {"onnxruntime": "chipwise.compiler.quantize", "nncf": "chipwise.compiler.quantize_nncf"}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What accuracy depends on, and what came of it.
+
+    Attributes:
+        model: the graph to ship, serialized.
+        label: against the oracle; max_error: relative to the oracle's largest output.
+        accuracy: paired with the source; None without data or need.
+        refusal: why candidates of this kind may not ship; empty when they may; status: for their records.
+    """
+
+    model: bytes = b""
+    label: Label | None = None
+    max_error: float | None = None
+    accuracy: PairedDrop | None = None
+    refusal: str = ""
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate whose engine is built and may be timed."""
+
+    candidate: Candidate
+    model: bytes
+    engine: Engine
+
+
+def installed_quantizers(subject: Subject) -> tuple[str, ...]:
+    """Names of the quantizers that can be used: none without data, several inputs or a float graph."""
+    if subject.guard is None or len(subject.network.inputs) != 1 or own_format(subject.source) == "int8":
+        return ()
+    names = ["onnxruntime"]
+    if importlib.util.find_spec("nncf") is not None:
+        names.append("nncf")
+    return tuple(names)
+
+
+def examine(choice: Choice, subject: Subject, max_drop: float, machine: Machine, workspace: Workspace) -> Kind:
+    """Build one engine of a kind, compare it with the oracle and, where it is lossy, guard it on data."""
+    try:
+        model = _graph_for(choice, subject, machine, workspace)
+        engine = build(choice, model)
+        error = relative_error(engine.run(subject.sample), subject.expected)
+    except ChipwiseError as failure:
+        return Kind(refusal=failure.message, status="failed")
+    label: Label = "exact" if error == 0 else "close" if error <= CLOSE else "lossy"
+    kind = Kind(model=model, label=label, max_error=error)
+    if label != "lossy":
+        return kind
+    if subject.guard is None:
+        return replace(
+            kind, refusal=f"differs by {error:.1e}, and there is no data to guard it with", status="rejected"
+        )
+    name = f"accuracy-{choice.runtime}-{choice.precision}-{choice.quantizer or 'float'}.json"
+    drop = workspace.read(name, PairedDrop)
+    if drop is None:
+        right = predicted_classes(engine, subject.guard.inputs) == subject.guard.labels
+        drop = paired_drop(subject.guard.source_right, right, max_drop)
+        workspace.write(name, drop)
+    return replace(kind, accuracy=drop, refusal=_verdict(drop, max_drop), status="rejected")
+
+
+def build(choice: Choice, model: bytes) -> Engine:
+    """Build the engine of a choice.
+
+    Raises:
+        RuntimeUnavailableError: when the runtime refuses the graph.
+    """
+    options = EngineOptions(precision=choice.precision, threads=choice.threads, batch=choice.batch)
+    return runtimes.load(choice.runtime).build(model, options)
+
+
+def make_trial(choice: Choice, kind: Kind) -> Trial | Candidate:
+    """Build the engine to be timed, or the record of why it cannot be."""
+    record = Candidate(
+        choice=choice,
+        status="slower",
+        reason="",
+        label=kind.label,
+        size_bytes=len(kind.model) or None,
+        max_error=kind.max_error,
+        accuracy=kind.accuracy,
+    )
+    if kind.refusal:
+        return replace(record, status="failed" if kind.status == "failed" else "rejected", reason=kind.refusal)
+    try:
+        return Trial(record, kind.model, build(choice, kind.model))
+    except RuntimeUnavailableError as failure:
+        return replace(record, status="failed", reason=failure.message)
+
+
+def _graph_for(choice: Choice, subject: Subject, machine: Machine, workspace: Workspace) -> bytes:
+    if not choice.quantizer:
+        return subject.optimized
+    assert subject.guard is not None, "int8 needs calibration data"
+    name = f"int8-{choice.quantizer}.onnx"
+    model = workspace.read_bytes(name)
+    if model is None:
+        quantizer = importlib.import_module(_QUANTIZERS[choice.quantizer])
+        model = bytes(quantizer.quantize(subject.optimized, subject.guard.calibration, machine))
+        workspace.write_bytes(name, model)
+    return model
+
+
+def _verdict(drop: PairedDrop, max_drop: float) -> str:
+    """Why the drop is too large; empty when it is within the limit."""
+    if drop.upper <= max_drop:
+        return ""
+    bound = f"accuracy may drop by up to {drop.upper:.2%} (measured {drop.drop:+.2%} on {drop.source.count})"
+    if drop.drop <= max_drop and drop.needed > drop.source.count:
+        return f"{bound}; to show {max_drop:.2%} at least {drop.needed} samples are needed"
+    return f"{bound}, more than {max_drop:.2%}"
+
+
+def tiled(subject: Subject, batch: int) -> list[np.ndarray]:
+    """The sample repeated to a batch, one array per input."""
+    return [np.ascontiguousarray(np.repeat(array, batch, axis=0)) for array in subject.sample]
