@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -31,6 +30,8 @@ for command in (fit, inspect, train, compile, run, check, bench, report, doctor)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # noqa: PLC0415  17 ms that `--help` need not pay
+
         typer.echo(f"chipwise {version('chipwise')}")
         raise typer.Exit
 
