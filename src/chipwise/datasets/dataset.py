@@ -146,7 +146,8 @@ def _checked_inputs(name: str, inputs: NDArray[np.generic]) -> NDArray[np.uint8]
         return np.ascontiguousarray(stack, dtype=np.uint8)
     if inputs.dtype.kind not in "iufb":
         raise DataError(f"{name}: inputs of type {inputs.dtype}", hint="needs numbers")
-    floats = np.ascontiguousarray(inputs, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is too large for float32 is reported below
+        floats = np.ascontiguousarray(inputs, dtype=np.float32)
     finite = np.isfinite(floats.reshape(len(floats), -1)).all(axis=1)
     if not finite.all():
         raise DataError(f"{name}: sample {int(np.argmin(finite))} holds a value that is not finite")

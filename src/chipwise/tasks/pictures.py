@@ -113,8 +113,7 @@ def _to_array(image: Image.Image, path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{path} holds floating-point pixels", hint="save it with 8 bits a channel")
     if upright.mode.startswith("I"):
         wide = np.asarray(upright).astype(np.int64)
-        grey = wide if wide.size and wide.max() < 256 else wide >> 8
-        return grey.clip(0, 255).astype(np.uint8)[:, :, None]
+        return (wide >> 8).clip(0, 255).astype(np.uint8)[:, :, None]
     if "A" in upright.getbands() or "transparency" in upright.info:
         upright = _on_white(upright)
     array = np.asarray(upright.convert("L" if upright.mode in _GREY else "RGB"), dtype=np.uint8)

@@ -1,0 +1,132 @@
+"""Folders of pictures: DIR/cat/1.jpg, DIR/dog/2.jpg, ...; each subfolder is a class.
+
+DIR/train/cat/1.jpg and DIR/test/cat/2.jpg (and optionally DIR/val/...) give an official test set. Pictures of different
+sizes are stretched to the size that most of them have, and everything longer than 512 pixels is made smaller, so that
+the data set is one array; the network's own size comes later, from its preprocessing. One colour picture makes all of
+them RGB.
+
+>>> import numpy as np, pathlib, tempfile
+>>> from chipwise.core.events import silent
+>>> from chipwise.tasks.pictures import png_bytes
+>>> root = pathlib.Path(tempfile.mkdtemp())
+>>> for name in ("cat", "dog"):
+...     (root / name).mkdir()
+...     _ = (root / name / "1.png").write_bytes(png_bytes(np.zeros((9, 9, 1), np.uint8)))
+>>> load(str(root), silent).class_names
+('cat', 'dog')
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chipwise.core.errors import DataError
+from chipwise.datasets.dataset import Dataset, make
+from chipwise.datasets.memory import require_memory
+from chipwise.tasks.pictures import SUFFIXES, open_picture, picture_shape, resize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from chipwise.core.events import Progress
+
+MAX_SIDE = 512
+_VALIDATION = ("val", "valid", "validation")
+_STAGE = "reading pictures"
+_Row = tuple[Path, int]
+
+
+def load(argument: str, progress: Progress) -> Dataset:
+    """Read every picture below a folder.
+
+    Files that are no pictures by their name are left out, and said so.
+
+    Raises:
+        DataError: when there are no class folders, one holds no pictures, or a picture is damaged (it is named).
+        MachineError: when the pictures do not fit into memory.
+    """
+    root = Path(argument)
+    if not root.is_dir():
+        raise DataError(f"{root} is no folder", hint="folder: takes a folder with one subfolder for each class")
+    names, rows, test_count = _rows(root, progress)
+    pictures = _read(rows, progress)
+    labels = np.array([label for _, label in rows], np.int64)
+    return make(f"folder:{argument}", pictures, labels, names, test_count)
+
+
+def _rows(root: Path, progress: Progress) -> tuple[tuple[str, ...], list[_Row], int]:
+    """Class names, all (file, label) with the official test files last, and how many those are."""
+    parts = {folder.name.lower(): folder for folder in _subfolders(root)}
+    official = {"train", "test"} <= parts.keys() <= {"train", "test", *_VALIDATION}
+    if not (official and all(_subfolders(folder) for folder in parts.values())):
+        names = _classes(root)
+        return names, _files(root, names, progress), 0
+    names = _classes(parts["train"])
+    rows = _files(parts["train"], names, progress)
+    for part in sorted(parts.keys() - {"train", "test"}):
+        rows += _files(parts[part], names, progress)
+    test = _files(parts["test"], names, progress)
+    return names, rows + test, len(test)
+
+
+def _classes(root: Path) -> tuple[str, ...]:
+    names = tuple(folder.name for folder in _subfolders(root))
+    if not names:
+        raise DataError(f"{root} has no class folders", hint=f"put the pictures into {root}/CLASS/")
+    return names
+
+
+def _files(root: Path, names: tuple[str, ...], progress: Progress) -> list[_Row]:
+    unknown = [folder.name for folder in _subfolders(root) if folder.name not in names]
+    if unknown:
+        raise DataError(f"{root} has class {unknown[0]!r}, which the training part has not")
+    rows: list[_Row] = []
+    others = [path for path in root.iterdir() if path.is_file()]
+    for label, name in enumerate(names):
+        if not (root / name).is_dir():
+            continue  # a class that the official test part does not have
+        files = [path for path in sorted((root / name).rglob("*")) if path.is_file() and not path.name.startswith(".")]
+        found = [path for path in files if path.suffix.lower() in SUFFIXES]
+        if not found:
+            raise DataError(f"class folder {root / name} holds no pictures", hint="remove it, or put pictures there")
+        others += [path for path in files if path.suffix.lower() not in SUFFIXES]
+        rows += [(path, label) for path in found]
+    others = [path for path in others if not path.name.startswith(".")]
+    if others:
+        progress.note(f"left out {len(others)} files of {root} that are no pictures, such as {others[0].name}")
+    return rows
+
+
+def _read(rows: Sequence[_Row], progress: Progress) -> NDArray[np.uint8]:
+    shapes = [picture_shape(path) for path, _ in rows]
+    channels = max(shape[2] for shape in shapes)
+    height, width = _common_size([shape[:2] for shape in shapes])
+    different = sum(shape[:2] != (height, width) for shape in shapes)
+    if different:
+        progress.note(f"{different} of {len(rows)} pictures have another size: stretched to {height} x {width}")
+    require_memory(len(rows) * height * width * channels, f"{len(rows):,} pictures of {height} x {width}")
+    result = np.empty((len(rows), height, width, channels), np.uint8)
+    for index, (path, _) in enumerate(rows):
+        result[index] = resize(open_picture(path), height, width)  # a grey picture spreads over three channels
+        if index % 64 == 0:
+            progress.update(_STAGE, index / len(rows), path.parent.name)
+    progress.update(_STAGE, 1.0)
+    return result
+
+
+def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The most frequent size (the larger one where two are), made smaller to at most MAX_SIDE."""
+    counts = Counter(sizes)
+    height, width = max(counts, key=lambda size: (counts[size], size[0] * size[1], size))
+    factor = min(1.0, MAX_SIDE / max(height, width, 1))
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _subfolders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
