@@ -1,0 +1,160 @@
+"""One file that holds all of a training run: tensors as safetensors, the rest as JSON in the same file's header.
+
+Written whole or not at all, hashed, and free of pickle. Randomness needs no place in it: it follows from the seed and
+the epoch (`seeds`).
+
+>>> import tempfile, pathlib
+>>> path = pathlib.Path(tempfile.mkdtemp()) / "last.safetensors"
+>>> save(path, Checkpoint(State(identity={"network": "a"}), {"model.weight": torch.zeros(2)}))
+>>> load(path).state.identity["network"]
+'a'
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
+
+from chipwise.codec.files import atomic_write
+from chipwise.codec.records import decode, encode
+from chipwise.core.errors import ChipwiseError, InputError
+from chipwise.core.report import Epoch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+_FORMAT = "chipwise.checkpoint/1"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a run stands, apart from its tensors.
+
+    Attributes:
+        identity: network, data and settings; a checkpoint continues only the run that wrote it.
+        history: one row a finished epoch; best_epoch: the one with the kept weights, 0 before the first.
+        stopped: why training ended; empty while it goes on.
+    """
+
+    identity: dict[str, str | int | float | bool | None]
+    history: tuple[Epoch, ...] = ()
+    best_epoch: int = 0
+    stopped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A state and its tensors, by name: "model.*", "optimizer.INDEX.*" and "best.*"."""
+
+    state: State
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors under `prefix`, with the prefix taken off."""
+        return {name[len(prefix) :]: value for name, value in self.tensors.items() if name.startswith(prefix)}
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; the one before stays whole until the new one is on disk.
+
+    Raises:
+        StorageError: when it cannot be written.
+    """
+    tensors = {name: value.detach().contiguous() for name, value in checkpoint.tensors.items()}
+    text = encode(checkpoint.state)
+    header = {"format": _FORMAT, "state": text.decode(), "sha256": _digest(text, tensors)}
+    atomic_write(path, serialize(tensors, header))
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint and verify it.
+
+    Raises:
+        InputError: when it is damaged or no checkpoint of chipwise.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        text = header["state"].encode()
+        sound = header["format"] == _FORMAT and header["sha256"] == _digest(text, tensors)
+        state = decode(text, State, "its state") if sound else None
+    except (SafetensorError, OSError, KeyError, UnicodeError, ChipwiseError) as error:
+        raise _damaged(path, str(error)) from error
+    if state is None:
+        raise _damaged(path, "its content does not match its hash")
+    return Checkpoint(state, tensors)
+
+
+def check_identity(path: Path, found: State, wanted: State) -> None:
+    """Refuse to continue the run of another network, data set or settings.
+
+    Raises:
+        InputError: naming what differs.
+    """
+    names = sorted(found.identity.keys() | wanted.identity.keys())
+    differ = [name for name in names if found.identity.get(name) != wanted.identity.get(name)]
+    if not differ:
+        return
+    told = ", ".join(f"{name} {_short(found, name)} there, {_short(wanted, name)} now" for name in differ[:3])
+    raise InputError(
+        f"{path.parent.parent} holds another training run: {told}",
+        hint="name another folder, or start over with --fresh",
+    )
+
+
+def model_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of the module's state, parameters and buffers, by name."""
+    return {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in _named(module)}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's tensors as "INDEX.NAME"; its numbers follow from the settings."""
+    states = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": value
+        for index, row in states.items()
+        for name, value in row.items()
+        if torch.is_tensor(value)
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` took."""
+    rows: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        rows.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": rows, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _named(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [(name, value) for name, value in module.state_dict().items() if torch.is_tensor(value)]
+
+
+def _digest(text: bytes, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(text)
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _short(state: State, name: str) -> str:
+    value = state.identity.get(name)
+    return value[:12] if isinstance(value, str) else str(value)
+
+
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"the checkpoint {path} is damaged: {reason.splitlines()[0] if reason else 'it cannot be read'}",
+        hint="start over with --fresh, or name another folder",
+    )

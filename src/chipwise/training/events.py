@@ -1,0 +1,50 @@
+"""TensorBoard event files: `tensorboard --logdir FOLDER/events` draws the curves while training runs."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from torch.utils.tensorboard import SummaryWriter
+
+from chipwise.codec.files import storage_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from chipwise.core.report import Epoch
+
+
+@contextmanager
+def event_log(folder: Path, first: int) -> Iterator[Callable[[Epoch], None]]:
+    """Yield a function that logs an epoch; what an interrupted run logged from epoch `first` on is purged.
+
+    Args:
+        folder: where event files go, created when absent.
+        first: number of the first epoch that will be logged.
+
+    Raises:
+        StorageError: when they cannot be written.
+    """
+    try:
+        writer = SummaryWriter(str(folder), purge_step=first)
+        try:
+            yield lambda epoch: _log(writer, epoch)
+        finally:
+            writer.close()
+    except OSError as error:
+        raise storage_error(folder, error) from error
+
+
+def _log(writer: SummaryWriter, epoch: Epoch) -> None:
+    scalars = {
+        "loss/train": epoch.train_loss,
+        "loss/validation": epoch.val_loss,
+        "accuracy/validation": epoch.val_accuracy,
+        "learning_rate": epoch.learning_rate,
+        "seconds": epoch.seconds,
+    }
+    for name, value in scalars.items():
+        writer.add_scalar(name, value, epoch.number)
+    writer.flush()

@@ -1,0 +1,81 @@
+"""A data set's splits as tensors that a network takes, checked against the module before the first step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from chipwise.core.errors import DataError, NetworkError
+from chipwise.datasets.feed import inputs_for
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from chipwise.core.network import Network
+    from chipwise.datasets.dataset import Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Inputs float32 [N, ...] and labels int64 [N] of one split."""
+
+    inputs: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def feed_of(split: Dataset, network: Network, *, what: str, channels_last: bool = False) -> Feed:
+    """Turn a split into tensors.
+
+    Args:
+        split: samples and labels.
+        what: the split's name, for errors.
+        network: whose preprocessing pictures go through.
+        channels_last: keep 4-D inputs in NHWC order in memory.
+
+    Raises:
+        DataError: when it is empty, does not fit the network, or holds values that are not finite.
+    """
+    if len(split.labels) == 0:
+        raise DataError(f"{split.name}: the {what} split is empty", hint="give more samples of each class")
+    inputs = torch.from_numpy(inputs_for(split, network))
+    if not bool(torch.isfinite(inputs).all()):
+        raise DataError(f"{split.name}: the {what} inputs hold values that are not finite (nan or infinity)")
+    if channels_last and inputs.ndim == 4:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+    return Feed(inputs, torch.from_numpy(split.labels))
+
+
+def layout_of(network: Network) -> tuple[str, int]:
+    """How pictures lie in the network's input, and their channels; NCHW for networks fed with arrays."""
+    preprocess = network.task.preprocess
+    return ("NCHW", 1) if preprocess is None else (preprocess.layout, preprocess.channels)
+
+
+def check_fits(module: nn.Module, feed: Feed, classes: int) -> None:
+    """Run one small batch: the module must take the inputs and give a score for each class.
+
+    Raises:
+        NetworkError: saying the shapes received.
+    """
+    sample = feed.inputs[:2]
+    before = module.training
+    module.eval()
+    try:
+        with torch.inference_mode():
+            scores = module(sample)
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise NetworkError(f"the network does not take inputs of shape {list(sample.shape)}: {reason}") from error
+    finally:
+        module.train(before)
+    shape = list(scores.shape) if torch.is_tensor(scores) else type(scores).__name__
+    if not torch.is_tensor(scores) or scores.ndim != 2 or len(scores) != len(sample) or scores.shape[1] < classes:
+        raise NetworkError(
+            f"the network gives {shape}, and training needs scores [batch, {classes} classes or more]",
+            hint="give it as many outputs as the data have classes",
+        )

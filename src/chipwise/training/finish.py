@@ -1,0 +1,130 @@
+"""The end of a training run: the kept weights, their accuracy on the test split, and the record of it all."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from safetensors.torch import save as serialize
+
+from chipwise.codec.files import atomic_write, storage_error
+from chipwise.codec.records import decode, encode
+from chipwise.core.errors import InputError
+from chipwise.core.report import Training
+from chipwise.tasks.metrics import accuracy, confusion
+from chipwise.training.evaluate import evaluate
+from chipwise.training.feed import feed_of
+from chipwise.training.settings import as_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+    from chipwise.core.measure import Accuracy
+    from chipwise.core.network import Network
+    from chipwise.core.report import Epoch
+    from chipwise.datasets.dataset import Dataset
+    from chipwise.training.checkpoint import Checkpoint
+    from chipwise.training.settings import Settings
+
+_WEIGHTS, _HISTORY, _RECORD = "weights.safetensors", "history.jsonl", "training.json"
+
+
+def finish(
+    module: nn.Module,
+    network: Network,
+    done: Checkpoint,
+    *,
+    test: Dataset,
+    settings: Settings,
+    folder: Path,
+) -> Training:
+    """Load the kept weights into `module`, test them, and write weights, history and record.
+
+    What is already in the folder is returned as it is when it belongs to this checkpoint.
+
+    Args:
+        module: ends with the kept weights, in evaluation mode.
+        network: what was trained.
+        done: the last checkpoint, with the kept weights under "best.".
+        test: the test split; may be empty.
+        settings: as used.
+        folder: of the run.
+
+    Raises:
+        StorageError: when something cannot be written.
+    """
+    best = done.part("best.")
+    module.load_state_dict(best)
+    module.eval()
+    weights = serialize(best)
+    found = _stored(folder, weights, done)
+    if found is not None:
+        return found
+    measured, table = _tested(module, network, test)
+    record = Training(
+        network=network.name,
+        data=test.name,
+        parameters=sum(value.numel() for value in module.parameters() if value.requires_grad),
+        folder=str(folder),
+        settings=as_json(settings),
+        history=done.state.history,
+        best_epoch=done.state.best_epoch,
+        stopped=done.state.stopped,
+        seconds=sum(epoch.seconds for epoch in done.state.history),
+        test=measured,
+        confusion=table,
+        class_names=test.class_names,
+        seed=settings.seed,
+    )
+    atomic_write(folder / _WEIGHTS, weights)
+    write_history(folder, done.state.history)
+    atomic_write(folder / _RECORD, encode(record, pretty=True))
+    return record
+
+
+def write_history(folder: Path, history: tuple[Epoch, ...]) -> None:
+    """Write one JSON line an epoch.
+
+    Raises:
+        StorageError: when it cannot be written.
+    """
+    atomic_write(folder / _HISTORY, b"".join(encode(row) + b"\n" for row in history))
+
+
+def forget(folder: Path) -> None:
+    """Remove what an earlier run left in the folder, and nothing else.
+
+    Raises:
+        StorageError: when it cannot be removed.
+    """
+    try:
+        for name in ("checkpoint", "events"):
+            if (folder / name).is_dir():
+                shutil.rmtree(folder / name)
+        for name in (_WEIGHTS, _HISTORY, _RECORD):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+
+
+def _stored(folder: Path, weights: bytes, done: Checkpoint) -> Training | None:
+    """The record of a finished run, or None when it or the weights are missing, damaged or of another run."""
+    record, kept = folder / _RECORD, folder / _WEIGHTS
+    if not record.is_file() or not kept.is_file() or kept.read_bytes() != weights:
+        return None
+    try:
+        found = decode(record.read_bytes(), Training, str(record))
+    except InputError:
+        return None  # made again from the checkpoint
+    return found if found.history == done.state.history else None
+
+
+def _tested(module: nn.Module, network: Network, test: Dataset) -> tuple[Accuracy | None, tuple[tuple[int, ...], ...]]:
+    if len(test) == 0:
+        return None, ()
+    feed = feed_of(test, network, what="test")
+    predicted = evaluate(module, feed.inputs, feed.labels).predicted.numpy()
+    right = int((predicted == test.labels).sum())
+    return accuracy(right, len(test)), confusion(test.labels, predicted, test.classes)

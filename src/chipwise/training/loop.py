@@ -1,0 +1,120 @@
+"""One epoch of training steps. Everything random in it follows from the seed and the epoch's number."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from chipwise.core.errors import GoalMissedError
+from chipwise.training.augment import augmented
+from chipwise.training.optimizer import rate_share, set_rate
+from chipwise.training.seeds import seeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from chipwise.training.feed import Feed
+    from chipwise.training.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What every epoch of a run uses.
+
+    Attributes:
+        module, optimizer: changed in place by each step.
+        feed: the training split.
+        settings: resolved: `epochs` is a number and `augment` a kind.
+        layout, channels: of the pictures, for augmentation ("NCHW", "NHWC" or "flat").
+    """
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    feed: Feed
+    settings: Settings
+    layout: str = "NCHW"
+    channels: int = 1
+
+    @property
+    def batch(self) -> int:
+        """Samples a step: the settings' batch size, or the whole split when it is smaller."""
+        return min(self.settings.batch_size, len(self.feed))
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch; the rest that fills no batch is left out, other samples each time."""
+        return len(self.feed) // self.batch
+
+    @property
+    def all_steps(self) -> int:
+        """Steps of the whole schedule."""
+        return self.steps * (self.settings.epochs or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Mean loss of an epoch's steps, the learning rate at its end, and the wall time of its steps."""
+
+    loss: float
+    learning_rate: float
+    seconds: float
+
+
+def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -> Trained:
+    """Train for one epoch.
+
+    Args:
+        lesson: what to train, and how.
+        number: of the epoch, from 1.
+        tell: called after each step with the steps done in this epoch and the mean loss so far.
+
+    Raises:
+        GoalMissedError: when the loss is not a number any more.
+    """
+    settings, total, rate = lesson.settings, 0.0, 0.0
+    lesson.module.train()
+    with seeded(settings.seed, "epoch", number):
+        start = time.perf_counter()
+        order = torch.randperm(len(lesson.feed))
+        for step in range(lesson.steps):
+            done = (number - 1) * lesson.steps + step
+            rate = settings.learning_rate * rate_share(done, lesson.all_steps, settings.schedule)
+            set_rate(lesson.optimizer, rate)
+            loss = _step(lesson, order[step * lesson.batch : (step + 1) * lesson.batch])
+            if not math.isfinite(loss):
+                raise diverged(loss, f"in epoch {number}, step {step + 1} of {lesson.steps}", settings)
+            total += loss
+            tell(step + 1, total / (step + 1))
+        seconds = time.perf_counter() - start
+    return Trained(loss=total / lesson.steps, learning_rate=rate, seconds=seconds)
+
+
+def _step(lesson: Lesson, chosen: Tensor) -> float:
+    settings = lesson.settings
+    inputs = lesson.feed.inputs.index_select(0, chosen)
+    inputs = augmented(inputs, str(settings.augment), lesson.layout, lesson.channels)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
+        scores = lesson.module(inputs)
+    loss = functional.cross_entropy(
+        scores.float(), lesson.feed.labels[chosen], label_smoothing=settings.label_smoothing
+    )
+    lesson.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    lesson.optimizer.step()
+    return loss.item()
+
+
+def diverged(loss: float, where: str, settings: Settings) -> GoalMissedError:
+    """Build the error for a loss that is not a number any more."""
+    lower = f"lower the learning rate (now {settings.learning_rate:g})"
+    return GoalMissedError(
+        f"training diverged: the loss became {loss} {where}",
+        hint=lower if settings.precision == "fp32" else f"{lower}, or train in fp32",
+    )

@@ -1,0 +1,69 @@
+"""Optimizers and learning rate schedules. The rate is a function of the step alone: nothing to store or to restore.
+
+>>> [round(rate_share(step, 100, "one-cycle"), 2) for step in (0, 25, 99)]
+[0.04, 1.0, 0.0]
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from chipwise.training.settings import Settings
+
+# One-cycle: Smith & Topin 2017 (arXiv 1708.07120). A quarter of the steps rises, and starts at 1/25 of the peak.
+_RISE, _START = 0.25, 0.04
+_MOMENTUM = 0.9
+
+
+def build_optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """The optimizer over the trainable parameters; weight decay only on those with two dimensions or more."""
+    trained = [value for value in module.parameters() if value.requires_grad]
+    groups = [
+        {"params": [value for value in trained if value.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [value for value in trained if value.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return _BUILDERS[settings.optimizer]([group for group in groups if group["params"]], settings.learning_rate)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Use `rate` from the next step on."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def rate_share(step: int, steps: int, schedule: str) -> float:
+    """The learning rate at `step` (from 0) of `steps`, as a share of the highest."""
+    if schedule == "constant":
+        return 1.0
+    position = step / max(steps, 1)
+    rise = _RISE if schedule == "one-cycle" else 0.0
+    if position < rise:
+        return _START + (1 - _START) * position / rise
+    return 0.5 * (1 + math.cos(math.pi * (position - rise) / (1 - rise)))
+
+
+def _adamw(groups: list[dict[str, object]], rate: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), fused=True)
+
+
+def _adam(groups: list[dict[str, object]], rate: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.999), fused=True)
+
+
+def _sgd(groups: list[dict[str, object]], rate: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, lr=rate, momentum=_MOMENTUM, nesterov=True, fused=True)
+
+
+_BUILDERS: dict[str, Callable[[list[dict[str, object]], float], torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "adam": _adam,
+    "sgd": _sgd,
+}

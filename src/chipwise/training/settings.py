@@ -1,0 +1,156 @@
+"""What a training run is told: plain JSON values, checked before any work starts.
+
+>>> settings = Settings(learning_rate=0.01, augment=True)
+>>> resolve(settings, samples=54_000, pictures=True).epochs
+6
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args, get_type_hints
+
+from chipwise.core.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from typing import Any
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("constant", "cosine", "one-cycle")
+AUGMENTATIONS = ("auto", "none", "shift", "affine")
+PRECISIONS = ("fp32", "bf16")
+
+# Samples shown to the network when the number of epochs is not given: enough for the zoo on digits and on MNIST.
+_SAMPLES_SHOWN = 320_000
+_FEWEST_EPOCHS, _MOST_EPOCHS = 6, 200
+
+# From this many pictures on, "auto" leaves them as they are: the data itself has the variety.
+_ENOUGH_PICTURES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to train. The defaults give a good result without tuning.
+
+    Attributes:
+        optimizer: "adamw", "adam" or "sgd" (Nesterov momentum 0.9).
+        learning_rate: the highest of the schedule.
+        schedule: "one-cycle" (linear rise, then cosine to nearly 0), "cosine" or "constant".
+        batch_size: samples a step; the last incomplete batch of an epoch is left out (other samples each time).
+        epochs: passes over the training split; None for as many as show about 320,000 samples (6 to 200).
+        target_accuracy: stop once the validation accuracy (0..1) reaches it.
+        patience: stop after so many epochs without a better validation accuracy; None never.
+        weight_decay: on matrices and kernels, not on biases and norms.
+        label_smoothing: share of the target spread over all classes, 0..1.
+        augment: "affine" (or True: small shifts, rotation, scale), "shift", "none" (or False), or "auto": affine where
+            there are few pictures.
+        precision: "fp32", or "bf16" for automatic mixed precision.
+        channels_last: keep pictures and kernels in NHWC order in memory.
+        seed: of order, dropout and augmentation (and of the initial weights when built inside `seeds.seeded`).
+        split_seed: of the train / validation / test split; kept apart so that another `seed` never moves a test
+            sample into training.
+        threads: torch threads; None for torch's own choice.
+    """
+
+    optimizer: str = "adamw"
+    learning_rate: float = 3e-3
+    schedule: str = "one-cycle"
+    batch_size: int = 64
+    epochs: int | None = None
+    target_accuracy: float | None = None
+    patience: int | None = None
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.0
+    augment: bool | str = "auto"
+    precision: str = "fp32"
+    channels_last: bool = False
+    seed: int = 0
+    split_seed: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            InputError: naming the setting, what was received and what it may be.
+        """
+        hints = get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            _check_type(field.name, getattr(self, field.name), hints[field.name])
+        _check_choices(self)
+        _check_ranges(self)
+
+
+def as_json(settings: Settings) -> dict[str, str | int | float | bool | None]:
+    """The settings as a plain dict, in the order of their definition."""
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+
+
+def resolve(settings: Settings, *, samples: int, pictures: bool) -> Settings:
+    """Fill in what was left to chipwise: the number of epochs and the augmentation.
+
+    Args:
+        settings: as given.
+        samples: size of the training split.
+        pictures: True when the data are pictures (arrays are never augmented).
+
+    Raises:
+        InputError: when arrays are to be augmented.
+    """
+    epochs = settings.epochs or max(_FEWEST_EPOCHS, min(_MOST_EPOCHS, round(_SAMPLES_SHOWN / max(samples, 1))))
+    augment = settings.augment
+    if isinstance(augment, bool):
+        augment = "affine" if augment else "none"
+    if augment == "auto":
+        augment = "affine" if pictures and samples < _ENOUGH_PICTURES else "none"
+    if augment != "none" and not pictures:
+        raise InputError(f"augment={settings.augment!r} needs pictures, and these data are arrays", hint="augment=none")
+    return dataclasses.replace(settings, epochs=epochs, augment=augment)
+
+
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    allowed = get_args(hint) or (hint,)
+    if isinstance(value, bool) and bool not in allowed:
+        raise InputError(f"{name} must be {_names(allowed)}, not {value!r}")
+    if isinstance(value, allowed) or (float in allowed and isinstance(value, int)):
+        return
+    raise InputError(f"{name} must be {_names(allowed)}, not {value!r}")
+
+
+def _names(allowed: tuple[type, ...]) -> str:
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", type(None): "left out"}
+    return " or ".join(words[kind] for kind in allowed)
+
+
+def _check_choices(settings: Settings) -> None:
+    choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "augment": AUGMENTATIONS}
+    for name, known in choices.items():
+        value = getattr(settings, name)
+        if isinstance(value, str) and value not in known:
+            raise unknown_name(name, value, known)
+
+
+def _check_ranges(settings: Settings) -> None:
+    rules: tuple[tuple[str, float, float, str], ...] = (
+        ("learning_rate", 0.0, 1e3, "above 0 and at most 1000"),
+        ("batch_size", 0, 2**20, "at least 1"),
+        ("epochs", 0, 10**6, "at least 1"),
+        ("target_accuracy", 0.0, 1.0, "above 0 and at most 1"),
+        ("patience", 0, 10**6, "at least 1"),
+        ("threads", 0, 1024, "at least 1"),
+    )
+    for name, above, most, words in rules:
+        value = getattr(settings, name)
+        if value is not None and not (math.isfinite(value) and above < value <= most):
+            raise InputError(f"{name} must be {words}, not {value!r}")
+    for name, most in (
+        ("weight_decay", 10.0),
+        ("label_smoothing", 0.999),
+        ("seed", 2**63 - 1),
+        ("split_seed", 2**32 - 1),
+    ):
+        value = getattr(settings, name)
+        if not (math.isfinite(value) and 0 <= value <= most):
+            raise InputError(f"{name} must be from 0 to {most:g}, not {value!r}")

@@ -1,0 +1,240 @@
+"""Train a network: epochs, validation, best weights, early stop; continued where a killed run left off.
+
+    settings = Settings(epochs=20)
+    with seeded(settings.seed):
+        module = build_module(network.source)
+    training = train(module, network, load("digits"), settings, Path("runs/lenet5"))
+
+The folder then holds `weights.safetensors` (of the best epoch on the validation split), `history.jsonl`,
+`training.json` (the record), `events/` (TensorBoard) and `checkpoint/`. Calling it again with the same settings
+continues an interrupted run, bit for bit as if it had not been interrupted, and returns at once from a finished one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from chipwise.codec.files import check_writable
+from chipwise.core.events import Progress, silent
+from chipwise.core.report import Epoch, Training
+from chipwise.training import checkpoint as checkpoints
+from chipwise.training.checkpoint import Checkpoint, State
+from chipwise.training.evaluate import evaluate
+from chipwise.training.events import event_log
+from chipwise.training.feed import check_fits, feed_of, layout_of
+from chipwise.training.finish import finish, forget, write_history
+from chipwise.training.loop import Lesson, diverged, run_epoch
+from chipwise.training.optimizer import build_optimizer
+from chipwise.training.process import memory_kept, threads
+from chipwise.training.settings import Settings, as_json, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from chipwise.core.network import Network
+    from chipwise.datasets.dataset import Dataset, Splits
+    from chipwise.training.feed import Feed
+
+# Checkpoints may take this share of the time; epochs shorter than that allows are repeated after a kill.
+_CHECKPOINT_SHARE = 0.05
+_TELL_EVERY_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One call of `train`: what is trained, on what, and where it is kept."""
+
+    module: nn.Module
+    network: Network
+    splits: Splits
+    settings: Settings
+    folder: Path
+    progress: Progress
+    begin: State
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "checkpoint" / "last.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Where the run stands: its state, the best weights so far, and when and how fast it was last written."""
+
+    state: State
+    best: dict[str, Tensor]
+    written_s: float = -1e9
+    cost_s: float = 0.0
+
+
+def train(  # noqa: PLR0917 (six nouns in the order of the line)
+    module: nn.Module,
+    network: Network,
+    data: Dataset,
+    settings: Settings,
+    folder: Path,
+    progress: Progress = silent,
+    *,
+    fresh: bool = False,
+) -> Training:
+    """Train `module` on `data` and keep the weights that did best on the validation split.
+
+    The test split is used once, at the end, with the kept weights. Loss is cross-entropy of the module's scores.
+
+    Args:
+        module: gives scores [N, classes]; trained in place, ends with the kept weights, in evaluation mode.
+        network: its name, digest and preprocessing.
+        data: labelled samples; split by `settings.split_seed`.
+        settings: how to train.
+        folder: where everything is kept; one run a folder.
+        progress: told after steps; the stage is "training".
+        fresh: forget what is in the folder.
+
+    Raises:
+        InputError: when the folder holds another run or a damaged checkpoint, or a setting does not fit the data.
+        DataError, NetworkError: when data and network do not fit together.
+        StorageError: when the folder cannot be written; the last checkpoint stays whole.
+        GoalMissedError: when the loss diverges.
+    """
+    splits = data.split(seed=settings.split_seed)
+    chosen = resolve(settings, samples=len(splits.train), pictures=data.pictures)
+    begin = State(identity=_identity(module, network, data, chosen))
+    run = _Run(module, network, splits, chosen, Path(folder), progress, begin)
+    check_writable(run.folder / "weights.safetensors")
+    if fresh:
+        forget(run.folder)
+    with threads(chosen.threads), memory_kept():
+        found = _found(run)
+        done = found if found is not None and found.state.stopped else _train(run, found)
+        return finish(module, network, done, test=splits.test, settings=chosen, folder=run.folder)
+
+
+def _found(run: _Run) -> Checkpoint | None:
+    """The checkpoint in the folder, once it is known to be of this run."""
+    if not run.path.exists():
+        return None
+    found = checkpoints.load(run.path)
+    checkpoints.check_identity(run.path, found.state, run.begin)
+    return found
+
+
+def _train(run: _Run, found: Checkpoint | None) -> Checkpoint:
+    """Run the epochs that are left; the last checkpoint keeps the best weights only."""
+    nhwc = run.settings.channels_last
+    feed = feed_of(run.splits.train, run.network, what="training", channels_last=nhwc)
+    validation = feed_of(run.splits.validation, run.network, what="validation", channels_last=nhwc)
+    check_fits(run.module, feed, run.splits.train.classes)
+    if nhwc:
+        run.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layout, channels = layout_of(run.network)
+    lesson = Lesson(run.module, build_optimizer(run.module, run.settings), feed, run.settings, layout, channels)
+    standing = _take_up(run, lesson, found)
+    with event_log(run.folder / "events", len(standing.state.history) + 1) as log:
+        while not standing.state.stopped:
+            standing = _epoch(run, lesson, validation, standing)
+            log(standing.state.history[-1])
+            if not standing.state.stopped:
+                standing = _written(run, lesson, standing)
+    done = Checkpoint(standing.state, _prefixed("best.", standing.best))
+    checkpoints.save(run.path, done)
+    return done
+
+
+def _take_up(run: _Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
+    """Continue from a checkpoint, or start with one that holds the initial weights."""
+    if found is None:
+        return _written(run, lesson, _Standing(run.begin, {}))
+    run.module.load_state_dict(found.part("model."))
+    checkpoints.restore_optimizer(lesson.optimizer, found.part("optimizer."))
+    run.progress.note(f"continuing after epoch {len(found.state.history)} of {run.settings.epochs}")
+    return _Standing(found.state, found.part("best."))
+
+
+def _epoch(run: _Run, lesson: Lesson, validation: Feed, standing: _Standing) -> _Standing:
+    """Train one epoch and validate."""
+    past = standing.state.history
+    number = len(past) + 1
+    trained = run_epoch(lesson, number, _teller(run, lesson, past))
+    score = evaluate(run.module, validation.inputs, validation.labels)
+    if not math.isfinite(score.loss):
+        raise diverged(score.loss, f"on the validation split after epoch {number}", run.settings)
+    row = Epoch(number, trained.loss, score.loss, score.accuracy, trained.learning_rate, trained.seconds)
+    history = (*past, row)
+    best_epoch = max(history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss, -epoch.number)).number
+    best = checkpoints.model_tensors(run.module) if best_epoch == number else standing.best
+    stopped = _why_stop(run.settings, history, best_epoch)
+    share = 1.0 if stopped else number / (run.settings.epochs or 1)
+    run.progress.update("training", share, _message(run.settings, history, row.train_loss))
+    state = dataclasses.replace(standing.state, history=history, best_epoch=best_epoch, stopped=stopped)
+    return dataclasses.replace(standing, state=state, best=best)
+
+
+def _written(run: _Run, lesson: Lesson, standing: _Standing) -> _Standing:
+    """Write a checkpoint and the history, unless the last one is so fresh that writing would slow training down."""
+    now = time.perf_counter()
+    if (now - standing.written_s) * _CHECKPOINT_SHARE < standing.cost_s:
+        return standing
+    tensors = _prefixed("model.", checkpoints.model_tensors(run.module))
+    tensors |= _prefixed("optimizer.", checkpoints.optimizer_tensors(lesson.optimizer))
+    tensors |= _prefixed("best.", standing.best)
+    checkpoints.save(run.path, Checkpoint(standing.state, tensors))
+    write_history(run.folder, standing.state.history)
+    after = time.perf_counter()
+    return dataclasses.replace(standing, written_s=after, cost_s=after - now)
+
+
+def _why_stop(settings: Settings, history: tuple[Epoch, ...], best_epoch: int) -> str:
+    """Why training ends after this history; empty when it goes on."""
+    last = history[-1]
+    if settings.target_accuracy is not None and last.val_accuracy >= settings.target_accuracy:
+        return "target reached"
+    if settings.patience is not None and last.number - best_epoch >= settings.patience:
+        return f"no improvement for {settings.patience} epochs"
+    return "epochs done" if last.number >= (settings.epochs or 1) else ""
+
+
+def _teller(run: _Run, lesson: Lesson, past: tuple[Epoch, ...]) -> Callable[[int, float], None]:
+    """A function that shows progress after a step, ten times a second at most."""
+    last = 0.0
+
+    def tell(step: int, loss: float) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        if now - last >= _TELL_EVERY_S:
+            last = now
+            share = (len(past) * lesson.steps + step) / (lesson.all_steps + 1)
+            run.progress.update("training", share, _message(run.settings, past, loss))
+
+    return tell
+
+
+def _message(settings: Settings, history: tuple[Epoch, ...], loss: float) -> str:
+    number = min(len(history) + 1, settings.epochs or 1)
+    seen = f", accuracy {history[-1].val_accuracy:.2%}" if history else ""
+    return f"epoch {number}/{settings.epochs}, loss {loss:.3f}{seen}"
+
+
+def _identity(
+    module: nn.Module, network: Network, data: Dataset, settings: Settings
+) -> dict[str, str | int | float | bool | None]:
+    """What must be equal for a checkpoint to be continued."""
+    about: dict[str, str | int | float | bool | None] = {
+        "network": network.name,
+        "digest": network.digest,
+        "parameters": sum(value.numel() for value in module.parameters()),
+        "data": data.digest,
+    }
+    return about | as_json(settings)
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in tensors.items()}
