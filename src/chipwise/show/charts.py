@@ -149,7 +149,7 @@ def _draw_curves(figure: Figure, palette: Palette, record: Training, columns: in
             text, (best.number, best.val_accuracy), (-6 if left else 6, -16), textcoords="offset points",
             ha="right" if left else "left", color=palette.ink,
         )  # fmt: skip
-    losses.legend(frameon=False, labelcolor=palette.ink, loc="upper right")
+    losses.legend(frameon=False, labelcolor=palette.ink, loc="lower left")
 
 
 def _draw_candidates(
@@ -178,7 +178,8 @@ def _draw_candidates(
     if baseline is not None:
         axes.axvline(baseline / scale, color=palette.ink, linewidth=0.9, linestyle=(0, (3, 2)))
         axes.annotate(
-            f"ONNX Runtime's default, {format_time(baseline)}", (baseline / scale, 1), xycoords=axes.get_xaxis_transform(),
+            f"ONNX Runtime's default, {format_time(baseline)}", (baseline / scale, 1),
+            xycoords=axes.get_xaxis_transform(),
             xytext=(0, 3), textcoords="offset points", ha="center", va="bottom", color=palette.ink, fontsize=8,
         )  # fmt: skip
     axes.set_ylim(len(rows) - 0.6, -0.8)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chipwise.show.units import format_accuracy, format_count, format_points, format_ratio, format_share
+from chipwise.show.units import format_accuracy, format_count, format_factor, format_points, format_ratio, format_share
 
 if TYPE_CHECKING:
     from chipwise.core.measure import PairedDrop, Ratio
@@ -84,19 +84,22 @@ def paired(drop: PairedDrop) -> str:
 def headline(bench: BenchResult | None, plan: Manifest | None) -> str:
     """The claim of a report in one sentence; empty when there is nothing to claim from.
 
-    The strictest comparison there is: against the fastest of the peers, else against the baseline of `compile`.
+    It names the baseline of `compile` and, where peers were timed, the strictest comparison: with the fastest of them.
     """
+    parts = []
     rivals = peers(bench) if bench is not None else []
-    if bench is not None and rivals and rivals[0].speedup is not None:
-        if len(rivals) == 1:
-            return _sentence(bench.network, rivals[0].speedup, rivals[0].name)
-        return _sentence(bench.network, rivals[0].speedup, f"the fastest of {len(rivals)} rivals, {rivals[0].name}")
-    if plan is not None and plan.speedup is not None:
-        return _sentence(plan.source.name, plan.speedup, "ONNX Runtime's default")
-    return ""
+    fastest = rivals[0] if rivals else None
+    # One comparison with ONNX Runtime is enough: the one that was measured last, side by side with the other peers.
+    if plan is not None and plan.speedup is not None and (fastest is None or "onnxruntime" not in fastest.name):
+        parts.append(_comparison(plan.speedup, "ONNX Runtime's default"))
+    if fastest is not None and fastest.speedup is not None:
+        which = f"the fastest of {len(rivals)} rivals, {fastest.name}" if len(rivals) > 1 else fastest.name
+        parts.append(_comparison(fastest.speedup, which))
+    network = bench.network if bench is not None else plan.source.name if plan is not None else ""
+    return f"{network} runs {', and '.join(parts)}." if parts else ""
 
 
-def _sentence(network: str, ratio: Ratio, rival: str) -> str:
+def _comparison(ratio: Ratio, rival: str) -> str:
     if ratio.verdict == "same":
-        return f"{network} runs as fast as {rival}: the difference lies within the noise."
-    return f"{network} runs {format_ratio(ratio).split(' ')[0]} as fast as {rival}."
+        return f"within the noise as fast as {rival}"
+    return f"{format_factor(ratio.mid)}× as fast as {rival}"

@@ -82,6 +82,11 @@ def _environment() -> Environment:
         "significant": units.significant,
         "shape": lambda shape: "×".join(str(dim) for dim in shape) or "scalar",
         "predicted": _predicted,
+        "setting": lambda value: (
+            {None: "none", True: "yes", False: "no"}.get(value, value)
+            if value is None or isinstance(value, bool)
+            else value
+        ),
     }
     return made
 
@@ -186,7 +191,7 @@ def _elsewhere(report: Report) -> list[tuple[str, Machine]]:
 def _predicted(interval: Interval) -> str:
     if interval.low is not None and interval.high is not None:
         return units.format_span(interval.low, interval.high)
-    bound, sign = (interval.low, "at least ") if interval.low is not None else (interval.high, "at most ")
+    bound, sign = (interval.low, "≥ ") if interval.low is not None else (interval.high, "≤ ")
     return units.UNKNOWN if bound is None else sign + units.format_time(bound)
 
 
@@ -208,9 +213,9 @@ def _method(report: Report) -> list[tuple[str, str]]:
     if report.check is not None or (report.training is not None and report.training.test is not None):
         notes.append((
             "Accuracy",
-            "Held-out samples that neither training nor the choice of the plan's weights has seen. Intervals are 95% Wilson "
-            "intervals. Plan and source network answer the same samples; the bound of the drop is the one-sided 95% score "
-            "bound for paired answers (Tango 1998).",
+            "Intervals of an accuracy are 95% Wilson intervals. Plan and source network answer the same samples, and only the "
+            "ones they answer differently count: the bound of the drop is the one-sided 95% score bound for paired answers "
+            "(Tango 1998). The test split takes no part in training, nor in the choice of the epoch that is kept.",
         ))  # fmt: skip
     if report.plan is not None:
         notes.append(("Labels", "; ".join(f"{label}: {meaning}" for label, meaning in claims.LABELS.items()) + "."))
