@@ -40,10 +40,11 @@ def probabilities(scores: NDArray[np.generic]) -> NDArray[np.float64]:
         raise DataError(f"the scores {what}", hint="is this a classification network?")
     sums = rows.sum(axis=1, keepdims=True)
     if (rows >= 0).all() and (np.abs(sums - 1) <= _SUM_TOLERANCE).all():
-        return rows / sums
+        normed: NDArray[np.float64] = np.divide(rows, sums)
+        return normed
     highest = np.minimum(rows.max(axis=1, keepdims=True), np.finfo(np.float64).max)
     powers = np.exp(np.minimum(rows, highest) - highest)
-    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = np.divide(powers, powers.sum(axis=1, keepdims=True))
     return shares
 
 

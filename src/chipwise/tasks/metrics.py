@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TWO_SIDED_Z = NormalDist().inv_cdf(0.975)
-_ONE_SIDED_Z = NormalDist().inv_cdf(0.95)
+ONE_SIDED_Z = NormalDist().inv_cdf(0.95)
 _BISECTIONS = 60  # halves an interval of length 2 down to the spacing of doubles
 
 
@@ -79,12 +79,12 @@ def paired_drop(
     )
 
 
-def upper_bound(lost: int, won: int, count: int) -> float:
+def upper_bound(lost: int, won: int, count: int, z: float = ONE_SIDED_Z) -> float:
     """One-sided 95% upper bound of the drop (p_lost - p_won): Tango's score interval.
 
     Tango, "Equivalence test and confidence interval for the difference in proportions for the paired-sample design",
     Statistics in Medicine 17 (1998) 891-908. The bound is the largest drop that the score test does not reject. With
-    no difference at all it is z^2 / (count + z^2).
+    no difference at all it is z^2 / (count + z^2). Another confidence needs another normal quantile `z`.
 
     Raises:
         DataError: when `lost + won` exceeds `count`, or `count` is 0.
@@ -94,7 +94,7 @@ def upper_bound(lost: int, won: int, count: int) -> float:
     inside, outside = (lost - won) / count, 1.0
     for _ in range(_BISECTIONS):
         middle = (inside + outside) / 2
-        if _score(middle, lost, won, count) >= -_ONE_SIDED_Z:
+        if _score(middle, lost, won, count) >= -z:
             inside = middle
         else:
             outside = middle
@@ -105,7 +105,7 @@ def samples_needed(limit: float) -> int:
     """Smallest number of samples on which zero losses and wins put the upper bound at or below `limit` (0..1)."""
     if limit <= 0:
         return sys.maxsize
-    count = max(1, math.floor(_ONE_SIDED_Z**2 * (1 - limit) / limit) - 1)
+    count = max(1, math.floor(ONE_SIDED_Z**2 * (1 - limit) / limit) - 1)
     while upper_bound(0, 0, count) > limit:
         count += 1
     return count
