@@ -1,4 +1,4 @@
-"""Which number format a serialized graph computes in by itself, read from its operators and weights.
+"""What a serialized graph says about itself: its inputs and outputs, and the number format that it computes in.
 
 >>> import onnx
 >>> value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
@@ -17,6 +17,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # no stubs in the package
 
 from chipwise.core.errors import NetworkError
+from chipwise.core.network import TensorSpec
 
 _INT8_OPS = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
@@ -61,3 +62,19 @@ def own_format(model: bytes) -> str:
         if tensor.data_type in _FLOATS:
             weights[_FLOATS[tensor.data_type]] += math.prod(tensor.dims)
     return weights.most_common(1)[0][0] if weights else "fp32"
+
+
+def declared(model: onnx.ModelProto) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Read the inputs (without weights that old graphs list as inputs) and outputs that a graph declares."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = tuple(_spec(value) for value in model.graph.input if value.name not in weights)
+    return inputs, tuple(map(_spec, model.graph.output))
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    shape = tuple(
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or f"free_{value.name}_{axis}"
+        for axis, dim in enumerate(tensor.shape.dim)
+    )
+    return TensorSpec(value.name, shape, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name)

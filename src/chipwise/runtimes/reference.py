@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from chipwise.core.device import Machine
-from chipwise.core.network import TensorSpec
 from chipwise.runtimes.engine import Arrays, EngineOptions, refusal
-from chipwise.runtimes.formats import own_format, parse
+from chipwise.runtimes.formats import declared, own_format, parse
 
 NAME = "reference"
 NEEDS: tuple[str, ...] = ()
@@ -82,10 +81,8 @@ class ReferenceEngine:
     """The evaluator behind the verbs of an engine."""
 
     def __init__(self, model: onnx.ModelProto, evaluator: ReferenceEvaluator, precision: str) -> None:
-        weights = {tensor.name for tensor in model.graph.initializer}
         self.precision = precision
-        self.inputs = tuple(_spec(value) for value in model.graph.input if value.name not in weights)
-        self.outputs = tuple(map(_spec, model.graph.output))
+        self.inputs, self.outputs = declared(model)
         self._evaluator = evaluator
 
     def run(self, arrays: Arrays) -> list[NDArray[Any]]:
@@ -99,12 +96,3 @@ class ReferenceEngine:
     def close(self) -> None:
         """Let go of the evaluator."""
         del self._evaluator
-
-
-def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
-    tensor = value.type.tensor_type
-    shape = tuple(
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or f"free_{value.name}_{axis}"
-        for axis, dim in enumerate(tensor.shape.dim)
-    )
-    return TensorSpec(value.name, shape, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name)
