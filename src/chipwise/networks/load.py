@@ -6,15 +6,14 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
-from chipwise.core.errors import MissingExtraError, NetworkError, unknown_name
+from chipwise.core.errors import NetworkError, unknown_name
 from chipwise.core.network import Network, Source, TensorSpec
 from chipwise.core.task import Task
+from chipwise.networks.lazy import late
 from chipwise.networks.source_digest import source_digest
 from chipwise.networks.zoo import ZOO
 from chipwise.tasks.preprocess import default_preprocess, parse_preprocess
@@ -55,9 +54,9 @@ def load(spec: str, *, preprocess: str | None = None, input_shape: tuple[int, ..
         network = _zoo(spec)
     elif path.is_file():
         _refuse_other_formats(path)
-        return _late("onnx_file").load(path, preprocess)  # type: ignore[no-any-return]
+        return late("onnx_file").load(path, preprocess)  # type: ignore[no-any-return]
     elif path.is_dir():
-        network = _late("run_folder").load(path)
+        network = late("run_folder").load(path)
     elif _FACTORY.fullmatch(spec):
         network = _factory(spec, input_shape)
     elif path.suffix or "/" in spec:
@@ -98,7 +97,7 @@ def _zoo(name: str) -> Network:
 def _factory(spec: str, input_shape: tuple[int, ...] | None) -> Network:
     source = Source(spec)
     inputs = (
-        _late("torch_source").example_specs(source)
+        late("torch_source").example_specs(source)
         if input_shape is None
         else (TensorSpec("input", ("batch", *input_shape[1:])),)
     )
@@ -125,13 +124,3 @@ def _refuse_other_formats(path: Path) -> None:
     for magic, kind in _MAGIC:
         if start.startswith(magic):
             raise NetworkError(f"{path} is {kind}, not an ONNX file", hint="give an ONNX file, a zoo name or a factory")
-
-
-def _late(module: str) -> ModuleType:
-    """Import a module of this folder when it is needed; a missing torch is said in one line."""
-    try:
-        return importlib.import_module(f"chipwise.networks.{module}")
-    except ModuleNotFoundError as error:
-        if error.name in ("torch", "safetensors"):
-            raise MissingExtraError("torch", "torch") from error
-        raise

@@ -188,6 +188,11 @@ def element_count(tensor: TensorProto) -> int:
     return math.prod(int(size) for size in tensor.dims)
 
 
+def bits_of(data_type: int) -> int:
+    """Bits that one element takes; 0 for types without a fixed size (text, unknown)."""
+    return _BITS.get(data_type, 0)
+
+
 def needed_units(tensor: TensorProto, count: int) -> int:
     """Bytes of raw data, or entries of the typed field, that `count` elements take."""
     if tensor.HasField("raw_data"):

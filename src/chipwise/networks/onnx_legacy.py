@@ -46,7 +46,7 @@ def mend(model: ModelProto) -> None:
 def _type_attributes(nodes: Iterable[NodeProto]) -> None:
     for attribute in chain.from_iterable(node.attribute for node in nodes):
         if attribute.type == AttributeProto.UNDEFINED and not attribute.ref_attr_name:
-            given = [kind for field, kind in _FIELDS if attribute.HasField(field)]  # type: ignore[arg-type]
+            given = [kind for field, kind in _FIELDS if attribute.HasField(field)]
             given += [kind for field, kind in _LISTS if len(getattr(attribute, field))]
             attribute.type = given[0] if given else AttributeProto.INTS
         for graph in subgraphs(attribute):

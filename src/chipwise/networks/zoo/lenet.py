@@ -79,18 +79,20 @@ class PartialConvolution(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.three = nn.Conv2d(18, 6, 5, groups=6)
-        self.four = nn.Conv2d(36, 9, 5, groups=9)
-        self.six = nn.Conv2d(6, 1, 5)
+        self.three_weight, self.three_bias = _kernels(6, 3)
+        self.four_weight, self.four_bias = _kernels(9, 4)
+        self.six_weight, self.six_bias = _kernels(1, 6)
         # The tables are no part of the trained state.
         self.register_buffer("of_three", torch.tensor(_THREE).flatten(), persistent=False)
         self.register_buffer("of_four", torch.tensor(_FOUR).flatten(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, 6, 14, 14] to [N, 16, 10, 10]."""
-        three = self.three(x.index_select(1, self.get_buffer("of_three")))
-        four = self.four(x.index_select(1, self.get_buffer("of_four")))
-        return torch.cat((three, four, self.six(x)), 1)
+        threes = x.index_select(1, self.get_buffer("of_three"))
+        fours = x.index_select(1, self.get_buffer("of_four"))
+        three = functional.conv2d(threes, self.three_weight, self.three_bias, groups=6)
+        four = functional.conv2d(fours, self.four_weight, self.four_bias, groups=9)
+        return torch.cat((three, four, functional.conv2d(x, self.six_weight, self.six_bias)), 1)
 
 
 class RadialBasis(nn.Module):
@@ -138,10 +140,9 @@ def lenet5(num_classes: int = 10) -> nn.Module:
     )
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            fan_in = layer.weight[0].numel()
-            # Appendix A: standard deviation 1/sqrt(fan-in) keeps the squashing functions near their linear range.
-            nn.init.uniform_(layer.weight, -math.sqrt(3 / fan_in), math.sqrt(3 / fan_in))
-            nn.init.zeros_(layer.bias) if layer.bias is not None else None
+            _initialise(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
     return module
 
 
@@ -175,6 +176,18 @@ def lenet5_caffe(num_classes: int = 10) -> nn.Module:
         nn.ReLU(),
         nn.Linear(500, num_classes),
     )
+
+
+def _kernels(maps: int, inputs: int) -> tuple[nn.Parameter, nn.Parameter]:
+    weight = nn.Parameter(torch.empty(maps, inputs, 5, 5))
+    _initialise(weight)
+    return weight, nn.Parameter(torch.zeros(maps))
+
+
+def _initialise(weight: Tensor) -> None:
+    """Appendix A: a standard deviation of 1/sqrt(fan-in) keeps the squashing functions near their linear range."""
+    bound = math.sqrt(3 / weight[0].numel())
+    nn.init.uniform_(weight, -bound, bound)
 
 
 def _codes(classes: int) -> Tensor:

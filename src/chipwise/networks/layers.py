@@ -1,0 +1,113 @@
+"""Layer rows of any network: from its torch source where there is one, else from its ONNX graph.
+
+The zoo's own rows ship with the package, so that they can be shown where torch is not installed.
+
+>>> from chipwise.networks.load import load
+>>> [row.parameters for row in layer_rows(load("lenet5-keras"))]
+[60, 0, 880, 0, 0, 69240, 10164, 850]
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from chipwise.codec import records
+from chipwise.codec.cache import cache_folder
+from chipwise.codec.files import atomic_write
+from chipwise.codec.hashes import sha256_bytes, sha256_file
+from chipwise.core.errors import InputError, NetworkError
+from chipwise.core.layer import Layer
+from chipwise.core.network import Network
+from chipwise.networks.lazy import late
+from chipwise.networks.rows import at_batch
+from chipwise.networks.source_digest import source_digest
+
+_ZOO = "chipwise.networks.zoo."
+
+
+@dataclass(frozen=True, slots=True)
+class RowPair:
+    """A source's rows for batch 1 and 2, from which those for any batch follow; `digest` says of which source."""
+
+    digest: str
+    one: tuple[Layer, ...]
+    two: tuple[Layer, ...]
+
+
+def layer_rows(network: Network, batch: int = 1) -> tuple[Layer, ...]:
+    """Layer rows for one batch.
+
+    Args:
+        network: with a source (then torch is needed, except for the zoo) or a graph.
+        batch: items; a graph with a fixed batch has only that one.
+
+    Raises:
+        NetworkError: when the network cannot be built, or cannot take this batch.
+        MissingExtraError: when a torch factory is given and torch is not installed.
+    """
+    if batch < 1:
+        raise NetworkError(f"a batch of {batch} has no items", hint="give 1 or more")
+    if network.source is not None:
+        pair = _pair(network)
+        return at_batch(pair.one, pair.two, batch)
+    fixed = fixed_batch(network)
+    if fixed is not None and batch not in (1, fixed):
+        raise NetworkError(
+            f"{network.name} has a fixed batch of {fixed}; {batch} was asked for",
+            hint="export it with a free first dimension",
+        )
+    return late("onnx_layers").graph_rows(network, batch)  # type: ignore[no-any-return]
+
+
+def fixed_batch(network: Network) -> int | None:
+    """The only batch that a network takes; None when it takes any."""
+    sizes = [spec.shape[0] for spec in network.inputs if spec.shape]
+    return next((size for size in sizes if isinstance(size, int)), None)
+
+
+def _pair(network: Network) -> RowPair:
+    """Shipped rows, else cached ones, else traced. Only the zoo's are kept: a user's code may change any time."""
+    assert network.source is not None
+    untrained = replace(network.source, weights=None)
+    digest = source_digest(untrained)
+    shipped = _shipped().get(digest)
+    if shipped is not None:
+        return shipped
+    if not untrained.factory.startswith(_ZOO):
+        return trace_pair(network, digest)
+    path = cache_folder("rows") / f"{sha256_bytes((digest + _family_digest(untrained.factory)).encode())}.json"
+    try:
+        return records.decode(path.read_bytes(), RowPair, str(path))
+    except (OSError, InputError):  # absent, or damaged and made again
+        pair = trace_pair(network, digest)
+        atomic_write(path, records.encode(pair))
+        return pair
+
+
+def trace_pair(network: Network, digest: str) -> RowPair:
+    """Trace a network's source at batch 1 and 2."""
+    trace = late("trace").trace
+    two = trace(network, 2)
+    one = trace(network, 1)
+    if any(row.saved_bytes is None for row in one):  # batch-norm over one value cannot be trained: halve two's
+        one = tuple(
+            replace(row, saved_bytes=None if twin.saved_bytes is None else twin.saved_bytes // 2)
+            for row, twin in zip(one, two, strict=True)
+        )
+    return RowPair(digest, one, two)
+
+
+@cache
+def _shipped() -> dict[str, RowPair]:
+    data = (importlib.resources.files("chipwise.networks.zoo") / "rows.json").read_bytes()
+    return {pair.digest: pair for pair in msgspec.json.decode(data, type=tuple[RowPair, ...])}
+
+
+def _family_digest(factory: str) -> str:
+    name = factory.removeprefix(_ZOO).partition(":")[0]
+    return sha256_file(Path(__file__).parent / "zoo" / f"{name}.py")

@@ -1,0 +1,244 @@
+"""Layer rows of a torch source: traced without data or weights, on torch's meta device.
+
+One row a leaf module that computes something, and one a function called outside a leaf (an addition, a flatten). An
+activation is folded into the row that feeds it when nothing else reads that row.
+
+>>> from chipwise.networks.load import load
+>>> [row.parameters for row in trace(load("lenet-300-100"), 1)]
+[235500, 30100, 1010]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from chipwise.core.errors import NetworkError
+from chipwise.core.layer import Layer, Shape
+from chipwise.core.network import Network
+from chipwise.networks.aten import Operation, describe
+from chipwise.networks.rows import ACTIVATIONS
+from chipwise.networks.torch_source import build_module, examples_for
+
+_FORWARD_ERRORS = (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError)
+
+
+@dataclass(slots=True)
+class _Call:
+    """One visit to a leaf module, or one function outside any: what it ran, read and wrote."""
+
+    name: str
+    leaf: nn.Module | None
+    operations: list[Operation] = field(default_factory=list)
+    reads: dict[int, Tensor] = field(default_factory=dict)
+    writes: dict[int, Tensor] = field(default_factory=dict)
+    final: list[Tensor] = field(default_factory=list)
+
+
+def trace(network: Network, batch: int) -> tuple[Layer, ...]:
+    """Run a network's source once on the meta device and describe what it did.
+
+    Args:
+        network: one with a source.
+        batch: items.
+
+    Returns:
+        Rows with the bytes saved for the backward pass where training mode can be traced.
+
+    Raises:
+        NetworkError: when the module cannot be built, or does not take its declared inputs.
+    """
+    assert network.source is not None
+    module, device = _build(network)
+    examples = examples_for(network.inputs, batch, device)
+    recorder = _Recorder(module)
+    try:
+        with torch.no_grad(), recorder.watching(), recorder:
+            result = module.eval()(*examples)
+    except _FORWARD_ERRORS as error:
+        shapes = ", ".join(str(list(example.shape)) for example in examples)
+        first = next(iter(str(error).splitlines()), "")[:200]
+        raise NetworkError(f"{network.name} does not take {shapes}: {type(error).__name__}: {first}") from error
+    saved = _saved_bytes(module, examples)
+    state = {_storage(value): value for value in (*module.parameters(), *module.buffers())}
+    return _rows(recorder.calls, _tensors(result), state, saved)
+
+
+def _build(network: Network) -> tuple[nn.Module, str]:
+    assert network.source is not None
+    source = replace(network.source, weights=None)
+    try:
+        with torch.device("meta"):
+            return build_module(source), "meta"
+    except NetworkError:  # a factory that computes with real values while it builds
+        return build_module(source), "cpu"
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operation, and knows which module is running."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.module = module
+        self.calls: list[_Call] = []
+        self.path: list[str] = []
+        self.leaf: _Call | None = None
+        self.alive: list[Tensor] = []  # an id is only unique while its tensor lives
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and note it."""
+        del types
+        result = func(*args, **(kwargs or {}))
+        self._note(func, args, (*args, *(kwargs or {}).values()), result)
+        return result
+
+    def _note(self, func: Any, args: Any, values: Sequence[Any], result: Any) -> None:
+        read, written = _tensors(values), _tensors(result)
+        operation = describe(func, args, written)
+        if operation is None or not written:
+            return
+        call = self.leaf
+        if call is None:
+            scope = f"{self.path[-1]}/" if self.path and self.path[-1] else ""
+            call = _Call(f"{scope}{operation.name}", None)
+            self.calls.append(call)
+        call.operations.append(operation)
+        call.reads.update((id(tensor), tensor) for tensor in read if id(tensor) not in call.writes)
+        call.writes.update((id(tensor), tensor) for tensor in written)
+        call.final = written[: operation.results]
+        self.alive += [*read, *written]
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Follow which module runs."""
+        handles = []
+        for name, part in self.module.named_modules(remove_duplicate=True):
+            handles.append(part.register_forward_pre_hook(self._entering(name)))
+            handles.append(part.register_forward_hook(self._leaving(name), always_call=True))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _entering(self, name: str) -> Any:
+        def enter(part: nn.Module, _: Any) -> None:
+            self.path.append(name)
+            if self.leaf is None and not list(part.children()):
+                self.leaf = _Call(name or type(part).__name__.lower(), part)
+                self.calls.append(self.leaf)
+
+        return enter
+
+    def _leaving(self, name: str) -> Any:
+        def leave(part: nn.Module, _: Any, __: Any) -> None:
+            self.path.pop()
+            if self.leaf is not None and self.leaf.leaf is part:
+                self.leaf = None
+
+        del name
+        return leave
+
+
+def _rows(
+    calls: Sequence[_Call], results: Sequence[Tensor], state: dict[int, Tensor], saved: dict[str, int] | None
+) -> tuple[Layer, ...]:
+    ran = [call for call in calls if call.operations]
+    readers: dict[int, int] = {}
+    for call in ran:
+        for key in call.reads:
+            readers[key] = readers.get(key, 0) + 1
+    for tensor in results:
+        readers[id(tensor)] = readers.get(id(tensor), 0) + 1
+    rows: list[Layer] = []
+    maker: dict[int, int] = {}
+    counted: set[int] = set()
+    names: dict[str, int] = {}
+    for call in ran:
+        row = _row(call, state, counted, names)
+        feeders = [key for key in call.reads if key in maker]
+        alone = len(feeders) == 1 and readers[feeders[0]] == 1 and not row.parameters
+        if row.op in ACTIVATIONS and alone and not rows[maker[feeders[0]]].activation:
+            index = maker[feeders[0]]
+            rows[index] = replace(rows[index], activation=row.op, flops=rows[index].flops + row.flops)
+        else:
+            rows.append(row)
+            index = len(rows) - 1
+        maker.update(dict.fromkeys(call.writes, index))
+        if saved is not None:
+            total = (rows[index].saved_bytes or 0) + saved.pop(call.name, 0)
+            rows[index] = replace(rows[index], saved_bytes=total)
+    return tuple(rows)
+
+
+def _row(call: _Call, state: dict[int, Tensor], counted: set[int], names: dict[str, int]) -> Layer:
+    main = max(call.operations, key=lambda operation: (operation.flops or 0, operation.name in ACTIVATIONS))
+    # A transposed weight is another tensor over the same storage.
+    weights = {_storage(tensor): tensor for tensor in call.reads.values() if _storage(tensor) in state}
+    activations = [tensor for tensor in call.reads.values() if _storage(tensor) not in state]
+    fresh = [key for key in weights if key not in counted and state[key].requires_grad]
+    counted.update(fresh)
+    names[call.name] = names.get(call.name, -1) + 1
+    return Layer(
+        name=f"{call.name}_{names[call.name]}" if names[call.name] else call.name,
+        op=main.name,
+        inputs=tuple(_shape(tensor) for tensor in activations),
+        outputs=tuple(_shape(tensor) for tensor in call.final),
+        parameters=sum(state[key].numel() for key in fresh),
+        flops=sum(operation.flops or 0 for operation in call.operations),
+        read_bytes=sum(map(_bytes, (*activations, *(state[key] for key in weights)))),
+        write_bytes=sum(map(_bytes, call.final)),
+        known=all(operation.flops is not None for operation in call.operations),
+    )
+
+
+def _saved_bytes(module: nn.Module, examples: Sequence[Tensor]) -> dict[str, int] | None:
+    """Bytes that autograd keeps for the backward pass, by the call that keeps them; parameters are not counted."""
+    recorder = _Recorder(module)
+    seen = {_storage(value) for value in (*module.parameters(), *module.buffers())}
+    kept: dict[str, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = _storage(tensor)
+        if storage not in seen:
+            seen.add(storage)
+            recorder.alive.append(tensor)
+            name = recorder.leaf.name if recorder.leaf else (recorder.calls[-1].name if recorder.calls else "")
+            kept[name] = kept.get(name, 0) + tensor.numel() * tensor.element_size()
+        return tensor
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    try:
+        with torch.enable_grad(), recorder.watching(), recorder, hooks:
+            recorder.alive += _tensors(module.train()(*examples))
+    except _FORWARD_ERRORS:  # batch-norm over one value, for example, cannot be trained
+        return None
+    return kept
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [tensor for part in value for tensor in _tensors(part)]
+
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 (meta storages have no address)
+
+
+def _shape(tensor: Tensor) -> Shape:
+    return tuple(int(size) for size in tensor.shape)
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
