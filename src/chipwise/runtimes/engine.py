@@ -124,7 +124,7 @@ def refusal(runtime: str, error: BaseException, *, what: str = "build this graph
     """
     lines = [line.strip() for line in str(error).splitlines()]
     telling = [line for line in lines if line and not line.startswith(("Exception from", "Check '", "Summary:"))]
-    reason = " ".join(telling)[:400] or type(error).__name__
+    reason = " ".join(telling).split(" Hint: ")[0][:400] or type(error).__name__
     return RuntimeUnavailableError(f"{runtime} could not {what}: {reason}", hint="try another runtime with --runtime")
 
 

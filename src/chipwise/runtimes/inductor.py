@@ -136,7 +136,9 @@ def _compiled(model: bytes, options: EngineOptions, compile_module: Callable[[On
         raise refusal(NAME, RuntimeError(reason))
     engine = _engine(model, options, compile_module)
     # Compile now, not in the first timed call; and what the compiler cannot do is a reason not to build.
-    engine.run([np.zeros(spec.concrete(options.batch), spec.dtype) for spec in engine.inputs])
+    # A graph with other free dimensions than the batch gives no hint what sizes make sense: it waits for real inputs.
+    if all(isinstance(dim, int) for spec in engine.inputs for dim in spec.shape[1:]):
+        engine.run([np.zeros(spec.concrete(options.batch), spec.dtype) for spec in engine.inputs])
     return engine
 
 

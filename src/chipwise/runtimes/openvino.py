@@ -111,9 +111,11 @@ class OpenVinoEngine:
         self._static = all(isinstance(dim, int) for spec in self.inputs for dim in spec.shape[1:])
         self._kept: OrderedDict[tuple[tuple[int, ...], ...], _Request] = OrderedDict()
         self._shapes: list[tuple[int, ...]] = []
-        first = self._request(tuple(spec.concrete(batch) for spec in self.inputs))
-        self._current: _Request = first
-        self.precision = own if own == "int8" else _running(first.compiled)
+        if self._static:
+            self._current = self._request(tuple(spec.concrete(batch) for spec in self.inputs))
+        else:
+            self._current = _Request(_compile(_core(), graph, settings))
+        self.precision = own if own == "int8" else _running(self._current.compiled)
 
     def run(self, arrays: Arrays) -> list[NDArray[Any]]:
         """Run once; see `chipwise.runtimes.engine.Engine`."""
@@ -131,16 +133,15 @@ class OpenVinoEngine:
         del self._graph, self._current
 
     def _request(self, shapes: tuple[tuple[int, ...], ...]) -> _Request:
-        key = shapes if self._static else ()
-        if key not in self._kept:
-            graph = self._graph
-            if self._static and any(isinstance(dim, str) for spec in self.inputs for dim in spec.shape):
-                graph = _reshaped(graph, shapes)
-            self._kept[key] = _Request(_compile(_core(), graph, self._settings))
+        if shapes not in self._kept:
+            # Also done where the dynamic graph runs: OpenVINO 2026.4 does not check shapes there, and multiplies a
+            # [2, 7] matrix with a [3, 4] one without a word.
+            graph = _reshaped(self._graph, shapes)
+            self._kept[shapes] = _Request(_compile(_core(), graph, self._settings)) if self._static else self._current
             if len(self._kept) > KEPT_SHAPES:
                 self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        self._kept.move_to_end(shapes)
+        return self._kept[shapes]
 
 
 class _Request:

@@ -1,0 +1,36 @@
+"""Every runtime that is usable here, one after another; the others are skipped with the reason."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from chipwise import runtimes
+from chipwise.devices import detect
+from chipwise.runtimes import Adapter
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `graphs`, which is no test
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "runtime_name" in metafunc.fixturenames:
+        names = [pytest.param(name, marks=_marks(name)) for name in runtimes.RUNTIMES]
+        metafunc.parametrize("runtime_name", names, scope="session")
+
+
+def _marks(name: str) -> list[pytest.MarkDecorator]:
+    return [] if name in ("onnxruntime", "reference") else [pytest.mark.runtime]
+
+
+@pytest.fixture(scope="session")
+def statuses() -> dict[str, runtimes.table.RuntimeStatus]:
+    return {status.name: status for status in runtimes.status(detect())}
+
+
+@pytest.fixture
+def adapter(runtime_name: str, statuses: dict[str, runtimes.table.RuntimeStatus]) -> Adapter:
+    if not statuses[runtime_name].usable:
+        pytest.skip(f"{runtime_name}: {statuses[runtime_name].reason}")
+    return runtimes.load(runtime_name)
