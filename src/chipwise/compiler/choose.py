@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from chipwise.runtimes.engine import Engine
 
 BASELINE = "baseline"
-_SCREEN_ROUNDS, _FINAL_ROUNDS, _MIN_ROUNDS = 7, 60, 5
-_SCREEN_KEEPS = 1.25  # slower than this against the best in screening: not timed again
+_SCREEN_ROUNDS, FINAL_ROUNDS, _MIN_ROUNDS = 9, 60, 5
+_SCREEN_KEEPS = 1.5  # slower than this against the best in screening: not timed again
 _TIE = 1.02  # within this factor of the best median counts as equal, as does anything inside the noise
 _FAITHFUL = ("exact", "close", "lossy")
 _PRECISIONS = ("fp32", "bf16", "int8")

@@ -18,7 +18,7 @@ from chipwise.codec.files import check_writable
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.codec.plan_file import read_plan, write_plan
 from chipwise.compiler.candidates import choices, usable_runtimes
-from chipwise.compiler.choose import Outcome, decide, measure, screen
+from chipwise.compiler.choose import FINAL_ROUNDS, Outcome, decide, measure, screen
 from chipwise.compiler.sources import keep_source
 from chipwise.compiler.subject import Subject, make_subject
 from chipwise.compiler.trials import Kind, Trial, build, examine, installed_quantizers, make_trial
@@ -108,7 +108,7 @@ def compile_plan(
         trials, baseline, subject, options.goal, budget_s=search.left_s() * _SCREEN_SHARE, progress=silent
     )
     progress.update(_STAGE, 0.8, f"timing the best {len(kept)}")
-    samples = measure(kept, baseline, subject, budget_s=search.left_s(), rounds=60, progress=silent)
+    samples = measure(kept, baseline, subject, budget_s=search.left_s(), rounds=FINAL_ROUNDS, progress=silent)
     plan = _assemble(search, decide(kept, samples, [*dropped, *records], options.goal))
     if output is not None:
         write_plan(output, plan)

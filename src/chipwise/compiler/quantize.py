@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from chipwise.compiler.opset import input_name, quantizable
 from chipwise.compiler.quiet import quiet
 from chipwise.core.errors import RuntimeUnavailableError
 
@@ -37,13 +37,14 @@ def quantize(model: bytes, samples: NDArray[np.generic], machine: Machine) -> by
         RuntimeUnavailableError: when the quantizer cannot handle this graph.
     """
     vnni = any("vnni" in flag for flag in machine.isa) or machine.architecture == "aarch64"
+    proto = quantizable(model)
     with tempfile.TemporaryDirectory() as folder, quiet():
         quantized = Path(folder) / "quantized.onnx"
         try:
             quantize_static(
-                onnx.shape_inference.infer_shapes(onnx.load_from_string(model)),
+                proto,
                 str(quantized),
-                _Samples(model, samples),
+                _Samples(input_name(proto), samples),
                 quant_format=QuantFormat.QDQ,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -58,10 +59,8 @@ def quantize(model: bytes, samples: NDArray[np.generic], machine: Machine) -> by
 class _Samples(CalibrationDataReader):  # type: ignore[misc]
     """Feeds the calibration inputs one by one, as the quantizer asks for them."""
 
-    def __init__(self, model: bytes, samples: NDArray[np.generic]) -> None:
-        graph = onnx.load_from_string(model).graph
-        weights = {tensor.name for tensor in graph.initializer}
-        (self._name,) = (value.name for value in graph.input if value.name not in weights)
+    def __init__(self, name: str, samples: NDArray[np.generic]) -> None:
+        self._name = name
         self._rows = iter(samples)
 
     def get_next(self) -> dict[str, NDArray[np.generic]] | None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("NNCF_CI", "1")  # nncf.definitions.NNCF_CI_ENV_VAR_NAME: a stub instead of telemetry
 
 import nncf
-import onnx
 
+from chipwise.compiler.opset import input_name, quantizable
 from chipwise.compiler.quiet import quiet
 from chipwise.core.errors import RuntimeUnavailableError
 
@@ -36,9 +36,8 @@ def quantize(model: bytes, samples: NDArray[np.generic], machine: Machine) -> by
     Raises:
         RuntimeUnavailableError: when NNCF cannot handle this graph.
     """
-    proto = onnx.load_from_string(model)
-    weights = {tensor.name for tensor in proto.graph.initializer}
-    (name,) = (value.name for value in proto.graph.input if value.name not in weights)
+    proto = quantizable(model)
+    name = input_name(proto)
     dataset = nncf.Dataset(list(samples), lambda row: {name: row[None]})
     try:
         with quiet():

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Two float32 implementations that block their sums differently agree to about 1e-6 of the largest output.
 CLOSE = 1e-4
+_REASON_CHARACTERS = 200  # of a vendor's refusal; the rest is its log
 _QUANTIZERS = {"onnxruntime": "chipwise.compiler.quantize", "nncf": "chipwise.compiler.quantize_nncf"}
 
 
@@ -39,7 +40,8 @@ class Kind:
         model: the graph to ship, serialized.
         label: against the oracle; max_error: relative to the oracle's largest output.
         accuracy: paired with the source; None without data or need.
-        refusal: why candidates of this kind may not ship; empty when they may; status: for their records.
+        refusal: why candidates of this kind may not ship; empty when they may.
+        ran: False when the runtime or the quantizer refused the graph.
     """
 
     model: bytes = b""
@@ -47,7 +49,7 @@ class Kind:
     max_error: float | None = None
     accuracy: PairedDrop | None = None
     refusal: str = ""
-    status: str = ""
+    ran: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +78,20 @@ def examine(choice: Choice, subject: Subject, max_drop: float, machine: Machine,
         engine = build(choice, model)
         error = relative_error(engine.run(subject.sample), subject.expected)
     except ChipwiseError as failure:
-        return Kind(refusal=failure.message, status="failed")
+        return Kind(refusal=failure.message[:_REASON_CHARACTERS], ran=False)
     label: Label = "exact" if error == 0 else "close" if error <= CLOSE else "lossy"
     kind = Kind(model=model, label=label, max_error=error)
     if label != "lossy":
         return kind
     if subject.guard is None:
-        return replace(
-            kind, refusal=f"differs by {error:.1e}, and there is no data to guard it with", status="rejected"
-        )
+        return replace(kind, refusal=f"differs by {error:.1e} from the source; --data would show whether it matters")
     name = f"accuracy-{choice.runtime}-{choice.precision}-{choice.quantizer or 'float'}.json"
     drop = workspace.read(name, PairedDrop)
     if drop is None:
         right = predicted_classes(engine, subject.guard.inputs) == subject.guard.labels
         drop = paired_drop(subject.guard.source_right, right, max_drop)
         workspace.write(name, drop)
-    return replace(kind, accuracy=drop, refusal=_verdict(drop, max_drop), status="rejected")
+    return replace(kind, accuracy=drop, refusal=_verdict(drop, max_drop))
 
 
 def build(choice: Choice, model: bytes) -> Engine:
@@ -116,11 +116,11 @@ def make_trial(choice: Choice, kind: Kind) -> Trial | Candidate:
         accuracy=kind.accuracy,
     )
     if kind.refusal:
-        return replace(record, status="failed" if kind.status == "failed" else "rejected", reason=kind.refusal)
+        return replace(record, status="rejected" if kind.ran else "failed", reason=kind.refusal)
     try:
         return Trial(record, kind.model, build(choice, kind.model))
     except RuntimeUnavailableError as failure:
-        return replace(record, status="failed", reason=failure.message)
+        return replace(record, status="failed", reason=failure.message[:_REASON_CHARACTERS])
 
 
 def _graph_for(choice: Choice, subject: Subject, machine: Machine, workspace: Workspace) -> bytes:

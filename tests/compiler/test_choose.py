@@ -1,0 +1,63 @@
+"""Choosing: nothing wins inside the noise, the least change wins a tie, and every candidate gets its reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from chipwise.compiler.choose import BASELINE, decide
+from chipwise.compiler.trials import Trial
+from chipwise.core.plan import Candidate, Choice
+
+
+def trial(runtime: str, precision: str, label: str, *, threads: int = 1, size: int = 1000) -> Trial:
+    choice = Choice(runtime, precision, threads)
+    return Trial(Candidate(choice, "slower", "", label=label), b"x" * size, engine=None)  # type: ignore[arg-type]
+
+
+def times(rng: np.random.Generator, **medians: float) -> dict[str, np.ndarray]:
+    """Forty rounds around each median with 3% noise, in units of a microsecond."""
+    return {name: median * 1e-6 * rng.normal(1, 0.03, 40) for name, median in medians.items()}
+
+
+FP32, FP32X2 = trial("onnxruntime", "fp32", "close"), trial("onnxruntime", "fp32", "close", threads=2)
+BF16, INT8 = trial("openvino", "bf16", "lossy"), trial("onnxruntime", "int8", "lossy", size=300)
+
+
+def samples(baseline: float, **medians: float) -> dict[str, np.ndarray]:
+    named = {"fp32": FP32, "fp32x2": FP32X2, "bf16": BF16, "int8": INT8}
+    drawn = times(np.random.default_rng(0), baseline=baseline, **medians)
+    return {BASELINE: drawn["baseline"]} | {named[k].candidate.choice.title: drawn[k] for k in medians}
+
+
+def test_the_fastest_wins_beyond_the_noise() -> None:
+    outcome = decide([FP32, BF16], samples(100, fp32=90, bf16=50), [], "latency")
+    assert outcome.best is BF16
+    assert outcome.speedup is not None
+    assert outcome.speedup.mid == pytest.approx(2, rel=0.05)
+    assert [c.status for c in outcome.candidates] == ["chosen", "slower"]
+    assert "x the time of the chosen one" in outcome.candidates[1].reason
+
+
+def test_a_tie_goes_to_the_least_change() -> None:
+    outcome = decide([FP32X2, BF16, FP32], samples(100, fp32=50.2, fp32x2=50.1, bf16=50), [], "latency")
+    assert outcome.best is FP32
+
+
+def test_nothing_beats_the_baseline() -> None:
+    outcome = decide([FP32, BF16], samples(50, fp32=50, bf16=60), [], "latency")
+    assert outcome.best is None
+    assert "so that is the plan" in outcome.why
+    assert all(c.status == "slower" and c.reason for c in outcome.candidates)
+
+
+def test_size_prefers_bytes_even_when_slower() -> None:
+    outcome = decide([FP32, INT8], samples(50, fp32=50, int8=80), [], "size")
+    assert outcome.best is INT8
+    assert "smallest" in outcome.why
+
+
+def test_records_of_the_rest_are_kept() -> None:
+    failed = Candidate(Choice("openvino", "int8"), "failed", "refused")
+    outcome = decide([FP32], samples(100, fp32=50), [failed], "latency")
+    assert outcome.candidates[-1] is failed

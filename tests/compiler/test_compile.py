@@ -1,0 +1,207 @@
+"""The search: a proven plan, guarded on data, resumable, and never worse than what was there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chipwise import runtimes
+from chipwise.codec.plan_file import read_plan, write_plan
+from chipwise.compiler.candidates import choices, thread_counts, usable_runtimes
+from chipwise.compiler.compile import compile_plan
+from chipwise.compiler.load import open_plan
+from chipwise.compiler.options import CompileOptions
+from chipwise.compiler.oracle import relative_error
+from chipwise.compiler.subject import make_subject
+from chipwise.compiler.trials import examine
+from chipwise.compiler.workspace import Workspace
+from chipwise.core.device import Machine
+from chipwise.core.errors import InputError, RuntimeUnavailableError, StorageError, UnknownNameError
+from chipwise.core.network import Network
+from chipwise.core.plan import Choice, Plan
+from chipwise.datasets.dataset import Dataset
+from chipwise.devices.detect import detect
+
+
+def test_plan_is_complete_and_every_candidate_has_its_reason(plan: Plan) -> None:
+    facts = plan.manifest
+    assert facts.complete
+    assert facts.label in ("exact", "close", "lossy")
+    assert {c.choice.precision for c in facts.candidates} == {"fp32", "int8"}
+    assert all(c.reason for c in facts.candidates)
+    assert sum(c.status == "chosen" for c in facts.candidates) <= 1
+    assert facts.why
+
+
+def test_plan_file_round_trip_gives_the_stored_output(plan: Plan, tmp_path: Path) -> None:
+    write_plan(tmp_path / "x.plan", plan)
+    again = read_plan(tmp_path / "x.plan")
+    engine = open_plan(again, detect())
+    got = engine.run(again.sample_inputs)
+    np.testing.assert_allclose(got[0], plan.expected_outputs[0], rtol=1e-5)
+
+
+def test_plan_runs_where_torch_cannot_be_imported(plan: Plan, tmp_path: Path) -> None:
+    write_plan(tmp_path / "x.plan", plan)
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['nncf'] = None\n"
+        "from pathlib import Path; import numpy as np\n"
+        "from chipwise.codec.plan_file import read_plan; from chipwise.compiler.load import open_plan\n"
+        "from chipwise.devices.detect import detect\n"
+        "plan = read_plan(Path(sys.argv[1])); out = open_plan(plan, detect()).run(plan.sample_inputs)\n"
+        "np.testing.assert_allclose(out[0], plan.expected_outputs[0], rtol=1e-5); print('equal')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "x.plan"], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "equal\n", done.stderr
+
+
+def test_without_data_nothing_lossy_ships(classifier: Network, source: bytes) -> None:
+    plan = compile_plan(classifier, source, (), CompileOptions(budget_s=5), detect())
+    assert plan.manifest.label != "lossy"
+    assert plan.manifest.max_drop is None
+    assert not any(c.choice.precision == "int8" for c in plan.manifest.candidates)
+    lossy = [c for c in plan.manifest.candidates if c.label == "lossy"]
+    assert all(c.status == "rejected" and "--data" in c.reason for c in lossy)
+
+
+def test_guard_says_how_many_samples_are_needed(classifier: Network, source: bytes, digits: Dataset) -> None:
+    subject = make_subject(classifier, source, (), digits, seed=0)
+    workspace = Workspace("guard test")
+    kind = examine(Choice("onnxruntime", "int8", 1, quantizer="onnxruntime"), subject, 0.001, detect(), workspace)
+    assert kind.label == "lossy"
+    assert kind.accuracy is not None
+    assert kind.accuracy.upper > 0.001
+    assert kind.refusal
+    assert kind.accuracy.source.count == len(digits.split(0).validation.labels)
+    roomy = examine(
+        Choice("onnxruntime", "int8", 1, quantizer="onnxruntime"), subject, 0.2, detect(), Workspace("roomy")
+    )
+    assert not roomy.refusal
+
+
+def test_calibration_and_guard_are_different_samples(classifier: Network, source: bytes, digits: Dataset) -> None:
+    guard = make_subject(classifier, source, (), digits, seed=0).guard
+    assert guard is not None
+    calibrating = {row.tobytes() for row in guard.calibration}
+    overlap = sum(row.tobytes() in calibrating for row in guard.inputs)
+    assert overlap <= 2, "equal pictures exist, shared rows must not"
+
+
+def test_second_search_reuses_the_first(classifier: Network, source: bytes, digits: Dataset) -> None:
+    notes: list[str] = []
+
+    class Watch:
+        def update(self, stage: str, fraction: float, message: str = "") -> None: ...
+
+        def note(self, message: str) -> None:
+            notes.append(message)
+
+    options = CompileOptions(budget_s=3, runtimes=("onnxruntime",), seed=7)
+    for _ in range(2):
+        compile_plan(classifier, source, (), options, detect(), data=digits, progress=Watch())
+    assert len(notes) == 1
+    assert "used again" in notes[0]
+
+
+def test_unwritable_output_is_found_out_first(classifier: Network, source: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    started = time.monotonic()
+    with pytest.raises(StorageError, match="cannot write"):
+        compile_plan(classifier, source, (), CompileOptions(), detect(), output=tmp_path / "file" / "x.plan")
+    assert time.monotonic() - started < 5
+
+
+def test_killed_search_leaves_a_plan_that_works(classifier_path: Path, tmp_path: Path) -> None:
+    output = tmp_path / "x.plan"
+    command = [sys.executable, "-m", "chipwise", "compile", str(classifier_path), "-d", "digits", "-o", str(output)]
+    process = subprocess.Popen([*command, "--budget", "60s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not output.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    best_so_far = read_plan(output)
+    assert not best_so_far.manifest.complete
+    open_plan(best_so_far, detect())
+    done = subprocess.run([*command, "--budget", "5s"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert read_plan(output).manifest.complete
+
+
+def test_finished_plan_is_not_replaced_by_a_first_guess(
+    plan: Plan, classifier: Network, source: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "x.plan"
+    write_plan(output, plan)
+    before = output.read_bytes()
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("chipwise.compiler.compile.screen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compile_plan(classifier, source, (), CompileOptions(budget_s=3), detect(), output=output)
+    assert output.read_bytes() == before
+
+
+def test_another_answer_is_refused(plan: Plan) -> None:
+    wrong = replace(plan, expected_outputs=tuple(array + 1 for array in plan.expected_outputs))
+    with pytest.raises(RuntimeUnavailableError, match="differs from the plan's stored output"):
+        open_plan(wrong, detect())
+
+
+def test_bf16_plan_is_refused_without_bf16(plan: Plan) -> None:
+    elsewhere = replace(plan, manifest=replace(plan.manifest, choice=Choice("openvino", "bf16")))
+    old = Machine("an old one", "x86_64", ("avx2",), 4, 4)
+    if not {each.name: each.usable for each in runtimes.status(old)}["openvino"]:
+        pytest.skip("openvino is not installed")
+    with pytest.raises(RuntimeUnavailableError, match="bf16"):
+        open_plan(elsewhere, old)
+
+
+def test_choices_cover_the_machine() -> None:
+    assert thread_counts(1) == (1,)
+    assert thread_counts(8) == (1, 2, 4, 8)
+    old = Machine("an old one", "x86_64", ("avx2",), 4, 4)
+    latency = choices(("onnxruntime",), old, "latency", ("onnxruntime",), dynamic_batch=True)
+    assert {c.batch for c in latency} == {1}
+    assert {c.precision for c in latency} == {"fp32", "int8"}
+    assert len({c.title for c in latency}) == len(latency)
+    throughput = choices(("onnxruntime",), old, "throughput", (), dynamic_batch=True)
+    assert max(c.batch for c in throughput) > 1
+    fixed = choices(("onnxruntime",), old, "throughput", (), dynamic_batch=False)
+    assert {c.batch for c in fixed} == {1}
+
+
+def test_unknown_and_oracle_runtimes_are_no_candidates() -> None:
+    for name in ("onnxruntim", "reference"):
+        with pytest.raises(UnknownNameError):
+            usable_runtimes(CompileOptions(runtimes=(name,)), detect())
+    assert "reference" not in usable_runtimes(CompileOptions(), detect())
+    assert "inductor" not in usable_runtimes(CompileOptions(), detect())
+
+
+@pytest.mark.parametrize("fields", [{"goal": "speed"}, {"max_drop": -0.1}, {"max_drop": 2}, {"budget_s": 0}])
+def test_options_are_checked(fields: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        CompileOptions(**fields)  # type: ignore[arg-type]
+
+
+def test_relative_error() -> None:
+    a = np.array([1.0, -4.0], np.float32)
+    assert relative_error([a], [a]) == 0
+    assert relative_error([a + np.float32(0.4)], [a]) == pytest.approx(0.1, rel=1e-5)
+    assert relative_error([a[:1]], [a]) == float("inf")
+    assert relative_error([np.array([np.nan, 1])], [a]) == float("inf")
+    assert relative_error([np.array([np.inf, 1.0])], [np.array([np.inf, 1.0])]) == 0
+    assert relative_error([np.zeros(3)], [np.zeros(3)]) == 0
