@@ -95,7 +95,7 @@ def confusion(table: Sequence[Sequence[int]], names: Sequence[str], width_in: fl
     right, count = sum(table[index][index] for index in range(len(table))), sum(map(sum, table))
     label = f"Confusion matrix: {right} of {count} on the diagonal"
     return as_svg(
-        lambda figure, palette: _draw_confusion(figure, palette, table, [_short(name) for name in names]),
+        lambda figure, palette: _draw_confusion(figure, palette, table, [_short(name, 14) for name in names]),
         (width_in, width_in),
         f"confusion{int(width_in)}",
         label,
@@ -173,7 +173,7 @@ def _draw_candidates(
         note = {"chosen": ", chosen", "rejected": ", rejected: accuracy"}.get(row.status, "")
         ink = colour if note else palette.ink
         weight = "bold" if row.status == "chosen" else "normal"
-        _row_text(axes, place, 0.0, f"{plain(row.choice.title)}{note}", colour=ink, weight=weight)
+        _row_text(axes, place, 0.0, f"{_short(row.choice.title, 34)}{note}", colour=ink, weight=weight)
         _row_text(axes, place, 1.0, format_time(timing.median_s), colour=ink, weight=weight)
     if baseline is not None:
         axes.axvline(baseline / scale, color=palette.ink, linewidth=0.9, linestyle=(0, (3, 2)))
@@ -196,12 +196,13 @@ def _row_text(axes: Axes, place: int, across: float, text: str, *, colour: str, 
 def _draw_latencies(figure: Figure, palette: Palette, rows: Sequence[tuple[Timing, BenchRow]]) -> None:
     axes = figure.subplots()
     scale = _time_axis(axes, [value for timing, _ in rows for value in timing.quantiles_s], palette)
+    names = [_short(f"{row.name}, {row.precision}", 36) for _, row in rows]
     styles = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)))
     for place, (timing, row) in enumerate(rows):
         own = row.speedup is None
         steps = [index / (len(timing.quantiles_s) - 1) for index in range(len(timing.quantiles_s))]
         axes.plot(
-            [value / scale for value in timing.quantiles_s], steps, label=f"{plain(row.name)}, {plain(row.precision)}",
+            [value / scale for value in timing.quantiles_s], steps, label=names[place],
             color=palette.accent if own else palette.peer, linewidth=2.4 if own else 1.6,
             linestyle=styles[place % len(styles)], zorder=3 if own else 2,
         )  # fmt: skip
@@ -211,7 +212,8 @@ def _draw_latencies(figure: Figure, palette: Palette, rows: Sequence[tuple[Timin
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_ylabel("calls done within", color=palette.muted)
     axes.grid(visible=True, axis="both", color=palette.line, linewidth=0.7)
-    columns = 1 if figure.get_figwidth() < 6 else min(len(rows), 4)
+    entry_in = 0.6 + 0.075 * max(map(len, names), default=0)
+    columns = min(len(rows), int(figure.get_figwidth() / entry_in))
     axes.legend(
         frameon=False, labelcolor=palette.ink, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=max(columns, 1),
         handlelength=3.2,

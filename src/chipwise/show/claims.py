@@ -81,25 +81,27 @@ def paired(drop: PairedDrop) -> str:
     return f"lost {format_count(drop.lost)}, won {format_count(drop.won)}: {format_points(-drop.drop)}; {proof}"
 
 
-def headline(bench: BenchResult | None, plan: Manifest | None) -> str:
-    """The claim of a report in one sentence; empty when there is nothing to claim from.
-
-    It names the baseline of `compile` and, where peers were timed, the strictest comparison: with the fastest of them.
-    """
-    parts = []
+def comparisons(bench: BenchResult | None, plan: Manifest | None) -> list[tuple[Ratio, str]]:
+    """The speed-ups worth a headline: over the baseline of `compile`, and over the fastest peer, the strictest one."""
+    found = []
     rivals = peers(bench) if bench is not None else []
     fastest = rivals[0] if rivals else None
     # One comparison with ONNX Runtime is enough: the one that was measured last, side by side with the other peers.
     if plan is not None and plan.speedup is not None and (fastest is None or "onnxruntime" not in fastest.name):
-        parts.append(_comparison(plan.speedup, "ONNX Runtime's default"))
+        found.append((plan.speedup, "ONNX Runtime's default"))
     if fastest is not None and fastest.speedup is not None:
         which = f"the fastest of {len(rivals)} rivals, {fastest.name}" if len(rivals) > 1 else fastest.name
-        parts.append(_comparison(fastest.speedup, which))
+        found.append((fastest.speedup, which))
+    return found
+
+
+def headline(bench: BenchResult | None, plan: Manifest | None) -> str:
+    """The claim of a report in one sentence; empty when there is nothing to claim from."""
+    parts = [
+        f"as fast, within the noise, as {rival}"
+        if ratio.verdict == "same"
+        else f"{format_factor(ratio.mid)}× as fast as {rival}"
+        for ratio, rival in comparisons(bench, plan)
+    ]
     network = bench.network if bench is not None else plan.source.name if plan is not None else ""
     return f"{network} runs {', and '.join(parts)}." if parts else ""
-
-
-def _comparison(ratio: Ratio, rival: str) -> str:
-    if ratio.verdict == "same":
-        return f"within the noise as fast as {rival}"
-    return f"{format_factor(ratio.mid)}× as fast as {rival}"

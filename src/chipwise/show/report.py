@@ -15,7 +15,7 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 
 _MOST_BARS = 150
 _MOST_ROWS = 40
+_SPEED = """All contenders take turns in the same process, {rounds} rounds in changing order, so that a busy machine hits
+them alike. Calls that warm up are thrown away. Times are medians of wall time for one call; the speed-up is the median of
+the ratios within each round, with a 95% bootstrap interval. Where that interval holds 1, nothing is claimed."""
+_ACCURACY = """Intervals of an accuracy are 95% Wilson intervals. Plan and source network answer the same samples, and only
+those count that they answer differently: the bound of the drop is the one-sided 95% score bound for paired answers
+(Tango 1998)."""
+_TEST = "It takes no part in training, nor in the choice of the epoch that is kept."
+_UNITS = "1 multiply-add = 2 FLOPs. Bytes moved count each tensor once, read or written. 1 KiB = 1024 bytes."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +90,7 @@ def _environment() -> Environment:
         "significant": units.significant,
         "shape": lambda shape: "×".join(str(dim) for dim in shape) or "scalar",
         "predicted": _predicted,
-        "setting": lambda value: (
-            {None: "none", True: "yes", False: "no"}.get(value, value)
-            if value is None or isinstance(value, bool)
-            else value
-        ),
+        "setting": _setting,
     }
     return made
 
@@ -97,11 +101,7 @@ def _tiles(report: Report) -> list[Tile]:
     if own is not None and own.timing is not None and report.bench is not None:
         spread = f"median of a call, batch {report.bench.batch}; p10–p90 {units.format_spread(own.timing)}"
         tiles.append(Tile("Latency", units.format_time(own.timing.median_s), spread))
-    if report.plan is not None and report.plan.speedup is not None:
-        tiles.append(_speed_tile(report.plan.speedup, "ONNX Runtime's default"))
-    rivals = claims.peers(report.bench) if report.bench else []
-    if rivals and rivals[0].speedup is not None:
-        tiles.append(_speed_tile(rivals[0].speedup, f"the fastest rival, {rivals[0].name}"))
+    tiles += [_speed_tile(ratio, rival) for ratio, rival in claims.comparisons(report.bench, report.plan)]
     if report.check is not None:
         drop = report.check.drop
         detail = f"[{units.format_share(drop.candidate.low, 1)}–{units.format_share(drop.candidate.high, 1)}]; before: "
@@ -195,38 +195,27 @@ def _predicted(interval: Interval) -> str:
     return units.UNKNOWN if bound is None else sign + units.format_time(bound)
 
 
+def _setting(value: str | float | bool | None) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return str(value)
+
+
 def _method(report: Report) -> list[tuple[str, str]]:
     """How the numbers on the page came about; only what the page shows."""
     notes: list[tuple[str, str]] = []
-    speeds: list[Any] = [row.speedup for row in report.bench.rows if row.speedup] if report.bench else []
-    rounds = max((ratio.rounds for ratio in speeds), default=report.plan.speedup.rounds if _has_speed(report) else 0)  # type: ignore[union-attr]
+    rounds = max((ratio.rounds for ratio, _ in claims.comparisons(report.bench, report.plan)), default=0)
     if rounds:
-        notes.append((
-            "Speed",
-            f"All contenders take turns in the same process, {rounds} rounds in changing order, so that a busy machine "
-            "hits them alike. Calls that warm up are thrown away. Times are medians of wall time for one call; the "
-            "speed-up is the median of the ratios within each round, with a 95% bootstrap interval. Where that interval "
-            "holds 1, nothing is claimed.",
-        ))  # fmt: skip
+        notes.append(("Speed", _SPEED.format(rounds=rounds)))
     if report.bench is not None:
         notes.append(("Noise", claims.noise(report.bench)))
-    if report.check is not None or (report.training is not None and report.training.test is not None):
-        notes.append((
-            "Accuracy",
-            "Intervals of an accuracy are 95% Wilson intervals. Plan and source network answer the same samples, and only the "
-            "ones they answer differently count: the bound of the drop is the one-sided 95% score bound for paired answers "
-            "(Tango 1998). The test split takes no part in training, nor in the choice of the epoch that is kept.",
-        ))  # fmt: skip
+    if report.check is not None:
+        notes.append(("Accuracy", _ACCURACY))
+    if report.training is not None and report.training.test is not None:
+        notes.append(("Test split", _TEST))
     if report.plan is not None:
         notes.append(("Labels", "; ".join(f"{label}: {meaning}" for label, meaning in claims.LABELS.items()) + "."))
         notes.append(("Seed", f"{report.plan.seed}, for every random choice of the search."))
     if report.inspection is not None or report.plan is not None:
-        notes.append((
-            "Units",
-            "1 multiply-add = 2 FLOPs. Bytes moved count each tensor once, read or written. 1 KiB = 1024 bytes.",
-        ))  # fmt: skip
+        notes.append(("Units", _UNITS))
     return notes
-
-
-def _has_speed(report: Report) -> bool:
-    return report.plan is not None and report.plan.speedup is not None
