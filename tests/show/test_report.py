@@ -92,6 +92,7 @@ def test_fewer_pictures_than_mistakes_leave_a_mark() -> None:
     made = report_html(replace(samples.report(), pictures=samples.report().pictures[:3]))
     assert made.count("data:image/png;base64,") == 3
     assert made.count("no picture") == 5
+    assert "no picture" not in report_html(replace(samples.report(), pictures=()))
 
 
 @pytest.mark.parametrize("part", ["inspection", "training", "plan", "check", "bench"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chipwise.core.measure import Accuracy, Ratio
@@ -56,18 +56,21 @@ def test_shapes_keep_free_dimensions() -> None:
     assert units.format_shape((3,)) == "(3,)"
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**39))
 def test_sizes_read_back_within_rounding(size: int) -> None:
 
     assert parse_bytes(units.format_bytes(size).replace(",", "")) == pytest.approx(size, rel=0.006, abs=0.6)
 
 
+@settings(deadline=None)
 @given(st.floats(1e-9, 50))
 def test_times_keep_three_digits(seconds: float) -> None:
     number, unit = units.format_time(seconds).split(" ")
     assert float(number) * {"s": 1, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}[unit] == pytest.approx(seconds, rel=0.0051)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_plain_text_is_one_printable_line(text: str) -> None:
     made = units.plain(text)

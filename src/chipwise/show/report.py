@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
 _MOST_BARS = 150
 _MOST_ROWS = 40
-_SPEED = """All contenders take turns in the same process, {rounds} rounds in changing order, so that a busy machine hits
-them alike. Calls that warm up are thrown away. Times are medians of wall time for one call; the speed-up is the median of
-the ratios within each round, with a 95% bootstrap interval. Where that interval holds 1, nothing is claimed."""
-_ACCURACY = """Intervals of an accuracy are 95% Wilson intervals. Plan and source network answer the same samples, and only
-those count that they answer differently: the bound of the drop is the one-sided 95% score bound for paired answers
-(Tango 1998)."""
+_SPEED = """All contenders take turns in the same process, {rounds} rounds in changing order, so that a busy machine
+hits them alike. Calls that warm up are thrown away. Times are medians of wall time for one call; the speed-up is the
+median of the ratios within each round, with a 95% bootstrap interval. Where that interval holds 1, nothing is
+claimed."""
+_ACCURACY = """Intervals of an accuracy are 95% Wilson intervals. Plan and source network answer the same samples, and
+only those count that they answer differently: the bound of the drop is the one-sided 95% score bound for paired
+answers (Tango 1998)."""
 _TEST = "It takes no part in training, nor in the choice of the epoch that is kept."
 _UNITS = "1 multiply-add = 2 FLOPs. Bytes moved count each tensor once, read or written. 1 KiB = 1024 bytes."
 
