@@ -134,7 +134,7 @@ def _draw_curves(figure: Figure, palette: Palette, record: Training, columns: in
     rates = [epoch.val_accuracy for epoch in record.history]
     accuracies.plot(numbers, rates, color=palette.accent, label="validation", marker=marker, linewidth=1.6)
     accuracies.yaxis.set_major_formatter(PercentFormatter(1.0))
-    for axes, title in ((losses, "loss (cross-entropy, nats)"), (accuracies, "accuracy")):
+    for axes, title in ((losses, "loss (cross-entropy, nats)"), (accuracies, "validation accuracy")):
         quiet_axes(axes, palette)
         axes.set_title(title, loc="left", color=palette.ink, fontsize=9)
         axes.set_xlabel("epoch", color=palette.muted)
