@@ -9,7 +9,7 @@ b'whole'
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -39,7 +39,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise storage_error(path, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it was renamed, or could never be made
+            part.unlink()
 
 
 def atomic_write(path: Path, data: bytes) -> None:

@@ -16,7 +16,7 @@ from chipwise.core.events import Progress, silent
 if TYPE_CHECKING:
     from chipwise.datasets.dataset import Dataset
 
-# What is typed before the colon -> the module that reads it; "" after it where nothing follows.
+# What is typed before the colon -> the module that reads it.
 SOURCES = {
     "digits": "chipwise.datasets.digits",
     "mnist": "chipwise.datasets.mnist",
@@ -30,11 +30,6 @@ _ARGUMENTS = {"idx": "DIR", "npz": "FILE", "folder": "DIR"}
 
 class _Source(Protocol):
     def load(self, argument: str, progress: Progress) -> Dataset: ...
-
-
-def names() -> tuple[str, ...]:
-    """What can be given to `load`, as shown to the user: "digits", "idx:DIR", ..."""
-    return tuple(f"{name}:{_ARGUMENTS[name]}" if name in _ARGUMENTS else name for name in SOURCES)
 
 
 def load(spec: str, *, progress: Progress = silent) -> Dataset:
@@ -67,4 +62,6 @@ def _unknown(spec: str, name: str) -> InputError:
         return DataError(f"{spec!r} is a folder: say what is in it", hint=hint)
     if path.is_file() and path.suffix == ".npz":
         return DataError(f"{spec!r} is a file: say what it is", hint=f"write npz:{spec}")
-    return unknown_name("data set", name, names())
+    error = unknown_name("data set", name, SOURCES)
+    error.hint += " (idx and folder take :DIR, npz takes :FILE)"
+    return error

@@ -170,7 +170,9 @@ def _assign(labels: NDArray[np.int64], seed: int, shares: tuple[float, ...]) -> 
     part = np.zeros(len(labels), np.int64)
     used = np.zeros(len(present), np.int64)
     for number, share in enumerate(shares, start=1):
-        counts = _quota(sizes, share, sizes - used - 1)
+        left = sizes - used - 1  # one stays for training, and one for each part to come where there are enough
+        later = sum(other > 0 for other in shares[number:])
+        counts = _quota(sizes, share, np.maximum(left - later, np.clip(left, 0, 1)))
         for start, count in zip(starts + used, counts, strict=True):
             part[shuffled[start : start + count]] = number
         used += counts
@@ -186,7 +188,7 @@ def _quota(sizes: NDArray[np.int64], share: float, room: NDArray[np.int64]) -> N
         return np.zeros_like(sizes)
     exact = sizes * share
     counts: NDArray[np.int64] = np.maximum(np.floor(exact + 1e-9).astype(np.int64), 1)
-    counts = np.minimum(counts, np.maximum(room, 0))
+    counts = np.minimum(counts, room)
     missing = math.ceil(float(sizes.sum()) * share - 1e-9) - int(counts.sum())
     for index in np.argsort(counts - exact, kind="stable"):
         if missing > 0 and counts[index] < room[index]:

@@ -35,8 +35,8 @@ def probabilities(scores: NDArray[np.generic]) -> NDArray[np.float64]:
     """
     rows = np.asarray(scores, dtype=np.float64)
     rows = rows.reshape(len(rows), -1) if rows.ndim > 1 and rows.size else rows
-    if rows.ndim != 2 or np.isnan(rows).any():
-        what = "hold NaN" if rows.ndim == 2 else f"have shape {list(np.shape(scores))}, not [N, classes]"
+    if rows.ndim != 2 or rows.shape[1] == 0 or np.isnan(rows).any():
+        what = "hold NaN" if np.isnan(rows).any() else f"have shape {list(np.shape(scores))}, not [N, classes]"
         raise DataError(f"the scores {what}", hint="is this a classification network?")
     sums = rows.sum(axis=1, keepdims=True)
     if (rows >= 0).all() and (np.abs(sums - 1) <= _SUM_TOLERANCE).all():
