@@ -20,7 +20,11 @@ PlanLike = Any  # str | Path | Plan
 
 
 def network_from(given: NetworkLike, example_input: Any = None, **options: Any) -> Network:
-    """Load a network by name or path, take one as it is, or export a live module."""
+    """Load a network by name or path, take one as it is, or export a live module.
+
+    Raises:
+        InputError: it is none of these, or a live module without an example input.
+    """
     from chipwise.core.network import Network
     from chipwise.networks.load import load
 
@@ -57,6 +61,7 @@ def need(*modules: str, extra: str) -> None:
 
 
 def data_from(given: DataLike) -> Dataset:
+    """Load a data set by name, or take one as it is."""
     from chipwise.datasets import load
 
     return load(str(given)) if isinstance(given, (str, Path)) else given
@@ -72,6 +77,7 @@ def plan_from(given: PlanLike) -> tuple[Plan, str]:
 
 
 def source_bytes(plan: Plan, given: NetworkLike | None) -> bytes:
+    """Serialize the source graph of a plan: the one that was given, or the copy in the cache."""
     from chipwise.compiler.sources import find_source
     from chipwise.networks.export import with_graph
     from chipwise.networks.onnx_file import serialize
@@ -80,6 +86,11 @@ def source_bytes(plan: Plan, given: NetworkLike | None) -> bytes:
 
 
 def bench_from(path: Path) -> BenchResult:
+    """Read an earlier bench.
+
+    Raises:
+        InputError: it is missing or no bench.
+    """
     from chipwise.codec.records import decode
     from chipwise.core.report import BenchResult
 

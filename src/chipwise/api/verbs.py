@@ -9,12 +9,12 @@ never meets torch.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.api.given import bench_from, data_from, need, network_from, plan_from, source_bytes
-from chipwise.core.errors import InputError, NetworkError
+from chipwise.core.errors import InputError, NetworkError, unknown_name
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def train(
     dataset = data_from(data)
     loaded = network_from(network)
     need("torch", "safetensors", "tensorboard", extra="torch")
+    from chipwise.codec.files import atomic_write
     from chipwise.networks import run_folder, torch_source
     from chipwise.networks.load import with_classes
     from chipwise.show import charts
@@ -85,7 +86,7 @@ def train(
     from chipwise.training.seeds import seeded
     from chipwise.training.train import train as train_module
 
-    chosen = recipe(loaded.name, **settings)
+    chosen = replace(recipe(loaded.name), **_known_settings(settings))
     fitted = with_classes(loaded, len(dataset.class_names))
     fitted = replace(fitted, task=replace(fitted.task, labels=dataset.class_names))
     if fitted.source is None:
@@ -94,7 +95,7 @@ def train(
         module = torch_source.build_module(fitted.source)
     result = train_module(module, fitted, dataset, chosen, Path(folder), fresh=fresh, progress=progress)
     run_folder.save(Path(folder), fitted, Path(folder) / "weights.safetensors")
-    charts.training_png(result, Path(folder) / "curves.png")
+    atomic_write(Path(folder) / "curves.png", charts.training_png(result))
     return result
 
 
@@ -247,3 +248,14 @@ def doctor() -> Doctor:
 
     machine = detect()
     return Doctor(machine, status(machine), versions())
+
+
+def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a setting that does not exist, with the nearest that does."""
+    from chipwise.training.settings import Settings
+
+    known = [field.name for field in fields(Settings)]
+    for name in settings:
+        if name not in known:
+            raise unknown_name("setting", name, known)
+    return settings

@@ -31,4 +31,4 @@ def input_name(proto: onnx.ModelProto) -> str:
     """Name of the only input that is no initializer."""
     weights = {tensor.name for tensor in proto.graph.initializer}
     (name,) = (value.name for value in proto.graph.input if value.name not in weights)
-    return name
+    return str(name)
