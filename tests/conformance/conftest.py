@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chipwise import runtimes
-from chipwise.devices import detect
+from chipwise.devices.detect import detect
 from chipwise.runtimes import Adapter
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `graphs`, which is no test

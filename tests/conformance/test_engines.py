@@ -8,7 +8,7 @@ from graphs import NETWORKS, N, data, graph, lenet, mlp, two_inputs, weight
 
 from chipwise import runtimes
 from chipwise.core.errors import ChipwiseError, InputError, MachineError
-from chipwise.devices import detect
+from chipwise.devices.detect import detect
 from chipwise.runtimes import Adapter, EngineOptions, check_inputs
 
 # Blocked sums in another order: a few units in the last place of values near one.

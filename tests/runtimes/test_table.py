@@ -65,6 +65,16 @@ def test_status_of_what_is_always_there() -> None:
     assert found["reference"].usable
 
 
+def test_status_of_some_looks_at_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    load = importlib.import_module
+    monkeypatch.setattr(importlib, "import_module", lambda name: (asked.append(name), load(name))[1])
+    assert [status.name for status in runtimes.status(PLAIN, ["reference"])] == ["reference"]
+    assert asked == ["chipwise.runtimes.reference"]
+    with pytest.raises(UnknownNameError):
+        runtimes.status(PLAIN, ["nonesuch"])
+
+
 def test_only_the_reference_is_an_oracle() -> None:
     usable = [status.name for status in runtimes.status(PLAIN) if status.usable]
     assert [name for name in usable if runtimes.load(name).ORACLE] == ["reference"]

@@ -1,9 +1,6 @@
-"""Where devices come from: so far this machine (`detect`) and the libraries on it (`versions`).
+"""Where devices come from: so far this machine and the libraries on it, in `detect`.
 
+>>> from chipwise.devices.detect import detect
 >>> detect().cores >= 1
 True
 """
-
-from chipwise.devices.detect import detect, versions
-
-__all__ = ["detect", "versions"]

@@ -9,6 +9,7 @@ A new runtime is one file with the verbs of `Adapter` and one entry in `RUNTIMES
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from chipwise.core.device import Machine, RuntimeStatus
@@ -55,9 +56,17 @@ def load(name: str) -> Adapter:
         raise _broken(name, error) from error
 
 
-def status(machine: Machine) -> tuple[RuntimeStatus, ...]:
-    """Say of every runtime whether it can be used on `machine`, and if not, why. Never raises for a broken runtime."""
-    return tuple(_status(name, machine) for name in RUNTIMES)
+def status(machine: Machine, names: Iterable[str] = tuple(RUNTIMES)) -> tuple[RuntimeStatus, ...]:
+    """Say of each runtime whether it can be used on `machine`, and if not, why. Never raises for a broken runtime.
+
+    Args:
+        machine: decides which number formats are native.
+        names: the runtimes to look at, all by default; each one's library is imported, which takes seconds for PyTorch.
+
+    Raises:
+        UnknownNameError: no such runtime.
+    """
+    return tuple(_status(name, machine) for name in names)
 
 
 def _status(name: str, machine: Machine) -> RuntimeStatus:
