@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.api.given import data_from, network_from, plan_from
+from chipwise.api.notebook import drawn
 from chipwise.api.verbs import bench, check, compile, doctor, inspect, train
 from chipwise.core.errors import InputError, PlanError
 from chipwise.core.events import Progress, silent
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from chipwise.core.report import Fit, Page, Report
 
 
+@drawn
 def fit(
     network: NetworkLike,
     data: DataLike = "digits",

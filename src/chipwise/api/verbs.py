@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.api.given import bench_from, data_from, need, network_from, plan_from, source_bytes
+from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError, NetworkError, unknown_name
 from chipwise.core.events import Progress, silent
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from chipwise.core.report import BenchResult, CheckResult, Doctor, Inspection, RunResult, Training
 
 
+@drawn
 def inspect(
     network: NetworkLike, *, batch: int = 1, example_input: Any = None, input_shape: tuple[int, ...] | None = None
 ) -> Inspection:
@@ -50,6 +52,7 @@ def inspect(
     return Inspection(loaded.name, loaded.origin, batch, loaded.inputs, loaded.outputs, rows, totals(rows))
 
 
+@drawn
 def train(
     network: NetworkLike,
     data: DataLike = "digits",
@@ -99,6 +102,7 @@ def train(
     return result
 
 
+@drawn
 def compile(
     network: NetworkLike,
     example_input: Any = None,
@@ -160,6 +164,7 @@ def compile(
     )
 
 
+@drawn
 def run(plan: PlanLike, inputs: Sequence[str | Path], *, top: int = 5) -> RunResult:
     """Run a plan on pictures or .npy files.
 
@@ -178,6 +183,7 @@ def run(plan: PlanLike, inputs: Sequence[str | Path], *, top: int = 5) -> RunRes
     return run_plan(opened, name, [Path(each) for each in inputs], detect(), top=top)
 
 
+@drawn
 def check(
     plan: PlanLike, data: DataLike = "digits", *, max_drop: float | None = None, source: NetworkLike | None = None
 ) -> CheckResult:
@@ -199,6 +205,7 @@ def check(
     return check_plan(opened, name, source_bytes(opened, source), data_from(data), detect(), max_drop=max_drop)
 
 
+@drawn
 def bench(
     plan: PlanLike,
     *,
@@ -240,6 +247,7 @@ def bench(
     )
 
 
+@drawn
 def doctor() -> Doctor:
     """Tell what this machine is and which runtimes are usable on it, or why not."""
     from chipwise.core.report import Doctor

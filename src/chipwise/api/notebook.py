@@ -1,0 +1,43 @@
+"""Let answers draw themselves in a notebook.
+
+The nouns in `core` may not know `show`, so the first verb that is called teaches them. Importing chipwise does not: the
+records cost 30 ms that `--help` need not pay.
+"""
+
+from __future__ import annotations
+
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def drawn(verb: Callable[P, R]) -> Callable[P, R]:
+    """Make a verb's answers draw themselves (`_repr_html_`)."""
+
+    @wraps(verb)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        _teach()
+        return verb(*args, **kwargs)
+
+    return call
+
+
+@cache
+def _teach() -> None:
+    from chipwise.core.plan import Manifest, Plan
+    from chipwise.core.report import BenchResult, CheckResult, Doctor, Fit, Inspection, RunResult, Training
+
+    for kind in (Inspection, Training, Plan, Manifest, RunResult, CheckResult, BenchResult, Doctor, Fit):
+        setattr(kind, "_repr_html_", _as_html)  # noqa: B010  mypy does not let a method be assigned
+
+
+def _as_html(record: Any) -> str:
+    from chipwise.core.plan import Plan
+    from chipwise.show.notebook import repr_html
+
+    return repr_html(record.manifest if isinstance(record, Plan) else record)
