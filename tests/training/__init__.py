@@ -1,0 +1,1 @@
+"""Tests of training; a package so that they can share `tiny`."""
