@@ -79,6 +79,8 @@ CASES: list[tuple[str, tuple[int, ...], list[np.ndarray], dict[str, Any]]] = [
     ("SpaceToDepth", (2, 3, 4, 6), [], {"blocksize": 2}),
     ("DepthToSpace", (2, 8, 3, 5), [], {"blocksize": 2}),
     ("DepthToSpace", (2, 8, 3, 5), [], {"blocksize": 2, "mode": "CRD"}),
+    ("Slice", IMAGE, [ints(1, -4), ints(2**63 - 1, -1), ints(2, -1), ints(2, 1)], {}),
+    ("Slice", IMAGE, [ints(0, 1), ints(1, 3)], {}),
     ("Identity", (3, 5), [], {}),
     ("Dropout", (3, 5), [], {}),
 ]

@@ -213,6 +213,20 @@ def _transpose(values: Values, attributes: Attributes) -> Tensor:
     return cast("Tensor", values[0].permute(tuple(order)))
 
 
+def _slice(values: Values, attributes: Attributes) -> Tensor:
+    data, starts, ends, axes, steps = (*values, None, None, None, None)[:5]
+    starts = attributes.get("starts") if starts is None else starts
+    ends = attributes.get("ends") if ends is None else ends
+    axes = attributes.get("axes", tuple(range(len(starts)))) if axes is None else axes
+    steps = (1,) * len(starts) if steps is None else steps
+    picks = [slice(None)] * data.dim()
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        if step < 0:
+            raise UnsupportedError("Slice backwards")
+        picks[axis] = slice(start, end, step)
+    return cast("Tensor", data[tuple(picks)])
+
+
 def _sum(values: Values, attributes: Attributes) -> Tensor:  # noqa: ARG001 (every operator has this form)
     total = values[0]
     for value in values[1:]:
@@ -259,6 +273,7 @@ OPERATORS: dict[str, Operator] = {
     "Relu": _plain(torch.relu),
     "Reshape": _reshape,
     "Sigmoid": _plain(torch.sigmoid),
+    "Slice": _slice,
     "Softmax": _softmax,
     "SpaceToDepth": _space_to_depth,
     "Sqrt": _plain(torch.sqrt),
