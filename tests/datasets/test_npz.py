@@ -89,7 +89,9 @@ def test_other_names_are_listed(tmp_path):
 
 
 def test_train_and_test_must_agree(tmp_path):
-    with pytest.raises(DataError, match="differ in shape"):
+    with pytest.raises(
+        DataError, match="samples differ"
+    ):
         load(tmp_path, x_train=PICTURES, y_train=LABELS, x_test=PICTURES[:, 1:], y_test=LABELS)
 
 
@@ -147,6 +149,40 @@ def test_any_cut_or_flip_is_a_data_error_or_reads_the_same(tmp_path):
             assert np.array_equal(datasets.load(f"npz:{path}").inputs[..., 0], PICTURES)
         except DataError as error:
             assert "data.npz" in error.message  # noqa: PT017 (either outcome is right)
+
+
+@pytest.mark.parametrize("text", ["(" * 5000, "-" * 9000 + "1", "{'descr': '|u1'", "'" * 3, "{'a': (2.5,)}"])
+def test_headers_that_are_no_header_are_refused(tmp_path, text):
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text) + 1) + text.encode() + b"\n"
+    with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
+        archive.writestr("x.npy", content)
+        archive.writestr("y.npy", content)
+    with pytest.raises(DataError, match="header"):
+        datasets.load(f"npz:{tmp_path / 'data.npz'}")
+
+
+def test_damage_in_a_file_packed_another_way_is_found(tmp_path):
+    np.savez(tmp_path / "plain.npz", x=PICTURES, y=LABELS)
+    with (
+        zipfile.ZipFile(tmp_path / "plain.npz") as plain,
+        zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_LZMA) as lzma,
+    ):
+        for name in plain.namelist():
+            lzma.writestr(name, plain.read(name))
+    assert np.array_equal(datasets.load(f"npz:{tmp_path / 'a.npz'}").inputs[..., 0], PICTURES)
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[60] ^= 0x55
+    (tmp_path / "a.npz").write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.npz"):
+        datasets.load(f"npz:{tmp_path / 'a.npz'}")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels"), [(np.uint8(3), np.int64(1)), (PICTURES, LABELS[:5]), (PICTURES, np.eye(6))]
+)
+def test_labels_must_be_one_for_each_sample(tmp_path, inputs, labels):
+    with pytest.raises(DataError, match="y_test"):
+        load(tmp_path, x_train=PICTURES, y_train=LABELS, x_test=inputs, y_test=labels)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text", b"PK\x03\x04"])

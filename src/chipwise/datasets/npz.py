@@ -18,7 +18,10 @@ number type is an array that is fed as it is, as float32.
 
 from __future__ import annotations
 
+import lzma
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -42,6 +45,12 @@ _PARTS = (
     (("train_images", "train_labels"), ("val_images", "val_labels"), ("test_images", "test_labels")),
 )
 _MIN_FLAT_SIDE = 8
+_DAMAGE = (
+    OSError, EOFError, ValueError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError,
+    RuntimeError,
+)  # fmt: skip
+# The header is Python text, which NumPy parses; a header nested deep enough exhausts the parser's memory.
+_BAD_HEADER = (ValueError, SyntaxError, TypeError, tokenize.TokenError, MemoryError, RecursionError)
 _Part = tuple["NDArray[np.generic]", "NDArray[np.generic]"]
 
 
@@ -60,11 +69,12 @@ def load(argument: str, progress: Progress) -> Dataset:  # noqa: ARG001 (every s
             names = _class_names(archive, members["class_names"], path) if "class_names" in members else None
     except FileNotFoundError as error:
         raise DataError(f"no such file: {path}") from error
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path} cannot be read: {error}", hint="it is damaged, or no .npz file") from error
-    shapes = {inputs.shape[1:] for inputs, _ in parts}
-    if len(shapes) > 1:
-        raise DataError(f"{name}: train and test samples differ in shape: {sorted(shapes)}")
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{path} cannot be read: {reason}", hint="it is damaged, or no .npz file") from error
+    kinds = {f"{'x'.join(map(str, inputs.shape[1:]))} {inputs.dtype}" for inputs, _ in parts}
+    if len(kinds) > 1:
+        raise DataError(f"{name}: train and test samples differ: {' and '.join(sorted(kinds))}")
     inputs, labels = (np.concatenate(column) if len(parts) > 1 else column[0] for column in zip(*parts, strict=True))
     return make(name, inputs, labels, names, test_count=test)
 
@@ -75,7 +85,11 @@ def _read_parts(archive: zipfile.ZipFile, path: Path) -> tuple[list[_Part], int]
 
     def read(pair: tuple[str, str]) -> _Part:
         inputs, labels = (_read_array(archive, members[name], path) for name in pair)
-        return _as_pictures(inputs), labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+        labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+        if labels.ndim != 1 or labels.shape != inputs.shape[:1]:
+            shapes = f"{list(inputs.shape)} and {list(labels.shape)}"
+            raise DataError(f"{path}: {pair[0]} and {pair[1]} have shapes {shapes}", hint="needs one label for each")
+        return _as_pictures(inputs), labels
 
     for pair in _WHOLE:
         if members.keys() >= set(pair):
@@ -94,11 +108,7 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> 
     what = f"{path}: array {_stem(info)}"
     with archive.open(info) as member:
         file = cast("BinaryIO", member)
-        version = npy.read_magic(file)
-        if version not in {(1, 0), (2, 0)}:
-            raise DataError(f"{what} has format {version}", hint="save plain numbers with numpy.savez")
-        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, column_major, dtype = read_header(file)
+        shape, column_major, dtype = _read_header(file, what)
         if dtype.hasobject:
             raise DataError(f"{what} holds pickled objects, which can run code when read", hint="save plain numbers")
         size = math.prod(shape) * dtype.itemsize
@@ -110,6 +120,18 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> 
     if len(body) != size:
         raise DataError(f"{what} is short: {len(body):,} of {size:,} bytes", hint="the file is damaged")
     return np.frombuffer(body, dtype).reshape(shape, order="F" if column_major else "C")
+
+
+def _read_header(file: BinaryIO, what: str) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    version = npy.read_magic(file)
+    if version not in {(1, 0), (2, 0)}:
+        raise DataError(f"{what} has format {version}", hint="save plain numbers with numpy.savez")
+    try:
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, column_major, dtype = read(file)
+    except _BAD_HEADER as error:
+        raise DataError(f"{what} has a header that cannot be read", hint="the file is damaged") from error
+    return shape, column_major, dtype
 
 
 def _as_pictures(inputs: NDArray[np.generic]) -> NDArray[np.generic]:
