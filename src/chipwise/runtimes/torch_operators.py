@@ -214,13 +214,13 @@ def _transpose(values: Values, attributes: Attributes) -> Tensor:
 
 
 def _slice(values: Values, attributes: Attributes) -> Tensor:
-    data, starts, ends, axes, steps = (*values, None, None, None, None)[:5]
-    starts = attributes.get("starts") if starts is None else starts
-    ends = attributes.get("ends") if ends is None else ends
-    axes = attributes.get("axes", tuple(range(len(starts)))) if axes is None else axes
-    steps = (1,) * len(starts) if steps is None else steps
+    data, names = values[0], ("starts", "ends", "axes", "steps")
+    # Inputs in new operator sets, attributes in old ones.
+    given = {**attributes, **{name: value for name, value in zip(names, values[1:], strict=False) if value is not None}}
+    count = len(given["starts"])
+    axes, steps = given.get("axes", range(count)), given.get("steps", (1,) * count)
     picks = [slice(None)] * data.dim()
-    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+    for axis, start, end, step in zip(axes, given["starts"], given["ends"], steps, strict=True):
         if step < 0:
             raise UnsupportedError("Slice backwards")
         picks[axis] = slice(start, end, step)
