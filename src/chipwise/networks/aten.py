@@ -122,7 +122,8 @@ def describe(func: Any, args: Sequence[Any], results: Sequence[Tensor]) -> Opera
 
 def _special(name: str, args: Sequence[Any], given: _Shapes, made: list[Shape]) -> tuple[str, int | None] | None:
     """Operators whose arguments say more than their shapes."""
-    title, shapes, attributes = "", given, {}
+    title, shapes = "", given
+    attributes: dict[str, object] = {}
     if name in ("convolution", "_convolution"):
         title = "ConvTranspose" if args[6] else "Conv"
     elif name == "addmm":

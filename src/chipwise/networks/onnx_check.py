@@ -12,18 +12,19 @@ chipwise.core.errors.NetworkError: empty.onnx holds no ONNX graph
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
 
 from chipwise.core.errors import NetworkError
 
 # protobuf cannot hold more in one message; larger networks keep their weights in external files.
 MESSAGE_LIMIT_BYTES = 2**31 - 1
 _DEPTH_LIMIT = 32
+_ELEMENTS_LIMIT = 2**36  # 256 GiB of float32 in one value
 _HINT = "the file was damaged or written wrongly: export the network again"
 
 # Elements that one entry of a typed field holds, where it is not 1; complex numbers take two entries.
@@ -139,6 +140,8 @@ def _check_nodes(nodes: Iterator[NodeProto], known: set[str], name: str, depth: 
     made: set[str] = set()
     for node in nodes:
         title = f"{node.op_type or 'a node without operator'} {node.name!r}"
+        if not node.op_type or not any(node.output):
+            raise NetworkError(f"{name}: {title} computes nothing", hint=_HINT)
         for value in node.input:
             if value and value not in known:
                 raise NetworkError(f"{name}: {title} reads {value!r}, which nothing computed before it", hint=_HINT)
@@ -149,6 +152,22 @@ def _check_nodes(nodes: Iterator[NodeProto], known: set[str], name: str, depth: 
                 raise NetworkError(f"{name}: {value!r} is computed twice", hint=_HINT)
             made.update(() if not value else (value,))
         known.update(node.output)
+
+
+def check_sizes(types: Mapping[str, TypeProto], name: str) -> None:
+    """Refuse a network with a value that no memory holds.
+
+    Args:
+        types: of its inputs, outputs and whatever was inferred.
+        name: of the file, for messages.
+
+    Raises:
+        NetworkError: naming the value and its size.
+    """
+    for value, kind in types.items():
+        sizes = [int(dim.dim_value) for dim in kind.tensor_type.shape.dim if dim.HasField("dim_value")]
+        if math.prod(max(size, 1) for size in sizes) > _ELEMENTS_LIMIT:
+            raise NetworkError(f"{name}: {value!r} declares {math.prod(sizes):,} elements {sizes}", hint=_HINT)
 
 
 def _check_tensor(tensor: TensorProto, name: str) -> None:
@@ -162,7 +181,7 @@ def _check_tensor(tensor: TensorProto, name: str) -> None:
         if count == 1 and not tensor.dims and not tensor.raw_data:
             return  # the empty default of an attribute that is not there
         raise NetworkError(f"{title} has no element type", hint=_HINT)
-    held, declared = _held(tensor), needed_units(tensor, count)
+    held, declared = _held(tensor), _units(tensor, count, name)
     if held != declared:
         unit = "bytes" if tensor.HasField("raw_data") else "values"
         raise NetworkError(
@@ -193,10 +212,10 @@ def bits_of(data_type: int) -> int:
     return _BITS.get(data_type, 0)
 
 
-def needed_units(tensor: TensorProto, count: int) -> int:
+def _units(tensor: TensorProto, count: int, name: str) -> int:
     """Bytes of raw data, or entries of the typed field, that `count` elements take."""
     if tensor.HasField("raw_data"):
-        return needed_bytes(tensor, "the network")
+        return needed_bytes(tensor, name)
     if tensor.data_type in (TensorProto.COMPLEX64, TensorProto.COMPLEX128):
         return 2 * count
     bits = _BITS.get(tensor.data_type) or 8

@@ -77,16 +77,23 @@ def from_bytes(
         NetworkError: when it is no ONNX model, is damaged, or declares more than it holds.
     """
     title = title or name
+    try:
+        graph = _graph(data, folder, title)
+    except UnicodeDecodeError as error:  # protobuf decodes names when they are read
+        raise NetworkError(f"{title} holds a name that is not UTF-8", hint="it was damaged: export it again") from error
+    return from_model(graph, name, task=task, origin=origin, preprocess=preprocess)
+
+
+def _graph(data: bytes, folder: Path | None, title: str) -> ir.Model:
     model = _parse(data, title)
     onnx_check.check_structure(model, title)
     onnx_check.inline_external(model, folder, title)
     onnx_legacy.mend(model)
     _add_shapes(model, title)
     try:
-        graph = ir.serde.deserialize_model(model)
+        return ir.serde.deserialize_model(model)
     except _SERDE_ERRORS as error:
         raise NetworkError(f"{title} cannot be read: {_reason(error)}") from error
-    return from_model(graph, name, task=task, origin=origin, preprocess=preprocess)
 
 
 def from_model(
@@ -200,6 +207,7 @@ def _parse(data: bytes, title: str) -> ModelProto:
 
 def _add_shapes(model: ModelProto, title: str) -> None:
     types = onnx_shapes.infer(model, name=title)
+    onnx_check.check_sizes(types, title)
     for value in model.graph.output:
         if value.name in types and not _shaped(value.type):
             value.type.CopyFrom(types[value.name])

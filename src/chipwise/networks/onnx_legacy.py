@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
-from onnx import AttributeProto, ModelProto, NodeProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
 
 from chipwise.networks.onnx_check import subgraphs
 
@@ -35,12 +35,24 @@ def mend(model: ModelProto) -> None:
     if not model.opset_import:  # before IR version 3 there was only one operator set
         model.opset_import.add(version=1)
     _type_attributes(model.graph.node)
+    _free_dimensions(model.graph)
     initialized = {tensor.name for tensor in model.graph.initializer}
     kept = [value for value in model.graph.input if value.name not in initialized]
     if len(kept) != len(model.graph.input):  # up to IR version 3 every weight was an input too
         del model.graph.input[:]
         model.graph.input.extend(kept)
     model.ir_version = max(model.ir_version, 4)
+
+
+def _free_dimensions(graph: GraphProto) -> None:
+    """Some exporters write a free dimension as -1, at which onnx's shape inference may abort the process."""
+    for value in chain(graph.input, graph.output, graph.value_info):
+        for dim in value.type.tensor_type.shape.dim if value.type.HasField("tensor_type") else ():
+            if dim.dim_value < 0:
+                dim.Clear()
+    for attribute in chain.from_iterable(node.attribute for node in graph.node):
+        for inner in subgraphs(attribute):
+            _free_dimensions(inner)
 
 
 def _type_attributes(nodes: Iterable[NodeProto]) -> None:

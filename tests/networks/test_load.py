@@ -1,0 +1,156 @@
+"""What `load` takes for a network, and what it says about the rest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_graphs import convolution
+
+from chipwise.core.errors import ChipwiseError, NetworkError, UnknownNameError
+from chipwise.networks.load import load, with_classes
+from chipwise.networks.zoo import ZOO
+
+
+def test_zoo_name() -> None:
+    network = load("lenet5")
+    assert network.inputs[0].shape == ("batch", 1, 32, 32)
+    assert network.outputs[0].shape == ("batch", 10)
+    assert network.source is not None
+    assert network.task.preprocess is not None
+
+
+def test_every_zoo_network_preprocesses_to_its_input() -> None:
+    for entry in ZOO.values():
+        picture = entry.preprocess
+        shape = (picture.channels, picture.height, picture.width)
+        flat = (picture.height * picture.width * picture.channels,)
+        assert entry.input.shape[1:] == (flat if picture.layout == "flat" else shape)
+
+
+def test_nearest_name_is_suggested() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        load("lenet-5")
+    assert "lenet5" in caught.value.hint
+
+
+def test_onnx_file(tmp_path: Path) -> None:
+    path = tmp_path / "small.onnx"
+    path.write_bytes(convolution().SerializeToString())
+    network = load(str(path))
+    assert network.name == "small"
+    assert network.inputs[0].dynamic_batch
+    assert network.task.kind == "classification"
+    assert network.origin == str(path)
+
+
+def test_preprocess_text_changes_the_task(tmp_path: Path) -> None:
+    path = tmp_path / "small.onnx"
+    path.write_bytes(convolution().SerializeToString())
+    picture = load(str(path), preprocess="scale=1,mean=0.5").task.preprocess
+    assert picture is not None
+    assert (picture.scale, picture.mean) == (1.0, (0.5,))
+    picture = load("lenet5-caffe", preprocess="fit=stretch").task.preprocess
+    assert picture is not None
+    assert picture.fit == "stretch"
+
+
+def test_dots_in_a_zoo_name_do_not_make_it_a_file_error() -> None:
+    with pytest.raises(NetworkError, match="no such file"):
+        load("missing.onnx")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [(b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "PNG"), (b"PK\x03\x04" + b"\0" * 40, "zip"), (b"\x80\x02}q\0.", "pickle")],
+)
+def test_other_formats_are_named(tmp_path: Path, data: bytes, said: str) -> None:
+    path = tmp_path / "picture.onnx"
+    path.write_bytes(data)
+    with pytest.raises(NetworkError, match=said) as caught:
+        load(str(path))
+    assert caught.value.exit_code == 2
+
+
+def test_folder_without_a_network(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match=r"network\.json"):
+        load(str(tmp_path))
+
+
+def test_other_number_of_classes() -> None:
+    network = with_classes(load("lenet5"), 4)
+    assert network.source is not None
+    assert network.source.arguments == {"num_classes": 4}
+    assert network.outputs[0].shape == ("batch", 4)
+    assert network.digest != load("lenet5").digest
+    assert with_classes(load("lenet5"), 10) == load("lenet5")
+
+
+def test_a_graph_keeps_its_classes(tmp_path: Path) -> None:
+    path = tmp_path / "small.onnx"
+    path.write_bytes(convolution().SerializeToString())
+    with pytest.raises(NetworkError, match="7 classes"):
+        with_classes(load(str(path)), 7)
+
+
+@pytest.mark.runtime
+def test_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_for_load.py").write_text(
+        "import torch\n"
+        "def net(num_classes=3):\n"
+        "    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, num_classes))\n"
+        "    module.example_input = torch.zeros(1, 3, 4, 4)\n"
+        "    return module\n"
+        "def bare():\n"
+        "    return torch.nn.ReLU()\n"
+        "def wrong():\n"
+        "    raise ValueError('no weights here')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert load("mine_for_load:net").inputs[0].shape == ("batch", 3, 4, 4)
+    assert load("mine_for_load:bare", input_shape=(1, 5)).inputs[0].shape == ("batch", 5)
+    with pytest.raises(NetworkError, match="does not say") as caught:
+        load("mine_for_load:bare")
+    assert "input shape" in caught.value.hint
+    with pytest.raises(NetworkError, match="no weights here"):
+        load("mine_for_load:wrong")
+    with pytest.raises(NetworkError, match="absent"):
+        load("mine_for_load:absent")
+    with pytest.raises(NetworkError, match="cannot import"):
+        load("no_such_package_here:net")
+
+
+def test_light_install_needs_no_torch(tmp_path: Path) -> None:
+    """A zoo name and an ONNX file load and show their rows where torch cannot be imported."""
+    path = tmp_path / "small.onnx"
+    path.write_bytes(convolution().SerializeToString())
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from chipwise.core.errors import MissingExtraError\n"
+        "from chipwise.networks.layers import layer_rows\n"
+        "from chipwise.networks.load import load\n"
+        f"assert len(layer_rows(load({str(path)!r}))) == 3\n"
+        "assert sum(row.parameters for row in layer_rows(load('lenet5-keras'), 3)) == 81194\n"
+        "try: load('a.b:c')\n"
+        "except MissingExtraError as error: assert 'torch' in error.hint\n"
+        "else: raise SystemExit('no error')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.shared
+def test_real_files_load(shared_data: Path) -> None:
+    for name in ("onnx/mnist_cntk.onnx", "onnx/super_resolution.onnx", "onnx/iris_mlp.onnx"):
+        network = load(str(shared_data / name))
+        assert network.graph is not None
+        assert len(network.inputs) == 1  # weights that were also inputs are not asked for
+
+
+def test_every_error_is_one_line(tmp_path: Path) -> None:
+    for spec in ("lenet", "a b", "", str(tmp_path), "x.onnx"):
+        with pytest.raises(ChipwiseError) as caught:
+            load(spec)
+        assert len(caught.value.message.splitlines()) == 1
