@@ -16,6 +16,7 @@ from chipwise.optimize import (
     drop_unused,
     fold_batch_norm,
     fold_constants,
+    fold_scales,
     freeze_initializers,
     pipeline,
 )
@@ -140,3 +141,52 @@ def test_a_failing_pass_is_rolled_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "rolled back fold_constants: does not fit" in done
     x = np.array([-1, 2], np.float32)
     np.testing.assert_array_equal(outputs(optimized, x)[0], [0, 2])
+
+
+SCALED = """g (float[N, 3, 8, 8] x) => (float[N, 2] y) {
+    p = Mul(x, half)  a = Conv <pads = [1, 1, 1, 1]> (p, w1, b1)  c = Mul(a, channel)  d = Add(c, channel2)  e = Tanh(d)
+    f = Mul(e, big)  h = AveragePool <kernel_shape = [2, 2], strides = [2, 2]> (f)  i = Mul(h, channel)
+    j = Add(i, channel2)  k = Mul(j, half)  l = Tanh(k)  m = Div(l, big)  i1 = Constant <value = int64[2] {0, 2}> ()
+    n = Gather <axis = 1> (m, i1)  o = Conv(n, w2)  q = Conv(m, w3, b3)  r = Concat <axis = 1> (o, q)  s = Sub(r, half)
+    t = Mul(s, big)  u = Relu(t)  v = Flatten(u)  y0 = Gemm <transB = 1> (v, w4, b4)  y = Mul(big, y0) }"""
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), half=st.floats(0.01, 3), big=st.floats(-3, 3).filter(lambda x: abs(x) > 0.1))
+def test_scales_and_shifts_fold(seed: int, half: float, big: float) -> None:
+    rng = np.random.default_rng(seed)
+    shapes = {"w1": (4, 3, 3, 3), "b1": (4,), "channel": (4, 1, 1), "channel2": (1, 4, 1, 1), "w2": (2, 2, 3, 3)}
+    shapes |= {"w3": (3, 4, 3, 3), "b3": (3,), "w4": (2, 20), "b4": (2,)}
+    arrays = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    model = parse(SCALED, half=np.array(half), big=np.array([big]), **arrays)
+    x = rng.normal(size=(2, 3, 8, 8)).astype(np.float32)
+    before = outputs(model, x)[0]
+    optimized, done = pipeline.optimize(model)
+    np.testing.assert_allclose(outputs(optimized, x)[0], before, rtol=2e-3, atol=2e-3 * np.abs(before).max())
+    assert not any("rolled back" in line for line in done)
+    assert ops(optimized) == [
+        *("Conv", "Tanh", "AveragePool", "Mul", "Add", "Tanh", "Gather", "Conv", "Conv", "Concat", "Relu", "Flatten"),
+        "Gemm",
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "a = Mul(x, two)  b = MaxPool <kernel_shape = [2, 2]> (a)  y = Neg(b)",  # nothing to fold into
+        "a = Conv(x, w)  b = Mul(a, two)  y = Add(a, b)",  # the unscaled value is read too
+        "a = Conv(x, w)  y = Mul(a, row)",  # one factor per column, not per channel
+        "a = Mul(x, x)  y = Conv(a, w)",  # not a constant
+        "a = Mul(x, two)  b = Conv(a, w)  y = Add(b, a)",  # the scaled value is read elsewhere
+        "a = Sub(two, x)  y = Conv(a, w)",  # not a shift of x
+    ],
+)
+def test_what_must_not_fold_does_not(body: str) -> None:
+    rng = np.random.default_rng(1)
+    arrays = {"w": rng.normal(size=(2, 2, 1, 1)), "two": np.array(2.0), "row": rng.normal(size=6)}
+    model = parse(f"g (float[1, 2, 6, 6] x) => (float[1, 2, H, W] y) {{ {body} }}", **arrays)
+    x = rng.normal(size=(1, 2, 6, 6)).astype(np.float32)
+    before, operators = outputs(model, x)[0], ops(model)
+    assert fold_scales.apply(model) == ""
+    assert ops(model) == operators
+    np.testing.assert_array_equal(outputs(model, x)[0], before)

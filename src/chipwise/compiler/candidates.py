@@ -27,13 +27,15 @@ def usable_runtimes(options: CompileOptions, machine: Machine) -> tuple[str, ...
     for name in (*options.runtimes, *options.allow):
         if name not in runtimes.RUNTIMES or name == "reference":
             raise unknown_name("runtime", name, set(runtimes.RUNTIMES) - {"reference"})
-    states = {status.name: status for status in runtimes.status(machine)}
     asked = (*options.runtimes, *options.allow)
+    usual = [name for name in runtimes.RUNTIMES if name not in (*ON_REQUEST, "reference")]
+    states = {status.name: status for status in runtimes.status(machine, (*usual, *asked))}
     for name in asked:
         if not states[name].usable:
             raise RuntimeUnavailableError(f"{name} is not usable here: {states[name].reason}", hint="chipwise doctor")
-    usual = [name for name in states if name not in ON_REQUEST and name != "reference" and states[name].usable]
-    names = tuple(dict.fromkeys((*(options.runtimes or usual), *options.allow)))
+    names = tuple(
+        dict.fromkeys((*(options.runtimes or [each for each in usual if states[each].usable]), *options.allow))
+    )
     if not names:
         raise RuntimeUnavailableError("no runtime is usable on this machine", hint="chipwise doctor says why")
     return names

@@ -5,19 +5,19 @@ rounding) and `apply(model) -> str`, which changes the model it is given and say
 
 >>> from chipwise.optimize.pipeline import PASSES
 >>> [each.__name__.rpartition(".")[2] for each in PASSES]
-['freeze_initializers', 'drop_noops', 'fold_constants', 'fold_batch_norm', 'drop_unused']
+['freeze_initializers', 'drop_noops', 'fold_constants', 'fold_batch_norm', 'fold_scales', 'drop_unused']
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chipwise.optimize import drop_noops, drop_unused, fold_batch_norm, fold_constants, freeze_initializers
+from chipwise.optimize import drop_noops, drop_unused, fold_batch_norm, fold_constants, fold_scales, freeze_initializers
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-PASSES = (freeze_initializers, drop_noops, fold_constants, fold_batch_norm, drop_unused)
+PASSES = (freeze_initializers, drop_noops, fold_constants, fold_batch_norm, fold_scales, drop_unused)
 
 
 def optimize(model: ir.Model) -> tuple[ir.Model, tuple[str, ...]]:
