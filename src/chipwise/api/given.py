@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def data_names() -> list[str]:
 def need(*modules: str, extra: str) -> None:
     """Say which extra is missing before anything is started."""
     for module in modules:
-        if importlib.util.find_spec(module) is None:
+        if sys.modules.get(module, module) is None or importlib.util.find_spec(module) is None:
             raise MissingExtraError(module, extra)
 
 
@@ -76,10 +77,23 @@ def plan_from(given: PlanLike) -> tuple[Plan, str]:
     return given, given.manifest.source.name
 
 
+def with_graph(network: Network) -> Network:
+    """Export a network that has only a source; one that has a graph is returned as it is, without torch.
+
+    Raises:
+        MissingExtraError: an export is needed and torch is not installed.
+    """
+    if network.graph is not None:
+        return network
+    need("torch", "safetensors", extra="torch")
+    from chipwise.networks import export
+
+    return export.with_graph(network)
+
+
 def source_bytes(plan: Plan, given: NetworkLike | None) -> bytes:
     """Serialize the source graph of a plan: the one that was given, or the copy in the cache."""
     from chipwise.compiler.sources import find_source
-    from chipwise.networks.export import with_graph
     from chipwise.networks.onnx_file import serialize
 
     return find_source(plan, None if given is None else serialize(with_graph(network_from(given))))

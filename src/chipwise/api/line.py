@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.api.given import data_from, network_from, plan_from
+from chipwise.api.given import data_from, network_from, plan_from, with_graph
 from chipwise.api.notebook import drawn
 from chipwise.api.verbs import bench, check, compile, doctor, inspect, train
 from chipwise.core.errors import InputError, PlanError
@@ -124,7 +124,6 @@ def _is_graph(given: NetworkLike) -> bool:
 def _finished_plan(path: Path, subject: NetworkLike, goal: Goal, max_drop: float) -> Plan | None:
     """Return the plan of an earlier call when it is complete and was made from the same network for the same goal."""
     from chipwise.codec.hashes import sha256_bytes
-    from chipwise.networks.export import with_graph
     from chipwise.networks.onnx_file import serialize
 
     if not path.exists():

@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.api.given import bench_from, data_from, need, network_from, plan_from, source_bytes
+from chipwise.api.given import bench_from, data_from, need, network_from, plan_from, source_bytes, with_graph
 from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError, NetworkError, unknown_name
 from chipwise.core.events import Progress, silent
@@ -143,7 +143,6 @@ def compile(
     from chipwise.compiler.compile import compile_plan
     from chipwise.compiler.options import CompileOptions
     from chipwise.devices.detect import detect
-    from chipwise.networks.export import with_graph
     from chipwise.networks.layers import layer_rows
     from chipwise.networks.onnx_file import check_runnable, serialize
 

@@ -54,7 +54,7 @@ def apply(model: ir.Model) -> str:
             break
     ir_passes.IdentityEliminationPass()(model)
     gone = before - len(model.graph)
-    return f"folded {gone} scale{'s' if gone != 1 else ''} and shifts into neighbouring layers" if gone > 0 else ""
+    return f"folded {gone} constant factors and summands into neighbouring layers" if gone > 0 else ""
 
 
 def _affines(graph: ir.Graph) -> Iterator[Affine]:
