@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file  # noqa: E402
 from chipwise.core.errors import InputError, StorageError  # noqa: E402
 from chipwise.core.report import Epoch, Training  # noqa: E402
 from chipwise.training import train as trainer  # noqa: E402
+
 from . import tiny  # noqa: E402
 
 pytestmark = pytest.mark.runtime
@@ -111,7 +112,7 @@ def test_full_disk_leaves_the_checkpoint_before(
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
 
     try:
-        with pytest.raises(StorageError, match="cannot write .*last.safetensors"):
+        with pytest.raises(StorageError, match=r"cannot write .*last\.safetensors"):
             tiny.run(tmp_path, tiny.tiny(fill))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -149,7 +150,7 @@ def test_damaged_checkpoint_is_one_clear_error(damage: str, tmp_path: Path) -> N
         path.write_bytes(broken[damage])
     else:
         save_file({"a": torch.zeros(3)}, path, {"format": "chipwise.checkpoint/1"} if damage != "other" else None)
-    with pytest.raises(InputError, match="checkpoint .* is damaged") as caught:
+    with pytest.raises(InputError, match=r"checkpoint .* is damaged") as caught:
         tiny.run(tmp_path)
     assert "\n" not in caught.value.message
     assert "--fresh" in caught.value.hint

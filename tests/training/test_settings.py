@@ -39,8 +39,13 @@ def test_bad_values_are_named(name: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "near"),
-    [("optimizer", "adamW", "adamw"), ("schedule", "onecycle", "one-cycle"), ("precision", "fp16", "bf16"), ("augment", "afine", "affine")],
-)  # fmt: skip
+    [
+        ("optimizer", "adamW", "adamw"),
+        ("schedule", "onecycle", "one-cycle"),
+        ("precision", "fp16", "bf16"),
+        ("augment", "afine", "affine"),
+    ],
+)
 def test_unknown_words_suggest_the_nearest(name: str, value: str, near: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         Settings(**{name: value})

@@ -19,6 +19,7 @@ from chipwise.datasets.dataset import make  # noqa: E402
 from chipwise.training import train as trainer  # noqa: E402
 from chipwise.training.evaluate import Score, evaluate  # noqa: E402
 from chipwise.training.feed import feed_of  # noqa: E402
+
 from . import tiny  # noqa: E402
 
 pytestmark = pytest.mark.runtime
