@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
@@ -196,3 +197,32 @@ def test_published_totals_of_real_files(shared_data: Path) -> None:
         assert totals(layer_rows(network)).parameters == parameters
     old = load(str(shared_data / "imagenet" / "models" / "squeezenet_fp16.onnx"))
     assert totals(layer_rows(old)).parameters == 1_235_496
+
+
+def test_arithmetic_of_the_oldest_operator_sets() -> None:
+    """Operator set 1 adds along a named axis, which onnx itself cannot infer."""
+    model = convolution(7, ir_version=3)
+    model.opset_import[0].version = 1
+    model.graph.node[1].CopyFrom(helper.make_node("Add", ["h", "b"], ["r"], broadcast=1, axis=1))
+    rows = layer_rows(network_of(model), 2)
+    assert [(row.op, row.outputs) for row in rows][:2] == [("Conv", ((2, 4, 6, 6),)), ("Add", ((2, 4, 6, 6),))]
+    with pytest.raises(NetworkError, match="operator set 1"):
+        onnx_file.check_runnable(network_of(model))
+
+
+def test_operators_that_onnx_forgot() -> None:
+    model = convolution(7)
+    model.graph.node[1].CopyFrom(helper.make_node("Crop", ["h"], ["r"], border=[1, 1, 1, 1]))
+    model.graph.initializer[2].CopyFrom(numpy_helper.from_array(np.zeros((3, 64), np.float32), "v"))
+    network = network_of(model)
+    assert layer_rows(network)[1].outputs == ((1, 4, 4, 4),)
+    onnx_file.check_runnable(network)
+
+
+def test_shape_arithmetic_that_onnx_does_not_follow() -> None:
+    """Operator set 9 as PyTorch 1.0 wrote it: a reshape to the sizes of another value."""
+    body = """g (float[N, 6, 4, 4] x) => (float[N, k, l] y)
+    { t = Transpose<perm=[0, 2, 3, 1]>(x) s = Shape(t) i = Constant<value=int64 {0}>() n = Gather(s, i)
+      u = Unsqueeze<axes=[0]>(n) a = Constant<value=int64[1] {-1}>() b = Constant<value=int64[1] {2}>()
+      z = Concat<axis=0>(u, a, b) r = Reshape(t, z) y = Relu(r) }"""
+    assert layer_rows(network_of(parsed(body, 9)), 3)[-1].outputs == ((3, 48, 2),)

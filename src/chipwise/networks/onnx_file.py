@@ -25,6 +25,8 @@ from chipwise.core.task import Preprocess, Task
 from chipwise.networks import onnx_check, onnx_legacy, onnx_shapes
 from chipwise.tasks.preprocess import default_preprocess, parse_preprocess
 
+# ONNX Runtime: "support is only guaranteed for models stamped with operator set 7 or above".
+_OLDEST_RUN = 7
 TASK_KEY = "chipwise.task"
 _TOO_LARGE = "keep its weights as external data beside it; a graph is limited to 2 GiB by protobuf"
 
@@ -164,10 +166,17 @@ def check_runnable(network: Network) -> None:
     if network.graph is None:
         return
     versions = dict(network.graph.opset_imports)
+    oldest = versions.get("", _OLDEST_RUN)
+    if oldest < _OLDEST_RUN:
+        raise NetworkError(
+            f"{network.name} uses operator set {oldest}; runtimes run {_OLDEST_RUN} and later",
+            hint="convert it with onnx.version_converter",
+        )
     own = {(function.domain, function.name) for function in network.graph.functions.values()}
     for node in network.graph.graph.all_nodes():
         domain = "" if node.domain == "ai.onnx" else node.domain
-        if (node.domain, node.op_type) in own or domain == "com.microsoft":
+        known = domain == "com.microsoft" or (not domain and node.op_type in onnx_shapes.LEGACY)
+        if known or (node.domain, node.op_type) in own:
             continue
         version = versions.get(domain, versions.get("ai.onnx") if domain == "" else None)
         where = f"operator set {version}" if domain == "" else f"domain {domain!r} version {version}"

@@ -24,6 +24,7 @@ from chipwise.core.layer import Layer, Shape
 from chipwise.core.network import Network
 from chipwise.core.work import work
 from chipwise.networks import onnx_shapes
+from chipwise.networks.lazy import late
 from chipwise.networks.onnx_check import bits_of, subgraphs
 from chipwise.networks.onnx_file import proto
 from chipwise.networks.rows import ACTIVATIONS
@@ -77,7 +78,16 @@ def graph_rows(network: Network, batch: int) -> tuple[Layer, ...]:
     """
     model = proto(network)
     wanted = {spec.name: spec.concrete(batch) for spec in network.inputs}
-    return _Reader(model, onnx_shapes.infer(model, wanted, network.name)).rows()
+    types = onnx_shapes.infer(model, wanted, network.name)
+    if not all(_is_known(types.get(node.output[0])) for node in model.graph.node if node.op_type not in _SILENT):
+        model = late("onnx_folding").with_shapes_folded(network, wanted)
+        types = onnx_shapes.infer(model, wanted, network.name)
+    return _Reader(model, types).rows()
+
+
+def _is_known(kind: TypeProto | None) -> bool:
+    held = kind.tensor_type if kind is not None else None
+    return held is not None and held.HasField("shape") and all(dim.HasField("dim_value") for dim in held.shape.dim)
 
 
 class _Reader:
