@@ -18,7 +18,7 @@ lint: $(VENV)/.lint $(VENV)/.all  ## ruff and mypy --strict.
 	$(BIN)/mypy
 
 docs: $(VENV)/.docs  ## Build the documentation into site/.
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:  ## Remove what the other targets made.
 	rm -rf $(VENV) site demo .pytest_cache .mypy_cache .ruff_cache

@@ -170,8 +170,9 @@ def test_bf16_plan_is_refused_without_bf16(plan: Plan) -> None:
 
 
 def test_choices_cover_the_machine() -> None:
-    assert thread_counts(1) == (1,)
-    assert thread_counts(8) == (1, 2, 4, 8)
+    assert thread_counts(1) == (0,)
+    assert thread_counts(2) == (1, 0)
+    assert thread_counts(8) == (1, 2, 4, 0)
     old = Machine("an old one", "x86_64", ("avx2",), 4, 4)
     latency = choices(("onnxruntime",), old, "latency", ("onnxruntime",), dynamic_batch=True)
     assert {c.batch for c in latency} == {1}

@@ -1,7 +1,7 @@
 """Which ways to run a network are worth trying on this machine: runtime x precision x threads x batch.
 
 >>> thread_counts(6)
-(1, 2, 4, 6)
+(1, 2, 4, 0)
 """
 
 from __future__ import annotations
@@ -42,13 +42,8 @@ def usable_runtimes(options: CompileOptions, machine: Machine) -> tuple[str, ...
 
 
 def thread_counts(cores: int) -> tuple[int, ...]:
-    """Powers of two up to the number of cores, and the number itself."""
-    counts = {1, cores}
-    power = 2
-    while power < cores:
-        counts.add(power)
-        power *= 2
-    return tuple(sorted(counts))
+    """Powers of two below the number of cores, and 0: all of them, as the runtime itself places them."""
+    return (*(2**power for power in range(cores.bit_length()) if 2**power < cores), 0)
 
 
 def choices(

@@ -32,6 +32,7 @@ _SCREEN_KEEPS = 1.5  # slower than this against the best in screening: not timed
 _TIE = 1.02  # within this factor of the best median counts as equal, as does anything inside the noise
 _FAITHFUL = ("exact", "close", "lossy")
 _PRECISIONS = ("fp32", "bf16", "int8")
+_ALL_THREADS = 1 << 16  # 0 means all of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,11 @@ def _least_changed(order: Sequence[Trial], times: dict[str, NDArray[np.float64]]
 
     def change(trial: Trial) -> tuple[int, int, int]:
         choice = trial.candidate.choice
-        return _FAITHFUL.index(trial.candidate.label or "lossy"), _PRECISIONS.index(choice.precision), choice.threads
+        return (
+            _FAITHFUL.index(trial.candidate.label or "lossy"),
+            _PRECISIONS.index(choice.precision),
+            choice.threads or _ALL_THREADS,
+        )
 
     return min((trial for trial in order if tied(trial)), key=change)
 

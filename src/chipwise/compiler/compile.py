@@ -172,7 +172,7 @@ def _assemble(search: Search, outcome: Outcome, *, complete: bool = True) -> Pla
         label = outcome.best.candidate.label or "lossy"
         engine = outcome.best.engine
     else:
-        choice, model, label = Choice("onnxruntime", threads=search.machine.cores), subject.source, "close"
+        choice, model, label = Choice("onnxruntime", threads=0), subject.source, "close"
         engine = build(choice, model)
     manifest = Manifest(
         schema=PLAN_SCHEMA,

@@ -52,7 +52,7 @@ class Ratio:
 
     @property
     def verdict(self) -> Literal["faster", "slower", "same"]:
-        """ "same" whenever 1 lies inside the interval: inside the noise nothing is concluded."""
+        """What follows for A against B: nothing is concluded when 1 lies inside the interval."""
         return "faster" if self.low > 1 else "slower" if self.high < 1 else "same"
 
 

@@ -33,7 +33,7 @@ class Choice:
     Attributes:
         runtime: adapter name ("onnxruntime", "openvino", "inductor").
         precision: number format: "fp32", "bf16", "int8".
-        threads: worker threads inside one call.
+        threads: threads inside one call; 0 leaves the number and their places to the runtime.
         batch: items per call.
         quantizer: what made the int8 graph ("onnxruntime", "nncf"); empty for the float graph.
     """
@@ -46,10 +46,11 @@ class Choice:
 
     @property
     def title(self) -> str:
-        """Short name for tables: runtime, precision, threads, and the batch where it is not 1."""
+        """Short name for tables: runtime, precision, threads where chosen by us, and the batch where it is not 1."""
         made = f" ({self.quantizer})" if self.quantizer and self.quantizer != self.runtime else ""
         batch = f" batch {self.batch}" if self.batch != 1 else ""
-        return f"{self.runtime} {self.precision}{made} x{self.threads}{batch}"
+        threads = f" x{self.threads}" if self.threads else ""
+        return f"{self.runtime} {self.precision}{made}{threads}{batch}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class EngineOptions:
 
     Attributes:
         precision: "fp32" or "bf16" for a float graph; "int8" runs a quantized graph (QDQ) in its own formats.
-        threads: threads that one call uses.
+        threads: threads that one call uses; 0 leaves the number and their places to the runtime.
         batch: items per call to prepare for; other batch sizes work too and are prepared when first seen.
     """
 

@@ -66,7 +66,10 @@ def build(model: bytes, options: EngineOptions) -> TorchEngine:
     """
     if options.precision not in _DTYPES:
         raise refusal(NAME, ValueError(f"it runs float graphs only, not {options.precision}"))
-    settings: dict[str, str | int | bool | Callable[..., Any]] = {"freezing": True, "cpp.threads": options.threads}
+    settings: dict[str, str | int | bool | Callable[..., Any]] = {
+        "freezing": True,
+        "cpp.threads": options.threads or -1,
+    }
     return _compiled(model, options, lambda module: torch.compile(module, dynamic=False, options=settings))
 
 
@@ -100,7 +103,7 @@ class TorchEngine:
         self.inputs, self.outputs = specs
         self.precision = options.precision
         self._call = call
-        self._threads = options.threads
+        self._threads = options.threads or _DEFAULT_THREADS
         self._dtype = None if options.precision == "fp32" else _DTYPES[options.precision]
 
     def run(self, arrays: Arrays) -> list[NDArray[Any]]:

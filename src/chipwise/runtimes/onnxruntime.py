@@ -4,8 +4,9 @@ What is the fastest call was measured (2 cores of a Xeon with AVX-512, version 1
 default options and `session.run(None, ...)` 38, one thread and named outputs 31, input and output buffers bound once
 and copied into 28 (as fast as the private `_sess.run`, so there is no need for that). Without effect beyond the noise:
 inter-op threads, memory pattern or arena off, static batch, denormals as zero. Spinning stays on: without it two
-threads cost up to 10 microseconds a call more. The workers go on spinning for 26 ms after a call, which is why
-`chipwise.clock` waits between contenders.
+threads cost up to 10 microseconds a call more. All cores are best asked for as 0: only then are the workers pinned to
+cores (a ResNet-20 took 0.51 ms so, and 1.7 ms with two threads that were not pinned). The workers go on spinning for
+26 ms after a call, which is why `chipwise.clock` waits between contenders.
 The CPU provider has no bfloat16 kernels for Conv and MatMul: a float graph gets only "fp32".
 
 >>> from chipwise.runtimes.onnxruntime import NAME, version

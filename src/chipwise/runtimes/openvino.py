@@ -77,11 +77,12 @@ def build(model: bytes, options: EngineOptions) -> OpenVinoEngine:
     """
     if options.precision not in _HINTS:
         raise refusal(NAME, ValueError(f"it has no precision {options.precision!r} on a CPU"))
-    settings = {
+    settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": options.threads,
         "INFERENCE_PRECISION_HINT": _HINTS[options.precision],
     }
+    if options.threads:
+        settings["INFERENCE_NUM_THREADS"] = options.threads
     own = own_format(model)
     return OpenVinoEngine(_read(_core(), model), settings, options.batch, own)
 
