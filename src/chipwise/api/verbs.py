@@ -94,7 +94,7 @@ def train(
     fitted = replace(fitted, task=replace(fitted.task, labels=dataset.class_names))
     if fitted.source is None:
         raise NetworkError(f"{fitted.name} is a graph; only a network with a torch source can be trained")
-    with seeded(chosen.seed):
+    with seeded(chosen.seed, "weights"):
         module = torch_source.build_module(fitted.source)
     result = train_module(module, fitted, dataset, chosen, Path(folder), fresh=fresh, progress=progress)
     run_folder.save(Path(folder), fitted, Path(folder) / "weights.safetensors")
