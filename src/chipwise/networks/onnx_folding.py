@@ -2,10 +2,11 @@
 
 >>> import onnx
 >>> from chipwise.networks.onnx_file import from_bytes
->>> text = '<ir_version: 8, opset_import: ["": 17]> g (float[N, 3] x) => (int64[2] y) { y = Shape(x) }'
->>> network = from_bytes(onnx.parser.parse_model(text).SerializeToString(), "shape")
->>> len(with_shapes_folded(network, {"x": (2, 3)}).graph.node)
-0
+>>> head = '<ir_version: 8, opset_import: ["": 17]> g (float[N, 3] x) => (float[N, 3] y)'
+>>> model = onnx.parser.parse_model(head + " { s = Shape(x) y = Reshape(x, s) }")
+>>> network = from_bytes(model.SerializeToString(), "shape")
+>>> [node.op_type for node in with_shapes_folded(network, {"x": (2, 3)}).graph.node]
+['Constant', 'Reshape']
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def _modern(node: NodeProto, model: ModelProto) -> NodeProto:
         return _stand_in(node)
     name = f"{node.output[0]}/shape"
     model.graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [len(shape)], shape))
-    return onnx.helper.make_node("Reshape", [node.input[0], name], node.output[:1], name=node.name)
+    return onnx.helper.make_node("Reshape", [*node.input[:1], name], node.output[:1], name=node.name)
 
 
 def _set_shape(kind: TypeProto, shape: tuple[int, ...]) -> None:
