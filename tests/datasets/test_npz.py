@@ -89,9 +89,7 @@ def test_other_names_are_listed(tmp_path):
 
 
 def test_train_and_test_must_agree(tmp_path):
-    with pytest.raises(
-        DataError, match="samples differ"
-    ):
+    with pytest.raises(DataError, match="samples differ"):
         load(tmp_path, x_train=PICTURES, y_train=LABELS, x_test=PICTURES[:, 1:], y_test=LABELS)
 
 

@@ -111,7 +111,7 @@ def test_functions_outside_modules_get_rows(tmp_path: Path, monkeypatch: pytest.
         "        return torch.flatten(self.drop(y), 1)\n"
     )
     monkeypatch.chdir(tmp_path)
-    rows = layer_rows(load("mine_for_rows:Block", input_shape=(1, 2, 4, 4)))
+    rows = layer_rows(load("mine_for_rows:Block", input_shape=(2, 4, 4)))
     assert [row.op for row in rows] == ["Conv", "Conv", "Mul", "Add", "Reshape"]
     assert [row.parameters for row in rows] == [38, 0, 2, 0, 0]  # shared weights count once
     assert [row.activation for row in rows] == ["Relu", "", "", "Sigmoid", ""]

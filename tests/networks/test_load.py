@@ -110,7 +110,7 @@ def test_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.chdir(tmp_path)
     assert load("mine_for_load:net").inputs[0].shape == ("batch", 3, 4, 4)
-    assert load("mine_for_load:bare", input_shape=(1, 5)).inputs[0].shape == ("batch", 5)
+    assert load("mine_for_load:bare", input_shape=(5,)).inputs[0].shape == ("batch", 5)
     with pytest.raises(NetworkError, match="does not say") as caught:
         load("mine_for_load:bare")
     assert "input shape" in caught.value.hint

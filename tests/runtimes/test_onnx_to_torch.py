@@ -81,6 +81,8 @@ CASES: list[tuple[str, tuple[int, ...], list[np.ndarray], dict[str, Any]]] = [
     ("DepthToSpace", (2, 8, 3, 5), [], {"blocksize": 2, "mode": "CRD"}),
     ("Slice", IMAGE, [ints(1, -4), ints(2**63 - 1, -1), ints(2, -1), ints(2, 1)], {}),
     ("Slice", IMAGE, [ints(0, 1), ints(1, 3)], {}),
+    ("Gather", IMAGE, [ints(1, 0, -1)], {"axis": 1}),
+    ("Gather", (4, 5), [ints(3, 0).reshape(2, 1)], {}),
     ("Identity", (3, 5), [], {}),
     ("Dropout", (3, 5), [], {}),
 ]

@@ -72,7 +72,7 @@ def drop(lost: int, won: int, upper: float, needed: int = 0) -> PairedDrop:
     return PairedDrop(accuracy(353), accuracy(353 - lost + won), lost, won, (lost - won) / 360, upper, needed)
 
 
-def layer(  # noqa: PLR0917
+def layer(
     name: str,
     op: str,
     given: tuple[int, ...],

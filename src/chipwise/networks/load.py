@@ -41,7 +41,7 @@ def load(spec: str, *, preprocess: str | None = None, input_shape: tuple[int, ..
     Args:
         spec: a zoo name, a path to an ONNX file, a folder with network.json, or "package.module:callable".
         preprocess: changes how pictures become inputs, as "scale=1,mean=0.485/0.456/0.406,order=BGR,fit=crop".
-        input_shape: what a factory's network takes, batch first ((1, 3, 224, 224)); needed when its module
+        input_shape: what a factory's network takes, without the batch ((3, 224, 224)); needed when its module
             has no `example_input`.
 
     Raises:
@@ -99,7 +99,7 @@ def _factory(spec: str, input_shape: tuple[int, ...] | None) -> Network:
     inputs = (
         late("torch_source").example_specs(source)
         if input_shape is None
-        else (TensorSpec("input", ("batch", *input_shape[1:])),)
+        else (TensorSpec("input", ("batch", *input_shape)),)
     )
     task = Task("classification", preprocess=default_preprocess(inputs[0]) if len(inputs) == 1 else None)
     name = spec.partition(":")[2].replace(".", "_")

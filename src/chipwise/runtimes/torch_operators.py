@@ -227,6 +227,14 @@ def _slice(values: Values, attributes: Attributes) -> Tensor:
     return cast("Tensor", data[tuple(picks)])
 
 
+def _gather(values: Values, attributes: Attributes) -> Tensor:
+    data, indices = values[0], torch.as_tensor(values[1]).long()
+    axis = attributes.get("axis", 0) % data.ndim
+    indices = torch.where(indices < 0, indices + data.shape[axis], indices)
+    picked = data.index_select(axis, indices.reshape(-1))
+    return picked.reshape(*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :])
+
+
 def _sum(values: Values, attributes: Attributes) -> Tensor:  # noqa: ARG001 (every operator has this form)
     total = values[0]
     for value in values[1:]:
@@ -256,6 +264,7 @@ OPERATORS: dict[str, Operator] = {
     "Elu": lambda values, attributes: F.elu(values[0], attributes.get("alpha", 1.0)),
     "Exp": _plain(torch.exp),
     "Flatten": _flatten,
+    "Gather": _gather,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average,
     "Identity": lambda values, attributes: values[0],  # noqa: ARG005 (every operator has this form)

@@ -23,7 +23,7 @@ AUGMENTATIONS = ("auto", "none", "shift", "affine")
 PRECISIONS = ("fp32", "bf16")
 
 # Samples shown to the network when the number of epochs is not given: enough for the zoo on digits and on MNIST.
-_SAMPLES_SHOWN = 320_000
+_SAMPLES_SHOWN = 120_000
 _FEWEST_EPOCHS, _MOST_EPOCHS = 6, 200
 
 # From this many pictures on, "auto" leaves them as they are: the data itself has the variety.
@@ -39,7 +39,7 @@ class Settings:
         learning_rate: the highest of the schedule.
         schedule: "one-cycle" (linear rise, then cosine to nearly 0), "cosine" or "constant".
         batch_size: samples a step; the last incomplete batch of an epoch is left out (other samples each time).
-        epochs: passes over the training split; None for as many as show about 320,000 samples (6 to 200).
+        epochs: passes over the training split; None for as many as show about 120,000 samples (6 to 200).
         target_accuracy: stop once the validation accuracy (0..1) reaches it.
         patience: stop after so many epochs without a better validation accuracy; None never.
         weight_decay: on matrices and kernels, not on biases and norms.
