@@ -7,7 +7,7 @@ Each network of the zoo is trained for a few epochs, so that the accuracy guard 
 with data; then timed against the default of every installed runtime on the source network, interleaved. The plan may
 use a cheaper number format only where its accuracy, paired on held-out samples, is shown not to drop by more than 1%.
 
-use a cheaper number format only where its accuracy, paired on held-out samples, is shown not to drop by over 1%.
+The last line on stdout is one JSON document; progress goes to stderr. Exit code 1 when a plan is slower than a
 peer beyond the noise (the 95% interval of the paired ratio lies below 1).
 """
 

@@ -72,6 +72,7 @@ def main() -> int:
         if seed < options.peer_seeds:
             rows[-1]["plain_fp32_s"] = plain_loop(network, data, replace(settings, seed=seed))
         tell(rows[-1])
+    seconds = [float(str(row["seconds"])) for row in rows]
     document = {
         "schema": "chipwise.benchmark/1",
         "benchmark": "time_to_accuracy",
@@ -80,8 +81,8 @@ def main() -> int:
         "target": options.target,
         "reached": sum(bool(row["reached"]) for row in rows),
         "seeds": rows,
-        "median_s": statistics.median(float(row["seconds"]) for row in rows),
-        "slowest_s": max(float(row["seconds"]) for row in rows),
+        "median_s": statistics.median(seconds),
+        "slowest_s": max(seconds),
         "plain_fp32_over_this": ratio(rows),
         "excludes": EXCLUDES,
         "settings": {name: value for name, value in as_json(settings).items() if name != "seed"},
@@ -142,7 +143,7 @@ def plain_loop(network: Network, data: Dataset, settings: Settings) -> float:
     with threads(settings.threads), seeded(settings.seed):
         start = time.perf_counter()
         for _ in range(epochs):
-            for rows in torch.randperm(len(feed)).split(settings.batch_size)[:steps]:
+            for rows in torch.split(torch.randperm(len(feed)), settings.batch_size)[:steps]:
                 optimizer.zero_grad()
                 criterion(module(feed.inputs[rows]), feed.labels[rows]).backward()
                 optimizer.step()

@@ -229,9 +229,9 @@ def _slice(values: Values, attributes: Attributes) -> Tensor:
 
 def _gather(values: Values, attributes: Attributes) -> Tensor:
     data, indices = values[0], torch.as_tensor(values[1]).long()
-    axis = attributes.get("axis", 0) % data.ndim
+    axis = int(attributes.get("axis", 0)) % data.ndim
     indices = torch.where(indices < 0, indices + data.shape[axis], indices)
-    picked = data.index_select(axis, indices.reshape(-1))
+    picked: Tensor = data.index_select(axis, indices.reshape(-1))
     return picked.reshape(*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :])
 
 
