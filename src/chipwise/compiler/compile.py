@@ -135,9 +135,11 @@ def _admit(search: Search, names: tuple[str, ...]) -> tuple[list[Trial], list[Ca
             continue
         if key not in kinds:
             kinds[key] = examine(choice, search.subject, search.options.max_drop, search.machine, search.workspace)
+        elif kinds[key].refusal:
+            continue  # one record says it for every number of threads
         made = make_trial(choice, kinds[key])
         if isinstance(made, Candidate):
-            records.append(made)
+            records.append(replace(made, choice=replace(choice, threads=0, batch=1)) if kinds[key].refusal else made)
             continue
         trials.append(made)
         if len(trials) == 1:

@@ -140,10 +140,11 @@ def _verdict(drop: PairedDrop, max_drop: float) -> str:
     """Why the drop is too large; empty when it is within the limit."""
     if drop.upper <= max_drop:
         return ""
-    bound = f"accuracy may drop by up to {drop.upper:.2%} (measured {drop.drop:+.2%} on {drop.source.count})"
+    counted = f"{drop.lost} answers lost and {drop.won} won on {drop.source.count} samples"
+    bound = f"{counted}: the accuracy may have dropped by {drop.upper:.2%}, more than {max_drop:.2%}"
     if drop.drop <= max_drop and drop.needed > drop.source.count:
-        return f"{bound}; to show {max_drop:.2%} at least {drop.needed} samples are needed"
-    return f"{bound}, more than {max_drop:.2%}"
+        return f"{bound}; at least {drop.needed} samples are needed to tell"
+    return bound
 
 
 def tiled(subject: Subject, batch: int) -> list[np.ndarray]:
