@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import resource
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,6 +15,7 @@ from torch.nn import functional  # noqa: E402
 from chipwise.training.augment import augmented  # noqa: E402
 from chipwise.training.evaluate import evaluate  # noqa: E402
 from chipwise.training.optimizer import build_optimizer, rate_share  # noqa: E402
+from chipwise.training.process import memory_kept, threads  # noqa: E402
 from chipwise.training.seeds import seeded  # noqa: E402
 from chipwise.training.settings import Settings  # noqa: E402
 
@@ -91,3 +96,27 @@ def test_streams_of_one_seed_differ_and_the_callers_state_comes_back() -> None:
     assert drawn[1] == drawn[3]
     assert len(set(drawn)) == 3
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def faults(bytes_each: int) -> float:
+    """Pages mapped anew per block that is taken, filled and freed."""
+    for _ in range(5):
+        np.empty(bytes_each, np.uint8).fill(1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        np.empty(bytes_each, np.uint8).fill(1)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 50
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc")
+def test_memory_is_kept_in_training_and_what_runs_afterwards_is_not_slowed_down() -> None:
+    with memory_kept():
+        assert faults(48 * 2**20) < 10
+    assert faults(2 * 2**20) < 10
+
+
+def test_threads_are_given_back() -> None:
+    before = torch.get_num_threads()
+    with threads(before + 2):
+        assert torch.get_num_threads() == before + 2
+    assert torch.get_num_threads() == before

@@ -1,4 +1,13 @@
-"""TensorBoard event files: `tensorboard --logdir FOLDER/events` draws the curves while training runs."""
+"""TensorBoard event files: `tensorboard --logdir FOLDER/events` draws the curves while training runs.
+
+>>> import tempfile, pathlib
+>>> from chipwise.core.report import Epoch
+>>> folder = pathlib.Path(tempfile.mkdtemp())
+>>> with event_log(folder, first=1) as log:
+...     log(Epoch(1, train_loss=0.5, val_loss=0.4, val_accuracy=0.9, learning_rate=0.01, seconds=1.0))
+>>> len(list(folder.glob("events.out.tfevents.*")))
+1
+"""
 
 from __future__ import annotations
 

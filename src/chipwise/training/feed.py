@@ -1,4 +1,7 @@
-"""A data set's splits as tensors that a network takes, checked against the module before the first step."""
+"""A data set's splits as tensors that a network takes, checked against the module before the first step.
+
+>>> check_fits(torch.nn.Linear(4, 3), Feed(torch.zeros(8, 4), torch.zeros(8, dtype=torch.int64)), classes=3)
+"""
 
 from __future__ import annotations
 

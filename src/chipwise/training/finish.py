@@ -1,4 +1,11 @@
-"""The end of a training run: the kept weights, their accuracy on the test split, and the record of it all."""
+"""The end of a training run: the kept weights, their accuracy on the test split, and the record of it all.
+
+>>> import tempfile, pathlib
+>>> folder = pathlib.Path(tempfile.mkdtemp())
+>>> write_history(folder, ())
+>>> (folder / "history.jsonl").read_bytes()
+b''
+"""
 
 from __future__ import annotations
 

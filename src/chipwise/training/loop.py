@@ -1,4 +1,13 @@
-"""One epoch of training steps. Everything random in it follows from the seed and the epoch's number."""
+"""One epoch of training steps. Everything random in it follows from the seed and the epoch's number.
+
+>>> from chipwise.training.feed import Feed
+>>> from chipwise.training.optimizer import build_optimizer
+>>> from chipwise.training.settings import Settings
+>>> module, settings = torch.nn.Linear(4, 2), Settings(epochs=1, batch_size=5, augment="none")
+>>> feed = Feed(torch.zeros(10, 4), torch.zeros(10, dtype=torch.int64))
+>>> run_epoch(Lesson(module, build_optimizer(module, settings), feed, settings), 1, lambda step, loss: None).loss < 2
+True
+"""
 
 from __future__ import annotations
 

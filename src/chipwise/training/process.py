@@ -18,9 +18,10 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Parameters of mallopt(3) and their defaults in glibc.
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-_TRIM_DEFAULT, _MMAP_DEFAULT = 128 * 1024, 65536
+# Parameters of mallopt(3). glibc moves its thresholds up to these values by itself as large blocks are freed, but stops
+# doing so once one of them was set: so that is what is left behind, lest whatever is timed next maps pages all the time.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_MMAP_DEFAULT, _MMAP_FROM, _TRIM_FROM = 65536, 32 * 2**20, 64 * 2**20
 _NEVER = 2**31 - 1
 
 
@@ -52,5 +53,6 @@ def memory_kept() -> Iterator[None]:
         yield
     finally:
         library.mallopt(_MMAP_MAX, _MMAP_DEFAULT)
-        library.mallopt(_TRIM_THRESHOLD, _TRIM_DEFAULT)
+        library.mallopt(_MMAP_THRESHOLD, _MMAP_FROM)
+        library.mallopt(_TRIM_THRESHOLD, _TRIM_FROM)
         library.malloc_trim(0)
