@@ -18,8 +18,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Parameters of mallopt(3). glibc moves its thresholds up to these values by itself as large blocks are freed, but stops
-# doing so once one of them was set: so that is what is left behind, lest whatever is timed next maps pages all the time.
+# Parameters of mallopt(3). glibc raises its thresholds up to these values by itself as large blocks are freed, but no
+# more once one of them was set: so these are left behind, lest whatever is timed next maps pages all the time.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _MMAP_DEFAULT, _MMAP_FROM, _TRIM_FROM = 65536, 32 * 2**20, 64 * 2**20
 _NEVER = 2**31 - 1
