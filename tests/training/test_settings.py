@@ -53,7 +53,7 @@ def test_unknown_words_suggest_the_nearest(name: str, value: str, near: str) -> 
 
 
 def test_epochs_follow_the_number_of_samples() -> None:
-    assert [resolve(Settings(), samples=count, pictures=True).epochs for count in (10, 1200, 60_000)] == [200, 100, 6]
+    assert [resolve(Settings(), samples=count, pictures=True).epochs for count in (10, 1200, 60_000)] == [200, 100, 8]
     assert resolve(Settings(epochs=3), samples=10, pictures=True).epochs == 3
 
 

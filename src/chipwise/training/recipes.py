@@ -10,6 +10,8 @@ from chipwise.training.settings import Settings
 
 # Chosen by validation accuracy on digits and MNIST, never on test. What is not said here is the default.
 RECIPES: dict[str, Settings] = {
+    # Half the batch and label smoothing: 98.9% to 99.1% on MNIST.
+    "lenet5": Settings(batch_size=32, label_smoothing=0.05),
     # Label smoothing: 99.1% to 99.3% or more on MNIST.
     "lenet5-caffe": Settings(batch_size=128, label_smoothing=0.05),
     "lenet5-keras": Settings(label_smoothing=0.05),

@@ -2,7 +2,7 @@
 
 >>> settings = Settings(learning_rate=0.01, augment=True)
 >>> resolve(settings, samples=54_000, pictures=True).epochs
-6
+8
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PRECISIONS = ("fp32", "bf16")
 
 # Samples shown to the network when the number of epochs is not given: enough for the zoo on digits and on MNIST.
 _SAMPLES_SHOWN = 120_000
-_FEWEST_EPOCHS, _MOST_EPOCHS = 6, 200
+_FEWEST_EPOCHS, _MOST_EPOCHS = 8, 200
 
 # From this many pictures on, "auto" leaves them as they are: the data itself has the variety.
 _ENOUGH_PICTURES = 20_000
@@ -39,7 +39,7 @@ class Settings:
         learning_rate: the highest of the schedule.
         schedule: "one-cycle" (linear rise, then cosine to nearly 0), "cosine" or "constant".
         batch_size: samples a step; the last incomplete batch of an epoch is left out (other samples each time).
-        epochs: passes over the training split; None for as many as show about 120,000 samples (6 to 200).
+        epochs: passes over the training split; None for as many as show about 120,000 samples (8 to 200).
         target_accuracy: stop once the validation accuracy (0..1) reaches it.
         patience: stop after so many epochs without a better validation accuracy; None never.
         weight_decay: on matrices and kernels, not on biases and norms.
