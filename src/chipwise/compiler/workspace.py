@@ -25,12 +25,13 @@ class Workspace:
         key: everything the results depend on, as one string.
 
     Attributes:
-        reused: how many results were found instead of made.
+        reused: how many results an earlier search had left.
     """
 
     def __init__(self, key: str) -> None:
         self.folder: Path = cache_folder("compile") / sha256_bytes(key.encode())[:32]
         self.reused = 0
+        self._known: set[str] = set()
 
     def read_bytes(self, name: str) -> bytes | None:
         """Return a stored result, or None when it is not there (or was damaged: its hash must fit)."""
@@ -40,7 +41,8 @@ class Workspace:
         digest, _, data = path.read_bytes().partition(b"\n")
         if digest != sha256_bytes(data).encode():
             return None
-        self.reused += 1
+        self.reused += name not in self._known
+        self._known.add(name)
         return data
 
     def write_bytes(self, name: str, data: bytes) -> None:
@@ -49,6 +51,7 @@ class Workspace:
         Raises:
             StorageError: when the cache cannot be written.
         """
+        self._known.add(name)
         atomic_write(self.folder / name, sha256_bytes(data).encode() + b"\n" + data)
 
     def read(self, name: str, kind: type[T]) -> T | None:
