@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BASELINE = "baseline"
 _SCREEN_ROUNDS, FINAL_ROUNDS, _MIN_ROUNDS = 9, 60, 5
+_SCREEN_QUANTILE = 0.2
 _SCREEN_KEEPS = 1.5  # slower than this against the best in screening: not timed again
 _TIE = 1.02  # within this factor of the best median counts as equal, as does anything inside the noise
 _FAITHFUL = ("exact", "close", "lossy")
@@ -74,17 +75,18 @@ def screen(
 ) -> tuple[list[Trial], list[Candidate]]:
     """Time everything briefly; return what is worth timing again, and the records of the rest."""
     samples = measure(trials, baseline, subject, budget_s=budget_s, rounds=_SCREEN_ROUNDS, progress=progress)
-    medians = {trial: float(np.median(samples[trial.candidate.choice.title])) for trial in trials}
-    fastest = min(medians.values(), default=0.0)
+    # A low quantile: with few rounds, what else runs on the machine moves medians more than it moves the fast calls.
+    quick = {trial: float(np.quantile(samples[trial.candidate.choice.title], _SCREEN_QUANTILE)) for trial in trials}
+    fastest = min(quick.values(), default=0.0)
     smallest = min((len(trial.model) for trial in trials), default=0)
     kept, dropped = [], []
-    for trial, median in medians.items():
+    for trial, seconds in quick.items():
         small = goal == "size" and len(trial.model) == smallest
-        if median <= fastest * _SCREEN_KEEPS or small:
+        if seconds <= fastest * _SCREEN_KEEPS or small:
             kept.append(trial)
         else:
             timing = summarize(samples[trial.candidate.choice.title])
-            reason = f"{median / fastest:.1f}x the time of the fastest in screening"
+            reason = f"{seconds / fastest:.1f}x the time of the fastest in screening"
             dropped.append(replace(trial.candidate, timing=timing, reason=reason))
     return kept, dropped
 
