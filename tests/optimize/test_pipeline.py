@@ -190,3 +190,27 @@ def test_what_must_not_fold_does_not(body: str) -> None:
     assert fold_scales.apply(model) == ""
     assert ops(model) == operators
     np.testing.assert_array_equal(outputs(model, x)[0], before)
+
+
+@pytest.mark.parametrize(
+    ("body", "shape"),
+    [
+        ("a = Gemm(x, w2)  b = Mul(a, four)  y = Mul(b, two)", (2, 3)),  # the factor adds two dimensions
+        ("a = Mul(x, four)  y = Conv(a, w4)", (3, 6, 6)),
+        ("a = Mul(x, depth)  b = GlobalAveragePool(a)  c = Mul(b, two)  y = Mul(c, two)", (1, 2, 3, 4, 4)),
+        ("a = Mul(x, tiny)  b = Div(a, tiny)  y = Conv(b, w4)", (2, 3, 6, 6)),  # 1 / tiny is infinite
+        ("a = Mul(x, huge)  b = Mul(x, tiny)  c = Mul(a, tiny)  d = Mul(b, huge)  y = Add(c, d)", (2, 3, 6, 6)),
+    ],
+)
+def test_constants_that_add_dimensions_or_overflow_are_kept_right(body: str, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(2)
+    arrays = {"w2": rng.normal(size=(3, 4)), "w4": rng.normal(size=(2, 3, 1, 1)), "two": np.array(2.0)}
+    arrays |= {"four": np.full((1, 1, 1, 1), 4.0), "depth": rng.normal(size=(3, 1, 1))}
+    arrays |= {"tiny": np.array(1e-39), "huge": np.array(1e30)}
+    taken, given_back = ", ".join(map(str, shape)), "A, B, C, D, E" if len(shape) == 5 else "A, B, C, D"
+    model = parse(f"g (float[{taken}] x) => (float[{given_back}] y) {{ {body} }}", **arrays)
+    x = rng.normal(size=shape).astype(np.float32)
+    before = outputs(model, x)[0]
+    after = outputs(pipeline.optimize(model)[0], x)[0]
+    assert after.shape == before.shape
+    np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-3 * np.abs(before).max())

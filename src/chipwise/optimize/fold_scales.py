@@ -50,7 +50,7 @@ def apply(model: ir.Model) -> str:
     """Fold in place until nothing folds any more."""
     before = len(model.graph)
     for _ in range(_MAX_ROUNDS):
-        if not any(_fold(model.graph, affine) for affine in _affines(model.graph)):
+        if not sum(_fold(model.graph, affine) for affine in _affines(model.graph)):
             break
     ir_passes.IdentityEliminationPass()(model)
     gone = before - len(model.graph)
@@ -58,20 +58,26 @@ def apply(model: ir.Model) -> str:
 
 
 def _affines(graph: ir.Graph) -> Iterator[Affine]:
-    """Every multiplication or addition of a float constant, read from the graph as it is now."""
+    """Every multiplication or addition of a float constant, read from the graph as it is when it is asked for."""
     for node in list(graph):
-        if node.graph is None or node.op_type not in ("Mul", "Div", "Add", "Sub") or len(node.inputs) != 2:
-            continue
-        left, right = (_constant(value) for value in node.inputs)
-        one_sided = node.op_type in ("Div", "Sub")
-        constant, x = (right, node.inputs[0]) if right is not None else (left, node.inputs[1])
-        if constant is None or x is None or (left is not None and (right is not None or one_sided)):
-            continue
-        if node.op_type == "Div" and not constant.all():
-            continue
-        scales = node.op_type in ("Mul", "Div")
+        affine = _affine(node) if node.graph is not None else None
+        if affine is not None:
+            yield affine
+
+
+def _affine(node: ir.Node) -> Affine | None:
+    """A node as x * constant or x + constant; None when it is neither."""
+    plain = not node.domain and not node.attributes  # before opset 7 an attribute says how to broadcast
+    if not plain or node.op_type not in ("Mul", "Div", "Add", "Sub") or len(node.inputs) != 2:
+        return None
+    left, right = (_constant(value) for value in node.inputs)
+    one_sided = node.op_type in ("Div", "Sub")
+    constant, x = (right, node.inputs[0]) if right is not None else (left, node.inputs[1])
+    if constant is None or x is None or (left is not None and (right is not None or one_sided)):
+        return None
+    with np.errstate(divide="ignore", over="ignore"):
         turned = 1 / constant if node.op_type == "Div" else -constant if node.op_type == "Sub" else constant
-        yield Affine(node, x, turned, scales)
+    return Affine(node, x, turned, node.op_type in ("Mul", "Div")) if np.isfinite(turned).all() else None
 
 
 def _fold(graph: ir.Graph, affine: Affine) -> bool:
@@ -110,16 +116,18 @@ def _merge(graph: ir.Graph, affine: Affine) -> bool:
     source = affine.x.producer()
     if source is None or not _only_reader(affine.x):
         return False
-    before = next((each for each in _affines(graph) if each.node is source), None)
+    before = _affine(source)
     if before is None or (before.scales and not affine.scales):
         return False
-    if before.scales == affine.scales:
+    with np.errstate(over="ignore"):
         joined = before.constant * affine.constant if affine.scales else before.constant + affine.constant
+    if not np.isfinite(joined).all():
+        return False
+    if before.scales == affine.scales:
         made = [ir.node("Mul" if affine.scales else "Add", [before.x, _weight(graph, affine.node, joined)])]
     else:
         scale = ir.node("Mul", [before.x, _weight(graph, affine.node, affine.constant)])
-        shift = before.constant * affine.constant
-        made = [scale, ir.node("Add", [scale.outputs[0], _weight(graph, affine.node, shift)])]
+        made = [scale, ir.node("Add", [scale.outputs[0], _weight(graph, affine.node, joined)])]
     _swap(graph, affine.node, [affine.node, source], made)
     return True
 
@@ -128,9 +136,11 @@ def _after_pool(graph: ir.Graph, affine: Affine) -> bool:
     """Move a scale behind the average it feeds: fewer values, and nearer to the next layer."""
     value = affine.node.outputs[0]
     readers = [node for node, _ in value.uses()]
-    per_channel = affine.constant.size == 1 or affine.constant.shape[-2:] == (1, 1)
-    if not affine.scales or not _only_reader(value) or readers[0].op_type not in _POOLS or not per_channel:
+    if not affine.scales or not _only_reader(value) or readers[0].op_type not in _POOLS or not _same_rank(affine):
         return False
+    rank = len(affine.x.shape) if affine.x.shape is not None else 0
+    if any(size != 1 for size in affine.constant.shape[::-1][: max(rank - 2, 0)]):
+        return False  # the places that are averaged have different scales
     pool = readers[0]
     averaged = ir.Node("", pool.op_type, [affine.x], list(pool.attributes.values()), version=pool.version)
     scaled = ir.node("Mul", [averaged.outputs[0], _weight(graph, affine.node, affine.constant)])
@@ -140,7 +150,7 @@ def _after_pool(graph: ir.Graph, affine: Affine) -> bool:
 
 def _into_consumers(graph: ir.Graph, affine: Affine) -> bool:
     """Fold a scale for everything into the weights of all layers that read it."""
-    if not affine.scales or affine.constant.size != 1:
+    if not affine.scales or affine.constant.size != 1 or not _same_rank(affine):
         return False
     layers = _readers(affine.node.outputs[0])
     if not layers:
@@ -151,13 +161,18 @@ def _into_consumers(graph: ir.Graph, affine: Affine) -> bool:
     return True
 
 
+def _same_rank(affine: Affine) -> bool:
+    """True when the constant surely adds no dimension to x."""
+    return not affine.constant.ndim or (affine.x.shape is not None and affine.constant.ndim <= len(affine.x.shape))
+
+
 def _readers(value: ir.Value) -> list[ir.Node]:
     """The layers that read a value, through what only moves values; empty when anything else reads it."""
     if value.is_graph_output() or not value.uses():
         return []
     layers: list[ir.Node] = []
     for node, index in value.uses():
-        if node.op_type in _MOVERS and index == 0:
+        if node.op_type in _MOVERS and not node.domain and index == 0:
             further = _readers(node.outputs[0])
         else:
             further = [node] if index == 0 and _foldable(node) else []
@@ -180,10 +195,10 @@ def _per_channel(constant: NDArray[Any], layer: ir.Node | None) -> NDArray[Any] 
     """A constant as a number or one value per output channel of `layer`; None when it is neither."""
     if layer is None or not _foldable(layer):
         return None
-    if constant.size == 1:
-        return constant.reshape(())
     weights = _constant(layer.inputs[1])
     assert weights is not None, "a foldable layer has constant weights"
+    if constant.size == 1 and constant.ndim <= weights.ndim:  # more dimensions would add some to the output
+        return constant.reshape(())
     shape = (1,) * (weights.ndim - constant.ndim) + constant.shape
     channels = weights.shape[_output_axis(layer)]
     wanted = (1, channels, *(1,) * (weights.ndim - 2))
