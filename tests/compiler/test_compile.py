@@ -11,11 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from chipwise import runtimes
 from chipwise.codec.plan_file import read_plan, write_plan
 from chipwise.compiler.candidates import choices, thread_counts, usable_runtimes
+from chipwise.compiler.check import check_plan
 from chipwise.compiler.compile import compile_plan
 from chipwise.compiler.load import open_plan
 from chipwise.compiler.options import CompileOptions
@@ -29,6 +31,7 @@ from chipwise.core.network import Network
 from chipwise.core.plan import Choice, Plan
 from chipwise.datasets.dataset import Dataset
 from chipwise.devices.detect import detect
+from chipwise.networks.onnx_file import from_bytes, serialize
 
 
 def test_plan_is_complete_and_every_candidate_has_its_reason(plan: Plan) -> None:
@@ -95,6 +98,28 @@ def test_calibration_and_guard_are_different_samples(classifier: Network, source
     calibrating = {row.tobytes() for row in guard.calibration}
     overlap = sum(row.tobytes() in calibrating for row in guard.inputs)
     assert overlap <= 2, "equal pictures exist, shared rows must not"
+
+
+def test_guard_shares_no_sample_with_training_whatever_the_seed(
+    classifier: Network, source: bytes, digits: Dataset
+) -> None:
+    guard = make_subject(classifier, source, (), digits, seed=5).guard
+    assert guard is not None
+    np.testing.assert_array_equal(guard.labels, digits.split().validation.labels)
+
+
+def test_network_with_a_fixed_batch_is_compiled_and_checked(classifier_path: Path, digits: Dataset) -> None:
+    proto = onnx.load(classifier_path)
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 7
+    network = from_bytes(proto.SerializeToString(), "seven")
+    source = serialize(network)
+    options = CompileOptions(budget_s=2, runtimes=("onnxruntime",), max_drop=0.5)
+    plan = compile_plan(network, source, (), options, detect(), data=digits)
+    assert plan.sample_inputs[0].shape[0] == 7
+    assert not any(c.status == "failed" for c in plan.manifest.candidates)
+    count = len(digits.split().test)
+    assert check_plan(plan, "x", source, digits, detect(), max_drop=None).drop.source.count == count
 
 
 def test_second_search_reuses_the_first(classifier: Network, source: bytes, digits: Dataset) -> None:

@@ -18,6 +18,7 @@ from chipwise.compiler.sources import find_source, keep_source
 from chipwise.compiler.trials import build
 from chipwise.core.errors import DataError, InputError, UnknownNameError
 from chipwise.core.measure import Timing
+from chipwise.core.network import TensorSpec
 from chipwise.core.plan import Plan
 from chipwise.core.report import BenchResult
 from chipwise.datasets.dataset import Dataset
@@ -70,14 +71,36 @@ def test_arrays_with_objects_or_too_large_headers_are_refused(tmp_path: Path) ->
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     header = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }"
     (tmp_path / "huge.npy").write_bytes(header.ljust(127) + b"\n1234")
-    for name in ("objects.npy", "huge.npy", "absent.npy"):
+    (tmp_path / "cut.npy").write_bytes(b"PK\x03\x04 an archive that was cut short")
+    for name in ("objects.npy", "huge.npy", "absent.npy", "cut.npy"):
         with pytest.raises(DataError, match=name):
             read_array(tmp_path / name)
 
 
+@pytest.mark.parametrize("array", [np.array(["a"]), np.ones((1, 8, 8), complex), np.zeros((1, 8), [("a", "f4")])])
+def test_arrays_of_something_else_are_refused(labelled: Plan, tmp_path: Path, array: np.ndarray) -> None:
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(DataError, match=r"x\.npy holds"):
+        run_plan(labelled, "x.plan", [tmp_path / "x.npy"], detect())
+
+
+def test_integers_are_not_bent(plan: Plan, tmp_path: Path) -> None:
+    tokens = replace(plan.manifest, inputs=(TensorSpec("x", ("batch", 2), "int8"),))
+    for array in (np.array([[0.5, 1]]), np.array([[300, 1]])):
+        np.save(tmp_path / "x.npy", array)
+        with pytest.raises(DataError, match="int8"):
+            run_plan(replace(plan, manifest=tokens), "x.plan", [tmp_path / "x.npy"], detect())
+
+
+def test_as_many_files_as_inputs(plan: Plan, tmp_path: Path) -> None:
+    two = replace(plan, manifest=replace(plan.manifest, inputs=plan.manifest.inputs * 2))
+    with pytest.raises(InputError, match=r"takes 2 inputs.*received 3"):
+        run_plan(two, "x.plan", [tmp_path / "x.npy"] * 3, detect())
+
+
 def test_check_compares_pair_by_pair_on_the_test_split(plan: Plan, source: bytes, digits: Dataset) -> None:
     result = check_plan(plan, "x.plan", source, digits, detect(), max_drop=None)
-    test = digits.split(plan.manifest.seed).test
+    test = digits.split().test
     assert result.split == "test"
     assert result.drop.source.count == len(test.labels) >= 360
     assert result.drop.candidate.value > 0.8
@@ -130,6 +153,13 @@ def test_bench_fails_a_regression(plan: Plan, source: bytes) -> None:
     assert worse.regression > 1.05
     better = bench_plan(plan, "x", source, detect(), peers=(), budget_s=1, baseline=Baseline(ten_times_slower, 0.05))
     assert better.ok
+
+
+def test_baseline_of_something_else_is_refused(plan: Plan, source: bytes) -> None:
+    before = bench_plan(plan, "x.plan", source, detect(), peers=(), budget_s=0.1)
+    for other in (replace(before, network="another"), replace(before, batch=8), replace(before, rows=())):
+        with pytest.raises(InputError, match="baseline"):
+            bench_plan(plan, "x", source, detect(), peers=(), budget_s=0.1, baseline=Baseline(other, 0.05))
 
 
 def test_unknown_peer(plan: Plan, source: bytes) -> None:

@@ -106,11 +106,14 @@ def bench_from(path: Path) -> BenchResult:
         InputError: it is missing or no bench.
     """
     from chipwise.codec.records import decode
-    from chipwise.core.report import BenchResult
+    from chipwise.core.report import BENCH_SCHEMA, BenchResult
 
     try:
-        return decode(path.read_bytes(), BenchResult, str(path))
+        result = decode(path.read_bytes(), BenchResult, str(path))
     except OSError as error:
         raise InputError(
             f"cannot read baseline {path}: {error.strerror}", hint="chipwise bench PLAN --json > FILE"
         ) from error
+    if result.schema != BENCH_SCHEMA:
+        raise InputError(f"{path} has schema {result.schema!r}, this reads {BENCH_SCHEMA}")
+    return result

@@ -67,7 +67,7 @@ def fit(
     )
     checked = check(plan_path, dataset)
     benched = bench(plan_path, vs=vs, progress=progress)
-    test = dataset.split(plan.manifest.seed).test
+    test = dataset.split().test
     record = Report(
         title=f"{plan.manifest.source.name} on {dataset.name}",
         doctor=doctor(),

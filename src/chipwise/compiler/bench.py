@@ -14,7 +14,7 @@ from chipwise import runtimes
 from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import noise, speedup, summarize
 from chipwise.compiler.load import open_plan
-from chipwise.core.errors import MachineError, unknown_name
+from chipwise.core.errors import InputError, MachineError, unknown_name
 from chipwise.core.events import Progress, silent
 from chipwise.core.report import BenchResult, BenchRow
 from chipwise.devices.detect import versions
@@ -65,7 +65,9 @@ def bench_plan(
 
     Raises:
         UnknownNameError: a peer that does not exist. RuntimeUnavailableError: the plan cannot run here.
+        InputError: a baseline of another network or batch, or without the plan's time.
     """
+    before_s = _median_before(baseline.result, plan) if baseline else None
     engine = open_plan(plan, machine)
     batch = plan.manifest.choice.batch
     progress.update("bench", 0.05, "plan")
@@ -89,7 +91,7 @@ def bench_plan(
     )
     progress.update("bench", 1.0)
     rows = [_row(each, built, samples) for each, built in engines.items()]
-    regression = summarize(samples[PLAN]).median_s / _plan_median(baseline.result) if baseline else None
+    regression = summarize(samples[PLAN]).median_s / before_s if before_s else None
     slower = regression is not None and baseline is not None and regression > 1 + baseline.allowed
     return BenchResult(
         plan=name,
@@ -131,9 +133,15 @@ def _row(name: str, engine: Engine, samples: dict[str, NDArray[np.float64]]) -> 
     return BenchRow(name, engine.precision, summarize(samples[name]), over)
 
 
-def _plan_median(result: BenchResult) -> float:
-    timing = next(row.timing for row in result.rows if row.name == PLAN)
-    assert timing is not None, "the plan is always timed"
+def _median_before(result: BenchResult, plan: Plan) -> float:
+    """The plan's median in an earlier result, once it is known to be of the same network and batch."""
+    name, batch = plan.manifest.source.name, plan.manifest.choice.batch
+    if (result.network, result.batch) != (name, batch):
+        received = f"{result.network} with batch {result.batch}"
+        raise InputError(f"the baseline is of {received}, the plan of {name} with batch {batch}")
+    timing = next((row.timing for row in result.rows if row.name == PLAN), None)
+    if timing is None or not timing.quantiles_s or timing.median_s <= 0:
+        raise InputError("the baseline holds no time of the plan", hint="chipwise bench PLAN --json > FILE")
     return timing.median_s
 
 

@@ -10,7 +10,7 @@ import onnx_ir
 
 from chipwise import runtimes
 from chipwise.compiler.load import open_plan
-from chipwise.compiler.subject import predicted_classes
+from chipwise.compiler.subject import class_scores, predicted_classes
 from chipwise.core.errors import DataError
 from chipwise.core.network import Network
 from chipwise.core.report import CheckResult, Mistake
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from chipwise.core.device import Machine
     from chipwise.core.plan import Plan
     from chipwise.datasets.dataset import Dataset
-    from chipwise.runtimes.engine import Engine
 
 _WORST = 24
-_STEP = 64
 
 
 def check_plan(
@@ -39,7 +37,7 @@ def check_plan(
         plan: an opened plan file.
         name: what to call it in the answer.
         source: serialized source graph.
-        data: labelled samples; its test split (with the plan's seed) is used.
+        data: labelled samples; its test split is used.
         machine: this machine.
         max_drop: limit for the upper bound of the drop; None takes the plan's own, or 1%.
 
@@ -47,13 +45,13 @@ def check_plan(
         DataError: the data does not fit, or has no test samples.
         RuntimeUnavailableError: the plan cannot run here.
     """
-    test = data.split(plan.manifest.seed).test
+    test = data.split().test
     if not len(test.labels):
         raise DataError(f"{data.name} has no test samples")
     inputs = inputs_for(test, _as_network(plan))
     engine = open_plan(plan, machine)
     right = predicted_classes(runtimes.load("onnxruntime").build_default(source), inputs) == test.labels
-    scores = _scores(engine, inputs)
+    scores = class_scores(engine, inputs)
     predicted = scores.argmax(axis=1)
     limit = max_drop if max_drop is not None else plan.manifest.max_drop
     limit = 0.01 if limit is None else limit
@@ -78,16 +76,6 @@ def _as_network(plan: Plan) -> Network:
     facts = plan.manifest
     model = onnx_ir.serde.deserialize_model(onnx.load_model_from_string(plan.model))
     return Network(facts.source.name, facts.inputs, facts.outputs, facts.task, graph=model)
-
-
-def _scores(engine: Engine, inputs: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Scores per class, [N, K]; in batches where the graph allows, else one by one."""
-    spec = engine.inputs[0]
-    step = _STEP if spec.dynamic_batch else int(spec.shape[0])
-    if len(inputs) % step and not spec.dynamic_batch:
-        step = 1
-    rows = [engine.run([np.ascontiguousarray(inputs[i : i + step])])[0] for i in range(0, len(inputs), step)]
-    return np.concatenate([each.reshape(len(each), -1) for each in rows])
 
 
 def _reason(upper: float, limit: float, lost: int, needed: int, label: str) -> str:

@@ -30,7 +30,7 @@ def quantize(model: bytes, samples: NDArray[np.generic], machine: Machine) -> by
 
     Args:
         model: serialized float ONNX graph.
-        samples: [N, ...] calibration inputs.
+        samples: [C, B, ...] calibration inputs, one row a call.
         machine: whose instruction set decides the range of the weights.
 
     Raises:
@@ -65,4 +65,4 @@ class _Samples(CalibrationDataReader):  # type: ignore[misc]
 
     def get_next(self) -> dict[str, NDArray[np.generic]] | None:
         row = next(self._rows, None)
-        return None if row is None else {self._name: row[None]}
+        return None if row is None else {self._name: row}

@@ -30,7 +30,7 @@ def quantize(model: bytes, samples: NDArray[np.generic], machine: Machine) -> by
 
     Args:
         model: serialized float ONNX graph.
-        samples: [N, ...] calibration inputs.
+        samples: [C, B, ...] calibration inputs, one row a call.
         machine: not needed here; NNCF's CPU scheme is safe with and without VNNI.
 
     Raises:
@@ -38,7 +38,7 @@ def quantize(model: bytes, samples: NDArray[np.generic], machine: Machine) -> by
     """
     proto = quantizable(model)
     name = input_name(proto)
-    dataset = nncf.Dataset(list(samples), lambda row: {name: row[None]})
+    dataset = nncf.Dataset(list(samples), lambda row: {name: row})
     try:
         with quiet():
             quantized = nncf.quantize(proto, dataset, subset_size=len(samples), target_device=nncf.TargetDevice.CPU)

@@ -7,6 +7,7 @@ says. Everything is read and checked before anything runs.
 from __future__ import annotations
 
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,9 +47,13 @@ def run_plan(plan: Plan, name: str, paths: Sequence[Path], machine: Machine, *, 
     """
     if not paths:
         raise InputError("no input was given", hint="name pictures or .npy files")
-    several = len(plan.manifest.inputs) > 1
+    specs = plan.manifest.inputs
+    several = len(specs) > 1
+    if several and len(paths) != len(specs):
+        wanted = ", ".join(spec.name for spec in specs)
+        raise InputError(f"the network takes {len(specs)} inputs ({wanted}); received {len(paths)} files")
     feeds = (
-        [[_load_array(path, spec) for path, spec in zip(paths, plan.manifest.inputs, strict=False)]]
+        [[_as_batch(path, read_array(path), spec) for path, spec in zip(paths, specs, strict=True)]]
         if several
         else [[_load_input(path, plan.manifest)] for path in paths]
     )
@@ -77,17 +82,24 @@ def read_array(path: Path) -> NDArray[Any]:
         if not isinstance(array, np.ndarray):
             raise DataError(f"{path} holds several arrays", hint="save one array with numpy.save")
         return np.array(array)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(
             f"cannot read array {path}: {error}", hint="save it with numpy.save(..., allow_pickle=False)"
         ) from error
 
 
-def _load_array(path: Path, spec: TensorSpec) -> NDArray[Any]:
-    array = read_array(path)
+def _as_batch(path: Path, array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    """One item or a batch as the network's element type; only what stays the same kind of number is converted."""
+    wanted = np.dtype(spec.dtype)
+    whole = wanted.kind in "iu" and array.dtype.kind in "iu"
+    if not whole and not np.can_cast(array.dtype, wanted, "same_kind"):
+        raise DataError(f"{path} holds {array.dtype}, which is no {spec.dtype}", hint=f"save it as {spec.dtype}")
     if array.ndim == len(spec.shape) - 1:
         array = array[None]
-    return np.ascontiguousarray(array, dtype=np.dtype(spec.dtype))
+    converted = np.ascontiguousarray(array, dtype=wanted)
+    if whole and not np.array_equal(converted, array):
+        raise DataError(f"{path} holds numbers that do not fit {spec.dtype}", hint=f"save it as {spec.dtype}")
+    return converted
 
 
 def _load_input(path: Path, manifest: Manifest) -> NDArray[Any]:
@@ -101,9 +113,7 @@ def _load_input(path: Path, manifest: Manifest) -> NDArray[Any]:
     if preprocess is not None and array.dtype == np.uint8 and spec.dtype != "uint8":
         rank = {2: (None, ..., None), 3: (None, ...)}.get(array.ndim, (...,))
         return prepare(np.ascontiguousarray(array[rank]), preprocess).astype(np.dtype(spec.dtype), copy=False)
-    if array.ndim == len(spec.shape) - 1:
-        array = array[None]
-    return np.ascontiguousarray(array, dtype=np.dtype(spec.dtype))
+    return _as_batch(path, array, spec)
 
 
 def _predictions(name: str, outputs: list[NDArray[Any]], manifest: Manifest, top: int) -> list[Prediction]:

@@ -30,7 +30,7 @@ class GuardData:
 
     Attributes:
         name: of the data set; digest: of its content.
-        calibration: [C, ...] inputs from the training split.
+        calibration: [C, B, ...] calls' worth of inputs from the training split; B is 1 unless the graph fixes it.
         inputs: [N, ...] inputs and labels: [N] true classes, from the validation split.
         source_right: [N] where the source network answers right.
     """
@@ -50,7 +50,7 @@ class Subject:
     Attributes:
         network: with its graph.
         source, optimized: serialized ONNX before and after the passes; passes: what they did.
-        sample: one array per input, batch 1; expected: the oracle's outputs for it.
+        sample: one array per input, batch 1 or what the graph fixes; expected: the oracle's outputs for it.
         layers: rows of the layer table for one item; flops: their sum.
         guard: None without data.
     """
@@ -81,7 +81,7 @@ def make_subject(
         source: the same graph serialized.
         layers: rows for one item.
         data: labelled samples; None compiles without a guard, which excludes everything lossy.
-        seed: of the split and of the sample where there is no data.
+        seed: of the calibration samples, and of the sample where there is no data.
 
     Raises:
         DataError: when the data does not fit the network.
@@ -90,7 +90,7 @@ def make_subject(
     assert network.graph is not None, "compile needs a graph; export the source first"
     model, passes = optimize(network.graph)
     guard = _guard_data(network, source, data, seed) if data is not None else None
-    sample = (guard.inputs[:1],) if guard is not None else random_inputs(network.inputs, seed)
+    sample = (guard.calibration[0],) if guard is not None else random_inputs(network.inputs, seed)
     flops = totals(layers).flops
     return Subject(
         network=network,
@@ -117,7 +117,13 @@ def random_inputs(specs: tuple[TensorSpec, ...], seed: int, batch: int = 1) -> t
 
 
 def predicted_classes(engine: runtimes.Engine, inputs: NDArray[Any]) -> NDArray[np.int64]:
-    """Classes that an engine answers, [N]; batched as far as the graph allows."""
+    """Classes that an engine answers, [N]."""
+    classes: NDArray[np.int64] = class_scores(engine, inputs).argmax(axis=1)
+    return classes
+
+
+def class_scores(engine: runtimes.Engine, inputs: NDArray[Any]) -> NDArray[Any]:
+    """Scores per class, [N, K]; batched as far as the graph allows, a fixed batch filled up with the last row."""
     spec = engine.inputs[0]
     step = _EVALUATION_BATCH if spec.dynamic_batch else int(spec.shape[0])
     answers = []
@@ -126,14 +132,16 @@ def predicted_classes(engine: runtimes.Engine, inputs: NDArray[Any]) -> NDArray[
         fixed = not spec.dynamic_batch and len(rows) < step
         fed = np.concatenate([rows, np.repeat(rows[-1:], step - len(rows), axis=0)]) if fixed else rows
         scores = engine.run([np.ascontiguousarray(fed)])[0][: len(rows)]
-        answers.append(scores.reshape(len(rows), -1).argmax(axis=1))
+        answers.append(scores.reshape(len(rows), -1))
     return np.concatenate(answers)
 
 
 def _guard_data(network: Network, source: bytes, data: Dataset, seed: int) -> GuardData:
-    splits = data.split(seed)
+    splits = data.split()  # the one that training uses whatever its seed: no sample may be in its training part
     inputs = inputs_for(splits.validation, network)
-    rows = np.random.default_rng(seed).permutation(len(splits.train.labels))[:CALIBRATION_COUNT]
+    batch = network.inputs[0].concrete()[0]
+    calls = max(min(CALIBRATION_COUNT, len(splits.train)) // batch, 1)
+    rows = np.resize(np.random.default_rng(seed).permutation(len(splits.train)), (calls, batch))
     baseline = runtimes.load("onnxruntime").build_default(source)
     return GuardData(
         name=data.name,

@@ -13,6 +13,8 @@ from chipwise.core.measure import Accuracy, PairedDrop, Ratio, Timing
 from chipwise.core.network import TensorSpec
 from chipwise.core.plan import Choice, Manifest
 
+BENCH_SCHEMA = "chipwise.bench/1"
+
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
@@ -115,8 +117,8 @@ class CheckResult:
 
     Attributes:
         plan: path; data: name of the data set; split: which part of it was used.
-        drop: the paired comparison; limit: what the drop may be, 0..1; None when only the plan's own was asked.
-        ok: True when the upper bound of the drop is within the limit.
+        drop: the paired comparison; limit: what the drop may be, 0..1.
+        ok: True when the upper bound of the drop is within the limit, or a plan that is not lossy lost no sample.
         reason: one line on `ok`.
         mistakes: indices (into the split) of the plan's wrong answers, most confident first, at most 24.
         confusion: rows are true classes, columns the plan's predictions.
@@ -177,7 +179,7 @@ class BenchResult:
     regression: float | None = None
     ok: bool = True
     reason: str = ""
-    schema: str = "chipwise.bench/1"
+    schema: str = BENCH_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
