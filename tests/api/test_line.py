@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +58,9 @@ def test_fit_ends_with_everything_in_place(folder: Path) -> None:
     assert {"training", "compile"} <= set(stages.seen)
 
 
-def test_second_fit_neither_trains_nor_compiles(folder: Path) -> None:
+def test_second_fit_neither_trains_nor_compiles_nor_needs_the_cache(folder: Path, private_cache: Path) -> None:
     before = {path: path.read_bytes() for path in (folder / "lenet5-keras.plan", folder / "train/weights.safetensors")}
+    shutil.rmtree(private_cache / "source")
     stages = Stages()
     fit(folder, stages)
     assert "compile" not in stages.seen

@@ -51,10 +51,21 @@ def test_nothing_beats_the_baseline() -> None:
     assert all(c.status == "slower" and c.reason for c in outcome.candidates)
 
 
+def test_baseline_plan_claims_no_speed_of_another() -> None:
+    assert decide([FP32, BF16], samples(50, fp32=50, bf16=60), [], "latency").speedup is None
+
+
+def test_noisy_tie_does_not_take_the_gain_away() -> None:
+    drawn = samples(100, fp32=100, bf16=80)
+    drawn[FP32.candidate.choice.title] = 1e-6 * np.random.default_rng(1).choice([50, 150], 40)
+    assert decide([FP32, BF16], drawn, [], "latency").best is BF16
+
+
 def test_size_prefers_bytes_even_when_slower() -> None:
     outcome = decide([FP32, INT8], samples(50, fp32=50, int8=80), [], "size")
     assert outcome.best is INT8
     assert "smallest" in outcome.why
+    assert [c.reason.split(",")[0] for c in outcome.candidates] == ["smallest", "3.33x the size of the chosen one"]
 
 
 def test_records_of_the_rest_are_kept() -> None:

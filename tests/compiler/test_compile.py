@@ -15,6 +15,7 @@ import onnx
 import pytest
 
 from chipwise import runtimes
+from chipwise.codec.hashes import sha256_bytes
 from chipwise.codec.plan_file import read_plan, write_plan
 from chipwise.compiler.candidates import choices, thread_counts, usable_runtimes
 from chipwise.compiler.check import check_plan
@@ -120,6 +121,36 @@ def test_network_with_a_fixed_batch_is_compiled_and_checked(classifier_path: Pat
     assert not any(c.status == "failed" for c in plan.manifest.candidates)
     count = len(digits.split().test)
     assert check_plan(plan, "x", source, digits, detect(), max_drop=None).drop.source.count == count
+
+
+def test_other_preprocessing_is_guarded_anew(classifier: Network, source: bytes, digits: Dataset) -> None:
+    assert classifier.task.preprocess is not None
+    dark = replace(classifier.task, preprocess=replace(classifier.task.preprocess, scale=1e-6))
+    options = CompileOptions(budget_s=2, runtimes=("onnxruntime",), seed=11, max_drop=0.9)
+    plans = [
+        compile_plan(network, source, (), options, detect(), data=digits)
+        for network in (classifier, replace(classifier, task=dark))
+    ]
+    shares = [{c.accuracy.source.value for c in p.manifest.candidates if c.accuracy} for p in plans]
+    assert min(shares[0]) > 0.8
+    assert max(shares[1]) < 0.5
+
+
+def test_finished_plan_of_another_network_is_replaced(
+    plan: Plan, classifier: Network, source: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(plan, manifest=replace(plan.manifest, source=replace(plan.manifest.source, digest="0" * 64)))
+    write_plan(tmp_path / "x.plan", other)
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("chipwise.compiler.compile.screen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compile_plan(classifier, source, (), CompileOptions(budget_s=3), detect(), output=tmp_path / "x.plan")
+    left = read_plan(tmp_path / "x.plan").manifest
+    assert left.source.digest == sha256_bytes(source)
+    assert not left.complete
 
 
 def test_second_search_reuses_the_first(classifier: Network, source: bytes, digits: Dataset) -> None:

@@ -65,8 +65,9 @@ def fit(
     plan = _finished_plan(plan_path, subject, goal, max_drop) or compile(
         subject, output=plan_path, data=dataset, goal=goal, max_drop=max_drop, budget_s=budget_s, progress=progress
     )
-    checked = check(plan_path, dataset)
-    benched = bench(plan_path, vs=vs, progress=progress)
+    source = with_graph(network_from(subject))  # its copy in the cache may be gone
+    checked = check(plan_path, dataset, source=source)
+    benched = bench(plan_path, vs=vs, source=source, progress=progress)
     test = dataset.split().test
     record = Report(
         title=f"{plan.manifest.source.name} on {dataset.name}",

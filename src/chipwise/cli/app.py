@@ -6,7 +6,6 @@ stdout is the answer, stderr is progress, warnings and hints. Exit codes: 0 done
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from typing import Annotated
@@ -52,12 +51,12 @@ def main() -> None:
     except ChipwiseError as error:
         _say(f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else []))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _say("interrupted")
-        sys.exit(130)
-    except BrokenPipeError:  # `chipwise inspect NET | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except SystemExit as end:  # typer has turned both of these into exits of its own
+        if isinstance(end.__context__, BrokenPipeError):  # `chipwise inspect NET | head`
+            sys.exit(0)
+        if end.code == 130:
+            _say("interrupted")
+        raise
     except Exception as error:  # noqa: BLE001  the one place where our own bugs end
         traceback.print_exc()
         _say(

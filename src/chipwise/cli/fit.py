@@ -53,3 +53,4 @@ def main(
             **settings,
         )
     answer(result, json=json)
+    raise typer.Exit(0 if result.check.ok else 1)

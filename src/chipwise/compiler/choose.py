@@ -42,7 +42,7 @@ class Outcome:
 
     Attributes:
         best: the trial to ship; None when nothing beat the baseline beyond the noise.
-        speedup: of the best over the baseline, per item.
+        speedup: of the best over the baseline, per item; None without a best.
         candidates: every candidate with its timing and reason, best first.
         why: one sentence on the choice.
     """
@@ -104,15 +104,16 @@ def decide(
     """
     times = {trial.candidate.choice.title: samples[trial.candidate.choice.title] for trial in trials}
     order = sorted(trials, key=lambda trial: float(np.median(times[trial.candidate.choice.title])))
-    best = _least_changed(order, times) if goal != "size" else _smallest(order)
-    over = speedup(of=times[best.candidate.choice.title], over=samples[BASELINE]) if best else None
-    if best and over and over.verdict != "faster" and goal != "size":
-        best = None
+    overs = {trial: speedup(of=times[trial.candidate.choice.title], over=samples[BASELINE]) for trial in order}
+    # A noisy trial may tie with the fastest and yet not beat the baseline: it must not take the gain away.
+    faster = [trial for trial in order if overs[trial].verdict == "faster"]
+    best = _least_changed(faster, times) if goal != "size" else _smallest(order)
+    over = overs[best] if best else None
     records = []
     for trial in order:
         seconds = times[trial.candidate.choice.title]
         status: Literal["chosen", "slower"] = "chosen" if trial is best else "slower"
-        reason = _reason(trial, best, times)
+        reason = _reason(trial, best, times, goal)
         records.append(replace(trial.candidate, timing=summarize(seconds), status=status, reason=reason))
     return Outcome(best, over, (*sorted(records, key=lambda c: c.status != "chosen"), *rest), _why(best, over, goal))
 
@@ -150,11 +151,14 @@ def _smallest(order: Sequence[Trial]) -> Trial | None:
     return next(trial for trial in order if len(trial.model) <= least * _TIE)
 
 
-def _reason(trial: Trial, best: Trial | None, times: dict[str, NDArray[np.float64]]) -> str:
+def _reason(trial: Trial, best: Trial | None, times: dict[str, NDArray[np.float64]], goal: Goal) -> str:
     if trial is best:
-        return "fastest, or as fast as the fastest and closer to the source"
+        smallest = "smallest, or as small as the smallest and faster"
+        return smallest if goal == "size" else "fastest, or as fast as the fastest and closer to the source"
     if best is None:
         return "not faster than the baseline beyond the noise"
+    if goal == "size" and len(trial.model) > len(best.model) * _TIE:
+        return f"{len(trial.model) / len(best.model):.2f}x the size of the chosen one"
     ratio = speedup(of=times[best.candidate.choice.title], over=times[trial.candidate.choice.title])
     if ratio.verdict == "faster":
         return f"{ratio.mid:.2f}x the time of the chosen one"

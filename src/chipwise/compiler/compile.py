@@ -151,19 +151,22 @@ def _admit(search: Search, names: tuple[str, ...]) -> tuple[list[Trial], list[Ca
 
 
 def _keep_first(search: Search, trial: Trial) -> None:
-    """Put a first plan on disk, unless a finished one lies there already."""
-    if search.output is None or _finished(search.output):
+    """Put a first plan on disk, unless a finished one of the same network lies there already."""
+    if search.output is None or _finished(search.output, sha256_bytes(search.subject.source)):
         return
     candidate = replace(trial.candidate, status="chosen", reason="the first that ran; the search did not finish")
     outcome = Outcome(trial, None, (candidate,), candidate.reason)
     write_plan(search.output, _assemble(search, outcome, complete=False))
 
 
-def _finished(path: Path) -> bool:
+def _finished(path: Path, digest: str) -> bool:
+    if not path.exists():
+        return False
     try:
-        return path.exists() and read_plan(path).manifest.complete
+        facts = read_plan(path).manifest
     except PlanError:
         return False
+    return facts.complete and facts.source.digest == digest
 
 
 def _assemble(search: Search, outcome: Outcome, *, complete: bool = True) -> Plan:
@@ -225,7 +228,6 @@ def _predicted(search: Search, candidates: tuple[Candidate, ...]) -> tuple[Candi
 def _key(subject: Subject, options: CompileOptions, machine: Machine) -> str:
     """Everything that quantized graphs and accuracies depend on."""
     guard = subject.guard.digest if subject.guard is not None else "none"
+    prepared = f"{guard}|{subject.network.task.preprocess}|{options.seed}|{options.max_drop}"
     libraries = ",".join(f"{name}={version}" for name, version in sorted(versions().items()))
-    return (
-        f"{sha256_bytes(subject.optimized)}|{guard}|{options.seed}|{options.max_drop}|{machine.fingerprint}|{libraries}"
-    )
+    return f"{sha256_bytes(subject.optimized)}|{prepared}|{machine.fingerprint}|{libraries}"
