@@ -82,6 +82,7 @@ def train(
     loaded = network_from(network)
     need("torch", "safetensors", "tensorboard", extra="torch")
     from chipwise.codec.files import atomic_write
+    from chipwise.devices.detect import detect
     from chipwise.networks import run_folder, torch_source
     from chipwise.networks.load import with_classes
     from chipwise.show import charts
@@ -90,6 +91,7 @@ def train(
     from chipwise.training.train import train as train_module
 
     chosen = replace(recipe(loaded.name), **_known_settings(settings))
+    chosen = replace(chosen, threads=chosen.threads or detect().cores)  # torch does not know of quotas
     fitted = with_classes(loaded, len(dataset.class_names))
     fitted = replace(fitted, task=replace(fitted.task, labels=dataset.class_names))
     if fitted.source is None:
@@ -261,7 +263,8 @@ def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Refuse a setting that does not exist, with the nearest that does."""
     from chipwise.training.settings import Settings
 
-    known = [field.name for field in fields(Settings)]
+    # Not the split: compile and check rely on training never having seen the test part of the usual one.
+    known = [field.name for field in fields(Settings) if field.name != "split_seed"]
     for name in settings:
         if name not in known:
             raise unknown_name("setting", name, known)

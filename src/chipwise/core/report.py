@@ -62,7 +62,7 @@ class Training:
         test: accuracy on the held-out test split with the kept weights; None when there is no test split.
         confusion: rows are true classes, columns predictions, on the test split.
         class_names: in the order of `confusion`.
-        seed: of split, initialisation, order and augmentation.
+        seed: of initialisation, order and augmentation; the split is always the same.
     """
 
     network: str
