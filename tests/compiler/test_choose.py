@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from chipwise.compiler.choose import BASELINE, decide
+from chipwise.compiler.choose import BASELINE, decide, measure
 from chipwise.compiler.trials import Trial
+from chipwise.core.events import silent
 from chipwise.core.plan import Candidate, Choice
 
 
@@ -59,6 +62,20 @@ def test_noisy_tie_does_not_take_the_gain_away() -> None:
     drawn = samples(100, fp32=100, bf16=80)
     drawn[FP32.candidate.choice.title] = 1e-6 * np.random.default_rng(1).choice([50, 150], 40)
     assert decide([FP32, BF16], drawn, [], "latency").best is BF16
+
+
+def test_baseline_runs_at_the_batches_of_the_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    def same_time_for_any_batch(contenders: dict[str, object], **_: object) -> dict[str, np.ndarray]:
+        return {name: np.full(5, 8.0) for name in contenders}
+
+    monkeypatch.setattr("chipwise.compiler.choose.interleave", same_time_for_any_batch)
+    trials = [Trial(Candidate(Choice("onnxruntime", batch=size), "slower", ""), b"", None) for size in (1, 8)]  # type: ignore[arg-type]
+    subject = SimpleNamespace(sample=(np.zeros((1, 2), np.float32),))
+    timed = measure(trials, None, subject, budget_s=1, rounds=5, progress=silent)  # type: ignore[arg-type]
+    assert {name: seconds[0] for name, seconds in timed.items()} == {
+        **{trial.candidate.choice.title: 8 / trial.candidate.choice.batch for trial in trials},
+        BASELINE: 1,
+    }
 
 
 def test_size_prefers_bytes_even_when_slower() -> None:
