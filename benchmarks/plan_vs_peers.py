@@ -21,8 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import chipwise
-from chipwise.core.measure import Ratio
-from chipwise.core.report import BenchResult, BenchRow
+from chipwise.core.report import BenchRow
 from chipwise.devices.detect import detect, versions
 from chipwise.show.terminal import TerminalProgress
 
@@ -85,9 +84,8 @@ def measure(subject: Subject, folder: Path, progress: TerminalProgress, budget_s
     )
     checked = chipwise.check(output, subject.data)
     bench = chipwise.bench(output, budget_s=budget_s, progress=progress)
-    fastest = fastest_peer(bench)
-    over = fastest.speedup
-    assert over is not None, "peers carry a ratio"
+    timed = [row for row in bench.rows[1:] if row.speedup is not None]
+    fastest = min(timed, key=gain, default=None)
     return {
         "network": Path(subject.network).name,
         "data": Path(subject.data).name,
@@ -102,20 +100,16 @@ def measure(subject: Subject, folder: Path, progress: TerminalProgress, budget_s
             | ({"plan_is_faster_by": asdict(row.speedup)} if row.speedup else {})
             for row in bench.rows[1:]
         ],
-        "fastest_peer": fastest.name,
-        "speedup_over_fastest": asdict(over),
-        "verdict": over.verdict,
+        "fastest_peer": fastest.name if fastest else None,
+        "speedup_over_fastest": asdict(fastest.speedup) if fastest and fastest.speedup else None,
+        "verdict": "slower" if any(row.speedup and row.speedup.verdict == "slower" for row in timed) else "not slower",
         "noise": bench.noise,
     }
 
 
-def fastest_peer(bench: BenchResult) -> BenchRow:
-    """The peer that the plan gains least on."""
-
-    def gain(row: BenchRow) -> float:
-        return row.speedup.mid if isinstance(row.speedup, Ratio) else float("inf")
-
-    return min(bench.rows[1:], key=gain)
+def gain(row: BenchRow) -> float:
+    """How many times as fast as a peer the plan is."""
+    return row.speedup.mid if row.speedup else float("inf")
 
 
 def median_s(row: BenchRow) -> float | None:

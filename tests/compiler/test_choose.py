@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from chipwise.compiler.choose import BASELINE, decide, measure
+from chipwise.compiler.choose import Samples, decide, measure
 from chipwise.compiler.trials import Trial
 from chipwise.core.events import silent
 from chipwise.core.plan import Candidate, Choice
@@ -27,41 +27,48 @@ FP32, FP32X2 = trial("onnxruntime", "fp32", "close"), trial("onnxruntime", "fp32
 BF16, INT8 = trial("openvino", "bf16", "lossy"), trial("onnxruntime", "int8", "lossy", size=300)
 
 
-def samples(baseline: float, **medians: float) -> dict[str, np.ndarray]:
+SOURCE_BYTES = 2000
+
+
+def samples(baseline: float, **medians: float) -> Samples:
     named = {"fp32": FP32, "fp32x2": FP32X2, "bf16": BF16, "int8": INT8}
     drawn = times(np.random.default_rng(0), baseline=baseline, **medians)
-    return {BASELINE: drawn["baseline"]} | {named[k].candidate.choice.title: drawn[k] for k in medians}
+    return Samples({named[k].candidate.choice.title: drawn[k] for k in medians}, drawn["baseline"])
 
 
 def test_the_fastest_wins_beyond_the_noise() -> None:
-    outcome = decide([FP32, BF16], samples(100, fp32=90, bf16=50), [], "latency")
+    outcome = decide([FP32, BF16], samples(100, fp32=90, bf16=50), [], "latency", SOURCE_BYTES)
     assert outcome.best is BF16
     assert outcome.speedup is not None
     assert outcome.speedup.mid == pytest.approx(2, rel=0.05)
-    assert [c.status for c in outcome.candidates] == ["chosen", "slower"]
+    assert [c.status for c in outcome.candidates] == ["chosen", "slower", "slower"]
     assert "x the time of the chosen one" in outcome.candidates[1].reason
 
 
 def test_a_tie_goes_to_the_least_change() -> None:
-    outcome = decide([FP32X2, BF16, FP32], samples(100, fp32=50.2, fp32x2=50.1, bf16=50), [], "latency")
+    outcome = decide([FP32X2, BF16, FP32], samples(100, fp32=50.2, fp32x2=50.1, bf16=50), [], "latency", SOURCE_BYTES)
     assert outcome.best is FP32
 
 
 def test_nothing_beats_the_baseline() -> None:
-    outcome = decide([FP32, BF16], samples(50, fp32=50, bf16=60), [], "latency")
+    outcome = decide([FP32, BF16], samples(50, fp32=50, bf16=60), [], "latency", SOURCE_BYTES)
     assert outcome.best is None
-    assert "so that is the plan" in outcome.why
-    assert all(c.status == "slower" and c.reason for c in outcome.candidates)
+    assert outcome.why.startswith("ONNX Runtime's default on the source graph")
+    chosen, *others = outcome.candidates
+    assert chosen is outcome.baseline
+    assert (chosen.status, chosen.choice.source, chosen.size_bytes) == ("chosen", True, SOURCE_BYTES)
+    assert chosen.timing is not None
+    assert all(c.status == "slower" and c.reason for c in others)
 
 
 def test_baseline_plan_claims_no_speed_of_another() -> None:
-    assert decide([FP32, BF16], samples(50, fp32=50, bf16=60), [], "latency").speedup is None
+    assert decide([FP32, BF16], samples(50, fp32=50, bf16=60), [], "latency", SOURCE_BYTES).speedup is None
 
 
 def test_noisy_tie_does_not_take_the_gain_away() -> None:
     drawn = samples(100, fp32=100, bf16=80)
-    drawn[FP32.candidate.choice.title] = 1e-6 * np.random.default_rng(1).choice([50, 150], 40)
-    assert decide([FP32, BF16], drawn, [], "latency").best is BF16
+    drawn.trials[FP32.candidate.choice.title] = 1e-6 * np.random.default_rng(1).choice([50, 150], 40)
+    assert decide([FP32, BF16], drawn, [], "latency", SOURCE_BYTES).best is BF16
 
 
 def test_baseline_runs_at_the_batches_of_the_trials(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,21 +78,27 @@ def test_baseline_runs_at_the_batches_of_the_trials(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("chipwise.compiler.choose.interleave", same_time_for_any_batch)
     trials = [Trial(Candidate(Choice("onnxruntime", batch=size), "slower", ""), b"", None) for size in (1, 8)]  # type: ignore[arg-type]
     subject = SimpleNamespace(sample=(np.zeros((1, 2), np.float32),))
-    timed = measure(trials, None, subject, budget_s=1, rounds=5, progress=silent)  # type: ignore[arg-type]
-    assert {name: seconds[0] for name, seconds in timed.items()} == {
-        **{trial.candidate.choice.title: 8 / trial.candidate.choice.batch for trial in trials},
-        BASELINE: 1,
+    timed = measure(trials, None, subject, budget_s=1, rounds=(1, 5), progress=silent)  # type: ignore[arg-type]
+    assert {name: seconds[0] for name, seconds in timed.trials.items()} == {
+        trial.candidate.choice.title: 8 / trial.candidate.choice.batch for trial in trials
     }
+    assert (timed.baseline[0], timed.baseline_batch) == (1, 8)
 
 
 def test_size_prefers_bytes_even_when_slower() -> None:
-    outcome = decide([FP32, INT8], samples(50, fp32=50, int8=80), [], "size")
+    outcome = decide([FP32, INT8], samples(50, fp32=50, int8=80), [], "size", SOURCE_BYTES)
     assert outcome.best is INT8
     assert "smallest" in outcome.why
-    assert [c.reason.split(",")[0] for c in outcome.candidates] == ["smallest", "3.33x the size of the chosen one"]
+    assert [c.reason.split(",")[0] for c in outcome.candidates[:2]] == ["smallest", "3.33x the size of the chosen one"]
+
+
+def test_size_keeps_the_source_when_nothing_is_smaller() -> None:
+    outcome = decide([FP32, INT8], samples(50, fp32=50, int8=80), [], "size", source_bytes=200)
+    assert outcome.best is None
+    assert "nothing was smaller" in outcome.why
 
 
 def test_records_of_the_rest_are_kept() -> None:
     failed = Candidate(Choice("openvino", "int8"), "failed", "refused")
-    outcome = decide([FP32], samples(100, fp32=50), [failed], "latency")
+    outcome = decide([FP32], samples(100, fp32=50), [failed], "latency", SOURCE_BYTES)
     assert outcome.candidates[-1] is failed

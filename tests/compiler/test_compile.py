@@ -17,6 +17,7 @@ import pytest
 from chipwise import runtimes
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.codec.plan_file import read_plan, write_plan
+from chipwise.compiler import compile as compile_module
 from chipwise.compiler.candidates import choices, thread_counts, usable_runtimes
 from chipwise.compiler.check import check_plan
 from chipwise.compiler.compile import compile_plan
@@ -41,7 +42,8 @@ def test_plan_is_complete_and_every_candidate_has_its_reason(plan: Plan) -> None
     assert facts.label in ("exact", "close", "lossy")
     assert {c.choice.precision for c in facts.candidates} == {"fp32", "int8"}
     assert all(c.reason for c in facts.candidates)
-    assert sum(c.status == "chosen" for c in facts.candidates) <= 1
+    assert sum(c.status == "chosen" for c in facts.candidates) == 1
+    assert sum(c.choice.source for c in facts.candidates) == 1, "the baseline is listed with its time"
     assert facts.why
 
 
@@ -192,6 +194,34 @@ def test_killed_search_leaves_a_plan_that_works(classifier_path: Path, tmp_path:
     done = subprocess.run([*command, "--budget", "5s"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert read_plan(output).manifest.complete
+
+
+def test_interrupt_keeps_the_best_of_the_screening(
+    classifier: Network, source: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "x.plan"
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compile_module, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compile_plan(classifier, source, (), CompileOptions(budget_s=5), detect(), output=output)
+    kept = read_plan(output).manifest
+    assert not kept.complete
+    timed = [c for c in kept.candidates if c.timing is not None]
+    assert len(timed) > 2, "the screening's times are in it"
+    assert min(timed, key=lambda c: c.timing.median_s).timing.median_s * 1.6 > next(
+        c.timing.median_s for c in timed if c.status == "chosen"
+    )
+
+
+def test_engines_are_bounded_by_memory(classifier: Network, source: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compile_module, "_MEMORY_SHARE", 0.0)
+    plan = compile_plan(classifier, source, (), CompileOptions(budget_s=5, runtimes=("onnxruntime",)), detect())
+    skipped = [c for c in plan.manifest.candidates if c.status == "skipped"]
+    assert skipped
+    assert all("memory" in c.reason for c in skipped)
 
 
 def test_finished_plan_is_not_replaced_by_a_first_guess(

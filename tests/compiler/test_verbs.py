@@ -11,8 +11,9 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from chipwise.compiler.bench import Baseline, bench_plan
+from chipwise.compiler.bench import bench_plan
 from chipwise.compiler.check import check_plan
+from chipwise.compiler.regression import Baseline, compare
 from chipwise.compiler.run import read_array, run_plan
 from chipwise.compiler.sources import find_source, keep_source
 from chipwise.compiler.trials import build
@@ -160,6 +161,19 @@ def test_baseline_of_something_else_is_refused(plan: Plan, source: bytes) -> Non
     for other in (replace(before, network="another"), replace(before, batch=8), replace(before, rows=())):
         with pytest.raises(InputError, match="baseline"):
             bench_plan(plan, "x", source, detect(), peers=(), budget_s=0.1, baseline=Baseline(other, 0.05))
+
+
+def test_regression_is_relative_to_a_common_peer(plan: Plan, source: bytes) -> None:
+    before = bench_plan(plan, "x.plan", source, detect(), peers=("onnxruntime",), budget_s=1)
+    slower_machine = slowed(before, 3)
+    same = compare(Baseline(before, 0.05), slower_machine.rows)
+    assert same.factor == pytest.approx(1)
+    assert same.ok
+    assert "relative to onnxruntime default" in same.reason
+    plan_row = slowed(before, 3).rows[0]
+    worse = compare(Baseline(before, 0.05), (plan_row, *before.rows[1:]))
+    assert worse.factor == pytest.approx(3)
+    assert not worse.ok
 
 
 def test_unknown_peer(plan: Plan, source: bytes) -> None:

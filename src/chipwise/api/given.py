@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +56,7 @@ def data_names() -> list[str]:
 def need(*modules: str, extra: str) -> None:
     """Say which extra is missing before anything is started."""
     for module in modules:
-        if sys.modules.get(module, module) is None or importlib.util.find_spec(module) is None:
+        if importlib.util.find_spec(module) is None:
             raise MissingExtraError(module, extra)
 
 

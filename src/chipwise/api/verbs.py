@@ -112,7 +112,7 @@ def compile(
     output: str | Path | None = None,
     data: DataLike | None = None,
     goal: Goal = "latency",
-    max_drop: float = 0.01,
+    max_drop: float | None = None,
     budget_s: float = 60.0,
     seed: int = 0,
     runtimes: Sequence[str] = (),
@@ -129,7 +129,7 @@ def compile(
         output: the plan file to write; None returns the plan only.
         data: labelled samples; without them only plans that equal the source up to rounding are considered.
         goal: "latency", "throughput" or "size".
-        max_drop: upper 95% bound of the accuracy that may be lost, 0..1; needs `data`.
+        max_drop: upper 95% bound of the accuracy that may be lost, 0..1; 0.01 where there is `data`, which it needs.
         budget_s: wall time for the search.
         seed: of every random choice.
         runtimes: adapters to try; empty for all usable ones.
@@ -148,7 +148,10 @@ def compile(
     from chipwise.networks.layers import layer_rows
     from chipwise.networks.onnx_file import check_runnable, serialize
 
-    options = CompileOptions(goal, max_drop, budget_s, seed, tuple(runtimes), tuple(allow))
+    if max_drop is not None and data is None:
+        raise InputError(f"max_drop {max_drop:.2%} cannot be guarded without data", hint="--data D, or leave it out")
+    limit = 0.01 if max_drop is None else max_drop
+    options = CompileOptions(goal, limit, budget_s, seed, tuple(runtimes), tuple(allow))
     loaded = network_from(network, example_input, input_shape=input_shape, preprocess=preprocess)
     dataset = data_from(data) if data is not None else None
     graphed = with_graph(loaded)
@@ -231,7 +234,8 @@ def bench(
     Raises:
         PlanError, InputError: what was given cannot be used. RuntimeUnavailableError: not here.
     """
-    from chipwise.compiler.bench import Baseline, bench_plan
+    from chipwise.compiler.bench import bench_plan
+    from chipwise.compiler.regression import Baseline
     from chipwise.devices.detect import detect
 
     opened, name = plan_from(plan)

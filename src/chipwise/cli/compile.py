@@ -18,7 +18,9 @@ def main(
     data: Annotated[
         str | None, typer.Option("--data", "-d", metavar="D", help="Samples for calibration and guard.")
     ] = None,
-    max_drop: Annotated[str, typer.Option(metavar="SHARE", help="Accuracy that may be lost (95% bound).")] = "1%",
+    max_drop: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Accuracy that may be lost (95% bound); 1% with data.")
+    ] = None,
     goal: Annotated[Literal["latency", "throughput", "size"], typer.Option(help="What to optimize for.")] = "latency",
     budget: Annotated[str, typer.Option(metavar="TIME", help="Time for the search.")] = "60s",
     runtime: Annotated[
@@ -41,7 +43,7 @@ def main(
             output=output,
             data=data,
             goal=goal,
-            max_drop=parse_share(max_drop),
+            max_drop=None if max_drop is None else parse_share(max_drop),
             budget_s=parse_duration_s(budget),
             seed=seed,
             runtimes=runtime or (),

@@ -50,3 +50,5 @@ def main(
     with progress() as bars:
         result = api.train(network, data, folder=folder, fresh=fresh, progress=bars, **settings)
     answer(result, json=json)
+    missed = target_accuracy is not None and result.stopped != "target reached"
+    raise typer.Exit(1 if missed else 0)

@@ -5,7 +5,6 @@ Peers are built and called the way their documentation shows; the plan runs at i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +13,9 @@ from chipwise import runtimes
 from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import noise, speedup, summarize
 from chipwise.compiler.load import open_plan
-from chipwise.core.errors import InputError, MachineError, unknown_name
-from chipwise.core.events import Progress, silent
+from chipwise.compiler.regression import PLAN, Baseline, check_comparable, compare
+from chipwise.core.errors import MachineError, unknown_name
+from chipwise.core.events import Part, Progress, silent
 from chipwise.core.report import BenchResult, BenchRow
 from chipwise.devices.detect import versions
 
@@ -28,16 +28,7 @@ if TYPE_CHECKING:
     from chipwise.core.plan import Plan
     from chipwise.runtimes.engine import Engine
 
-PLAN = "plan"
 _ROUNDS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """An earlier `bench` of the same plan to compare with, and how much slower this one may be (0.05 = 5%)."""
-
-    result: BenchResult
-    allowed: float
 
 
 def bench_plan(
@@ -67,7 +58,8 @@ def bench_plan(
         UnknownNameError: a peer that does not exist. RuntimeUnavailableError: the plan cannot run here.
         InputError: a baseline of another network or batch, or without the plan's time.
     """
-    before_s = _median_before(baseline.result, plan) if baseline else None
+    if baseline is not None:
+        check_comparable(baseline, plan.manifest.source.name, plan.manifest.choice.batch)
     engine = open_plan(plan, machine)
     batch = plan.manifest.choice.batch
     progress.update("bench", 0.05, "plan")
@@ -87,12 +79,10 @@ def bench_plan(
         budget_s=budget_s,
         min_rounds=10,
         max_rounds=_ROUNDS,
-        progress=progress,
+        progress=Part(progress, "bench", 0.4, 1.0),
     )
-    progress.update("bench", 1.0)
     rows = [_row(each, built, samples) for each, built in engines.items()]
-    regression = summarize(samples[PLAN]).median_s / before_s if before_s else None
-    slower = regression is not None and baseline is not None and regression > 1 + baseline.allowed
+    regression = None if baseline is None else compare(baseline, rows)
     return BenchResult(
         plan=name,
         network=plan.manifest.source.name,
@@ -101,9 +91,9 @@ def bench_plan(
         noise=float(np.median([noise(each) for each in samples.values()])),
         machine=machine,
         versions=versions(),
-        regression=regression,
-        ok=not slower,
-        reason=_regression_text(regression, baseline),
+        regression=None if regression is None else regression.factor,
+        ok=regression is None or regression.ok,
+        reason="" if regression is None else regression.reason,
     )
 
 
@@ -131,22 +121,3 @@ def _call(engine: Engine, arrays: list[NDArray[np.generic]]) -> Callable[[], obj
 def _row(name: str, engine: Engine, samples: dict[str, NDArray[np.float64]]) -> BenchRow:
     over = None if name == PLAN else speedup(of=samples[PLAN], over=samples[name])
     return BenchRow(name, engine.precision, summarize(samples[name]), over)
-
-
-def _median_before(result: BenchResult, plan: Plan) -> float:
-    """The plan's median in an earlier result, once it is known to be of the same network and batch."""
-    name, batch = plan.manifest.source.name, plan.manifest.choice.batch
-    if (result.network, result.batch) != (name, batch):
-        received = f"{result.network} with batch {result.batch}"
-        raise InputError(f"the baseline is of {received}, the plan of {name} with batch {batch}")
-    timing = next((row.timing for row in result.rows if row.name == PLAN), None)
-    if timing is None or not timing.quantiles_s or timing.median_s <= 0:
-        raise InputError("the baseline holds no time of the plan", hint="chipwise bench PLAN --json > FILE")
-    return timing.median_s
-
-
-def _regression_text(regression: float | None, baseline: Baseline | None) -> str:
-    if regression is None or baseline is None:
-        return ""
-    word = "slower" if regression > 1 + baseline.allowed else "within the limit"
-    return f"{regression:.2f}x the baseline's time, {word} (allowed {1 + baseline.allowed:.2f}x)"

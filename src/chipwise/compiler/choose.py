@@ -15,6 +15,7 @@ from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import speedup, summarize
 from chipwise.compiler.trials import Trial, tiled
 from chipwise.core.measure import Ratio
+from chipwise.core.plan import Candidate, Choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
     from chipwise.compiler.subject import Subject
     from chipwise.core.events import Progress
-    from chipwise.core.plan import Candidate, Goal
+    from chipwise.core.plan import Goal
     from chipwise.runtimes.engine import Engine
 
 BASELINE = "baseline"
-_SCREEN_ROUNDS, FINAL_ROUNDS, _MIN_ROUNDS = 9, 60, 5
+_SCREEN_ROUNDS, _FINAL_ROUNDS = 9, 60
+_SCREEN_MIN_ROUNDS, _FINAL_MIN_ROUNDS = 5, 9  # fewer than 9 pairs: the interval of a median is their whole range
 _SCREEN_QUANTILE = 0.2
 _SCREEN_KEEPS = 1.5  # slower than this against the best in screening: not timed again
 _TIE = 1.02  # within this factor of the best median counts as equal, as does anything inside the noise
@@ -41,6 +43,7 @@ class Outcome:
     """What the measurements say.
 
     Attributes:
+        baseline: the source graph as the user had it, with its time; it ships when nothing beat it.
         best: the trial to ship; None when nothing beat the baseline beyond the noise.
         speedup: of the best over the baseline, per item; None without a best.
         candidates: every candidate with its timing and reason, best first.
@@ -48,17 +51,46 @@ class Outcome:
     """
 
     best: Trial | None
+    baseline: Candidate
     speedup: Ratio | None
     candidates: tuple[Candidate, ...]
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Seconds per item from one interleaved run.
+
+    Attributes:
+        trials: by title, one number a round; baseline: the same for the source graph, at its best batch.
+        baseline_batch: that batch.
+    """
+
+    trials: dict[str, NDArray[np.float64]]
+    baseline: NDArray[np.float64]
+    baseline_batch: int = 1
+
+
 def measure(
-    trials: Sequence[Trial], baseline: Engine, subject: Subject, *, budget_s: float, rounds: int, progress: Progress
-) -> dict[str, NDArray[np.float64]]:
-    """Seconds per item of every trial and of the baseline, interleaved; keys are titles and BASELINE.
+    trials: Sequence[Trial],
+    baseline: Engine,
+    subject: Subject,
+    *,
+    budget_s: float,
+    rounds: tuple[int, int] = (_FINAL_MIN_ROUNDS, _FINAL_ROUNDS),
+    progress: Progress,
+) -> Samples:
+    """Time every trial and the baseline in turns.
 
     The baseline runs at every batch that a trial runs at, and its fastest counts: a batch is no merit of the plan.
+
+    Args:
+        trials: engines to time.
+        baseline: ONNX Runtime's default on the source graph.
+        subject: gives the input.
+        budget_s: wall time.
+        rounds: fewest and most rounds.
+        progress: told how far it is.
     """
 
     def timed(engine: Engine, batch: int) -> Callable[[], object]:
@@ -68,21 +100,26 @@ def measure(
     contenders = {trial.candidate.choice.title: timed(trial.engine, trial.candidate.choice.batch) for trial in trials}
     batches = {f"{BASELINE} batch {size}": size for size in sorted({t.candidate.choice.batch for t in trials} | {1})}
     contenders |= {name: timed(baseline, size) for name, size in batches.items()}
-    samples = interleave(contenders, budget_s=budget_s, min_rounds=_MIN_ROUNDS, max_rounds=rounds, progress=progress)
-    for trial in trials:
-        samples[trial.candidate.choice.title] /= trial.candidate.choice.batch
-    sources = [samples.pop(name) / size for name, size in batches.items()]
-    samples[BASELINE] = min(sources, key=lambda seconds: float(np.median(seconds)))
-    return samples
+    fewest, most = rounds
+    samples = interleave(contenders, budget_s=budget_s, min_rounds=fewest, max_rounds=most, progress=progress)
+    per_item = {t.candidate.choice.title: samples[t.candidate.choice.title] / t.candidate.choice.batch for t in trials}
+    sources = {size: samples[name] / size for name, size in batches.items()}
+    best = min(sources, key=lambda size: float(np.median(sources[size])))
+    return Samples(per_item, sources[best], best)
 
 
 def screen(
     trials: Sequence[Trial], baseline: Engine, subject: Subject, goal: Goal, *, budget_s: float, progress: Progress
-) -> tuple[list[Trial], list[Candidate]]:
-    """Time everything briefly; return what is worth timing again, and the records of the rest."""
-    samples = measure(trials, baseline, subject, budget_s=budget_s, rounds=_SCREEN_ROUNDS, progress=progress)
+) -> tuple[list[Trial], list[Candidate], Samples]:
+    """Time everything briefly; return what is worth timing again, the records of the rest, and the times.
+
+    Engines that are not worth it are closed: they may hold as much memory as the network each.
+    """
+    rounds = (_SCREEN_MIN_ROUNDS, _SCREEN_ROUNDS)
+    samples = measure(trials, baseline, subject, budget_s=budget_s, rounds=rounds, progress=progress)
+    times = samples.trials
     # A low quantile: with few rounds, what else runs on the machine moves medians more than it moves the fast calls.
-    quick = {trial: float(np.quantile(samples[trial.candidate.choice.title], _SCREEN_QUANTILE)) for trial in trials}
+    quick = {trial: float(np.quantile(times[trial.candidate.choice.title], _SCREEN_QUANTILE)) for trial in trials}
     fastest = min(quick.values(), default=0.0)
     smallest = min((len(trial.model) for trial in trials), default=0)
     kept, dropped = [], []
@@ -91,29 +128,31 @@ def screen(
         if seconds <= fastest * _SCREEN_KEEPS or small:
             kept.append(trial)
         else:
-            timing = summarize(samples[trial.candidate.choice.title])
+            timing = summarize(times[trial.candidate.choice.title])
             reason = f"{seconds / fastest:.1f}x the time of the fastest in screening"
             dropped.append(replace(trial.candidate, timing=timing, reason=reason))
-    return kept, dropped
+            trial.engine.close()
+    return kept, dropped, samples
 
 
 def decide(
-    trials: Sequence[Trial], samples: dict[str, NDArray[np.float64]], rest: Sequence[Candidate], goal: Goal
+    trials: Sequence[Trial], samples: Samples, rest: Sequence[Candidate], goal: Goal, source_bytes: int
 ) -> Outcome:
     """Choose among timed trials.
 
     Args:
         trials: what was timed.
-        samples: seconds per item from one interleaved run, with the baseline.
+        samples: of one interleaved run.
         rest: records of what was not timed or lost in screening.
         goal: "size" prefers bytes and then time; the other goals time alone.
+        source_bytes: size of the source graph, which is the baseline's.
     """
-    times = {trial.candidate.choice.title: samples[trial.candidate.choice.title] for trial in trials}
+    times = samples.trials
     order = sorted(trials, key=lambda trial: float(np.median(times[trial.candidate.choice.title])))
-    overs = {trial: speedup(of=times[trial.candidate.choice.title], over=samples[BASELINE]) for trial in order}
+    overs = {trial: speedup(of=times[trial.candidate.choice.title], over=samples.baseline) for trial in order}
     # A noisy trial may tie with the fastest and yet not beat the baseline: it must not take the gain away.
     faster = [trial for trial in order if overs[trial].verdict == "faster"]
-    best = _least_changed(faster, times) if goal != "size" else _smallest(order)
+    best = _least_changed(faster, times) if goal != "size" else _smallest(order, source_bytes)
     over = overs[best] if best else None
     records = []
     for trial in order:
@@ -121,7 +160,21 @@ def decide(
         status: Literal["chosen", "slower"] = "chosen" if trial is best else "slower"
         reason = _reason(trial, best, times, goal)
         records.append(replace(trial.candidate, timing=summarize(seconds), status=status, reason=reason))
-    return Outcome(best, over, (*sorted(records, key=lambda c: c.status != "chosen"), *rest), _why(best, over, goal))
+    source = baseline_record(samples, source_bytes, chosen=best is None)
+    records = sorted([*records, source], key=lambda each: each.status != "chosen")
+    return Outcome(best, source, over, (*records, *rest), _why(best, over, goal))
+
+
+def baseline_record(samples: Samples | None, source_bytes: int, *, chosen: bool) -> Candidate:
+    """The source graph as the user had it, as a candidate like the others; untimed without samples."""
+    return Candidate(
+        Choice("onnxruntime", threads=0, batch=samples.baseline_batch if samples else 1, source=True),
+        "chosen" if chosen else "slower",
+        "the baseline: ONNX Runtime's default on the source graph",
+        label="close",
+        timing=summarize(samples.baseline) if samples else None,
+        size_bytes=source_bytes,
+    )
 
 
 def _least_changed(order: Sequence[Trial], times: dict[str, NDArray[np.float64]]) -> Trial | None:
@@ -149,11 +202,11 @@ def _least_changed(order: Sequence[Trial], times: dict[str, NDArray[np.float64]]
     return min((trial for trial in order if tied(trial)), key=change)
 
 
-def _smallest(order: Sequence[Trial]) -> Trial | None:
+def _smallest(order: Sequence[Trial], source_bytes: int) -> Trial | None:
     """Fewest bytes; sizes within 2% count as equal and the faster one wins (`order` is by time)."""
-    if not order:
+    least = min((len(trial.model) for trial in order), default=source_bytes)
+    if least >= source_bytes:
         return None
-    least = min(len(trial.model) for trial in order)
     return next(trial for trial in order if len(trial.model) <= least * _TIE)
 
 
@@ -173,9 +226,8 @@ def _reason(trial: Trial, best: Trial | None, times: dict[str, NDArray[np.float6
 
 def _why(best: Trial | None, over: Ratio | None, goal: Goal) -> str:
     if best is None or over is None:
-        return (
-            "nothing was faster than ONNX Runtime's default on the source graph beyond the noise, so that is the plan"
-        )
+        beaten = "smaller than the source graph" if goal == "size" else "faster than it beyond the noise"
+        return f"ONNX Runtime's default on the source graph, because nothing was {beaten}"
     gain = (
         f"{over.mid:.2f}x ({over.low:.2f} to {over.high:.2f}) the speed of ONNX Runtime's default on the source graph"
     )

@@ -18,16 +18,16 @@ from chipwise.codec.files import check_writable
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.codec.plan_file import read_plan, write_plan
 from chipwise.compiler.candidates import choices, usable_runtimes
-from chipwise.compiler.choose import FINAL_ROUNDS, Outcome, decide, measure, screen
+from chipwise.compiler.choose import Outcome, baseline_record, decide, measure, screen
 from chipwise.compiler.sources import keep_source
 from chipwise.compiler.subject import Subject, make_subject
 from chipwise.compiler.trials import Kind, Trial, build, examine, installed_quantizers, make_trial
 from chipwise.compiler.workspace import Workspace
 from chipwise.core.errors import PlanError, RuntimeUnavailableError
 from chipwise.core.estimate import Workload
-from chipwise.core.events import Progress, silent
+from chipwise.core.events import Part, Progress, silent
 from chipwise.core.layer import Layer, totals
-from chipwise.core.plan import PLAN_SCHEMA, Candidate, Choice, Manifest, Plan, SourceFacts
+from chipwise.core.plan import PLAN_SCHEMA, Candidate, Manifest, Plan, SourceFacts
 from chipwise.cost.roofline import estimate
 from chipwise.devices.detect import versions
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _STAGE = "compile"
 _BUILD_SHARE, _SCREEN_SHARE = 0.6, 0.3  # of the budget, and of what building left
+_MEMORY_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +104,15 @@ def compile_plan(
     search = Search(subject, options, machine, workspace, output, progress, started + options.budget_s)
     trials, records = _admit(search, names)
     baseline = runtimes.load("onnxruntime").build_default(source)
-    progress.update(_STAGE, 0.65, f"timing {len(trials)} candidates")
-    kept, dropped = screen(
-        trials, baseline, subject, options.goal, budget_s=search.left_s() * _SCREEN_SHARE, progress=silent
+    screening = Part(progress, _STAGE, 0.65, 0.8)
+    kept, dropped, samples = screen(
+        trials, baseline, subject, options.goal, budget_s=search.left_s() * _SCREEN_SHARE, progress=screening
     )
-    progress.update(_STAGE, 0.8, f"timing the best {len(kept)}")
-    samples = measure(kept, baseline, subject, budget_s=search.left_s(), rounds=FINAL_ROUNDS, progress=silent)
-    plan = _assemble(search, decide(kept, samples, [*dropped, *records], options.goal))
+    rest = [*dropped, *records]
+    _keep(search, decide(kept, samples, rest, options.goal, len(source)))
+    timing = Part(progress, _STAGE, 0.8, 0.99)
+    samples = measure(kept, baseline, subject, budget_s=search.left_s(), progress=timing)
+    plan = _assemble(search, decide(kept, samples, rest, options.goal, len(source)))
     if output is not None:
         write_plan(output, plan)
     keep_source(source)
@@ -130,8 +133,9 @@ def _admit(search: Search, names: tuple[str, ...]) -> tuple[list[Trial], list[Ca
     for number, choice in enumerate(wanted):
         search.progress.update(_STAGE, 0.05 + 0.6 * number / len(wanted), choice.title)
         key = (choice.runtime, choice.precision, choice.quantizer)
-        if trials and time.monotonic() > build_until:
-            records.append(Candidate(choice, "skipped", "the time budget was used up; give more with --budget"))
+        short = _short_of(search, trials, build_until)
+        if short:
+            records.append(Candidate(choice, "skipped", short))
             continue
         if key not in kinds:
             kinds[key] = examine(choice, search.subject, search.options.max_drop, search.machine, search.workspace)
@@ -143,20 +147,29 @@ def _admit(search: Search, names: tuple[str, ...]) -> tuple[list[Trial], list[Ca
             continue
         trials.append(made)
         if len(trials) == 1:
-            _keep_first(search, made)
+            candidate = replace(made.candidate, status="chosen", reason="the first that ran; the search did not finish")
+            source = baseline_record(None, len(search.subject.source), chosen=False)
+            _keep(search, Outcome(made, source, None, (candidate,), candidate.reason))
     if not trials:
         reasons = "; ".join(dict.fromkeys(record.reason for record in records))
         raise RuntimeUnavailableError(f"no runtime here can run {search.subject.network.name}: {reasons}")
     return trials, records
 
 
-def _keep_first(search: Search, trial: Trial) -> None:
-    """Put a first plan on disk, unless a finished one of the same network lies there already."""
-    if search.output is None or _finished(search.output, sha256_bytes(search.subject.source)):
-        return
-    candidate = replace(trial.candidate, status="chosen", reason="the first that ran; the search did not finish")
-    outcome = Outcome(trial, None, (candidate,), candidate.reason)
-    write_plan(search.output, _assemble(search, outcome, complete=False))
+def _short_of(search: Search, trials: list[Trial], build_until: float) -> str:
+    """Why no further candidate is built: time, or memory for engines, which hold about three times their graph."""
+    if trials and time.monotonic() > build_until:
+        return "the time budget was used up; give more with --budget"
+    held = 3 * sum(len(trial.model) for trial in trials)
+    if search.machine.memory_bytes is not None and held > search.machine.memory_bytes * _MEMORY_SHARE:
+        return "the engines to compare would take more than half of the memory"
+    return ""
+
+
+def _keep(search: Search, outcome: Outcome) -> None:
+    """Put the best so far on disk, unless a finished plan of the same network lies there already."""
+    if search.output is not None and not _finished(search.output, sha256_bytes(search.subject.source)):
+        write_plan(search.output, _assemble(search, outcome, complete=False))
 
 
 def _finished(path: Path, digest: str) -> bool:
@@ -177,7 +190,7 @@ def _assemble(search: Search, outcome: Outcome, *, complete: bool = True) -> Pla
         label = outcome.best.candidate.label or "lossy"
         engine = outcome.best.engine
     else:
-        choice, model, label = Choice("onnxruntime", threads=0), subject.source, "close"
+        choice, model, label = outcome.baseline.choice, subject.source, outcome.baseline.label or "close"
         engine = build(choice, model)
     manifest = Manifest(
         schema=PLAN_SCHEMA,
@@ -192,7 +205,7 @@ def _assemble(search: Search, outcome: Outcome, *, complete: bool = True) -> Pla
         why=outcome.why,
         speedup=outcome.speedup,
         label=label,
-        candidates=_predicted(search, outcome.candidates),
+        candidates=_predicted(search, outcome.candidates) if complete else outcome.candidates,
         passes=subject.passes if model != subject.source else (),
         machine=search.machine,
         versions=versions(),

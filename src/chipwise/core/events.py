@@ -29,3 +29,25 @@ class Silent:
 
 
 silent = Silent()
+
+
+class Part:
+    """A stretch of another's bar: what reports here from 0 to 1 moves `stage` there from `low` to `high`.
+
+    Args:
+        whole: where the stretch is shown.
+        stage: name of the bar there.
+        low: where the stretch begins, 0..1.
+        high: where it ends, 0..1.
+    """
+
+    def __init__(self, whole: Progress, stage: str, low: float, high: float) -> None:
+        self._whole, self._stage, self._low, self._high = whole, stage, low, high
+
+    def update(self, stage: str, fraction: float, message: str = "") -> None:
+        """Move the stretch; whatever the reporter calls its stage becomes the message when there is none."""
+        self._whole.update(self._stage, self._low + (self._high - self._low) * fraction, message or stage)
+
+    def note(self, message: str) -> None:
+        """Show one line that stays."""
+        self._whole.note(message)

@@ -36,6 +36,7 @@ class Choice:
         threads: threads inside one call; 0 leaves the number and their places to the runtime.
         batch: items per call.
         quantizer: what made the int8 graph ("onnxruntime", "nncf"); empty for the float graph.
+        source: True for the source graph as it was, without any pass: the baseline.
     """
 
     runtime: str
@@ -43,14 +44,16 @@ class Choice:
     threads: int = 1
     batch: int = 1
     quantizer: str = ""
+    source: bool = False
 
     @property
     def title(self) -> str:
         """Short name for tables: runtime, precision, threads where chosen by us, and the batch where it is not 1."""
         made = f" ({self.quantizer})" if self.quantizer and self.quantizer != self.runtime else ""
+        graph = ", source graph" if self.source else ""
         batch = f" batch {self.batch}" if self.batch != 1 else ""
         threads = f" x{self.threads}" if self.threads else ""
-        return f"{self.runtime} {self.precision}{made}{threads}{batch}"
+        return f"{self.runtime} {self.precision}{made}{threads}{batch}{graph}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""Read what people type for a share, a duration or a size. The other way round is in `chipwise.show.units`.
+"""Read what people type for a share or a duration. The other way round is in `chipwise.show.units`.
 
->>> parse_share("1%"), parse_duration_s("2min"), parse_bytes("64 KiB")
-(0.01, 120.0, 65536)
+>>> parse_share("1%"), parse_duration_s("2min")
+(0.01, 120.0)
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 from chipwise.core.errors import InputError
 
 _SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _NUMBER = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z%]*)\s*$", re.IGNORECASE)
 
 
@@ -40,19 +39,6 @@ def parse_duration_s(text: str) -> float:
     if factor is None:
         raise InputError(f"cannot read {text!r} as a duration", hint=f"known units: {', '.join(_SECONDS)}")
     return number * factor
-
-
-def parse_bytes(text: str) -> int:
-    """Read "100KB", "64 KiB" or a plain number of bytes.
-
-    Raises:
-        InputError: when the unit is not known.
-    """
-    number, unit = _split(text, "a size", "100KB or 64 KiB")
-    factor = _BYTES.get(unit or "b")
-    if factor is None:
-        raise InputError(f"cannot read {text!r} as a size", hint=f"known units: {', '.join(_BYTES)}")
-    return int(number * factor)
 
 
 def _split(text: str, what: str, example: str) -> tuple[float, str]:

@@ -10,7 +10,7 @@ layer called "[red]" is printed as it is.
 >>> Console(width=80).print(run(answer))
 x.png
   90.00%: cat
-onnxruntime fp32 x1, 1.00 ms a call
+onnxruntime fp32 x1, 1.00 ms an item
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def run(record: RunResult) -> RenderableType:
         blocks += [
             line(f"  {plain(spec.name)}: {spec.dtype} {format_shape(spec.shape)}") for spec in prediction.outputs
         ]
-    blocks.append(muted(f"{record.choice.title}, {format_time(record.latency_s)} a call"))
+    blocks.append(muted(f"{record.choice.title}, {format_time(record.latency_s)} an item"))
     return Group(*blocks)
 
 
