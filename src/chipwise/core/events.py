@@ -45,8 +45,9 @@ class Part:
         self._whole, self._stage, self._low, self._high = whole, stage, low, high
 
     def update(self, stage: str, fraction: float, message: str = "") -> None:
-        """Move the stretch; whatever the reporter calls its stage becomes the message when there is none."""
-        self._whole.update(self._stage, self._low + (self._high - self._low) * fraction, message or stage)
+        """Move the stretch; what the reporter calls its stage stands in for a message until it is done."""
+        shown = message or (stage if fraction < 1 else "")
+        self._whole.update(self._stage, self._low + (self._high - self._low) * fraction, shown)
 
     def note(self, message: str) -> None:
         """Show one line that stays."""
