@@ -59,7 +59,7 @@ def candidates(record: Manifest, width_in: float = WIDE_IN) -> str:
     """Every candidate that was timed, fastest first: median as a dot, 10th to 90th percentile as a bar."""
     timed = [(row.timing, row) for row in record.candidates if row.timing is not None]
     rows = sorted(timed, key=lambda pair: pair[0].median_s)
-    label = "Time per call of every candidate: " + "; ".join(
+    label = "Time per item of every candidate: " + "; ".join(
         f"{plain(row.choice.title)} {format_time(timing.median_s)}" for timing, row in rows
     )
     baseline = claims.baseline_s(record)
@@ -144,11 +144,8 @@ def _draw_curves(figure: Figure, palette: Palette, record: Training, columns: in
     if best is not None:
         accuracies.plot([best.number], [best.val_accuracy], "o", color=palette.accent, markersize=5)
         text = f"kept: epoch {best.number}, {format_share(best.val_accuracy)}"
-        left = best.number > (numbers[0] + numbers[-1]) / 2
-        accuracies.annotate(
-            text, (best.number, best.val_accuracy), (-6 if left else 6, -16), textcoords="offset points",
-            ha="right" if left else "left", color=palette.ink,
-        )  # fmt: skip
+        # Learning curves rise to the upper right: the lower right corner is free.
+        accuracies.text(0.98, 0.06, text, transform=accuracies.transAxes, ha="right", color=palette.ink)
     losses.legend(frameon=False, labelcolor=palette.ink, loc="lower left")
 
 
@@ -158,7 +155,7 @@ def _draw_candidates(
     axes = figure.subplots()
     ends = [_middle(timing) for timing, _ in rows]
     values = [value for low, high in ends for value in (low, high)] + ([baseline] if baseline else [])
-    scale = _time_axis(axes, values, palette)
+    scale = _time_axis(axes, values, palette, "item")
     for place, (timing, row) in enumerate(rows):
         colour = {"chosen": palette.accent, "rejected": palette.bad}.get(row.status, palette.peer)
         low, high = ends[place]
@@ -195,7 +192,7 @@ def _row_text(axes: Axes, place: int, across: float, text: str, *, colour: str, 
 
 def _draw_latencies(figure: Figure, palette: Palette, rows: Sequence[tuple[Timing, BenchRow]]) -> None:
     axes = figure.subplots()
-    scale = _time_axis(axes, [value for timing, _ in rows for value in timing.quantiles_s], palette)
+    scale = _time_axis(axes, [value for timing, _ in rows for value in timing.quantiles_s], palette, "call")
     names = [_short(f"{row.name}, {row.precision}", 36) for _, row in rows]
     styles = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)))
     for place, (timing, row) in enumerate(rows):
@@ -277,7 +274,7 @@ def _draw_shares(figure: Figure, palette: Palette, names: Sequence[str], bars: d
     axes.set_axis_off()
 
 
-def _time_axis(axes: Axes, seconds: Sequence[float], palette: Palette) -> float:
+def _time_axis(axes: Axes, seconds: Sequence[float], palette: Palette, what: str) -> float:
     """Set up the time axis and return its unit in seconds; logarithmic where values lie far apart."""
     quiet_axes(axes, palette, grid="x")
     low, high = (min(seconds), max(seconds)) if seconds else (1e-3, 1.0)
@@ -293,7 +290,7 @@ def _time_axis(axes: Axes, seconds: Sequence[float], palette: Palette) -> float:
         axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     logarithmic = ", logarithmic" if axes.get_xscale() == "log" else ""
-    axes.set_xlabel(f"time per call, {unit}{logarithmic}", color=palette.muted)
+    axes.set_xlabel(f"time per {what}, {unit}{logarithmic}", color=palette.muted)
     return scale
 
 
