@@ -59,7 +59,7 @@ AT_HOME = {
 }
 HEAVY = {
     "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "openvino", "nncf", "sympy", "sklearn", "scipy", "numpy",
-    "matplotlib", "ray",
+    "matplotlib", "ray", "pydantic",
 }  # fmt: skip
 MAX_FUNCTION_LINES, MAX_FILE_LINES = 60, 400
 VAGUE = ("manager", "handler", "base", "utils", "common", "helpers")

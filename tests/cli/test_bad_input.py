@@ -260,3 +260,15 @@ def test_missing_extra_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 3, done.stderr
     assert "chipwise[torch]" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 2
+
+
+def test_help_is_the_same_page_that_parsing_would_give(cli: Cli) -> None:
+    page = cli("compile", "--help")
+    assert page.code == 0
+    assert "Usage: chipwise compile [OPTIONS] {NET}" in page.out
+    assert "-h, --help" in page.out
+    assert cli("compile", "-h").out == page.out
+    assert cli("--help").out.startswith("Usage: chipwise [OPTIONS] COMMAND")
+    unknown = cli("compil", "--help")
+    assert unknown.code == 2
+    assert "compile" in unknown.err

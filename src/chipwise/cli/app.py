@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.main
 
 from chipwise.cli import bench, check, compile, doctor, fit, inspect, report, run, train
 from chipwise.core.errors import ChipwiseError
+
+HELP_NAMES = ["-h", "--help"]
 
 app = typer.Typer(
     name="chipwise",
@@ -21,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help needs no rich: it answers twice as fast
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": HELP_NAMES},
 )
 for command in (fit, inspect, train, compile, run, check, bench, report, doctor):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)
@@ -47,6 +50,10 @@ def root(
 def main() -> None:
     """Run the command line; never returns."""
     try:
+        page = _help_page(sys.argv[1:])
+        if page:
+            typer.echo(page)
+            sys.exit(0)
         app()
     except ChipwiseError as error:
         _say(f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else []))
@@ -63,6 +70,26 @@ def main() -> None:
             f"error: a bug in chipwise: {type(error).__name__}: {error}", "hint: please report it with the lines above"
         )
         sys.exit(101)
+
+
+def _help_page(words: list[str]) -> str:
+    """The help that is asked for, without parsing the rest: parsing imports pydantic, which doubles the time.
+
+    Returns:
+        the page of the command that is named; empty when no help is asked for, or of no command that there is.
+    """
+    options = words[: words.index("--")] if "--" in words else words
+    if not any(word in HELP_NAMES for word in options):
+        return ""
+    whole = typer.main.get_command(app)
+    context = typer.Context(whole, info_name="chipwise", help_option_names=HELP_NAMES)
+    named = next((word for word in options if not word.startswith("-")), None)
+    if named is None:
+        return whole.get_help(context)
+    commands: dict[str, Any] = getattr(whole, "commands", {})
+    if named not in commands:
+        return ""
+    return str(commands[named].get_help(typer.Context(commands[named], info_name=named, parent=context)))
 
 
 def _say(*lines: str) -> None:
