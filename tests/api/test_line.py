@@ -80,6 +80,11 @@ def test_live_module(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", example.numpy())
     top = chipwise.run(tmp_path / "live.plan", [tmp_path / "x.npy"], top=1).predictions[0].top
     assert top[0][0] == f"class {module(example).argmax().item()}"
+    for given in (str(tmp_path / "x.npy"), example, example.numpy(), [example.numpy()[0]]):
+        assert chipwise.run(tmp_path / "live.plan", given, top=1).predictions[0].top == top
+    with pytest.raises(InputError) as refused:
+        chipwise.run(plan, np.zeros((5, 5), np.float32))
+    assert "uint8" in refused.value.hint
 
 
 @pytest.mark.parametrize(

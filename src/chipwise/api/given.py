@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NetworkLike = Any  # str | Path | Network | torch.nn.Module; torch must not be imported to say so
 DataLike = Any  # str | Dataset
 PlanLike = Any  # str | Path | Plan
+RunInput = Any  # str | Path | NDArray | torch.Tensor
 
 
 def network_from(given: NetworkLike, example_input: Any = None, **options: Any) -> Network:
@@ -39,6 +40,20 @@ def network_from(given: NetworkLike, example_input: Any = None, **options: Any) 
     from chipwise.networks.torch_source import from_module
 
     return from_module(given, example_input, type(given).__name__)
+
+
+def trainable_from(given: NetworkLike, input_shape: tuple[int, ...] | None = None) -> Network:
+    """Load a network that `train` and `fit` can build again by its name, which a live module has not.
+
+    Raises:
+        InputError: a live module, or no network.
+    """
+    if callable(getattr(given, "state_dict", None)):
+        raise InputError(
+            "a live module cannot be trained: an interrupted run could not build it again",
+            hint='write a function that returns it, and give "module:function"',
+        )
+    return network_from(given, input_shape=input_shape)
 
 
 def network_names() -> list[str]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.api.given import data_from, network_from, plan_from, with_graph
+from chipwise.api.given import data_from, network_from, plan_from, trainable_from, with_graph
 from chipwise.api.notebook import drawn
 from chipwise.api.verbs import bench, check, compile, doctor, inspect, train
 from chipwise.core.errors import InputError, PlanError
@@ -31,6 +31,7 @@ def fit(
     max_drop: float = 0.01,
     budget_s: float = 60.0,
     vs: Sequence[str] = ("all",),
+    input_shape: tuple[int, ...] | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> Fit:
@@ -44,6 +45,7 @@ def fit(
         max_drop: as for `compile`.
         budget_s: as for `compile`.
         vs: peers to compare with, as for `bench`.
+        input_shape: for a factory that does not say its own, without the batch dimension.
         progress: told about every stage.
         settings: fields of `Settings`, as for `train`.
 
@@ -57,9 +59,9 @@ def fit(
 
     started, home = time.monotonic(), Path(folder)
     dataset = data_from(data)
-    trained = (
-        None if _is_graph(network) else train(network, dataset, folder=home / "train", progress=progress, **settings)
-    )
+    trained = None
+    if trainable_from(network, input_shape).source is not None:
+        trained = train(network, dataset, folder=home / "train", input_shape=input_shape, progress=progress, **settings)
     subject = network if trained is None else home / "train"
     plan_path = home / f"{network_from(subject).name}.plan"
     plan = _finished_plan(plan_path, subject, goal, max_drop) or compile(
@@ -115,11 +117,6 @@ def report(target: str | Path, *, output: str | Path | None = None, data: DataLi
     html = report_html(record).encode()
     atomic_write(page, html)
     return Page(str(page), len(html))
-
-
-def _is_graph(given: NetworkLike) -> bool:
-    """True for a network that cannot be trained further: a graph without a source."""
-    return network_from(given).source is None
 
 
 def _finished_plan(path: Path, subject: NetworkLike, goal: Goal, max_drop: float) -> Plan | None:

@@ -13,7 +13,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.api.given import bench_from, data_from, need, network_from, plan_from, source_bytes, with_graph
+from chipwise.api.given import (
+    bench_from,
+    data_from,
+    need,
+    network_from,
+    plan_from,
+    source_bytes,
+    trainable_from,
+    with_graph,
+)
 from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError, NetworkError, unknown_name
 from chipwise.core.events import Progress, silent
@@ -21,7 +30,9 @@ from chipwise.core.events import Progress, silent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chipwise.api.given import DataLike, NetworkLike, PlanLike
+    from numpy.typing import NDArray
+
+    from chipwise.api.given import DataLike, NetworkLike, PlanLike, RunInput
     from chipwise.core.plan import Goal, Plan
     from chipwise.core.report import BenchResult, CheckResult, Doctor, Inspection, RunResult, Training
 
@@ -59,6 +70,7 @@ def train(
     *,
     folder: str | Path,
     fresh: bool = False,
+    input_shape: tuple[int, ...] | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> Training:
@@ -71,6 +83,7 @@ def train(
         data: a data set or its name ("digits", "idx:DIR", "npz:FILE", "folder:DIR", "mnist", "fashion-mnist").
         folder: where weights, checkpoints, history, events and the picture of the curves go.
         fresh: forget what an earlier run left in `folder`.
+        input_shape: for a factory that does not say its own, without the batch dimension.
         progress: told about epochs.
         settings: fields of `chipwise.training.settings.Settings`; what is not given comes from the network's recipe.
 
@@ -79,7 +92,7 @@ def train(
         MissingExtraError: torch is not installed.
     """
     dataset = data_from(data)
-    loaded = network_from(network)
+    loaded = trainable_from(network, input_shape)
     need("torch", "safetensors", "tensorboard", extra="torch")
     from chipwise.codec.files import atomic_write
     from chipwise.devices.detect import detect
@@ -169,12 +182,12 @@ def compile(
 
 
 @drawn
-def run(plan: PlanLike, inputs: Sequence[str | Path], *, top: int = 5) -> RunResult:
-    """Run a plan on pictures or .npy files.
+def run(plan: PlanLike, inputs: RunInput | Sequence[RunInput], *, top: int = 5) -> RunResult:
+    """Run a plan on pictures or arrays.
 
     Args:
         plan: a plan or its path.
-        inputs: pictures or .npy files.
+        inputs: one of, or a sequence of: pictures, .npy files, and arrays that hold what a .npy file may hold.
         top: classes to name for each.
 
     Raises:
@@ -184,7 +197,8 @@ def run(plan: PlanLike, inputs: Sequence[str | Path], *, top: int = 5) -> RunRes
     from chipwise.devices.detect import detect
 
     opened, name = plan_from(plan)
-    return run_plan(opened, name, [Path(each) for each in inputs], detect(), top=top)
+    given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+    return run_plan(opened, name, [_file_or_array(each) for each in given], detect(), top=top)
 
 
 @drawn
@@ -261,6 +275,14 @@ def doctor() -> Doctor:
 
     machine = detect()
     return Doctor(machine, status(machine), versions())
+
+
+def _file_or_array(given: RunInput) -> Path | NDArray[Any]:
+    if isinstance(given, (str, Path)):
+        return Path(given)
+    import numpy as np
+
+    return np.asarray(given)
 
 
 def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:

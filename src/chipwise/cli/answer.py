@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from chipwise.show.terminal import TerminalProgress
 
+GOES_ON = "the same command goes on from here"
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document with a schema field.")]
 
 
@@ -44,6 +45,11 @@ DataOption = Annotated[
 ]
 
 
+InputShapeOption = Annotated[
+    str | None, typer.Option(metavar="SHAPE", help="As 3x32x32, for a factory that does not say its own.")
+]
+
+
 def answer(record: Any, *, json: bool) -> None:
     """Print a record on stdout, as a table or as JSON."""
     if json:
@@ -56,11 +62,11 @@ def answer(record: Any, *, json: bool) -> None:
         print_record(record)
 
 
-def progress() -> TerminalProgress:
-    """Progress bars on stderr, as a context manager."""
+def progress(interrupted: str = "") -> TerminalProgress:
+    """Progress bars on stderr, as a context manager; `interrupted` is said after Ctrl-C."""
     from chipwise.show.terminal import TerminalProgress  # noqa: PLC0415  as above
 
-    return TerminalProgress()
+    return TerminalProgress(interrupted=interrupted)
 
 
 def shape(text: str | None) -> tuple[int, ...] | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from chipwise import api
-from chipwise.cli.answer import JsonFlag, NetworkArgument, answer, progress, shape
+from chipwise.cli.answer import InputShapeOption, JsonFlag, NetworkArgument, answer, progress, shape
 from chipwise.core.units import parse_duration_s, parse_share
 
 
@@ -32,12 +32,13 @@ def main(
     preprocess: Annotated[
         str | None, typer.Option(metavar="K=V,...", help="How pictures become inputs: scale=1,mean=...,order=BGR.")
     ] = None,
-    input_shape: Annotated[str | None, typer.Option(metavar="SHAPE", help="As 3x32x32, for a factory.")] = None,
+    input_shape: InputShapeOption = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     json: JsonFlag = False,
 ) -> None:
     """Find the fastest way to run a network on this machine and write it as one plan file."""
-    with progress() as bars:
+    kept = f"the best so far, if anything ran, is in {output}; the same command finds what is known again"
+    with progress(interrupted=kept) as bars:
         plan = api.compile(
             network,
             output=output,

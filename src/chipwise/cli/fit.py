@@ -9,7 +9,16 @@ import typer
 
 from chipwise import api
 from chipwise.cli import recipe
-from chipwise.cli.answer import DataOption, JsonFlag, NetworkArgument, answer, progress
+from chipwise.cli.answer import (
+    GOES_ON,
+    DataOption,
+    InputShapeOption,
+    JsonFlag,
+    NetworkArgument,
+    answer,
+    progress,
+    shape,
+)
 from chipwise.core.units import parse_duration_s, parse_share
 
 
@@ -29,6 +38,7 @@ def main(
     learning_rate: recipe.LearningRate = None,
     precision: recipe.Precision = None,
     seed: recipe.Seed = None,
+    input_shape: InputShapeOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Do all of it: train, compile, check, bench, report. An interrupted call goes on where it stopped."""
@@ -40,7 +50,8 @@ def main(
         precision=precision,
         seed=seed,
     )
-    with progress() as bars:
+    dims = shape(input_shape)
+    with progress(interrupted=GOES_ON) as bars:
         result = api.fit(
             network,
             data,
@@ -49,6 +60,7 @@ def main(
             max_drop=parse_share(max_drop),
             budget_s=parse_duration_s(budget),
             vs=[name.strip() for name in vs.split(",") if name.strip()],
+            input_shape=dims,
             progress=bars,
             **settings,
         )

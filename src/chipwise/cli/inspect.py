@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from chipwise import api
-from chipwise.cli.answer import JsonFlag, NetworkArgument, answer, shape
+from chipwise.cli.answer import InputShapeOption, JsonFlag, NetworkArgument, answer, shape
 
 
 def main(
     network: NetworkArgument,
     batch: Annotated[int, typer.Option(help="Items for which work and bytes are counted.")] = 1,
-    input_shape: Annotated[str | None, typer.Option(metavar="SHAPE", help="As 3x32x32, for a factory.")] = None,
+    input_shape: InputShapeOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Show a network's layers: shapes, parameters, FLOPs, bytes moved, arithmetic intensity."""

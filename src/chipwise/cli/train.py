@@ -9,7 +9,16 @@ import typer
 
 from chipwise import api
 from chipwise.cli import recipe
-from chipwise.cli.answer import DataOption, JsonFlag, NetworkArgument, answer, progress
+from chipwise.cli.answer import (
+    GOES_ON,
+    DataOption,
+    InputShapeOption,
+    JsonFlag,
+    NetworkArgument,
+    answer,
+    progress,
+    shape,
+)
 
 
 def main(
@@ -29,6 +38,7 @@ def main(
     precision: recipe.Precision = None,
     seed: recipe.Seed = None,
     threads: recipe.Threads = None,
+    input_shape: InputShapeOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
@@ -47,8 +57,9 @@ def main(
         threads=threads,
     )
     folder = output if output is not None else Path("runs") / Path(network.replace(":", "-")).stem
-    with progress() as bars:
-        result = api.train(network, data, folder=folder, fresh=fresh, progress=bars, **settings)
+    dims = shape(input_shape)
+    with progress(interrupted=GOES_ON) as bars:
+        result = api.train(network, data, folder=folder, fresh=fresh, input_shape=dims, progress=bars, **settings)
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"
     raise typer.Exit(1 if missed else 0)

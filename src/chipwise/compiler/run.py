@@ -29,15 +29,18 @@ if TYPE_CHECKING:
 
     from chipwise.core.device import Machine
     from chipwise.core.plan import Manifest, Plan
+    from chipwise.runtimes.engine import Engine
 
 
-def run_plan(plan: Plan, name: str, paths: Sequence[Path], machine: Machine, *, top: int = 5) -> RunResult:
-    """Run a plan on files.
+def run_plan(
+    plan: Plan, name: str, inputs: Sequence[Path | NDArray[Any]], machine: Machine, *, top: int = 5
+) -> RunResult:
+    """Run a plan on files and arrays.
 
     Args:
         plan: an opened plan file.
         name: what to call it in the answer.
-        paths: pictures or .npy files, at least one; a plan with several inputs takes one .npy per input.
+        inputs: pictures, .npy files or arrays, at least one; a plan with several inputs takes one array for each.
         machine: this machine.
         top: classes to name per item.
 
@@ -45,24 +48,24 @@ def run_plan(plan: Plan, name: str, paths: Sequence[Path], machine: Machine, *, 
         DataError: a file that cannot be read. InputError: a shape that does not fit.
         RuntimeUnavailableError: the plan cannot run here.
     """
-    if not paths:
+    if not inputs:
         raise InputError("no input was given", hint="name pictures or .npy files")
     specs = plan.manifest.inputs
     several = len(specs) > 1
-    if several and len(paths) != len(specs):
+    if several and len(inputs) != len(specs):
         wanted = ", ".join(spec.name for spec in specs)
-        raise InputError(f"the network takes {len(specs)} inputs ({wanted}); received {len(paths)} files")
+        raise InputError(f"the network takes {len(specs)} inputs ({wanted}); received {len(inputs)}")
     feeds = (
-        [[_as_batch(path, read_array(path), spec) for path, spec in zip(paths, specs, strict=True)]]
+        [[_as_batch(*_array(each), spec) for each, spec in zip(inputs, specs, strict=True)]]
         if several
-        else [[_load_input(path, plan.manifest)] for path in paths]
+        else [[_load_input(each, plan.manifest)] for each in inputs]
     )
     engine = open_plan(plan, machine)
     for feed in feeds:
-        check_inputs(engine, feed)
+        _check_feed(engine, feed, plan.manifest)
     predictions: list[Prediction] = []
     seconds = []
-    names = [str(paths[0])] if several else [str(path) for path in paths]
+    names = [_name(each) for each in inputs][: len(feeds)]
     for each, feed in zip(names, feeds, strict=True):
         engine.run(feed)  # a batch that is seen for the first time is prepared for
         started = time.perf_counter()
@@ -89,32 +92,51 @@ def read_array(path: Path) -> NDArray[Any]:
         ) from error
 
 
-def _as_batch(path: Path, array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+def _name(given: Path | NDArray[Any]) -> str:
+    return str(given) if isinstance(given, Path) else "array"
+
+
+def _array(given: Path | NDArray[Any]) -> tuple[str, NDArray[Any]]:
+    return _name(given), read_array(given) if isinstance(given, Path) else given
+
+
+def _check_feed(engine: Engine, feed: list[NDArray[Any]], manifest: Manifest) -> None:
+    """Compare a feed with what the engine takes; say that pictures may come as bytes where that would have helped."""
+    try:
+        check_inputs(engine, feed)
+    except InputError as error:
+        if error.hint or manifest.task.preprocess is None:
+            raise
+        hint = "an array is one item or a batch of just this; as uint8 it is taken for a picture and prepared"
+        raise InputError(error.message, hint=hint) from error
+
+
+def _as_batch(name: str, array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     """One item or a batch as the network's element type; only what stays the same kind of number is converted."""
     wanted = np.dtype(spec.dtype)
     whole = wanted.kind in "iu" and array.dtype.kind in "iu"
     if not whole and not np.can_cast(array.dtype, wanted, "same_kind"):
-        raise DataError(f"{path} holds {array.dtype}, which is no {spec.dtype}", hint=f"save it as {spec.dtype}")
+        raise DataError(f"{name} holds {array.dtype}, which is no {spec.dtype}", hint=f"save it as {spec.dtype}")
     if array.ndim == len(spec.shape) - 1:
         array = array[None]
     converted = np.ascontiguousarray(array, dtype=wanted)
     if whole and not np.array_equal(converted, array):
-        raise DataError(f"{path} holds numbers that do not fit {spec.dtype}", hint=f"save it as {spec.dtype}")
+        raise DataError(f"{name} holds numbers that do not fit {spec.dtype}", hint=f"save it as {spec.dtype}")
     return converted
 
 
-def _load_input(path: Path, manifest: Manifest) -> NDArray[Any]:
-    """One file as a batch; a uint8 array is a picture where the network takes pictures."""
+def _load_input(given: Path | NDArray[Any], manifest: Manifest) -> NDArray[Any]:
+    """One file or array as a batch; a uint8 array is a picture where the network takes pictures."""
     spec, preprocess = manifest.inputs[0], manifest.task.preprocess
-    if path.suffix.lower() != ".npy":
+    if isinstance(given, Path) and given.suffix.lower() != ".npy":
         if preprocess is None:
-            raise DataError(f"{path}: this network takes arrays, not pictures", hint="give a .npy file")
-        return prepare(open_picture(path)[None], preprocess).astype(np.dtype(spec.dtype), copy=False)
-    array = read_array(path)
+            raise DataError(f"{given}: this network takes arrays, not pictures", hint="give a .npy file")
+        return prepare(open_picture(given)[None], preprocess).astype(np.dtype(spec.dtype), copy=False)
+    name, array = _array(given)
     if preprocess is not None and array.dtype == np.uint8 and spec.dtype != "uint8":
         rank = {2: (None, ..., None), 3: (None, ...)}.get(array.ndim, (...,))
         return prepare(np.ascontiguousarray(array[rank]), preprocess).astype(np.dtype(spec.dtype), copy=False)
-    return _as_batch(path, array, spec)
+    return _as_batch(name, array, spec)
 
 
 def _predictions(name: str, outputs: list[NDArray[Any]], manifest: Manifest, top: int) -> list[Prediction]:

@@ -50,6 +50,8 @@ def load(spec: str, *, preprocess: str | None = None, input_shape: tuple[int, ..
         MissingExtraError: when a factory needs torch and it is not installed.
     """
     path = Path(spec)
+    if input_shape is not None and (spec in ZOO or path.exists()):
+        raise NetworkError(f"{spec} says itself what it takes", hint="leave the input shape out: it is for factories")
     if spec in ZOO:
         network = _zoo(spec)
     elif path.is_file():
@@ -69,6 +71,8 @@ def load(spec: str, *, preprocess: str | None = None, input_shape: tuple[int, ..
 def with_classes(network: Network, classes: int) -> Network:
     """The same untrained network for another number of classes; only networks with a source can change.
 
+    A factory that does not take `num_classes` stays as it is: whether its outputs suit, training sees when it runs.
+
     Raises:
         NetworkError: when it is a graph without a source, or already trained.
     """
@@ -80,7 +84,11 @@ def with_classes(network: Network, classes: int) -> Network:
             hint="a graph without a torch source cannot be changed: give a zoo name or a factory",
         )
     if network.source.weights is not None:
+        if not network.outputs and len(network.task.labels) == classes:
+            return network
         raise NetworkError(f"{network.name} was trained for other classes than the {classes} of the data")
+    if not network.outputs and not late("torch_source").takes_argument(network.source, "num_classes"):
+        return network
     source = replace(network.source, arguments={**network.source.arguments, "num_classes": classes})
     outputs = tuple(replace(spec, shape=(*spec.shape[:-1], classes)) for spec in network.outputs)
     return replace(network, source=source, outputs=outputs, graph=None, digest=source_digest(source))

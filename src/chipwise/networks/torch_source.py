@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -64,15 +65,31 @@ def find_factory(spec: str) -> Callable[..., object]:
             found = getattr(found, part)
     except ModuleNotFoundError as error:
         raise NetworkError(
-            f"cannot import {module_name!r} for {spec}: {error}", hint="is it installed here?"
+            f"cannot import {module_name!r} for {spec}: {error}", hint=_import_hint(module_name, attribute)
         ) from error
     except AttributeError as error:
-        raise NetworkError(f"{spec}: {error}") from error
+        raise NetworkError(f"{spec}: {error}", hint="write it as package.module:callable") from error
     except (ImportError, SyntaxError, *_FACTORY_ERRORS) as error:
         raise NetworkError(f"importing {module_name!r} raised {type(error).__name__}: {_line(error)}") from error
     if not callable(found):
         raise NetworkError(f"{spec} is a {type(found).__name__}, which cannot be called")
     return found
+
+
+def takes_argument(source: Source, name: str) -> bool:
+    """Whether a factory can be called with an argument of that name; True where Python cannot tell.
+
+    Raises:
+        NetworkError: when the factory cannot be imported.
+    """
+    try:
+        parameters = inspect.signature(find_factory(source.factory)).parameters.values()
+    except (ValueError, TypeError):
+        return True
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return any(
+        (each.name == name and each.kind in named) or each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters
+    )
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -124,7 +141,7 @@ def example_specs(source: Source) -> tuple[TensorSpec, ...]:
     if example is None:
         raise NetworkError(
             f"{source.factory} does not say what its network takes",
-            hint="give the input shape, batch first (1,3,224,224), or set example_input on the module",
+            hint="give the input shape (--input-shape 3x224x224, input_shape=(3, 224, 224)), or set an example_input",
         )
     examples = (example,) if isinstance(example, Tensor) else tuple(example)
     names = ["input"] if len(examples) == 1 else [f"input_{index}" for index in range(len(examples))]
@@ -150,6 +167,12 @@ def _current_folder_importable() -> Iterator[None]:
         yield
     finally:
         sys.path.remove(here)
+
+
+def _import_hint(module_name: str, attribute: str) -> str:
+    if module_name.endswith(".py"):
+        return f"without .py: {module_name.removesuffix('.py')}:{attribute}"
+    return "modules in the current folder and installed packages are found"
 
 
 def _few(keys: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 from chipwise.show.grid import cell
 from chipwise.show.tables import table
@@ -41,20 +42,24 @@ def print_record(record: Any) -> None:
 class TerminalProgress:
     """Progress bars on stderr with percentage, elapsed time and ETA.
 
-    Where stderr is no terminal, only notes and the ends of stages are written, one line each.
+    Notes and the ends of stages stay, one line each; where stderr is no terminal, they are all that is written.
+    `interrupted` is said after Ctrl-C.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, interrupted: str = "") -> None:
+        self._interrupted = interrupted
         self._console = Console(file=stream if stream is not None else sys.stderr, highlight=False)
         self._live = self._console.is_terminal
         self._bars = Bars(
             TextColumn("{task.fields[stage]}"),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=16),
             TaskProgressColumn(),
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[message]}", markup=False),
+            # The rest of the line: a long message must not push the other columns out of an 80-column terminal.
+            TextColumn("{task.fields[message]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+            expand=True,
             console=self._console,
             disable=not self._live,
         )
@@ -69,8 +74,10 @@ class TerminalProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the bars as they are and give the terminal back, whatever happened."""
+        """Leave the bars of unfinished stages and give the terminal back, whatever happened."""
         self._bars.stop()
+        if kind is KeyboardInterrupt and self._interrupted:
+            self._print(self._interrupted)
 
     def update(self, stage: str, fraction: float, message: str = "") -> None:
         """Move the bar of `stage` to `fraction` (0..1); 1.0 ends it, and a later call starts it anew."""
@@ -82,9 +89,11 @@ class TerminalProgress:
             self._bars.update(self._tasks[stage], completed=fraction, message=plain(message))
         if fraction >= 1.0:
             self._started.pop(stage)
-            if self._tasks.pop(stage, None) is None:
-                ending = f": {plain(message)}" if message else ""
-                self._print(f"{plain(stage)} done in {format_time(time.monotonic() - begun)}{ending}")
+            if stage in self._tasks:
+                self._bars.remove_task(self._tasks.pop(stage))
+                self._bars.refresh()
+            ending = f": {plain(message)}" if message else ""
+            self._print(f"{plain(stage)} done in {format_time(time.monotonic() - begun)}{ending}")
 
     def note(self, message: str) -> None:
         """Write one line that stays above the bars."""
