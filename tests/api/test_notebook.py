@@ -15,6 +15,13 @@ def test_answers_draw_themselves() -> None:
     assert "cores" in chipwise.doctor()._repr_html_()
 
 
+def test_answers_print_as_the_terminal_shows_them() -> None:
+    shown = str(chipwise.inspect("lenet5-keras"))
+    assert shown.startswith("lenet5-keras\n")
+    assert "81,194" in shown
+    assert "\x1b" not in shown
+
+
 def test_importing_does_not_load_the_records() -> None:
     code = "import chipwise, sys; print('chipwise.core.report' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

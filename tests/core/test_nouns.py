@@ -22,7 +22,7 @@ def test_shares(text: str, share: float) -> None:
     assert parse_share(text) == pytest.approx(share)
 
 
-@pytest.mark.parametrize("text", ["", "one", "150%", "1.5", "-1%", "1s", "nan", "1e400"])
+@pytest.mark.parametrize("text", ["", "one", "150%", "1", "1.5", "-1%", "1s", "nan", "1e400"])
 def test_no_shares(text: str) -> None:
     with pytest.raises(InputError, match="share"):
         parse_share(text)

@@ -1,4 +1,4 @@
-"""Let answers draw themselves in a notebook.
+"""Let answers draw themselves, in a notebook and when printed.
 
 The nouns in `core` may not know `show`, so the first verb that is called teaches them. Importing chipwise does not: the
 records cost 30 ms that `--help` need not pay.
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def drawn(verb: Callable[P, R]) -> Callable[P, R]:
-    """Make a verb's answers draw themselves (`_repr_html_`)."""
+    """Make a verb's answers draw themselves (`_repr_html_`, `print`)."""
 
     @wraps(verb)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -34,10 +34,22 @@ def _teach() -> None:
 
     for kind in (Inspection, Training, Plan, Manifest, RunResult, CheckResult, BenchResult, Doctor, Fit):
         setattr(kind, "_repr_html_", _as_html)  # noqa: B010  mypy does not let a method be assigned
+        setattr(kind, "__str__", _as_text)  # noqa: B010  as above
 
 
 def _as_html(record: Any) -> str:
-    from chipwise.core.plan import Plan
     from chipwise.show.notebook import repr_html
 
-    return repr_html(record.manifest if isinstance(record, Plan) else record)
+    return repr_html(_shown(record))
+
+
+def _as_text(record: Any) -> str:
+    from chipwise.show.notebook import text
+
+    return text(_shown(record))
+
+
+def _shown(record: Any) -> Any:
+    from chipwise.core.plan import Plan
+
+    return record.manifest if isinstance(record, Plan) else record

@@ -56,12 +56,9 @@ def compare(baseline: Baseline, rows: Sequence[BenchRow]) -> Regression:
     factor, how = now[PLAN] / before[PLAN], "in absolute time"
     peer = next((name for name in now if name != PLAN and before.get(name, 0.0) > 0), None)
     if peer is not None:
-        factor, how = factor / (now[peer] / before[peer]), f"relative to {peer} in the same runs"
+        factor, how = factor / (now[peer] / before[peer]), f"relative to {peer} in both runs"
     ok = factor <= 1 + baseline.allowed
-    word = "within the limit" if ok else "slower"
-    return Regression(
-        factor, ok, f"{factor:.2f}x the baseline's time {how}: {word} (allowed {1 + baseline.allowed:.2f}x)"
-    )
+    return Regression(factor, ok, f"{how}; allowed is {1 + baseline.allowed:.2f}×")
 
 
 def _medians(rows: Sequence[BenchRow]) -> dict[str, float]:

@@ -19,11 +19,11 @@ def parse_share(text: str) -> float:
     """Read "1%" or "0.01" as a share between 0 and 1.
 
     Raises:
-        InputError: when it is neither, or lies outside 0..1.
+        InputError: when it is neither, lies outside 0..1, or is a bare 1, which may mean 1% or all.
     """
     number, unit = _split(text, "a share", "1% or 0.01")
     share = number / 100 if unit == "%" else number
-    if unit not in ("", "%") or share > 1:
+    if unit not in ("", "%") or share > 1 or (share == 1 and not unit):
         raise InputError(f"cannot read {text!r} as a share", hint="write it as 1% or 0.01, at most 100%")
     return share
 

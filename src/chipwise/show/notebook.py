@@ -1,4 +1,6 @@
-"""Records in a notebook: a small piece of HTML for `_repr_html_`, without script and with the notebook's own colours.
+"""Records in Python: plain text for `print`, and a small piece of HTML for `_repr_html_`.
+
+The HTML has no script, and the notebook's own colours.
 
 >>> from chipwise.core.report import Prediction, RunResult
 >>> from chipwise.core.plan import Choice
@@ -17,8 +19,16 @@ from chipwise.core.report import Inspection
 from chipwise.show.tables import table
 
 _STYLE = "overflow-x:auto;font-family:ui-monospace,Menlo,'Liberation Mono',monospace;font-size:13px;line-height:1.4"
+_PRE = "margin:0;background:none;color:inherit"
 _WIDTH = 110
 _LONGEST = 200
+
+
+def text(record: Any) -> str:
+    """The terminal's table as plain text, for `print`."""
+    console = Console(width=_WIDTH, record=False, color_system=None, highlight=False)
+    lines = console.render_lines(table(record), pad=False)
+    return "\n".join("".join(part.text for part in line).rstrip() for line in lines)
 
 
 def repr_html(record: Any) -> str:
@@ -33,10 +43,8 @@ def repr_html(record: Any) -> str:
     if left > 0:
         what = "layers and lines" if isinstance(record, Inspection) else "lines"
         shown = [*shown[:_LONGEST], f"… {left} more {what}"]
-    text = "\n".join(line.rstrip() for line in shown)
-    return (
-        f'<div class="chipwise" style="{_STYLE}"><pre style="margin:0;background:none;color:inherit">{text}</pre></div>'
-    )
+    body = "\n".join(line.rstrip() for line in shown)
+    return f'<div class="chipwise" style="{_STYLE}"><pre style="{_PRE}">{body}</pre></div>'
 
 
 def _span(text: str, *, bold: bool) -> str:

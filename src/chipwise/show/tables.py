@@ -132,7 +132,7 @@ def manifest(record: Manifest) -> RenderableType:
         facts(about),
         Text(),
         rows,
-        muted("Below the median: 10th to 90th percentile. 1 multiply-add = 2 FLOPs."),
+        muted("Median: time of one item; below it p10–p90. 1 multiply-add = 2 FLOPs."),
     )
 
 
