@@ -171,12 +171,13 @@ def test_second_search_reuses_the_first(classifier: Network, source: bytes, digi
     assert "used again" in notes[0]
 
 
-def test_unwritable_output_is_found_out_first(classifier: Network, source: bytes, tmp_path: Path) -> None:
+def test_unwritable_output_is_found_out_first(
+    classifier: Network, source: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("in the way")
-    started = time.monotonic()
+    monkeypatch.delattr(compile_module, "make_subject")  # whoever starts to work before looking fails on this
     with pytest.raises(StorageError, match="cannot write"):
         compile_plan(classifier, source, (), CompileOptions(), detect(), output=tmp_path / "file" / "x.plan")
-    assert time.monotonic() - started < 5
 
 
 def test_killed_search_leaves_a_plan_that_works(classifier_path: Path, tmp_path: Path) -> None:
