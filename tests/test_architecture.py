@@ -47,19 +47,22 @@ AT_HOME = {
     "onnx": {"networks", "optimize", "runtimes", "compiler"},
     "onnx_ir": {"core", "networks", "optimize", "compiler"},
     "onnxscript": {"networks", "optimize"},
-    "onnxruntime": {"runtimes", "compiler"},
+    "onnxruntime": {"runtimes", "compiler", "tasks"},
     "openvino": {"runtimes"},
     "nncf": {"compiler"},
     "matplotlib": {"show"},
     "rich": {"show"},
     "jinja2": {"show"},
     "typer": {"cli"},
-    "PIL": {"tasks"},
+    "PIL": {"tasks", "show"},
+    "keras": {"networks"},
+    "h5py": {"networks"},
+    "cv2": {"tasks", "datasets"},
     "platformdirs": {"codec"},
 }
 HEAVY = {
     "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "openvino", "nncf", "sympy", "sklearn", "scipy", "numpy",
-    "matplotlib", "ray", "pydantic",
+    "matplotlib", "ray", "pydantic", "keras", "h5py", "cv2",
 }  # fmt: skip
 MAX_FUNCTION_LINES, MAX_FILE_LINES = 60, 400
 VAGUE = ("manager", "handler", "base", "utils", "common", "helpers")

@@ -24,10 +24,36 @@ def test_zoo_name() -> None:
 
 def test_every_zoo_network_preprocesses_to_its_input() -> None:
     for entry in ZOO.values():
-        picture = entry.preprocess
+        picture = entry.task.preprocess
+        if picture is None:
+            continue
         shape = (picture.channels, picture.height, picture.width)
         flat = (picture.height * picture.width * picture.channels,)
-        assert entry.input.shape[1:] == (flat if picture.layout == "flat" else shape)
+        assert entry.inputs[0].shape[1:] == (flat if picture.layout == "flat" else shape)
+
+
+def test_options_after_a_zoo_name() -> None:
+    network = load("lenet5-caffe:num_classes=5")
+    assert network.outputs[0].shape == ("batch", 5)
+    assert network.origin == "lenet5-caffe:num_classes=5"
+    for text in (
+        "lenet5-caffe:size=64",
+        "lenet5-caffe:num_classes=nan",
+        "lenet5:num_classes=",
+        "lenet5:num_classes=1.5",
+    ):
+        with pytest.raises(ChipwiseError):
+            load(text)
+
+
+def test_labels_and_task_are_taken_from_the_user(tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("cat\ndog\n\n")
+    network = load("lenet5", labels=names, task="tensor")
+    assert network.task.labels == ("cat", "dog")
+    assert network.task.kind == "tensor"
+    with pytest.raises(UnknownNameError):
+        load("lenet5", task="clasification")
 
 
 def test_nearest_name_is_suggested() -> None:

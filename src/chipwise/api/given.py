@@ -28,18 +28,21 @@ def network_from(given: NetworkLike, example_input: Any = None, **options: Any) 
     """
     from chipwise.core.network import Network
     from chipwise.networks.load import load
+    from chipwise.tasks.describe import described
 
-    if isinstance(given, Network):
-        return given
+    paths = {key: Path(options[key]) for key in ("weights", "labels") if options.get(key) is not None}
     if isinstance(given, (str, Path)):
-        return load(str(given), **options)
+        return load(str(given), **options | paths)
+    said = {key: options.get(key) for key in ("preprocess", "task")} | {"labels": paths.get("labels")}
+    if isinstance(given, Network):
+        return described(given, **said)
     if not callable(getattr(given, "state_dict", None)):
         raise InputError(f"a {type(given).__name__} is no network", hint="give a name, a path or a torch.nn.Module")
     if example_input is None:
         raise InputError("a live module needs an example input", hint="chipwise.compile(module, torch.zeros(1, ...))")
     from chipwise.networks.torch_source import from_module
 
-    return from_module(given, example_input, type(given).__name__)
+    return described(from_module(given, example_input, type(given).__name__), **said)
 
 
 def trainable_from(given: NetworkLike, input_shape: tuple[int, ...] | None = None) -> Network:

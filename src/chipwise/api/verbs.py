@@ -39,15 +39,21 @@ if TYPE_CHECKING:
 
 @drawn
 def inspect(
-    network: NetworkLike, *, batch: int = 1, example_input: Any = None, input_shape: tuple[int, ...] | None = None
+    network: NetworkLike,
+    *,
+    batch: int = 1,
+    example_input: Any = None,
+    input_shape: tuple[int, ...] | None = None,
+    weights: str | Path | None = None,
 ) -> Inspection:
     """Tell what a network is: its layers with shapes, parameters, FLOPs and bytes moved.
 
     Args:
-        network: a zoo name, an .onnx file, a trained folder, "package.module:callable", or a live `nn.Module`.
+        network: a zoo name, a model file, a trained folder, "package.module:callable", or a live `nn.Module`.
         batch: items for which work and bytes are counted.
         example_input: for a live module, one input (with its batch dimension).
         input_shape: for a factory that does not say its own, without the batch dimension.
+        weights: a file of trained weights, for what does not hold its own.
 
     Raises:
         UnknownNameError: no such network. NetworkError: it cannot be read or built.
@@ -58,7 +64,7 @@ def inspect(
 
     if batch < 1:
         raise InputError(f"batch is {batch}; at least 1 is wanted")
-    loaded = network_from(network, example_input, input_shape=input_shape)
+    loaded = network_from(network, example_input, input_shape=input_shape, weights=weights)
     rows = layer_rows(loaded, batch)
     return Inspection(loaded.name, loaded.origin, batch, loaded.inputs, loaded.outputs, rows, totals(rows))
 
@@ -131,7 +137,10 @@ def compile(
     runtimes: Sequence[str] = (),
     allow: Sequence[str] = (),
     input_shape: tuple[int, ...] | None = None,
+    weights: str | Path | None = None,
     preprocess: str | None = None,
+    task: str | None = None,
+    labels: str | Path | None = None,
     progress: Progress = silent,
 ) -> Plan:
     """Find the fastest way to run a network on this machine within the limits, and write it as one plan file.
@@ -148,7 +157,10 @@ def compile(
         runtimes: adapters to try; empty for all usable ones.
         allow: adapters to try only on request ("inductor").
         input_shape: for a factory that does not say its own, without the batch dimension.
+        weights: a file of trained weights, for what does not hold its own.
         preprocess: how pictures become inputs, as "scale=1,mean=...,order=BGR", instead of what the network says.
+        task: what the network is for, where it does not say.
+        labels: a text file with one class name a line.
         progress: told what is tried.
 
     Raises:
@@ -165,7 +177,8 @@ def compile(
         raise InputError(f"max_drop {max_drop:.2%} cannot be guarded without data", hint="--data D, or leave it out")
     limit = 0.01 if max_drop is None else max_drop
     options = CompileOptions(goal, limit, budget_s, seed, tuple(runtimes), tuple(allow))
-    loaded = network_from(network, example_input, input_shape=input_shape, preprocess=preprocess)
+    said = {"weights": weights, "preprocess": preprocess, "task": task, "labels": labels}
+    loaded = network_from(network, example_input, input_shape=input_shape, **said)
     dataset = data_from(data) if data is not None else None
     graphed = with_graph(loaded)
     check_runnable(graphed)

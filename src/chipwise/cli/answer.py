@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,7 +30,7 @@ NetworkArgument = Annotated[
     str,
     typer.Argument(
         metavar="NET",
-        help="A zoo name, an .onnx file, a trained folder, or package.module:callable.",
+        help="A zoo name, a model file (.onnx .cfg .prototxt .keras .h5), a trained folder, or module:callable.",
         autocompletion=_network_names,
     ),
 ]
@@ -45,6 +46,24 @@ DataOption = Annotated[
 ]
 
 
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Trained weights: .safetensors, .pth, .th; .weights for .cfg, .caffemodel for .prototxt."
+    ),
+]
+LabelsOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line.")]
+TaskOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="T",
+        help="What it is for, where it does not say: classification, segmentation, image, detection:yolox, ...",
+    ),
+]
+PreprocessOption = Annotated[
+    str | None,
+    typer.Option(metavar="K=V,...", help="How pictures become inputs: scale=1/255,mean=0.5,order=BGR,..."),
+]
 InputShapeOption = Annotated[
     str | None, typer.Option(metavar="SHAPE", help="As 3x32x32, for a factory that does not say its own.")
 ]

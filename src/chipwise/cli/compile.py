@@ -8,7 +8,18 @@ from typing import Annotated, Literal
 import typer
 
 from chipwise import api
-from chipwise.cli.answer import InputShapeOption, JsonFlag, NetworkArgument, answer, progress, shape
+from chipwise.cli.answer import (
+    InputShapeOption,
+    JsonFlag,
+    LabelsOption,
+    NetworkArgument,
+    PreprocessOption,
+    TaskOption,
+    WeightsOption,
+    answer,
+    progress,
+    shape,
+)
 from chipwise.core.units import parse_duration_s, parse_share
 
 
@@ -29,9 +40,10 @@ def main(
     allow: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Also try a runtime that is not portable.")
     ] = None,
-    preprocess: Annotated[
-        str | None, typer.Option(metavar="K=V,...", help="How pictures become inputs: scale=1,mean=...,order=BGR.")
-    ] = None,
+    weights: WeightsOption = None,
+    preprocess: PreprocessOption = None,
+    task: TaskOption = None,
+    labels: LabelsOption = None,
     input_shape: InputShapeOption = None,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     json: JsonFlag = False,
@@ -49,7 +61,10 @@ def main(
             seed=seed,
             runtimes=runtime or (),
             allow=allow or (),
+            weights=weights,
             preprocess=preprocess,
+            task=task,
+            labels=labels,
             input_shape=shape(input_shape),
             progress=bars,
         )

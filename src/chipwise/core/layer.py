@@ -31,6 +31,9 @@ class Layer:
         saved_bytes: kept for the backward pass in training; None when it was not traced.
         activation: name of an activation folded into this row ("Relu"); empty when none.
         known: False when the operator's work is not known (flops is then 0 and a lower bound).
+        kernel: height and width of the window, for convolutions and pooling; empty for others.
+        stride: steps of the window, as `kernel`; groups: of a convolution.
+        after: names of the rows whose results it reads, in that order; the network's inputs are not named.
     """
 
     name: str
@@ -44,6 +47,10 @@ class Layer:
     saved_bytes: int | None = None
     activation: str = ""
     known: bool = True
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    groups: int = 1
+    after: tuple[str, ...] = ()
 
     @property
     def moved_bytes(self) -> int:

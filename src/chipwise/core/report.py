@@ -82,22 +82,56 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """One object in a picture: its class, its score 0..1, and its edges in pixels of the picture as it was given."""
+
+    label: str
+    score: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
-    """Top classes for one input, as (label, probability), most likely first; or shapes of the raw outputs."""
+    """What the network says of one input; the fields of other tasks stay empty.
+
+    Attributes:
+        input: its name.
+        top: classification: (label, probability), most likely first.
+        boxes: detection: highest score first.
+        areas: segmentation: (label, share of the picture 0..1), largest first.
+        values: sequence: one value a step (the first output's only or last feature).
+        outputs: names and shapes of raw outputs, for tensor (and for what has nothing better to say).
+        drawn: the PNG that shows it; empty when none was asked for.
+    """
 
     input: str
     top: tuple[tuple[str, float], ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    areas: tuple[tuple[str, float], ...] = ()
+    values: tuple[float, ...] = ()
+    drawn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """Answer of `run`."""
+    """Answer of `run`.
+
+    Attributes:
+        plan: the plan, or the network that was run as it is.
+        choice: runtime, number format and threads.
+        latency_s: median time of one item inside the runtime.
+        frames_per_second: of a folder or film of frames, reading and decoding included; None otherwise.
+    """
 
     plan: str
     choice: Choice
     predictions: tuple[Prediction, ...]
     latency_s: float
+    frames_per_second: float | None = None
     schema: str = "chipwise.run/1"
 
 

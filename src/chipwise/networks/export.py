@@ -25,6 +25,7 @@ from chipwise.core.network import Network
 from chipwise.networks import onnx_file, torch_source
 from chipwise.networks.export_module import export_module
 from chipwise.networks.source_digest import source_digest
+from chipwise.tasks.describe import guess_task
 
 # Raised when export or clean-up changes what it makes, so that older cache entries are not used.
 _RULES = 1
@@ -53,7 +54,7 @@ def with_graph(network: Network) -> Network:
         exported = onnx_file.from_bytes(data, network.name, task=network.task)
     task = network.task
     if network.origin and ":" in network.origin:  # a factory's task is a guess until its outputs are known
-        task = replace(task, kind=onnx_file.guess_task(exported.inputs, exported.outputs).kind)
+        task = replace(task, kind=guess_task(exported.inputs, exported.outputs).kind)
     return replace(
         network,
         inputs=exported.inputs,

@@ -9,6 +9,7 @@ The zoo's own rows ship with the package, so that they can be shown where torch 
 
 from __future__ import annotations
 
+import gzip
 import importlib.resources
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,18 +26,23 @@ from chipwise.core.layer import Layer
 from chipwise.core.network import Network
 from chipwise.networks.lazy import late
 from chipwise.networks.rows import at_batch
-from chipwise.networks.source_digest import source_digest
+from chipwise.networks.source_digest import RULES, source_digest
+from chipwise.networks.zoo import ZOO
 
 _ZOO = "chipwise.networks.zoo."
 
 
 @dataclass(frozen=True, slots=True)
 class RowPair:
-    """A source's rows for batch 1 and 2, from which those for any batch follow; `digest` says of which source."""
+    """A source's rows for batch 1 and 2, from which those for any batch follow; `digest` says of which source.
+
+    `family` is a hash of the zoo file that the source's function is in; "" for other sources.
+    """
 
     digest: str
     one: tuple[Layer, ...]
     two: tuple[Layer, ...]
+    family: str = ""
 
 
 def layer_rows(network: Network, batch: int = 1) -> tuple[Layer, ...]:
@@ -70,17 +76,27 @@ def fixed_batch(network: Network) -> int | None:
     return next((size for size in sizes if isinstance(size, int)), None)
 
 
+def shipped_rows(network: Network) -> RowPair | None:
+    """The rows that come with the package; None where there are none, or the network's code is another now."""
+    assert network.source is not None
+    pair = _shipped(network.name) if network.name in ZOO and network.inputs == ZOO[network.name].inputs else None
+    digest = source_digest(replace(network.source, weights=None))
+    fits = pair is not None and pair.digest == digest and pair.family == _family_digest(network.source.factory)
+    return pair if fits else None
+
+
 def _pair(network: Network) -> RowPair:
     """Shipped rows, else cached ones, else traced. Only the zoo's are kept: a user's code may change any time."""
     assert network.source is not None
     untrained = replace(network.source, weights=None)
-    digest = source_digest(untrained)
-    shipped = _shipped().get(digest)
+    if not untrained.factory.startswith(_ZOO):
+        return trace_pair(network, "")
+    shipped = shipped_rows(network)
     if shipped is not None:
         return shipped
-    if not untrained.factory.startswith(_ZOO):
-        return trace_pair(network, digest)
-    path = cache_folder("rows") / f"{sha256_bytes((digest + _family_digest(untrained.factory)).encode())}.json"
+    digest = source_digest(untrained)
+    key = digest + _family_digest(untrained.factory) + repr(network.inputs)
+    path = cache_folder("rows") / f"{sha256_bytes(key.encode())}.json"
     try:
         return records.decode(path.read_bytes(), RowPair, str(path))
     except (OSError, InputError):  # absent, or damaged and made again
@@ -99,15 +115,19 @@ def trace_pair(network: Network, digest: str) -> RowPair:
             replace(row, saved_bytes=None if twin.saved_bytes is None else twin.saved_bytes // 2)
             for row, twin in zip(one, two, strict=True)
         )
-    return RowPair(digest, one, two)
+    assert network.source is not None
+    return RowPair(digest, one, two, _family_digest(network.source.factory))
 
 
 @cache
-def _shipped() -> dict[str, RowPair]:
-    data = (importlib.resources.files("chipwise.networks.zoo") / "rows.json").read_bytes()
-    return {pair.digest: pair for pair in msgspec.json.decode(data, type=tuple[RowPair, ...])}
+def _shipped(name: str) -> RowPair | None:
+    path = importlib.resources.files("chipwise.networks.zoo") / "rows" / f"{name}.json.gz"
+    return msgspec.json.decode(gzip.decompress(path.read_bytes()), type=RowPair) if path.is_file() else None
 
 
 def _family_digest(factory: str) -> str:
+    """Hash the code that makes a zoo network's rows: its family's file and the tracer's rules."""
+    if not factory.startswith(_ZOO):
+        return ""
     name = factory.removeprefix(_ZOO).partition(":")[0]
-    return sha256_file(Path(__file__).parent / "zoo" / f"{name}.py")
+    return sha256_bytes(f"{RULES} {sha256_file(Path(__file__).parent / 'zoo' / f'{name}.py')}".encode())

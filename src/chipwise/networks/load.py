@@ -1,4 +1,4 @@
-"""Find a network by what the user typed: a zoo name, an ONNX file, a run folder, or a torch factory.
+"""Find a network by what the user typed: a zoo name, a model file, a run folder, or a torch factory.
 
 >>> load("lenet5-caffe").inputs[0].shape
 ('batch', 1, 28, 28)
@@ -16,9 +16,20 @@ from chipwise.core.task import Task
 from chipwise.networks.lazy import late
 from chipwise.networks.source_digest import source_digest
 from chipwise.networks.zoo import ZOO
-from chipwise.tasks.preprocess import default_preprocess, parse_preprocess
+from chipwise.networks.zoo.entry import with_options
+from chipwise.tasks.describe import described
+from chipwise.tasks.preprocess import default_preprocess
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+_ZOO = "chipwise.networks.zoo."
+# Suffix: the module of this folder that reads it, and the suffix of its weights where they are another file.
+_FORMATS = {
+    ".cfg": ("darknet_file", ".weights"),
+    ".prototxt": ("caffe_file", ".caffemodel"),
+    ".keras": ("keras_file", ""),
+    ".h5": ("keras_file", ""),
+}
 
 # What people give by mistake, by its first bytes.
 _MAGIC = (
@@ -26,7 +37,7 @@ _MAGIC = (
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"GIF8", "a GIF picture"),
     (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a zip file (a plan, or a torch checkpoint)"),
+    (b"PK\x03\x04", "a zip file (a plan, or a torch checkpoint: those are --weights)"),
     (b"\x80\x02", "a pickle file"),
     (b"\x89HDF", "an HDF5 file"),
     (b"\x1f\x8b", "a gzip file"),
@@ -35,37 +46,74 @@ _MAGIC = (
 )
 
 
-def load(spec: str, *, preprocess: str | None = None, input_shape: tuple[int, ...] | None = None) -> Network:
+def load(
+    spec: str,
+    *,
+    weights: Path | None = None,
+    preprocess: str | None = None,
+    task: str | None = None,
+    labels: Path | None = None,
+    input_shape: tuple[int, ...] | None = None,
+) -> Network:
     """Find a network. A zoo name wins over a file of the same name (write ./name for the file).
 
     Args:
-        spec: a zoo name, a path to an ONNX file, a folder with network.json, or "package.module:callable".
+        spec: a zoo name, with options or without ("resnet18", "resnet18:num_classes=10"); an .onnx, .cfg (Darknet),
+            .prototxt (Caffe), .keras or .h5 file; a folder with network.json; or "package.module:callable".
+        weights: trained weights: .safetensors, .pth, .pt or .th for a zoo name or factory, .weights for a .cfg,
+            .caffemodel for a .prototxt. Without it a .cfg or .prototxt takes the file of the same name beside it.
         preprocess: changes how pictures become inputs, as "scale=1,mean=0.485/0.456/0.406,order=BGR,fit=crop".
+        task: what it is for where the file does not say, as "detection:yolox" (see `chipwise.tasks.describe`).
+        labels: a text file with one class name a line.
         input_shape: what a factory's network takes, without the batch ((3, 224, 224)); needed when its module
             has no `example_input`.
 
     Raises:
         UnknownNameError: when it is none of these.
         NetworkError: when it is one of these and cannot be read or built.
-        MissingExtraError: when a factory needs torch and it is not installed.
+        InputError: when `preprocess`, `task` or `labels` cannot be read or do not suit the network.
+        MissingExtraError: when it needs torch or keras and that is not installed.
     """
-    path = Path(spec)
-    if input_shape is not None and (spec in ZOO or path.exists()):
+    path, (name, _, options) = Path(spec), spec.partition(":")
+    if input_shape is not None and (name in ZOO or path.exists()):
         raise NetworkError(f"{spec} says itself what it takes", hint="leave the input shape out: it is for factories")
-    if spec in ZOO:
-        network = _zoo(spec)
+    if spec in ZOO or (name in ZOO and "=" in options):
+        network = _with_weights(_zoo(name, options, spec), weights)
     elif path.is_file():
-        _refuse_other_formats(path)
-        return late("onnx_file").load(path, preprocess)  # type: ignore[no-any-return]
+        network = _file(path, weights)
     elif path.is_dir():
-        network = late("run_folder").load(path)
+        network = _with_weights(late("run_folder").load(path), weights)
     elif _FACTORY.fullmatch(spec):
-        network = _factory(spec, input_shape)
+        network = _with_weights(_factory(spec, input_shape), weights)
     elif path.suffix or "/" in spec:
         raise NetworkError(f"no such file: {spec}", hint=f"or name a network of the zoo: {', '.join(sorted(ZOO))}")
     else:
-        raise unknown_name("network", spec, ZOO)
-    return _with_preprocess(network, preprocess)
+        raise unknown_name("network", name, ZOO)
+    return described(network, preprocess=preprocess, task=task, labels=labels)
+
+
+def _file(path: Path, weights: Path | None) -> Network:
+    """Read a model file by its suffix; any other suffix must hold ONNX."""
+    module, weights_suffix = _FORMATS.get(path.suffix.lower(), ("onnx_file", ""))
+    if module == "onnx_file":
+        _refuse_other_formats(path)
+    if weights is not None and not weights_suffix:
+        raise NetworkError(f"{path} holds its weights itself", hint="leave --weights out")
+    if weights_suffix:
+        beside = path.with_suffix(weights_suffix)
+        network = late(module).load(path, weights or (beside if beside.is_file() else None))
+    else:
+        network = late(module).load(path)
+    return network  # type: ignore[no-any-return]
+
+
+def _with_weights(network: Network, weights: Path | None) -> Network:
+    if weights is None:
+        return network
+    if network.source is None:
+        raise NetworkError(f"{network.name} has no torch source that takes weights", hint="leave --weights out")
+    source = replace(network.source, weights=weights)
+    return replace(network, source=source, digest=source_digest(source))
 
 
 def with_classes(network: Network, classes: int) -> Network:
@@ -94,12 +142,11 @@ def with_classes(network: Network, classes: int) -> Network:
     return replace(network, source=source, outputs=outputs, graph=None, digest=source_digest(source))
 
 
-def _zoo(name: str) -> Network:
-    entry = ZOO[name]
-    source = Source(entry.factory)
-    task = Task("classification", preprocess=entry.preprocess)
-    scores = TensorSpec("scores", ("batch", entry.classes))
-    return Network(name, (entry.input,), (scores,), task, source=source, digest=source_digest(source), origin=name)
+def _zoo(name: str, options: str, origin: str) -> Network:
+    entry = with_options(name, ZOO[name], options) if options else ZOO[name]
+    source = Source(f"{_ZOO}{entry.factory}", dict(entry.arguments))
+    digest = source_digest(source)
+    return Network(name, entry.inputs, entry.outputs, entry.task, source=source, digest=digest, origin=origin)
 
 
 def _factory(spec: str, input_shape: tuple[int, ...] | None) -> Network:
@@ -112,15 +159,6 @@ def _factory(spec: str, input_shape: tuple[int, ...] | None) -> Network:
     task = Task("classification", preprocess=default_preprocess(inputs[0]) if len(inputs) == 1 else None)
     name = spec.partition(":")[2].replace(".", "_")
     return Network(name, inputs, (), task, source=source, digest=source_digest(source), origin=spec)
-
-
-def _with_preprocess(network: Network, text: str | None) -> Network:
-    if text is None:
-        return network
-    start = network.task.preprocess or default_preprocess(network.inputs[0])
-    if start is None:
-        raise NetworkError(f"preprocessing {text!r} needs a network that takes pictures; {network.name} does not")
-    return replace(network, task=replace(network.task, preprocess=parse_preprocess(text, start)))
 
 
 def _refuse_other_formats(path: Path) -> None:

@@ -19,11 +19,11 @@ from onnx import ModelProto, TypeProto
 
 from chipwise.codec import records
 from chipwise.codec.hashes import sha256_bytes
-from chipwise.core.errors import InputError, NetworkError
+from chipwise.core.errors import NetworkError
 from chipwise.core.network import Network, TensorSpec
-from chipwise.core.task import Preprocess, Task
+from chipwise.core.task import Task
 from chipwise.networks import onnx_check, onnx_legacy, onnx_shapes
-from chipwise.tasks.preprocess import default_preprocess, parse_preprocess
+from chipwise.tasks.describe import guess_task
 
 # ONNX Runtime: "support is only guaranteed for models stamped with operator set 7 or above".
 _OLDEST_RUN = 7
@@ -34,12 +34,11 @@ _TOO_LARGE = "keep its weights as external data beside it; a graph is limited to
 _SERDE_ERRORS = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError, AssertionError)
 
 
-def load(path: Path, preprocess: str | None = None) -> Network:
+def load(path: Path) -> Network:
     """Read an ONNX file, with its external data, and infer its shapes.
 
     Args:
         path: the file; external data must lie in its folder.
-        preprocess: how pictures become inputs, as "scale=1,mean=0.5,order=BGR"; None for the usual way.
 
     Raises:
         NetworkError: when it is no ONNX file, is damaged, or declares more than it holds.
@@ -51,7 +50,7 @@ def load(path: Path, preprocess: str | None = None) -> Network:
         data = path.read_bytes()
     except OSError as error:
         raise NetworkError(f"cannot read {path}: {error.strerror or error}") from error
-    return from_bytes(data, path.stem, origin=str(path), folder=path.parent, preprocess=preprocess, title=str(path))
+    return from_bytes(data, path.stem, origin=str(path), folder=path.parent, title=str(path))
 
 
 def from_bytes(
@@ -61,7 +60,6 @@ def from_bytes(
     task: Task | None = None,
     origin: str = "",
     folder: Path | None = None,
-    preprocess: str | None = None,
     title: str = "",
 ) -> Network:
     """Build a network from a serialized ONNX model.
@@ -72,7 +70,6 @@ def from_bytes(
         task: what it is for; None to take it from the file's metadata or guess it from its shapes.
         origin: what the user typed to get it.
         folder: where external data may lie; None when there may be none.
-        preprocess: text that changes the task's preprocessing.
         title: what messages call it; its name when empty.
 
     Raises:
@@ -83,7 +80,7 @@ def from_bytes(
         graph = _graph(data, folder, title)
     except UnicodeDecodeError as error:  # protobuf decodes names when they are read
         raise NetworkError(f"{title} holds a name that is not UTF-8", hint="it was damaged: export it again") from error
-    return from_model(graph, name, task=task, origin=origin, preprocess=preprocess)
+    return from_model(graph, name, task=task, origin=origin)
 
 
 def _graph(data: bytes, folder: Path | None, title: str) -> ir.Model:
@@ -98,9 +95,7 @@ def _graph(data: bytes, folder: Path | None, title: str) -> ir.Model:
         raise NetworkError(f"{title} cannot be read: {_reason(error)}") from error
 
 
-def from_model(
-    graph: ir.Model, name: str, *, task: Task | None = None, origin: str = "", preprocess: str | None = None
-) -> Network:
+def from_model(graph: ir.Model, name: str, *, task: Task | None = None, origin: str = "") -> Network:
     """Wrap a graph whose shapes are known as a network; the digest is taken here.
 
     Raises:
@@ -109,8 +104,6 @@ def from_model(
     inputs = tuple(_spec(value, "input") for value in graph.graph.inputs)
     outputs = tuple(_spec(value, "output") for value in graph.graph.outputs)
     task = task or _stored_task(graph) or guess_task(inputs, outputs)
-    if preprocess is not None:
-        task = replace(task, preprocess=_changed(task, preprocess, inputs))
     network = Network(name, inputs, outputs, task, graph=graph, origin=origin or name)
     return replace(network, digest=sha256_bytes(serialize(network)))
 
@@ -183,24 +176,6 @@ def check_runnable(network: Network) -> None:
         title = f"{network.name} uses the operator {node.op_type!r} (node {node.name!r})"
         if version is None or not _schema_exists(node.op_type, domain, version):
             raise NetworkError(f"{title}, which {where} does not have", hint="export it with standard ONNX operators")
-
-
-def guess_task(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Task:
-    """Classification when the only output is [N, K], K >= 2; pictures when the input looks like one."""
-    scores = len(outputs) == 1 and len(outputs[0].shape) == 2 and outputs[0].dtype not in ("bool", "int64", "str")
-    last = outputs[0].shape[1] if scores else None
-    echoes = len(inputs) == 1 and scores and inputs[0].shape[1:] == outputs[0].shape[1:]  # an autoencoder
-    kind = isinstance(last, int) and last >= 2 and not echoes
-    preprocess = default_preprocess(inputs[0]) if len(inputs) == 1 and inputs[0].dtype.startswith("float") else None
-    return Task("classification" if kind else "tensor", preprocess=preprocess)
-
-
-def _changed(task: Task, text: str, inputs: tuple[TensorSpec, ...]) -> Preprocess:
-    start = task.preprocess or (default_preprocess(inputs[0]) if len(inputs) == 1 else None)
-    if start is None:
-        shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in inputs)
-        raise InputError(f"preprocessing {text!r} needs a network that takes one picture; this one takes {shapes}")
-    return parse_preprocess(text, start)
 
 
 def _parse(data: bytes, title: str) -> ModelProto:

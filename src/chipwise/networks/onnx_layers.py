@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, TypeProto
@@ -108,6 +109,7 @@ class _Reader:
     def rows(self) -> tuple[Layer, ...]:
         made: list[Layer] = []
         maker: dict[str, int] = {}
+        author: dict[str, str] = {}  # as `maker`, through folded activations too
         names: Counter[str] = Counter()
         for node in self.model.graph.node:
             if self._hidden(node):
@@ -117,10 +119,16 @@ class _Reader:
             feeder = maker.get(source)
             if node.op_type in ACTIVATIONS and feeder is not None and self._only_reader(node.input[0]):
                 made[feeder] = _folded(made[feeder], row)
+                author.update(dict.fromkeys(node.output, made[feeder].name))
                 continue  # its result has no maker, so that a second activation gets its own row
             names[row.name] += 1
-            made.append(row if names[row.name] == 1 else replace(row, name=f"{row.name}_{names[row.name] - 1}"))
-            maker.update(dict.fromkeys((value for value in node.output if value), len(made) - 1))
+            name = row.name if names[row.name] == 1 else f"{row.name}_{names[row.name] - 1}"
+            before = (author.get(self._source(value)) for value in node.input)
+            after = tuple(dict.fromkeys(each for each in before if each))
+            made.append(replace(row, name=name, after=after))
+            written = [value for value in node.output if value]
+            maker.update(dict.fromkeys(written, len(made) - 1))
+            author.update(dict.fromkeys(written, name))
         return tuple(made)
 
     def _hidden(self, node: NodeProto) -> bool:
@@ -171,6 +179,7 @@ class _Reader:
         operands = [self._shape(value) if value else None for value in node.input]
         results = [self._shape(value) for value in node.output if value]
         attributes = {attribute.name: _plain(attribute) for attribute in node.attribute}
+        group = attributes.get("group", 1)
         flops = work(node.op_type, operands, results, attributes)
         data = [value for value in dict.fromkeys(node.input) if value and not self._descriptive(value)]
         return Layer(
@@ -183,7 +192,19 @@ class _Reader:
             read_bytes=sum(self._bytes(value) for value in dict.fromkeys(node.input) if value),
             write_bytes=sum(self._bytes(value) for value in node.output if value),
             known=flops is not None,
+            kernel=self._kernel(node, attributes),
+            stride=_ints(attributes.get("strides")),
+            groups=group if isinstance(group, int) else 1,
         )
+
+    def _kernel(self, node: NodeProto, attributes: dict[str, Any]) -> Shape:
+        """Height and width of a window: from the attribute, or the kernel's own shape where that is left out."""
+        given = _ints(attributes.get("kernel_shape"))
+        place = 3 if node.op_type == "QLinearConv" else 1
+        if given or not node.op_type.startswith(("Conv", "QLinearConv")) or len(node.input) <= place:
+            return given
+        weight = self._shape(node.input[place])
+        return () if weight is None else weight[2:]
 
     def _parameters(self, node: NodeProto) -> int:
         total = sum(self._trained(value) for value in _trainable(node))
@@ -237,6 +258,10 @@ def _trainable(node: NodeProto) -> Iterator[str]:
     return (node.input[index] for index in positions if index < len(node.input))
 
 
+def _ints(value: Any) -> Shape:
+    return tuple(int(number) for number in value) if isinstance(value, list) else ()
+
+
 def _nested(node: NodeProto) -> list[onnx.GraphProto]:
     return list(chain.from_iterable(subgraphs(attribute) for attribute in node.attribute))
 
@@ -248,7 +273,7 @@ def _all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
             yield from _all_nodes(graph.node)
 
 
-def _plain(attribute: onnx.AttributeProto) -> object:
+def _plain(attribute: onnx.AttributeProto) -> Any:
     if attribute.type == onnx.AttributeProto.STRING:
         return attribute.s.decode(errors="replace")
     return list(attribute.ints) if attribute.type == onnx.AttributeProto.INTS else attribute.i

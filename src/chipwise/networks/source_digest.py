@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from chipwise.core.network import Source
 
 # Raised when the rules that turn a source into rows or graphs change, so that what was cached is made anew.
-RULES = 1
+RULES = 2
 
 
 def source_digest(source: Source) -> str:

@@ -67,7 +67,7 @@ def trace(network: Network, batch: int) -> tuple[Layer, ...]:
         raise NetworkError(f"{network.name} does not take {shapes}: {type(error).__name__}: {first}") from error
     saved = _saved_bytes(module, examples)
     state = {_storage(value): value for value in (*module.parameters(), *module.buffers())}
-    return _rows(recorder.calls, _tensors(result), state, saved)
+    return _rows(recorder, _tensors(result), state, saved)
 
 
 def _build(network: Network) -> tuple[nn.Module, str]:
@@ -89,6 +89,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.calls: list[_Call] = []
         self.path: list[str] = []
         self.leaf: _Call | None = None
+        self.shows: dict[int, int] = {}
         self.alive: list[Tensor] = []  # an id is only unique while its tensor lives
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -102,6 +103,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         read, written = _tensors(values), _tensors(result)
         operation = describe(func, args, written)
         if operation is None or not written:
+            for tensor in written if read else ():  # a view stands for what it shows
+                self.shows[id(tensor)] = self.shows.get(id(read[0]), id(read[0]))
+            self.alive += [*read, *written]
             return
         call = self.leaf
         if call is None:
@@ -147,9 +151,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _rows(
-    calls: Sequence[_Call], results: Sequence[Tensor], state: dict[int, Tensor], saved: dict[str, int] | None
+    recorder: _Recorder, results: Sequence[Tensor], state: dict[int, Tensor], saved: dict[str, int] | None
 ) -> tuple[Layer, ...]:
-    ran = [call for call in calls if call.operations]
+    ran = [call for call in recorder.calls if call.operations]
     readers: dict[int, int] = {}
     for call in ran:
         for key in call.reads:
@@ -168,7 +172,9 @@ def _rows(
             index = maker[feeders[0]]
             rows[index] = replace(rows[index], activation=row.op, flops=rows[index].flops + row.flops)
         else:
-            rows.append(row)
+            sources = (maker.get(key, maker.get(recorder.shows.get(key, 0))) for key in call.reads)
+            after = dict.fromkeys(rows[source].name for source in sources if source is not None)
+            rows.append(replace(row, after=tuple(after)))
             index = len(rows) - 1
         maker.update(dict.fromkeys(call.writes, index))
         if saved is not None:
@@ -195,7 +201,18 @@ def _row(call: _Call, state: dict[int, Tensor], counted: set[int], names: dict[s
         read_bytes=sum(map(_bytes, (*activations, *(state[key] for key in weights)))),
         write_bytes=sum(map(_bytes, call.final)),
         known=all(operation.flops is not None for operation in call.operations),
+        kernel=_pair_of(call.leaf, "kernel_size"),
+        stride=_pair_of(call.leaf, "stride"),
+        groups=int(getattr(call.leaf, "groups", 1)),
     )
+
+
+def _pair_of(leaf: nn.Module | None, attribute: str) -> tuple[int, ...]:
+    """Window or step of a convolution or pooling, one value an axis; empty for other layers."""
+    value = getattr(leaf, attribute, None) if hasattr(leaf, "kernel_size") else None
+    if value is None:
+        return ()
+    return tuple(map(int, value)) if isinstance(value, tuple) else (int(value), int(value))
 
 
 def _saved_bytes(module: nn.Module, examples: Sequence[Tensor]) -> dict[str, int] | None:

@@ -1,23 +1,44 @@
-"""Trace the zoo and write the rows that ship with the package: `python -m chipwise.networks.zoo_rows`."""
+"""Trace the zoo and write the rows that ship with the package: `python -m chipwise.networks.zoo_rows [NAME...]`.
+
+Traced again is what is named, and every network whose family's file, entry or tracing rules changed.
+"""
 
 from __future__ import annotations
 
+import gzip
+import sys
 from pathlib import Path
 
 from chipwise.codec import records
 from chipwise.codec.files import atomic_write
-from chipwise.networks.layers import RowPair, trace_pair
+from chipwise.networks.layers import RowPair, shipped_rows, trace_pair
 from chipwise.networks.load import load
 from chipwise.networks.zoo import ZOO
 
-PATH = Path(__file__).parent / "zoo" / "rows.json"
+FOLDER = Path(__file__).parent / "zoo" / "rows"
 
 
-def build() -> tuple[RowPair, ...]:
-    """Trace every zoo network."""
-    networks = [load(name) for name in ZOO]
-    return tuple(trace_pair(network, network.digest) for network in networks)
+def build(name: str) -> RowPair:
+    """Trace one zoo network."""
+    network = load(name)
+    return trace_pair(network, network.digest)
+
+
+def stale(name: str) -> bool:
+    """Whether the shipped rows of a zoo network are absent or were made from other code."""
+    return shipped_rows(load(name)) is None
+
+
+def main(names: list[str]) -> None:
+    """Write what is stale, and what is named; remove what belongs to no network."""
+    for name in ZOO:
+        if name in names or stale(name):
+            print(name, file=sys.stderr)  # noqa: T201 (a program of ours)
+            atomic_write(FOLDER / f"{name}.json.gz", gzip.compress(records.encode(build(name)), mtime=0))
+    for path in FOLDER.glob("*.json.gz"):
+        if path.name.removesuffix(".json.gz") not in ZOO:
+            path.unlink()
 
 
 if __name__ == "__main__":
-    atomic_write(PATH, records.encode(build(), pretty=True) + b"\n")
+    main(sys.argv[1:])
