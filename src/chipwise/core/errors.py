@@ -28,15 +28,15 @@ class ChipwiseError(Exception):
     """An error for the person who called, not for us: one line on what was received, one on what to do.
 
     Args:
-        message: what was received and why it cannot be used, in one line.
+        message: what was received and why it cannot be used; made one line where a name in it has several.
         hint: what to do instead; empty when there is nothing to add.
     """
 
     exit_code = 2
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = " ".join(message.splitlines())
+        super().__init__(self.message)
         self.hint = hint
 
 
