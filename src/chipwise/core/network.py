@@ -50,7 +50,7 @@ class Source:
     Attributes:
         factory: "package.module:callable"; calling it returns a `torch.nn.Module`.
         arguments: keyword arguments for the call, JSON values only.
-        weights: a safetensors file with the state_dict; None for freshly initialised weights.
+        weights: a file with the state_dict (safetensors, .pth, .pt, .th, .bin); None for freshly initialised weights.
     """
 
     factory: str

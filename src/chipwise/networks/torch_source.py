@@ -15,15 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from chipwise.core.errors import NetworkError
 from chipwise.core.network import Network, Source, TensorSpec
 from chipwise.networks import onnx_file
 from chipwise.networks.export_module import export_module
+from chipwise.networks.weights_file import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,24 +91,6 @@ def takes_argument(source: Source, name: str) -> bool:
     )
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Load a safetensors file into a module; every key and shape must fit.
-
-    Raises:
-        NetworkError: naming the keys or shapes that do not fit, or why the file cannot be read.
-    """
-    try:
-        missing, unexpected = safetensors.torch.load_model(module, path, strict=False)
-    except RuntimeError as error:  # torch lists size mismatches line by line under a headline
-        lines = [line.strip() for line in str(error).splitlines() if "size mismatch" in line] or [_line(error)]
-        raise NetworkError(f"{path} does not fit this network: {lines[0][:300]}") from error
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise NetworkError(f"cannot read the weights {path}: {_line(error)}", hint="train it again") from error
-    if missing or unexpected:
-        what = [f"{kind} {_few(keys)}" for kind, keys in (("lacks", missing), ("has unknown", unexpected)) if keys]
-        raise NetworkError(f"{path} does not fit this network: it {' and '.join(what)}")
-
-
 def from_module(module: nn.Module, example_input: Tensor | Sequence[Tensor], name: str = "module") -> Network:
     """Export a live module to a network with a graph and no source; the module is left as it was.
 
@@ -173,11 +154,6 @@ def _import_hint(module_name: str, attribute: str) -> str:
     if module_name.endswith(".py"):
         return f"without .py: {module_name.removesuffix('.py')}:{attribute}"
     return "modules in the current folder and installed packages are found"
-
-
-def _few(keys: Sequence[str]) -> str:
-    listed = sorted(keys)
-    return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
 
 
 def _line(error: BaseException) -> str:
