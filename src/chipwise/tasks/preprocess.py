@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chipwise.core.errors import DataError, InputError, unknown_name
 from chipwise.core.task import Preprocess
 from chipwise.tasks.pictures import resize
+from chipwise.tasks.placement import place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,65 +25,78 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chipwise.core.network import TensorSpec
+    from chipwise.tasks.placement import Region
 
 _CHUNK = 1024  # pictures turned to float at a time: bounds what is needed besides the result
 _MIN_FLAT_SIDE = 8  # a flat input shorter than 8 x 8 (iris has 4 features) is no picture
-_LONGEST = 8  # sides beyond this aspect ratio are cut before the resize of "crop", so that it stays bounded
-_FITS = ("auto", "pad", "stretch", "crop")
+_LARGEST_SIDE = 4096  # of what "crop" resizes to: bounds what is allocated for one picture
+_FITS = ("auto", "pad", "letterbox", "stretch", "crop")
+_WHOLE = {"uint8": (1.0, (0.0,)), "int8": (1.0, (128.0,))}  # scale and mean of inputs that are whole numbers
 _ORDERS = {1: ("L",), 3: ("RGB", "BGR")}
-_OPTIONS = ("scale", "mean", "std", "order", "fit")
+_OPTIONS = ("scale", "mean", "std", "order", "fit", "fill", "corner", "resize", "crop", "size")
 
 
-def prepare(pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], preprocess: Preprocess) -> NDArray[np.float32]:
+def prepare(
+    pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], preprocess: Preprocess, dtype: str = "float32"
+) -> NDArray[Any]:
     """Turn pictures into the network's input.
 
     Args:
         pictures: uint8 [N, H, W, C] or [N, H, W], or a sequence of [H, W, C] of any sizes; C is 1 or 3.
         preprocess: size, channels, order, layout and scaling.
+        dtype: element type of the input; for an integer one values are rounded and clipped to its range.
 
     Returns:
-        float32 [N, C, H, W], [N, H, W, C] or [N, H * W * C], as `preprocess.layout` says; C-contiguous.
+        [N, C, H, W], [N, H, W, C] or [N, H * W * C], as `preprocess.layout` says; C-contiguous.
 
     Raises:
         DataError: when a picture has no pixels, is not uint8, or has other than 1 or 3 channels.
     """
-    count, channels = len(pictures), preprocess.channels
+    count, channels, kind = len(pictures), preprocess.channels, np.dtype(dtype)
     size = (preprocess.height, preprocess.width)
     nchw = preprocess.layout == "NCHW"
-    result = np.empty((count, channels, *size) if nchw else (count, *size, channels), np.float32)
+    result = np.empty((count, channels, *size) if nchw else (count, *size, channels), kind)
     scaled = result.transpose(0, 2, 3, 1) if nchw else result
     mean, std = np.array(preprocess.mean, np.float32), np.array(preprocess.std, np.float32)
     for start in range(0, count, _CHUNK):
-        chunk = _sized(pictures[start : start + _CHUNK], preprocess)
-        part = scaled[start : start + _CHUNK]
-        np.multiply(chunk, np.float32(preprocess.scale), out=part)
-        part -= mean
-        part /= std
+        chunk = sized(pictures[start : start + _CHUNK], preprocess)
+        part = (chunk * np.float32(preprocess.scale) - mean) / std
+        if kind.kind in "iu":
+            limits = np.iinfo(kind)
+            part = np.clip(np.rint(part), limits.min, limits.max)
+        scaled[start : start + _CHUNK] = part
     return result.reshape(count, -1) if preprocess.layout == "flat" else result
 
 
 def default_preprocess(spec: TensorSpec) -> Preprocess | None:
-    """Guess how pictures become this input: pixels 0..255 scaled to 0..1.
+    """Guess how pictures become this input: pixels 0..255 scaled to 0..1, as they are for uint8, minus 128 for int8.
 
     [N, 1|3, H, W] is NCHW, [N, H, W, 1|3] is NHWC, [N, H * H] (at least 8 x 8, as MNIST's 784) is flat grey.
 
     Returns:
-        None when the shape is no picture's, has a free height or width, or the element type is no float.
+        None when the shape is no picture's, has a free height or width, or the element type is no float, uint8 or int8.
     """
-    if not spec.dtype.startswith(("float", "bfloat")):
+    if spec.dtype not in _WHOLE and not spec.dtype.startswith(("float", "bfloat")):
         return None
+    scale, mean = _WHOLE.get(spec.dtype, (1 / 255, (0.0,)))
     match spec.shape:
         case (_, 1 | 3 as channels, int(height), int(width)) if min(height, width) > 0:
-            return Preprocess(height, width, channels, "RGB" if channels == 3 else "L", "NCHW")
+            order = "RGB" if channels == 3 else "L"
+            return Preprocess(height, width, channels, order, "NCHW", scale=scale, mean=mean)  # type: ignore[arg-type]
         case (_, int(height), int(width), 1 | 3 as channels) if min(height, width) > 0:
-            return Preprocess(height, width, channels, "RGB" if channels == 3 else "L", "NHWC")
-        case (_, int(features)) if features >= _MIN_FLAT_SIDE**2 and math.isqrt(features) ** 2 == features:
+            order = "RGB" if channels == 3 else "L"
+            return Preprocess(height, width, channels, order, "NHWC", scale=scale, mean=mean)  # type: ignore[arg-type]
+        case (_, int(features)) if (
+            spec.dtype not in _WHOLE and features >= _MIN_FLAT_SIDE**2 and math.isqrt(features) ** 2 == features
+        ):
             return Preprocess(math.isqrt(features), math.isqrt(features), layout="flat")
     return None
 
 
 def parse_preprocess(text: str, start: Preprocess) -> Preprocess:
-    """Change `start` as the text says: "scale=1/255,mean=0.485/0.456/0.406,std=1,order=BGR,fit=crop".
+    """Change `start` as the text says: "scale=1/255,mean=0.485/0.456/0.406,std=1,order=BGR,fit=crop,resize=256".
+
+    The keys are fields of `Preprocess`; `corner` is yes or no, `size` is height x width of a network that takes any.
 
     Raises:
         InputError: when an option is unknown, a value cannot be read, or the number of values fits neither one nor
@@ -100,10 +114,27 @@ def parse_preprocess(text: str, start: Preprocess) -> Preprocess:
 
 
 def _with_option(start: Preprocess, key: str, value: str) -> Preprocess:
-    if key == "fit":
-        return replace(start, fit=_one_of(key, value.lower(), _FITS))  # type: ignore[arg-type]
-    if key == "order":
-        return replace(start, order=_one_of(key, value.upper(), _ORDERS[start.channels]))  # type: ignore[arg-type]
+    change: dict[str, Any] = {}
+    match key:
+        case "fit":
+            change[key] = _one_of(key, value.lower(), _FITS)
+        case "order":
+            change[key] = _one_of(key, value.upper(), _ORDERS[start.channels])
+        case "corner":
+            change[key] = _one_of(key, value.lower(), ("yes", "no")) == "yes"
+        case "fill":
+            change[key] = _whole(key, value, 255)
+        case "resize" | "crop":
+            change[key] = _whole(key, value, _LARGEST_SIDE)
+        case "size":
+            height, _, width = value.lower().partition("x")
+            change["height"], change["width"] = (_whole(key, side, _LARGEST_SIDE, 1) for side in (height, width))
+        case _:
+            return _with_numbers(start, key, value)
+    return replace(start, **change)
+
+
+def _with_numbers(start: Preprocess, key: str, value: str) -> Preprocess:
     numbers = tuple(_number(key, piece) for piece in value.split("/"))
     if key == "scale":
         if len(numbers) > 2 or 0.0 in numbers:
@@ -117,6 +148,14 @@ def _with_option(start: Preprocess, key: str, value: str) -> Preprocess:
     if 0.0 in numbers:
         raise InputError(f"std={value!r} would divide by zero", hint="give values above 0")
     return replace(start, std=numbers)
+
+
+def _whole(key: str, text: str, most: int, least: int = 0) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+    if not least <= number <= most:
+        hint = f"a whole number from {least} to {most}" + (" on each side, as 480x640" if key == "size" else "")
+        raise InputError(f"cannot read {text!r} in {key}", hint=hint)
+    return number
 
 
 def _one_of(key: str, value: str, allowed: Sequence[str]) -> str:
@@ -135,15 +174,19 @@ def _number(key: str, text: str) -> float:
     return number
 
 
-def _sized(pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], preprocess: Preprocess) -> NDArray[np.uint8]:
-    """Pictures to uint8 [N, height, width, channels] in the network's channel order."""
+def sized(pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], preprocess: Preprocess) -> NDArray[np.uint8]:
+    """Fit pictures: uint8 [N, height, width, channels] in the network's channel order, not yet scaled.
+
+    Raises:
+        DataError: as `prepare`.
+    """
     if isinstance(pictures, np.ndarray):
         stack = _checked(pictures[..., None] if pictures.ndim == 3 else pictures, 4)
-        sized = _fitted(_with_channels(stack, preprocess.channels), preprocess)
+        fitted = _fitted(_with_channels(stack, preprocess.channels), preprocess)
     else:
         each = (_checked(one[..., None] if one.ndim == 2 else one, 3)[None] for one in pictures)
-        sized = np.concatenate([_fitted(_with_channels(one, preprocess.channels), preprocess) for one in each])
-    return sized[..., ::-1] if preprocess.order == "BGR" else sized
+        fitted = np.concatenate([_fitted(_with_channels(one, preprocess.channels), preprocess) for one in each])
+    return fitted[..., ::-1] if preprocess.order == "BGR" else fitted
 
 
 def _checked(array: NDArray[np.uint8], dimensions: int) -> NDArray[np.uint8]:
@@ -167,43 +210,25 @@ def _with_channels(stack: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]
 
 def _fitted(stack: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
     """Bring [N, H, W, C] to the wanted height and width."""
-    height, width, target = stack.shape[1], stack.shape[2], (preprocess.height, preprocess.width)
-    if (height, width) == target:
-        return stack
-    fit = preprocess.fit
-    if fit == "auto":
-        near = 3 * target[0] <= 4 * height <= 4 * target[0] and 3 * target[1] <= 4 * width <= 4 * target[1]
-        fit = "pad" if near else "stretch"
-    if fit == "stretch":
-        return _resized(stack, *target)
-    return _padded(stack, *target) if fit == "pad" else _cropped(stack, *target)
+    placement = place(stack.shape[1], stack.shape[2], preprocess)
+    cut, window = placement.cut, placement.window
+    part = stack[:, cut.top : cut.top + cut.height, cut.left : cut.left + cut.width]
+    return _resized(_seen_through(window, _resized(part, *placement.resized), preprocess.fill), *placement.target)
 
 
 def _resized(stack: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    if stack.shape[1:3] == (height, width):
+        return stack
     return np.stack([resize(picture, height, width) for picture in stack])
 
 
-def _padded(stack: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Centre on black; a picture that is too large is made smaller first, its proportions kept."""
-    factor = min(height / stack.shape[1], width / stack.shape[2], 1.0)
-    if factor < 1:
-        smaller = (max(1, round(stack.shape[1] * factor)), max(1, round(stack.shape[2] * factor)))
-        stack = _resized(stack, *smaller)
-    top, left = (height - stack.shape[1]) // 2, (width - stack.shape[2]) // 2
-    result = np.zeros((len(stack), height, width, stack.shape[3]), np.uint8)
-    result[:, top : top + stack.shape[1], left : left + stack.shape[2]] = stack
+def _seen_through(window: Region, stack: NDArray[np.uint8], fill: int) -> NDArray[np.uint8]:
+    """What a window shows of pictures [N, H, W, C]; `fill` where it reaches beyond them."""
+    top, left = max(window.top, 0), max(window.left, 0)
+    inside = stack[:, top : window.top + window.height, left : window.left + window.width]
+    if inside.shape[1:3] == window.size:
+        return inside
+    result = np.full((len(stack), *window.size, stack.shape[3]), fill, np.uint8)
+    down, right = top - window.top, left - window.left
+    result[:, down : down + inside.shape[1], right : right + inside.shape[2]] = inside
     return result
-
-
-def _cropped(stack: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Shorter side to 8/7 of the target (256 for 224), then the centre: what ImageNet networks are tested with."""
-    shorter = min(stack.shape[1:3])
-    stack = _centre(stack, min(stack.shape[1], shorter * _LONGEST), min(stack.shape[2], shorter * _LONGEST))
-    factor = max(round(height * 8 / 7) / stack.shape[1], round(width * 8 / 7) / stack.shape[2])
-    covering = _resized(stack, max(height, round(stack.shape[1] * factor)), max(width, round(stack.shape[2] * factor)))
-    return _centre(covering, height, width)
-
-
-def _centre(stack: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    top, left = (stack.shape[1] - height) // 2, (stack.shape[2] - width) // 2
-    return stack[:, top : top + height, left : left + width]
