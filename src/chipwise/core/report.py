@@ -35,9 +35,10 @@ class Epoch:
     """One row of a training history.
 
     Attributes:
-        number: from 1; train_loss, val_loss: mean cross-entropy in nats.
+        number: from 1; train_loss, val_loss: mean loss, for cross-entropy in nats.
         val_accuracy: share right on the validation split, 0..1.
         learning_rate: at the end of the epoch; seconds: training time of this epoch without validation.
+        frozen: part of the network was held as it was.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Epoch:
     val_accuracy: float
     learning_rate: float
     seconds: float
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
+
+from chipwise.training.objective import loss_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,20 +22,21 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Mean cross-entropy in nats, share right (0..1), and the predicted class of each sample [N]."""
+    """Mean loss, share right (0..1), and the predicted class of each sample [N]."""
 
     loss: float
     accuracy: float
     predicted: Tensor
 
 
-def evaluate(module: nn.Module, inputs: Tensor, labels: Tensor) -> Score:
+def evaluate(module: nn.Module, inputs: Tensor, labels: Tensor, loss: str = "cross-entropy") -> Score:
     """Score `module` in evaluation mode, in fp32, whatever it was trained in: that is what is compiled later.
 
     Args:
         module: gives scores [N, classes]; its training mode is restored.
         inputs: float32 [N, ...].
         labels: int64 [N].
+        loss: as in `Settings.loss`.
     """
     before = module.training
     module.eval()
@@ -43,7 +45,7 @@ def evaluate(module: nn.Module, inputs: Tensor, labels: Tensor) -> Score:
         for start in range(0, len(labels), _BATCH):
             rows = slice(start, start + _BATCH)
             scores = module(inputs[rows]).float()
-            losses += functional.cross_entropy(scores, labels[rows], reduction="sum").item()
+            losses += loss_of(scores, labels[rows], loss, reduction="sum").item()
             predicted.append(scores.argmax(dim=1))
     module.train(before)
     classes = torch.cat(predicted)

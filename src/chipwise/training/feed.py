@@ -53,6 +53,19 @@ def feed_of(split: Dataset, network: Network, *, what: str, channels_last: bool 
     return Feed(inputs, torch.from_numpy(split.labels))
 
 
+def check_task(network: Network) -> None:
+    """Refuse a network that gives anything but scores of classes.
+
+    Raises:
+        NetworkError: saying what it is for.
+    """
+    if network.task.kind != "classification":
+        raise NetworkError(
+            f"{network.name} is for {network.task.kind}, which cannot be trained here",
+            hint="train takes networks for classification: inputs with one label each",
+        )
+
+
 def layout_of(network: Network) -> tuple[str, int]:
     """How pictures lie in the network's input, and their channels; NCHW for networks fed with arrays."""
     preprocess = network.task.preprocess

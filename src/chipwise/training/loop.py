@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
 
 from chipwise.core.errors import GoalMissedError
 from chipwise.training.augment import augmented
+from chipwise.training.freeze import phase_at
+from chipwise.training.objective import l1_penalty, loss_of
 from chipwise.training.optimizer import rate_share, set_rate
 from chipwise.training.seeds import seeded
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from chipwise.training.feed import Feed
+    from chipwise.training.freeze import Frozen
     from chipwise.training.settings import Settings
 
 
@@ -42,6 +44,7 @@ class Lesson:
         feed: the training split.
         settings: resolved: `epochs` is a number and `augment` a kind.
         layout, channels: of the pictures, for augmentation ("NCHW", "NHWC" or "flat").
+        frozen: what is held in the epochs that `phase_at` says; None when nothing is.
     """
 
     module: nn.Module
@@ -50,6 +53,7 @@ class Lesson:
     settings: Settings
     layout: str = "NCHW"
     channels: int = 1
+    frozen: Frozen | None = None
 
     @property
     def batch(self) -> int:
@@ -88,13 +92,16 @@ def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -
         GoalMissedError: when the loss is not a number any more.
     """
     settings, total, rate = lesson.settings, 0.0, 0.0
+    phase = phase_at(settings, number)
     lesson.module.train()
+    if lesson.frozen is not None:
+        lesson.frozen.hold() if phase.frozen else lesson.frozen.release()
     with seeded(settings.seed, "epoch", number):
         start = time.perf_counter()
         order = torch.randperm(len(lesson.feed))
         for step in range(lesson.steps):
-            done = (number - 1) * lesson.steps + step
-            rate = settings.learning_rate * rate_share(done, lesson.all_steps, settings.schedule)
+            done = (number - phase.first) * lesson.steps + step
+            rate = settings.learning_rate * rate_share(done, phase.epochs * lesson.steps, settings.schedule)
             set_rate(lesson.optimizer, rate)
             loss = _step(lesson, order[step * lesson.batch : (step + 1) * lesson.batch])
             if not math.isfinite(loss):
@@ -111,11 +118,11 @@ def _step(lesson: Lesson, chosen: Tensor) -> float:
     inputs = augmented(inputs, str(settings.augment), lesson.layout, lesson.channels)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
         scores = lesson.module(inputs)
-    loss = functional.cross_entropy(
-        scores.float(), lesson.feed.labels[chosen], label_smoothing=settings.label_smoothing
-    )
+    labels = lesson.feed.labels[chosen]
+    loss = loss_of(scores.float(), labels, settings.loss, label_smoothing=settings.label_smoothing)
+    whole = loss + l1_penalty(lesson.module, settings.l1) if settings.l1 else loss
     lesson.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    whole.backward()  # type: ignore[no-untyped-call]
     lesson.optimizer.step()
     return loss.item()
 

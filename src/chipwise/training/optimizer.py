@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from torch import nn
 
@@ -23,20 +23,34 @@ _RISE, _START = 0.25, 0.04
 _MOMENTUM = 0.9
 
 
-def build_optimizer(module: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """The optimizer over the trainable parameters; weight decay only on those with two dimensions or more."""
+def build_optimizer(
+    module: nn.Module, settings: Settings, slower: Collection[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """The optimizer over the trainable parameters; weight decay only on those with two dimensions or more.
+
+    Args:
+        module: what is trained; a parameter without a gradient is left as it is by each step.
+        settings: optimizer, rates and weight decay.
+        slower: parameters that learn at `settings.backbone_rate` times the rate of the others.
+    """
+    held = {id(value) for value in slower}
     trained = [value for value in module.parameters() if value.requires_grad]
-    groups = [
-        {"params": [value for value in trained if value.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [value for value in trained if value.ndim <= 1], "weight_decay": 0.0},
+    groups: list[dict[str, object]] = [
+        {
+            "params": [value for value in trained if (id(value) in held) is back and (value.ndim > 1) is matrix],
+            "weight_decay": settings.weight_decay if matrix else 0.0,
+            "share": settings.backbone_rate if back else 1.0,
+        }
+        for back in (False, True)
+        for matrix in (True, False)
     ]
     return _BUILDERS[settings.optimizer]([group for group in groups if group["params"]], settings.learning_rate)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use `rate` from the next step on."""
+    """Use `rate` from the next step on, or a group's own share of it."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("share", 1.0)
 
 
 def rate_share(step: int, steps: int, schedule: str) -> float:

@@ -21,6 +21,8 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "one-cycle")
 AUGMENTATIONS = ("auto", "none", "shift", "affine")
 PRECISIONS = ("fp32", "bf16")
+LOSSES = ("cross-entropy", "hinge")
+BACKBONE = "backbone"
 
 # Samples shown to the network when the number of epochs is not given: enough for the zoo on digits and on MNIST.
 _SAMPLES_SHOWN = 120_000
@@ -28,6 +30,9 @@ _FEWEST_EPOCHS, _MOST_EPOCHS = 8, 200
 
 # From this many pictures on, "auto" leaves them as they are: the data itself has the variety.
 _ENOUGH_PICTURES = 20_000
+
+# One epoch of so many trains the rest alone, when something is frozen.
+_FROZEN_SHARE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,13 @@ class Settings:
         target_accuracy: stop once the validation accuracy (0..1) reaches it.
         patience: stop after so many epochs without a better validation accuracy; None never.
         weight_decay: on matrices and kernels, not on biases and norms.
+        l1: weight of the sum of absolute values of matrices and kernels that is added to the loss.
+        loss: "cross-entropy", or "hinge" (multi-class; label smoothing is of cross-entropy alone).
+        freeze: "backbone" to train only the last layer at first, a number to hold so many of the first layers (norms
+            count with the layer before them and keep their statistics), None to train everything from the start.
+        unfreeze_after: epochs until everything is trained; None for a third of them, 0 for never. The schedule of the
+            learning rate runs once before and once after.
+        backbone_rate: learning rate of what was frozen, once it is trained, as a share of the others'.
         label_smoothing: share of the target spread over all classes, 0..1.
         augment: "affine" (or True: small shifts, rotation, scale), "shift", "none" (or False), or "auto": affine where
             there are few pictures.
@@ -62,6 +74,11 @@ class Settings:
     target_accuracy: float | None = None
     patience: int | None = None
     weight_decay: float = 0.01
+    l1: float = 0.0
+    loss: str = "cross-entropy"
+    freeze: str | int | None = None
+    unfreeze_after: int | None = None
+    backbone_rate: float = 0.1
     label_smoothing: float = 0.0
     augment: bool | str = "auto"
     precision: str = "fp32"
@@ -81,6 +98,7 @@ class Settings:
             _check_type(field.name, getattr(self, field.name), hints[field.name])
         _check_choices(self)
         _check_ranges(self)
+        _check_freezing(self)
 
 
 def as_json(settings: Settings) -> dict[str, str | int | float | bool | None]:
@@ -89,7 +107,7 @@ def as_json(settings: Settings) -> dict[str, str | int | float | bool | None]:
 
 
 def resolve(settings: Settings, *, samples: int, pictures: bool) -> Settings:
-    """Fill in what was left to chipwise: the number of epochs and the augmentation.
+    """Fill in what was left to chipwise: the number of epochs, the augmentation, and how long a part stays frozen.
 
     Args:
         settings: as given.
@@ -97,7 +115,7 @@ def resolve(settings: Settings, *, samples: int, pictures: bool) -> Settings:
         pictures: True when the data are pictures (arrays are never augmented).
 
     Raises:
-        InputError: when arrays are to be augmented.
+        InputError: when arrays are to be augmented, or no epoch is left after the frozen ones.
     """
     epochs = settings.epochs or max(_FEWEST_EPOCHS, min(_MOST_EPOCHS, round(_SAMPLES_SHOWN / max(samples, 1))))
     augment = settings.augment
@@ -107,7 +125,21 @@ def resolve(settings: Settings, *, samples: int, pictures: bool) -> Settings:
         augment = "affine" if pictures and samples < _ENOUGH_PICTURES else "none"
     if augment != "none" and not pictures:
         raise InputError(f"augment={settings.augment!r} needs pictures, and these data are arrays", hint="augment=none")
-    return dataclasses.replace(settings, epochs=epochs, augment=augment)
+    return dataclasses.replace(settings, epochs=epochs, augment=augment, unfreeze_after=_held(settings, epochs))
+
+
+def _held(settings: Settings, epochs: int) -> int | None:
+    """Epochs with a frozen part; None without one, 0 for all of them."""
+    if settings.freeze is None:
+        return None
+    if settings.unfreeze_after is None:
+        return max(1, round(epochs / _FROZEN_SHARE)) if epochs > 1 else 0
+    if settings.unfreeze_after >= epochs:
+        raise InputError(
+            f"unfreeze_after={settings.unfreeze_after} leaves none of {epochs} epochs to train everything",
+            hint="give fewer, or 0 to keep it frozen to the end",
+        )
+    return settings.unfreeze_after
 
 
 def _check_type(name: str, value: Any, hint: Any) -> None:
@@ -126,6 +158,7 @@ def _names(allowed: tuple[type, ...]) -> str:
 
 def _check_choices(settings: Settings) -> None:
     choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "augment": AUGMENTATIONS}
+    choices |= {"loss": LOSSES, "freeze": (BACKBONE,)}
     for name, known in choices.items():
         value = getattr(settings, name)
         if isinstance(value, str) and value not in known:
@@ -140,6 +173,7 @@ def _check_ranges(settings: Settings) -> None:
         ("target_accuracy", 0.0, 1.0, "above 0 and at most 1"),
         ("patience", 0, 10**6, "at least 1"),
         ("threads", 0, 1024, "at least 1"),
+        ("backbone_rate", 0.0, 1.0, "above 0 and at most 1"),
     )
     for name, above, most, words in rules:
         value = getattr(settings, name)
@@ -147,6 +181,7 @@ def _check_ranges(settings: Settings) -> None:
             raise InputError(f"{name} must be {words}, not {value!r}")
     for name, most in (
         ("weight_decay", 10.0),
+        ("l1", 10.0),
         ("label_smoothing", 0.999),
         ("seed", 2**63 - 1),
         ("split_seed", 2**32 - 1),
@@ -154,3 +189,15 @@ def _check_ranges(settings: Settings) -> None:
         value = getattr(settings, name)
         if not (math.isfinite(value) and 0 <= value <= most):
             raise InputError(f"{name} must be from 0 to {most:g}, not {value!r}")
+
+
+def _check_freezing(settings: Settings) -> None:
+    for name in ("freeze", "unfreeze_after"):
+        value = getattr(settings, name)
+        least = 1 if name == "freeze" else 0
+        if isinstance(value, int) and not least <= value <= 10**6:
+            raise InputError(f"{name} must be at least {least}, not {value!r}")
+    if settings.unfreeze_after is not None and settings.freeze is None:
+        raise InputError(
+            f"unfreeze_after={settings.unfreeze_after}, but nothing is frozen", hint="freeze=backbone, or a number"
+        )

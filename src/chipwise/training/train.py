@@ -28,8 +28,9 @@ from chipwise.training import checkpoint as checkpoints
 from chipwise.training.checkpoint import Checkpoint, State
 from chipwise.training.evaluate import evaluate
 from chipwise.training.events import event_log
-from chipwise.training.feed import check_fits, feed_of, layout_of
+from chipwise.training.feed import check_fits, check_task, feed_of, layout_of
 from chipwise.training.finish import finish, forget, write_history
+from chipwise.training.freeze import frozen_part, phase_at
 from chipwise.training.loop import Lesson, diverged, run_epoch
 from chipwise.training.optimizer import build_optimizer
 from chipwise.training.process import memory_kept, threads
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 # Checkpoints may take this share of the time; epochs shorter than that allows are repeated after a kill.
 _CHECKPOINT_SHARE = 0.05
 _TELL_EVERY_S = 0.1
+_FEW_STEPS = 200  # below, most networks have hardly begun to learn
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
 ) -> Training:
     """Train `module` on `data` and keep the weights that did best on the validation split.
 
-    The test split is used once, at the end, with the kept weights. Loss is cross-entropy of the module's scores.
+    The test split is used once, at the end, with the kept weights. Where the settings freeze a part, it is held for
+    the first epochs, and learns more slowly than the rest afterwards.
 
     Args:
         module: gives scores [N, classes]; trained in place, ends with the kept weights, in evaluation mode.
@@ -101,10 +104,11 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
 
     Raises:
         InputError: when the folder holds another run or a damaged checkpoint, or a setting does not fit the data.
-        DataError, NetworkError: when data and network do not fit together.
+        DataError, NetworkError: when data and network do not fit together, or the network is not for classification.
         StorageError: when the folder cannot be written; the last checkpoint stays whole.
         GoalMissedError: when the loss diverges.
     """
+    check_task(network)
     splits = data.split(seed=settings.split_seed)
     chosen = resolve(settings, samples=len(splits.train), pictures=data.pictures)
     begin = State(identity=_identity(module, network, data, chosen))
@@ -136,7 +140,11 @@ def _train(run: _Run, found: Checkpoint | None) -> Checkpoint:
     if nhwc:
         run.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     layout, channels = layout_of(run.network)
-    lesson = Lesson(run.module, build_optimizer(run.module, run.settings), feed, run.settings, layout, channels)
+    settings, freeze = run.settings, run.settings.freeze
+    frozen = None if freeze is None else frozen_part(run.module, feed.inputs[:2], freeze)
+    optimizer = build_optimizer(run.module, settings, () if frozen is None else frozen.weights)
+    lesson = Lesson(run.module, optimizer, feed, settings, layout, channels, frozen)
+    _tell_plan(run, lesson)
     standing = _take_up(run, lesson, found)
     with event_log(run.folder / "events", len(standing.state.history) + 1) as log:
         while not standing.state.stopped:
@@ -144,6 +152,8 @@ def _train(run: _Run, found: Checkpoint | None) -> Checkpoint:
             log(standing.state.history[-1])
             if not standing.state.stopped:
                 standing = _written(run, lesson, standing)
+    if frozen is not None:
+        frozen.release()
     done = Checkpoint(standing.state, _prefixed("best.", standing.best))
     checkpoints.save(run.path, done)
     return done
@@ -164,10 +174,11 @@ def _epoch(run: _Run, lesson: Lesson, validation: Feed, standing: _Standing) -> 
     past = standing.state.history
     number = len(past) + 1
     trained = run_epoch(lesson, number, _teller(run, lesson, past))
-    score = evaluate(run.module, validation.inputs, validation.labels)
+    score = evaluate(run.module, validation.inputs, validation.labels, run.settings.loss)
     if not math.isfinite(score.loss):
         raise diverged(score.loss, f"on the validation split after epoch {number}", run.settings)
-    row = Epoch(number, trained.loss, score.loss, score.accuracy, trained.learning_rate, trained.seconds)
+    held = phase_at(run.settings, number).frozen
+    row = Epoch(number, trained.loss, score.loss, score.accuracy, trained.learning_rate, trained.seconds, held)
     history = (*past, row)
     best_epoch = max(history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss, -epoch.number)).number
     best = checkpoints.model_tensors(run.module) if best_epoch == number else standing.best
@@ -197,7 +208,9 @@ def _why_stop(settings: Settings, history: tuple[Epoch, ...], best_epoch: int) -
     last = history[-1]
     if settings.target_accuracy is not None and last.val_accuracy >= settings.target_accuracy:
         return "target reached"
-    if settings.patience is not None and last.number - best_epoch >= settings.patience:
+    # What was frozen gets its chance: patience begins anew when it is trained.
+    since = max(best_epoch, settings.unfreeze_after or 0)
+    if settings.patience is not None and last.number - since >= settings.patience:
         return f"no improvement for {settings.patience} epochs"
     return "epochs done" if last.number >= (settings.epochs or 1) else ""
 
@@ -220,7 +233,22 @@ def _teller(run: _Run, lesson: Lesson, past: tuple[Epoch, ...]) -> Callable[[int
 def _message(settings: Settings, history: tuple[Epoch, ...], loss: float) -> str:
     number = min(len(history) + 1, settings.epochs or 1)
     seen = f", accuracy {history[-1].val_accuracy:.2%}" if history else ""
-    return f"epoch {number}/{settings.epochs}, loss {loss:.3f}{seen}"
+    held = f", freeze {settings.freeze}" if phase_at(settings, number).frozen else ""
+    return f"epoch {number}/{settings.epochs}{held}, loss {loss:.3f}{seen}"
+
+
+def _tell_plan(run: _Run, lesson: Lesson) -> None:
+    """Say what is frozen and until when, and that a run is short."""
+    settings = run.settings
+    if lesson.frozen is not None:
+        held = sum(value.numel() for value in lesson.frozen.weights)
+        whole = sum(value.numel() for value in run.module.parameters() if value.requires_grad)
+        until = (
+            f"for {settings.unfreeze_after} of {settings.epochs} epochs" if settings.unfreeze_after else "to the end"
+        )
+        run.progress.note(f"freeze {settings.freeze}: {held:,} of {whole:,} parameters stay as they are {until}")
+    if lesson.all_steps < _FEW_STEPS:
+        run.progress.note(f"only {lesson.all_steps} steps in all: more epochs or a smaller batch size may learn more")
 
 
 def _identity(
