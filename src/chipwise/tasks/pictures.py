@@ -87,6 +87,23 @@ def resize(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
     return np.asarray(image, dtype=np.uint8).reshape(height, width, picture.shape[2])
 
 
+def resize_bicubic(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize each channel of a uint8 picture [H, W, C] to [height, width, C], bicubic (Pillow's)."""
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(picture, 2, 0)]
+    return np.stack([np.asarray(plane.resize((width, height), Image.Resampling.BICUBIC)) for plane in planes], axis=2)
+
+
+def to_ycbcr(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB [H, W, 3] as luma and two colour differences (JPEG's), uint8."""
+    return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).convert("YCbCr"), np.uint8)
+
+
+def with_colours(luma: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Luma [H, W, 1] and colour differences [H, W, 2] as RGB [H, W, 3]."""
+    joined = np.ascontiguousarray(np.concatenate([luma, colours], axis=2))
+    return np.asarray(Image.fromarray(joined, mode="YCbCr").convert("RGB"), np.uint8)
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[Image.Image]:
     """Open an image file; everything that goes wrong while it is open becomes a DataError that names it."""

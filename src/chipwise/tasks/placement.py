@@ -3,7 +3,7 @@
 Every way to fit a picture is the same four steps: cut a region, resize it, look through a window that may reach beyond
 it (what lies there is `fill`), and resize what the window shows to the input's size.
 
->>> place(100, 200, Preprocess(50, 50, fit="letterbox")).boxes(np.array([[0.0, 12.0, 50.0, 37.0]])).tolist()
+>>> place(100, 200, Preprocess(50, 50, fit="letterbox")).boxes(np.array([[0.0, 12.0, 50.0, 40.0]])).tolist()
 [[0.0, 0.0, 200.0, 100.0]]
 """
 
