@@ -89,7 +89,10 @@ _HIDDEN = _names(
     "alias arange clone copy detach empty empty_like expand fill full lift_fresh lift_fresh_copy ones "
     "ones_like t scalar_tensor zero zeros zeros_like _to_copy is_same_size new_empty new_zeros resize_"
 )
-_MOVED = _names("as_strided constant_pad_nd flip roll scatter slice_scatter stack where gather repeat split")
+_MOVED = _names(
+    "as_strided constant_pad_nd flip gather reflection_pad2d repeat replication_pad2d roll scatter slice_scatter split "
+    "stack where"
+)
 
 # The others are masks, indices or statistics for the backward pass.
 _ONE_RESULT = ("_norm", "max_pool", "dropout", "scaled_dot_product", "_prelu")
