@@ -9,7 +9,9 @@ chipwise.networks.zoo_rows`).
 
 from __future__ import annotations
 
+from chipwise.networks.zoo.entries.darknet import DARKNET
+from chipwise.networks.zoo.entries.detectors import YOLO
 from chipwise.networks.zoo.entries.digits import DIGITS
 from chipwise.networks.zoo.entry import ZooEntry
 
-ZOO: dict[str, ZooEntry] = {**DIGITS}
+ZOO: dict[str, ZooEntry] = {**DIGITS, **DARKNET, **YOLO}
