@@ -62,7 +62,7 @@ def test_ir_version_1_without_operator_set_or_attribute_types() -> None:
             attribute.ClearField("type")
     network = onnx_file.from_bytes(model.SerializeToString(), "old")
     assert network.graph is not None
-    assert network.graph.opset_imports[""] == 1
+    assert network.graph.opset_imports[""] == 7
 
 
 def test_external_data_is_inlined(tmp_path: Path) -> None:

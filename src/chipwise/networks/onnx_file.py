@@ -25,8 +25,6 @@ from chipwise.core.task import Task
 from chipwise.networks import onnx_check, onnx_legacy, onnx_shapes
 from chipwise.tasks.describe import guess_task
 
-# ONNX Runtime: "support is only guaranteed for models stamped with operator set 7 or above".
-_OLDEST_RUN = 7
 TASK_KEY = "chipwise.task"
 _TOO_LARGE = "keep its weights as external data beside it; a graph is limited to 2 GiB by protobuf"
 
@@ -87,7 +85,7 @@ def _graph(data: bytes, folder: Path | None, title: str) -> ir.Model:
     model = _parse(data, title)
     onnx_check.check_structure(model, title)
     onnx_check.inline_external(model, folder, title)
-    onnx_legacy.mend(model)
+    onnx_legacy.mend(model, title)
     _add_shapes(model, title)
     try:
         return ir.serde.deserialize_model(model)
@@ -159,17 +157,10 @@ def check_runnable(network: Network) -> None:
     if network.graph is None:
         return
     versions = dict(network.graph.opset_imports)
-    oldest = versions.get("", _OLDEST_RUN)
-    if oldest < _OLDEST_RUN:
-        raise NetworkError(
-            f"{network.name} uses operator set {oldest}; runtimes run {_OLDEST_RUN} and later",
-            hint="convert it with onnx.version_converter",
-        )
     own = {(function.domain, function.name) for function in network.graph.functions.values()}
     for node in network.graph.graph.all_nodes():
         domain = "" if node.domain == "ai.onnx" else node.domain
-        known = domain == "com.microsoft" or (not domain and node.op_type in onnx_shapes.LEGACY)
-        if known or (node.domain, node.op_type) in own:
+        if domain == "com.microsoft" or (node.domain, node.op_type) in own:
             continue
         version = versions.get(domain, versions.get("ai.onnx") if domain == "" else None)
         where = f"operator set {version}" if domain == "" else f"domain {domain!r} version {version}"

@@ -1,8 +1,8 @@
 """Write what old exporters left out: element types of attributes, the operator set, weights that are not inputs.
 
 >>> import onnx
->>> model = onnx.ModelProto(ir_version=1); mend(model); model.opset_import[0].version
-1
+>>> model = onnx.ModelProto(ir_version=1); mend(model, "old.onnx"); model.opset_import[0].version
+7
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from itertools import chain
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
 
 from chipwise.networks.onnx_check import subgraphs
+from chipwise.networks.onnx_old_operators import modernise
 
 _FIELDS = (
     ("f", AttributeProto.FLOAT),
@@ -30,8 +31,16 @@ _LISTS = (
 )
 
 
-def mend(model: ModelProto) -> None:
-    """Bring a model of any age to IR version 4 or later, in place; its function is unchanged."""
+def mend(model: ModelProto, title: str) -> None:
+    """Bring a model of any age to IR version 4 and operator set 7 or later, in place; its function is unchanged.
+
+    Args:
+        model: its structure is checked.
+        title: of the file, for messages.
+
+    Raises:
+        NetworkError: naming an old operator that cannot be rewritten.
+    """
     if not model.opset_import:  # before IR version 3 there was only one operator set
         model.opset_import.add(version=1)
     _type_attributes(model.graph.node)
@@ -42,6 +51,7 @@ def mend(model: ModelProto) -> None:
         del model.graph.input[:]
         model.graph.input.extend(kept)
     model.ir_version = max(model.ir_version, 4)
+    modernise(model, title)
 
 
 def _free_dimensions(graph: GraphProto) -> None:

@@ -17,13 +17,10 @@ from collections.abc import Mapping
 
 import onnx
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
-from onnx import ModelProto, NodeProto, TypeProto
+from onnx import ModelProto, TypeProto
 
 from chipwise.core.errors import NetworkError
 
-# Experimental operators that ONNX dropped in 1.5; ONNX Runtime still runs them (contrib_defs.cc, "exp ops").
-LEGACY = frozenset({"Affine", "Crop", "ImageScaler", "ParametricSoftplus", "ScaledTanh"})
-_ARITHMETIC = frozenset({"Add", "Div", "Mul", "Pow", "PRelu", "Sub"})
 _SMALL = 1024  # elements: shapes, axes and pads are far below, weights far above
 _INFERENCE_ERRORS = (
     onnx.shape_inference.InferenceError,
@@ -71,9 +68,7 @@ def _without_weights(model: ModelProto) -> ModelProto:
     slim.functions.extend(model.functions)
     graph = slim.graph
     graph.name = model.graph.name or "graph"
-    old = _is_old(slim)
-    for node in model.graph.node:
-        graph.node.append(_modern(node, slim) if old else _stand_in(node))
+    graph.node.extend(model.graph.node)
     graph.output.extend(model.graph.output)
     graph.value_info.extend(model.graph.value_info)
     initialized = {tensor.name for tensor in model.graph.initializer}
@@ -84,39 +79,6 @@ def _without_weights(model: ModelProto) -> ModelProto:
         else:
             graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
     return slim
-
-
-def _stand_in(node: NodeProto) -> NodeProto:
-    """Operators of ONNX 1.0 to 1.4 that runtimes still know and onnx has forgotten: one of the same shape."""
-    if node.domain or node.op_type not in LEGACY:
-        return node
-    if node.op_type != "Crop":
-        return onnx.helper.make_node("Identity", node.input[:1], node.output[:1], name=node.name)
-    border = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "border"), [])
-    left, top, right, bottom = border if len(border) == 4 else (0, 0, 0, 0)
-    pads = [0, 0, -top, -left, 0, 0, -bottom, -right]
-    return onnx.helper.make_node("Pad", node.input[:1], node.output[:1], name=node.name, pads=pads)
-
-
-def _is_old(model: ModelProto) -> bool:
-    """True for operator sets below 7, whose arithmetic onnx cannot infer; the model is then marked as 7."""
-    entry = next((entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
-    if entry is None or entry.version >= 7:
-        return False
-    entry.version = 7
-    return True
-
-
-def _modern(node: NodeProto, model: ModelProto) -> NodeProto:
-    """Before operator set 7, arithmetic had its first operand's shape; before 5, a reshape's shape was an attribute."""
-    if node.op_type in _ARITHMETIC:
-        return onnx.helper.make_node("Identity", node.input[:1], node.output[:1], name=node.name)
-    shape = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "shape"), None)
-    if node.op_type != "Reshape" or shape is None:
-        return _stand_in(node)
-    name = f"{node.output[0]}/shape"
-    model.graph.initializer.append(onnx.helper.make_tensor(name, onnx.TensorProto.INT64, [len(shape)], shape))
-    return onnx.helper.make_node("Reshape", [*node.input[:1], name], node.output[:1], name=node.name)
 
 
 def _set_shape(kind: TypeProto, shape: tuple[int, ...]) -> None:
