@@ -5,7 +5,7 @@
 266610
 """
 
-from chipwise.api import bench, check, compile, doctor, fit, inspect, report, run, train
+from chipwise.api import bench, check, compile, doctor, fit, inspect, report, run, train, zoo
 from chipwise.core.errors import ChipwiseError
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "report",
     "run",
     "train",
+    "zoo",
 ]

@@ -3,6 +3,7 @@
 from chipwise.api.given import data_names, network_names
 from chipwise.api.line import fit, report
 from chipwise.api.verbs import bench, check, compile, doctor, inspect, run, train
+from chipwise.api.zoo import zoo
 
 __all__ = [
     "bench",
@@ -16,4 +17,5 @@ __all__ = [
     "report",
     "run",
     "train",
+    "zoo",
 ]

@@ -31,6 +31,26 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True)
+class ZooLine:
+    """One network of the zoo: its name, what it is for, what it takes, and what it costs for one item."""
+
+    name: str
+    kind: str
+    input: tuple[int | str, ...]
+    parameters: int
+    flops: int
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ZooList:
+    """Answer of `zoo`: the networks that come with chipwise."""
+
+    networks: tuple[ZooLine, ...]
+    schema: str = "chipwise.zoo/1"
+
+
+@dataclass(frozen=True, slots=True)
 class Epoch:
     """One row of a training history.
 

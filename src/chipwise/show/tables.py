@@ -22,7 +22,7 @@ from rich.text import Text
 
 from chipwise.core.device import Machine
 from chipwise.core.plan import Manifest
-from chipwise.core.report import BenchResult, CheckResult, Doctor, Fit, Inspection, RunResult, Training
+from chipwise.core.report import BenchResult, CheckResult, Doctor, Fit, Inspection, RunResult, Training, ZooList
 from chipwise.show import claims
 from chipwise.show.grid import cell, facts, grid, heading, line, muted
 from chipwise.show.units import (
@@ -40,6 +40,7 @@ from chipwise.show.units import (
     plain,
     significant,
 )
+from chipwise.show.zoo_table import zoo_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +92,7 @@ def training(record: Training) -> RenderableType:
     about = [
         ("stopped", f"{record.stopped}; {len(record.history)} epochs, {format_time(record.seconds)} of training"),
         ("kept", f"epoch {record.best_epoch}, the best on validation (*)"),
+        *_frozen(record),
         ("test", _test_accuracy(record)),
         ("seed", str(record.seed)),
         ("folder", record.folder),
@@ -256,6 +258,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     BenchResult: bench,
     Doctor: doctor,
     Fit: fit,
+    ZooList: zoo_table,
 }
 
 
@@ -277,6 +280,14 @@ def _shown_epochs(record: Training, last: int = 10) -> list[Epoch]:
     best = record.best_epoch
     recent = list(record.history[-last:])
     return [epoch for epoch in record.history[:-last] if epoch.number == best] + recent
+
+
+def _frozen(record: Training) -> list[tuple[str, str]]:
+    """Epochs in which part of the network was held; they are the first ones."""
+    held = sum(epoch.frozen for epoch in record.history)
+    what = record.settings.get("freeze")
+    part = "all layers but the last" if what == "backbone" else f"the first {what} layers"
+    return [("frozen", f"{part} in epochs 1 to {held}")] if held else []
 
 
 def _epoch_cells(epoch: Epoch, *, best: bool) -> list[Text]:
