@@ -6,10 +6,15 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from chipwise import datasets
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.runtime
+
+NET = "lenet-300-100"
 
 
 def test_target_reached_and_missed(cli: Callable[..., object], tmp_path: Path) -> None:
@@ -20,3 +25,26 @@ def test_target_reached_and_missed(cli: Callable[..., object], tmp_path: Path) -
     missed = cli(*usual, "-o", tmp_path / "hard", "--target-accuracy", "99.99%")
     assert missed.code == 1, missed.err
     assert json.loads(missed.out)["schema"] == "chipwise.train/1"
+
+
+def test_transfer(cli: Callable[..., object], tmp_path: Path) -> None:
+    digits = datasets.load("digits")
+    few = digits.labels < 3
+    np.savez(tmp_path / "few.npz", x=digits.inputs[few], y=digits.labels[few])
+    quick = ("--threads", "1", "--augment", "none")
+    assert cli("train", NET, "--epochs", "1", *quick, "-o", tmp_path / "before").code == 0
+    data = f"npz:{tmp_path / 'few.npz'}"
+    usual = ("train", NET, "--data", data, "--weights", tmp_path / "before", "--epochs", "3", *quick)
+    done = cli(*usual, "-o", tmp_path / "a", "--freeze", "2", "--backbone-rate", "0.5", "--json")
+    assert done.code == 0, done.err
+    record = json.loads(done.out)
+    assert record["settings"] | {"freeze": 2, "unfreeze_after": 1, "backbone_rate": 0.5} == record["settings"]
+    assert [epoch["frozen"] for epoch in record["history"]] == [True, False, False]
+    assert "freeze 2: 265,600 of 265,903 parameters stay as they are for 1 of 3 epochs" in done.err
+    shown = cli(*usual, "-o", tmp_path / "a", "--freeze", "2", "--backbone-rate", "0.5")
+    assert "frozen   the first 2 layers in epochs 1 to 1" in shown.out
+    wrong = cli(*usual, "-o", tmp_path / "b", "--freeze", "most")
+    assert (wrong.code, wrong.err.splitlines()[-2:]) == (
+        2,
+        ["error: unknown freeze 'most'", "hint: known: a number of layers, backbone"],
+    )

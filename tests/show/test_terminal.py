@@ -69,6 +69,23 @@ def test_a_pipe_gets_notes_and_stage_ends_only() -> None:
     assert len(lines) == 2
 
 
+def test_a_pipe_sees_long_work_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("chipwise.show.terminal.time.monotonic", lambda: now)
+    stream = io.StringIO()
+    with TerminalProgress(stream) as progress:
+        for step in range(1000):
+            now += 0.1 if step < 500 else 10.0
+            progress.update("training", step / 1000, f"step {step}")
+            if step == 700:
+                break
+    lines = stream.getvalue().splitlines()
+    assert lines[:4] == [f"training {share}%: step {share}0" for share in (10, 20, 30, 40)]
+    assert lines[4:6] == ["training 50%: step 500", "training 50%: step 503"]
+    later = [*range(500, 600, 3), *range(600, 700, 3), 700]
+    assert [int(line.rpartition(" ")[2]) for line in lines[4:]] == later
+
+
 def test_a_terminal_gets_bars_with_percentage_and_eta(plain_terminal: None) -> None:
     stream = Terminal()
     with TerminalProgress(stream) as progress:

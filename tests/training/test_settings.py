@@ -75,3 +75,22 @@ def test_recipes_are_of_zoo_networks_and_leave_seed_and_threads_alone() -> None:
     assert set(RECIPES) <= set(ZOO)
     assert all((settings.seed, settings.split_seed, settings.threads) == (0, 0, None) for settings in RECIPES.values())
     assert recipe("something else") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"freeze": 0}, "freeze must be at least 1, not 0"),
+        ({"freeze": True}, "freeze must be a word or a whole number or left out, not True"),
+        ({"freeze": "head"}, "unknown freeze 'head'"),
+        ({"freeze": 1, "unfreeze_after": -1}, "unfreeze_after must be at least 0, not -1"),
+        ({"unfreeze_after": 3}, "unfreeze_after=3, but nothing is frozen"),
+        ({"backbone_rate": 0.0}, "backbone_rate must be above 0 and at most 1, not 0.0"),
+        ({"l1": -0.1}, "l1 must be from 0 to 10, not -0.1"),
+        ({"loss": "mse"}, "unknown loss 'mse'"),
+    ],
+)
+def test_settings_of_transfer_learning_and_loss(given: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Settings(**given)
+    assert caught.value.message == message

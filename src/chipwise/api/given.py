@@ -45,7 +45,9 @@ def network_from(given: NetworkLike, example_input: Any = None, **options: Any) 
     return described(from_module(given, example_input, type(given).__name__), **said)
 
 
-def trainable_from(given: NetworkLike, input_shape: tuple[int, ...] | None = None) -> Network:
+def trainable_from(
+    given: NetworkLike, input_shape: tuple[int, ...] | None = None, weights: str | Path | None = None
+) -> Network:
     """Load a network that `train` and `fit` can build again by its name, which a live module has not.
 
     Raises:
@@ -56,7 +58,7 @@ def trainable_from(given: NetworkLike, input_shape: tuple[int, ...] | None = Non
             "a live module cannot be trained: an interrupted run could not build it again",
             hint='write a function that returns it, and give "module:function"',
         )
-    return network_from(given, input_shape=input_shape)
+    return network_from(given, input_shape=input_shape, weights=weights)
 
 
 def network_names() -> list[str]:

@@ -20,11 +20,11 @@ from chipwise.api.given import (
     network_from,
     plan_from,
     source_bytes,
-    trainable_from,
     with_graph,
 )
 from chipwise.api.notebook import drawn
-from chipwise.core.errors import InputError, NetworkError, unknown_name
+from chipwise.api.transfer import begun, network_to_train
+from chipwise.core.errors import InputError, unknown_name
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def train(
     *,
     folder: str | Path,
     fresh: bool = False,
+    weights: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
     progress: Progress = silent,
     **settings: Any,
@@ -83,12 +84,15 @@ def train(
     """Train a network on this machine and keep the weights that do best on the validation split.
 
     A run that was interrupted goes on where it stopped; a finished one with the same settings is not run again.
+    Trained weights, its own or those given, are where it begins; where the data have other classes than these were
+    trained for, the last layer begins anew. `freeze="backbone"` trains only that layer at first.
 
     Args:
         network: a zoo name, a trained folder or "package.module:callable".
         data: a data set or its name ("digits", "idx:DIR", "npz:FILE", "folder:DIR", "mnist", "fashion-mnist").
         folder: where weights, checkpoints, history, events and the picture of the curves go.
         fresh: forget what an earlier run left in `folder`.
+        weights: trained weights to begin with: .safetensors, .pth, .pt, .th, or a folder that `train` wrote.
         input_shape: for a factory that does not say its own, without the batch dimension.
         progress: told about epochs.
         settings: fields of `chipwise.training.settings.Settings`; what is not given comes from the network's recipe.
@@ -98,25 +102,18 @@ def train(
         MissingExtraError: torch is not installed.
     """
     dataset = data_from(data)
-    loaded = trainable_from(network, input_shape)
     need("torch", "safetensors", "tensorboard", extra="torch")
     from chipwise.codec.files import atomic_write
     from chipwise.devices.detect import detect
-    from chipwise.networks import run_folder, torch_source
-    from chipwise.networks.load import with_classes
+    from chipwise.networks import run_folder
     from chipwise.show import charts
     from chipwise.training.recipes import recipe
-    from chipwise.training.seeds import seeded
     from chipwise.training.train import train as train_module
 
+    loaded = network_to_train(network, weights, input_shape)
     chosen = replace(recipe(loaded.name), **_known_settings(settings))
     chosen = replace(chosen, threads=chosen.threads or detect().cores)  # torch does not know of quotas
-    fitted = with_classes(loaded, len(dataset.class_names))
-    fitted = replace(fitted, task=replace(fitted.task, labels=dataset.class_names))
-    if fitted.source is None:
-        raise NetworkError(f"{fitted.name} is a graph; only a network with a torch source can be trained")
-    with seeded(chosen.seed, "weights"):
-        module = torch_source.build_module(fitted.source)
+    fitted, module = begun(loaded, dataset, chosen.seed, progress)
     result = train_module(module, fitted, dataset, chosen, Path(folder), fresh=fresh, progress=progress)
     run_folder.save(Path(folder), fitted, Path(folder) / "weights.safetensors")
     atomic_write(Path(folder) / "curves.png", charts.training_png(result))

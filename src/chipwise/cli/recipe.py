@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -15,6 +16,22 @@ LearningRate = Annotated[float | None, typer.Option("--learning-rate", "--lr", h
 Optimizer = Annotated[Literal["adamw", "adam", "sgd"] | None, typer.Option(help="Update rule.")]
 Schedule = Annotated[Literal["one-cycle", "cosine", "constant"] | None, typer.Option(help="Learning rate over time.")]
 Patience = Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")]
+Weights = Annotated[
+    Path | None,
+    typer.Option(metavar="W", help="Trained weights to begin with: .safetensors, .pth, .th, or a trained folder."),
+]
+Freeze = Annotated[
+    str | None,
+    typer.Option(metavar="backbone|N", help="Hold all layers but the last, or the first N, in the first epochs."),
+]
+UnfreezeAfter = Annotated[
+    int | None, typer.Option(min=0, help="Epochs until all layers learn; default a third of them, 0 never.")
+]
+BackboneRate = Annotated[
+    float | None, typer.Option(help="Learning rate of what was frozen, as a share of the rest's; default 0.1.")
+]
+Loss = Annotated[Literal["cross-entropy", "hinge"] | None, typer.Option(help="What is made small.")]
+L1 = Annotated[float | None, typer.Option("--l1", help="Weight of the sum of absolute weights in the loss.")]
 WeightDecay = Annotated[float | None, typer.Option(help="On matrices and kernels.")]
 Augment = Annotated[Literal["auto", "none", "shift", "affine"] | None, typer.Option(help="Vary the pictures.")]
 Precision = Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="bf16 is automatic mixed precision.")]
@@ -22,11 +39,13 @@ Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentati
 Threads = Annotated[int | None, typer.Option(min=1, help="torch threads.")]
 
 
-def given(*, target_accuracy: str | None, **settings: Any) -> dict[str, Any]:
-    """Keep the settings that were given; the target is read as a share.
+def given(*, target_accuracy: str | None, freeze: str | None = None, **settings: Any) -> dict[str, Any]:
+    """Keep the settings that were given; the target is read as a share, what is frozen as a number or a word.
 
     Raises:
         InputError: when the target is none.
     """
     target = None if target_accuracy is None else parse_share(target_accuracy)
-    return {name: value for name, value in {**settings, "target_accuracy": target}.items() if value is not None}
+    held = int(freeze) if freeze is not None and freeze.isdecimal() else freeze
+    everything = {**settings, "target_accuracy": target, "freeze": held}
+    return {name: value for name, value in everything.items() if value is not None}

@@ -26,6 +26,10 @@ def main(
     data: DataOption = "digits",
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Default: runs/NET.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget an earlier run in that folder.")] = False,
+    weights: recipe.Weights = None,
+    freeze: recipe.Freeze = None,
+    unfreeze_after: recipe.UnfreezeAfter = None,
+    backbone_rate: recipe.BackboneRate = None,
     epochs: recipe.Epochs = None,
     target_accuracy: recipe.TargetAccuracy = None,
     batch_size: recipe.BatchSize = None,
@@ -34,6 +38,8 @@ def main(
     schedule: recipe.Schedule = None,
     patience: recipe.Patience = None,
     weight_decay: recipe.WeightDecay = None,
+    l1: recipe.L1 = None,
+    loss: recipe.Loss = None,
     augment: recipe.Augment = None,
     precision: recipe.Precision = None,
     seed: recipe.Seed = None,
@@ -43,6 +49,9 @@ def main(
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
     settings = recipe.given(
+        freeze=freeze,
+        unfreeze_after=unfreeze_after,
+        backbone_rate=backbone_rate,
         epochs=epochs,
         target_accuracy=target_accuracy,
         batch_size=batch_size,
@@ -51,6 +60,8 @@ def main(
         schedule=schedule,
         patience=patience,
         weight_decay=weight_decay,
+        l1=l1,
+        loss=loss,
         augment=augment,
         precision=precision,
         seed=seed,
@@ -59,7 +70,16 @@ def main(
     folder = output if output is not None else Path("runs") / Path(network.replace(":", "-")).stem
     dims = shape(input_shape)
     with progress(interrupted=GOES_ON) as bars:
-        result = api.train(network, data, folder=folder, fresh=fresh, input_shape=dims, progress=bars, **settings)
+        result = api.train(
+            network,
+            data,
+            folder=folder,
+            fresh=fresh,
+            weights=weights,
+            input_shape=dims,
+            progress=bars,
+            **settings,
+        )
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"
     raise typer.Exit(1 if missed else 0)

@@ -63,6 +63,11 @@ class Dataset:
         return self.inputs.dtype == np.uint8
 
     @property
+    def numbered(self) -> bool:
+        """True when the classes have no names but "0", "1", ..., so that they may be anybody's."""
+        return self.class_names == tuple(str(number) for number in range(self.classes))
+
+    @property
     def classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)

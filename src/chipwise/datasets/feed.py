@@ -72,8 +72,7 @@ def check_classes(dataset: Dataset, network: Network) -> None:
     labels, known = network.task.labels, _outputs_of(network)
     if network.task.kind != "classification" or known is None:
         return
-    numbered = dataset.class_names == tuple(str(number) for number in range(dataset.classes))
-    if dataset.classes > known or (dataset.classes < known and not numbered):
+    if dataset.classes > known or (dataset.classes < known and not dataset.numbered):
         hint = "use data with the network's classes, or train the network on this data"
         raise DataError(f"{dataset.name} has {dataset.classes} classes, {network.name} has {known}", hint=hint)
     if labels and dataset.class_names != labels and set(dataset.class_names) == set(labels):

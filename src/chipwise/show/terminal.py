@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from rich.progress import TaskID
 
+# Where there is no bar: a line after each tenth, but not so often that quick work fills the page, and in any case after
+# half a minute, so that a log shows life.
+_SOONEST_S, _LATEST_S = 2.0, 30.0
 _ASCII = str.maketrans({"µ": "u", "×": "x", "–": "-", "─": "-", "≥": ">=", "≤": "<=", "…": "..."})
 
 
@@ -42,8 +45,8 @@ def print_record(record: Any) -> None:
 class TerminalProgress:
     """Progress bars on stderr with percentage, elapsed time and ETA.
 
-    Notes and the ends of stages stay, one line each; where stderr is no terminal, they are all that is written.
-    `interrupted` is said after Ctrl-C.
+    Notes and the ends of stages stay, one line each. Where stderr is no terminal, a line now and then stands for the
+    bar. `interrupted` is said after Ctrl-C.
     """
 
     def __init__(self, stream: TextIO | None = None, *, interrupted: str = "") -> None:
@@ -65,6 +68,7 @@ class TerminalProgress:
         )
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
+        self._said: dict[str, tuple[float, float]] = {}  # stage: when, and how far it was
 
     def __enter__(self) -> Self:
         """Show the bars."""
@@ -87,8 +91,11 @@ class TerminalProgress:
             if stage not in self._tasks:
                 self._tasks[stage] = self._bars.add_task("", total=1.0, stage=plain(stage), message="")
             self._bars.update(self._tasks[stage], completed=fraction, message=plain(message))
+        elif fraction < 1.0:
+            self._say(stage, fraction, message)
         if fraction >= 1.0:
             self._started.pop(stage)
+            self._said.pop(stage, None)
             if stage in self._tasks:
                 self._bars.remove_task(self._tasks.pop(stage))
                 self._bars.refresh()
@@ -98,6 +105,13 @@ class TerminalProgress:
     def note(self, message: str) -> None:
         """Write one line that stays above the bars."""
         self._print(plain(message))
+
+    def _say(self, stage: str, fraction: float, message: str) -> None:
+        now = time.monotonic()
+        when, share = self._said.setdefault(stage, (self._started[stage], 0.0))
+        if now - when >= (_SOONEST_S if int(fraction * 10) > int(share * 10) else _LATEST_S):
+            self._said[stage] = (now, fraction)
+            self._print(f"{plain(stage)} {fraction:.0%}{f': {plain(message)}' if message else ''}")
 
     def _print(self, text: str) -> None:
         safe = (

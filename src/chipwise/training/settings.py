@@ -158,7 +158,7 @@ def _names(allowed: tuple[type, ...]) -> str:
 
 def _check_choices(settings: Settings) -> None:
     choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "augment": AUGMENTATIONS}
-    choices |= {"loss": LOSSES, "freeze": (BACKBONE,)}
+    choices |= {"loss": LOSSES, "freeze": (BACKBONE, "a number of layers")}
     for name, known in choices.items():
         value = getattr(settings, name)
         if isinstance(value, str) and value not in known:

@@ -1,0 +1,93 @@
+"""Where training begins: fresh weights, all of somebody's trained weights, or all of them but for the head."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chipwise.api.given import trainable_from
+from chipwise.core.errors import NetworkError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from chipwise.api.given import NetworkLike
+    from chipwise.core.events import Progress
+    from chipwise.core.network import Network
+    from chipwise.datasets.dataset import Dataset
+
+
+def network_to_train(
+    given: NetworkLike, weights: str | Path | None, input_shape: tuple[int, ...] | None = None
+) -> Network:
+    """Load what is to be trained, with the weights to begin with as its source's; labels are those it was trained for.
+
+    Args:
+        given: a zoo name, a trained folder, "package.module:callable", or a network.
+        weights: a weights file, or a folder that `train` wrote; None for the network's own, if it has any.
+        input_shape: for a factory that does not say its own, without the batch dimension.
+
+    Raises:
+        NetworkError: it cannot be trained, or the folder holds no trained network.
+    """
+    from chipwise.networks import run_folder
+    from chipwise.training.feed import check_task
+
+    before = run_folder.load(Path(weights)) if weights is not None and Path(weights).is_dir() else None
+    file = weights if before is None or before.source is None else before.source.weights
+    network = trainable_from(given, input_shape, file)
+    check_task(network)
+    if network.source is None:
+        raise NetworkError(f"{network.name} is a graph; only a network with a torch source can be trained")
+    if file is not None and not isinstance(given, (str, Path)):
+        network = replace(network, source=replace(network.source, weights=Path(file)))
+    return network if before is None else replace(network, task=replace(network.task, labels=before.task.labels))
+
+
+def begun(network: Network, dataset: Dataset, seed: int, progress: Progress) -> tuple[Network, nn.Module]:
+    """Fit a network to the classes of the data and build its module.
+
+    Trained weights are taken over as they are where the classes are the same, as far as both are known; else the last
+    layer keeps its fresh weights. Classes that the data only numbers are taken for the network's own.
+
+    Args:
+        network: as `network_to_train` gives it.
+        dataset: what it will learn.
+        seed: of fresh weights.
+        progress: told what is fresh.
+
+    Raises:
+        NetworkError: the weights do not fit the network in front of its last layer.
+    """
+    from chipwise.networks import torch_source
+    from chipwise.networks.load import with_classes
+    from chipwise.networks.source_digest import source_digest
+    from chipwise.networks.weights_file import load_backbone
+    from chipwise.training.freeze import head_state
+    from chipwise.training.seeds import seeded
+
+    assert network.source is not None, "network_to_train refuses graphs"
+    weights, labels = network.source.weights, network.task.labels
+    fitted = with_classes(replace(network, source=replace(network.source, weights=None)), dataset.classes)
+    fitted = replace(fitted, task=replace(fitted.task, labels=dataset.class_names))
+    assert fitted.source is not None
+    with seeded(seed, "weights"):
+        module = torch_source.build_module(fitted.source)
+    if weights is None:
+        return fitted, module
+    source = replace(fitted.source, weights=weights)
+    fitted = replace(fitted, source=source, digest=source_digest(source))
+    fresh: dict[str, Any] = {}
+    if labels and labels != dataset.class_names and not dataset.numbered:
+        fresh = head_state(module, torch_source.examples_for(fitted.inputs, 1)[0])
+    left: tuple[str, ...] = ()
+    if network.outputs and fitted.outputs == network.outputs:
+        module = torch_source.build_module(source)
+    else:
+        left = load_backbone(module, weights)
+    module.load_state_dict(fresh, strict=False)
+    names = sorted({*left, *fresh})
+    told = f"; the data have other classes, so {', '.join(names)} begin anew" if names else ""
+    progress.note(f"beginning with the weights of {weights}{told}")
+    return fitted, module
