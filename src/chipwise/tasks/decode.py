@@ -101,11 +101,10 @@ def _yolo_v1(outputs: list[Floats], detection: Detection, height: int, width: in
     if classes < 1 or vector.size != cells * (classes + _BEFORE_CLASSES * per_cell):
         raise _misfit(outputs, detection)
     shares, objectness, places = np.split(vector, [cells * classes, cells * (classes + per_cell)])
-    boxes = places.reshape(cells, per_cell, 4)
+    boxes: Floats = places.reshape(cells, per_cell, 4)
     corner = _cells(head).reshape(2, cells).T[:, None]
-    scale = np.array([width, height], np.float32)
-    centres: Floats = (boxes[..., :2] + corner) * (scale / np.array([head.columns, head.rows], np.float32))
-    sizes: Floats = np.square(boxes[..., 2:]) * scale
+    centres = (boxes[..., :2] + corner) * np.array([width / head.columns, height / head.rows], np.float32)
+    sizes = np.square(boxes[..., 2:]) * np.array([width, height], np.float32)
     scores = objectness.reshape(cells, per_cell, 1) * shares.reshape(cells, 1, classes)
     return _corners_of(centres.reshape(-1, 2), sizes.reshape(-1, 2)), scores.reshape(-1, classes)
 

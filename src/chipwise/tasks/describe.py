@@ -1,22 +1,40 @@
 """What a network is for: guessed from its shapes, or as the user says it.
 
 >>> from chipwise.core.network import TensorSpec
->>> guess_task((TensorSpec("x", ("N", 1, 28, 28)),), (TensorSpec("y", ("N", 10)),)).kind
-'classification'
+>>> told(Task(), (TensorSpec("x", ("N", 1, 28, 28)),), (), preprocess="fit=stretch").preprocess.fit
+'stretch'
 """
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
-from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING
 
-from chipwise.core.errors import DataError, InputError, unknown_name
+from chipwise.core.errors import DataError, InputError
 from chipwise.core.network import Network, TensorSpec
-from chipwise.core.task import Kind, Preprocess, Task
+from chipwise.core.task import Preprocess, Task
+from chipwise.tasks import class_names
+from chipwise.tasks.guess import guess_rendering
+from chipwise.tasks.guess import guess_task as guess_task  # noqa: PLC0414  both names are public
 from chipwise.tasks.preprocess import default_preprocess, parse_preprocess
+from chipwise.tasks.task_text import parse_task, with_limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Specs = tuple[TensorSpec, ...]
 
 _LABELS_LIMIT_BYTES = 10_000_000  # the longest list in use, ImageNet-22k, has 0.6 MB
+_MOST_LABELS = 1_000_000
+_NAME_COLUMNS = ("name", "label", "class_name", "class")
+_INDEX_COLUMNS = ("class_index", "index", "id")
+_KNOWN = {
+    "coco-80": class_names.COCO_80,
+    "voc-20": class_names.VOC_20,
+    "voc-21": class_names.VOC_21,
+    "cifar-10": class_names.CIFAR_10,
+}
 
 
 def described(
@@ -27,40 +45,78 @@ def described(
     Args:
         network: any.
         preprocess: as `chipwise.tasks.preprocess.parse_preprocess` reads it.
-        task: a kind ("classification", "segmentation", "image", "sequence", "tensor").
+        task: as `chipwise.tasks.task_text.parse_task` reads it.
         labels: as `read_labels` reads it.
 
     Raises:
         InputError: when one of them cannot be read or does not suit the network.
         DataError: when the labels cannot be read.
     """
-    said = network.task
-    if task is not None:
-        if task not in get_args(Kind):
-            raise unknown_name("task", task, get_args(Kind))
-        said = replace(said, kind=task)  # type: ignore[arg-type]
-    if labels is not None:
-        said = replace(said, labels=read_labels(labels))
-    if preprocess is not None:
-        said = replace(said, preprocess=_changed(said, preprocess, network))
+    said = told(network.task, network.inputs, network.outputs, preprocess=preprocess, task=task, labels=labels)
     return network if said is network.task else replace(network, task=said)
 
 
+def told(
+    before: Task,
+    inputs: Specs,
+    outputs: Specs,
+    *,
+    preprocess: str | None = None,
+    task: str | None = None,
+    labels: Path | None = None,
+    threshold: float | None = None,
+    overlap: float | None = None,
+) -> Task:
+    """A task with what the user said in the place of what was guessed or stored; None leaves a part alone.
+
+    Args:
+        before: what was guessed or stored.
+        inputs: of the network.
+        outputs: likewise.
+        preprocess: as `described`.
+        task: likewise.
+        labels: likewise.
+        threshold: of a detector, 0..1.
+        overlap: of a detector, 0..1.
+
+    Raises:
+        InputError, DataError: as `described`.
+    """
+    said = before
+    if preprocess is not None:
+        said = replace(said, preprocess=_changed(said, preprocess, inputs))
+        if said.rendering is not None and said.rendering == guess_rendering(before.preprocess, outputs):
+            said = replace(said, rendering=guess_rendering(said.preprocess, outputs))
+    if task is not None:
+        said = parse_task(task, said, inputs, outputs)
+    if labels is not None:
+        said = replace(said, labels=read_labels(labels))
+    return with_limits(said, threshold, overlap)
+
+
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read class names, one a line, in the order of the network's outputs.
+    """Read class names in the order of the network's outputs.
+
+    Args:
+        path: one name a line; or .csv with a heading, of which the column "name" (or "label", "class_name", "class") is
+            taken, in the order of "class_index" ("index", "id") where there is one. "coco-80", "voc-20", "voc-21" and
+            "cifar-10" are known without a file.
 
     Raises:
         DataError: when it cannot be read, is no text, or has no names.
     """
+    if str(path) in _KNOWN and not path.exists():
+        return _KNOWN[str(path)]
     try:
         if path.stat().st_size > _LABELS_LIMIT_BYTES:
             raise DataError(f"{path} is too large for a list of class names", hint="one name a line")
         lines = path.read_text("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8", hint="one class name a line") from error
-    except OSError as error:
-        raise DataError(f"cannot read labels {path}: {error.strerror or error}") from error
-    names = tuple(line.strip() for line in lines)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise DataError(f"cannot read labels {path}: {reason or error}") from error
+    names = _column(path, lines) if path.suffix.lower() == ".csv" else tuple(line.strip() for line in lines)
     while names and not names[-1]:
         names = names[:-1]
     if not names:
@@ -68,20 +124,63 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return names
 
 
-def guess_task(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Task:
-    """Classification when the only output is [N, K], K >= 2; pictures when the input looks like one."""
-    scores = len(outputs) == 1 and len(outputs[0].shape) == 2 and outputs[0].dtype not in ("bool", "int64", "str")
-    last = outputs[0].shape[1] if scores else None
-    echoes = len(inputs) == 1 and scores and inputs[0].shape[1:] == outputs[0].shape[1:]  # an autoencoder
-    kind = isinstance(last, int) and last >= 2 and not echoes
-    preprocess = default_preprocess(inputs[0]) if len(inputs) == 1 and inputs[0].dtype.startswith("float") else None
-    return Task("classification" if kind else "tensor", preprocess=preprocess)
+def _column(path: Path, lines: list[str]) -> tuple[str, ...]:
+    """Names from a table with a heading; a class that it leaves out has the empty name."""
+    try:
+        rows = list(csv.reader(lines, strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path} is no table: {error}", hint="or write one name a line into a .txt file") from error
+    heading = [cell.strip().lower() for cell in rows[0]] if rows else []
+    name = next((heading.index(key) for key in _NAME_COLUMNS if key in heading), None)
+    if name is None:
+        hint = f"the heading names a column {' or '.join(_NAME_COLUMNS)}; or write one name a line into a .txt file"
+        raise DataError(f"{path} has no column of names; its heading is {', '.join(heading) or 'empty'}", hint=hint)
+    index = next((heading.index(key) for key in _INDEX_COLUMNS if key in heading), None)
+    names: dict[int, str] = {}
+    for number, row in enumerate(row for row in rows[1:] if row):
+        if len(row) != len(heading):
+            raise DataError(f"{path}: row {number + 2} has {len(row)} cells, the heading {len(heading)}")
+        place = number if index is None else _place(path, row[index])
+        names[place] = row[name].strip()
+    return tuple(names.get(place, "") for place in range(max(names, default=-1) + 1))
 
 
-def _changed(task: Task, text: str, network: Network) -> Preprocess:
-    inputs = network.inputs
-    start = task.preprocess or (default_preprocess(inputs[0]) if len(inputs) == 1 else None)
+def _place(path: Path, text: str) -> int:
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10 and int(digits) < _MOST_LABELS):
+        raise DataError(f"{path}: {text!r} is no number of a class", hint=f"whole numbers below {_MOST_LABELS:,}")
+    return int(digits)
+
+
+def _changed(task: Task, text: str, inputs: Specs) -> Preprocess:
+    start = task.preprocess or (_start(inputs[0]) if len(inputs) == 1 else None)
     if start is None:
         shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in inputs)
         raise InputError(f"preprocessing {text!r} needs a network that takes one picture; this one takes {shapes}")
-    return parse_preprocess(text, start)
+    changed = parse_preprocess(text, start)
+    if not changed.height or not changed.width:
+        raise InputError(
+            f"{inputs[0].name} takes pictures of any size", hint="say which: --preprocess size=480x640,..."
+        )
+    resized = (changed.height, changed.width) != (start.height, start.width)
+    if resized and not _free(inputs[0]):
+        raise InputError(f"the network takes {start.height}x{start.width} only", hint="leave size out")
+    return changed
+
+
+def _start(spec: TensorSpec) -> Preprocess | None:
+    """Preprocessing of an input whose height and width may be free: they are 0 until they are said."""
+    free = _free(spec)
+    sides = tuple(1 if axis in free else dim for axis, dim in enumerate(spec.shape))
+    start = default_preprocess(replace(spec, shape=sides))
+    if start is None or not free:
+        return start
+    return replace(start, height=0, width=0)
+
+
+def _free(spec: TensorSpec) -> tuple[int, ...]:
+    """Axes of height and width that are free."""
+    if len(spec.shape) != 4:
+        return ()
+    sides = (1, 2) if spec.shape[3] in (1, 3) and spec.shape[1] not in (1, 3) else (2, 3)
+    return tuple(axis for axis in sides if isinstance(spec.shape[axis], str))

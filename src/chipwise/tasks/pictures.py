@@ -100,8 +100,8 @@ def to_ycbcr(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def with_colours(luma: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Luma [H, W, 1] and colour differences [H, W, 2] as RGB [H, W, 3]."""
-    joined = np.ascontiguousarray(np.concatenate([luma, colours], axis=2))
-    return np.asarray(Image.fromarray(joined, mode="YCbCr").convert("RGB"), np.uint8)
+    planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(np.concatenate([luma, colours], axis=2), 2, 0)]
+    return np.asarray(Image.merge("YCbCr", [Image.fromarray(plane) for plane in planes]).convert("RGB"), np.uint8)
 
 
 @contextmanager
