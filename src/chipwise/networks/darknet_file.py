@@ -1,0 +1,93 @@
+r"""Networks from Darknet's files: a `.cfg`, and the numbers of its `.weights` where there are any. Light: no torch.
+
+>>> import tempfile
+>>> path = Path(tempfile.mkdtemp()) / "one.cfg"
+>>> text = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4\n[avgpool]\n[softmax]"
+>>> _ = path.write_text(text)
+>>> network = load(path, None)
+>>> network.name, network.outputs[0].shape, network.task.kind
+('one', ('batch', 4), 'classification')
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import onnx_ir as ir
+
+from chipwise.codec.hashes import sha256_bytes
+from chipwise.core.errors import NetworkError
+from chipwise.core.network import Network, TensorSpec
+from chipwise.networks.darknet.build import build
+from chipwise.networks.darknet.cfg import LIMIT_BYTES, Cfg, parse
+from chipwise.networks.darknet.drawing import Drawing
+from chipwise.networks.darknet.task import gives_scores, task_of
+from chipwise.networks.darknet.weights import fill, header_of, leave_untrained
+from chipwise.networks.onnx_file import from_model
+
+_UNTRAINED = b"darknet 1, untrained\n"  # counts up when the same cfg begins with other numbers
+
+
+def load(path: Path, weights: Path | None) -> Network:
+    """Read a Darknet network: its graph, with batch-norm as nodes of its own, and what it is for.
+
+    Results are the raw inputs of the detection layers, in order, or else the last layer; then the states of recurrent
+    layers. Without weights, the network begins at random (He, seed 0), drawn when somebody looks.
+
+    Args:
+        path: the cfg.
+        weights: the weights file; None for an untrained network.
+
+    Raises:
+        NetworkError: when a file cannot be read, a layer cannot be built (by name and line), or the weights are not
+            exactly as many as the layers need.
+    """
+    data = _read(path)
+    header = None if weights is None else header_of(weights)
+    try:
+        cfg = parse(data.decode("utf-8", errors="replace"))
+        drawing = build(cfg, forked=header is not None and header.forked)
+        network = _network(cfg, drawing, path)
+    except NetworkError as error:
+        raise NetworkError(f"{path}: {error.message}", hint=error.hint) from error
+    if weights is None or header is None:
+        leave_untrained(drawing.parameters)
+        return replace(network, digest=sha256_bytes(_UNTRAINED + data))
+    fill(drawing.parameters, weights, header)
+    assert network.graph is not None
+    return from_model(network.graph, network.name, task=network.task, origin=network.origin)
+
+
+def _network(cfg: Cfg, drawing: Drawing, path: Path) -> Network:
+    last = drawing.flows[-1]
+    if drawing.found:
+        results = [found.value for found in drawing.found]
+    elif gives_scores(cfg, drawing):
+        results = [drawing.flat(last)]
+    else:
+        results = [drawing.like(last)]
+    graph = drawing.finish(results, path.stem)
+    inputs, outputs = _specs(graph.graph.inputs), _specs(graph.graph.outputs)
+    return Network(path.stem, inputs, outputs, task_of(cfg, drawing), graph=graph, origin=str(path))
+
+
+def _specs(values: Sequence[ir.Value]) -> tuple[TensorSpec, ...]:
+    shapes = [() if value.shape is None else value.shape[1:] for value in values]
+    return tuple(
+        TensorSpec(str(value.name), ("batch", *(dim for dim in shape if isinstance(dim, int))))
+        for value, shape in zip(values, shapes, strict=True)
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LIMIT_BYTES + 1)
+    except OSError as error:
+        raise NetworkError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(data) > LIMIT_BYTES or b"\0" in data:
+        problem = "is larger than a cfg can be" if len(data) > LIMIT_BYTES else "is no text"
+        raise NetworkError(f"{path} {problem}", hint="a Darknet cfg is text: [sections] of key=value lines")
+    return data
