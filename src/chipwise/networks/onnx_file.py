@@ -26,6 +26,7 @@ from chipwise.networks import onnx_check, onnx_legacy, onnx_shapes
 from chipwise.tasks.describe import guess_task
 
 TASK_KEY = "chipwise.task"
+_OUTLINED = 65_536  # elements; arithmetic on shapes never has as many
 _TOO_LARGE = "keep its weights as external data beside it; a graph is limited to 2 GiB by protobuf"
 
 # onnx_ir wraps most of what it meets in SerdeError (a RuntimeError), not all.
@@ -143,6 +144,23 @@ def proto(network: Network) -> ModelProto:
         return ir.serde.serialize_model(network.graph)
     except _SERDE_ERRORS as error:
         raise NetworkError(f"{network.name} cannot be written: {_reason(error)}") from error
+
+
+def outline(network: Network) -> Network:
+    """The same network with a shape where each large weight was: enough for tables, and nothing is read or copied.
+
+    Raises:
+        NetworkError: when the network has no graph.
+    """
+    if network.graph is None:
+        raise NetworkError(f"{network.name} has no graph yet")
+    model = network.graph.clone()
+    for value in model.graph.initializers.values():
+        held = value.const_value
+        if held is not None and held.size > _OUTLINED and held.dtype != ir.DataType.STRING:
+            shape = ir.Shape(tuple(held.shape.numpy()))
+            value.const_value = ir.ExternalTensor("absent", 0, 0, held.dtype, shape=shape, name=value.name or "")
+    return replace(network, graph=model)
 
 
 def check_runnable(network: Network) -> None:

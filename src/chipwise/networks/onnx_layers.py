@@ -27,7 +27,7 @@ from chipwise.core.work import work
 from chipwise.networks import onnx_shapes
 from chipwise.networks.lazy import late
 from chipwise.networks.onnx_check import bits_of, subgraphs
-from chipwise.networks.onnx_file import proto
+from chipwise.networks.onnx_file import outline, proto
 from chipwise.networks.rows import ACTIVATIONS
 
 _SILENT = frozenset({"Constant", "Dropout", "Identity"})
@@ -77,6 +77,7 @@ def graph_rows(network: Network, batch: int) -> tuple[Layer, ...]:
     Raises:
         NetworkError: when the shapes contradict each other.
     """
+    network = outline(network)
     model = proto(network)
     wanted = {spec.name: spec.concrete(batch) for spec in network.inputs}
     types = onnx_shapes.infer(model, wanted, network.name)
