@@ -10,8 +10,6 @@ from chipwise.api.given import trainable_from
 from chipwise.core.errors import NetworkError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from chipwise.api.given import NetworkLike
     from chipwise.core.events import Progress
     from chipwise.core.network import Network
@@ -45,7 +43,7 @@ def network_to_train(
     return network if before is None else replace(network, task=replace(network.task, labels=before.task.labels))
 
 
-def begun(network: Network, dataset: Dataset, seed: int, progress: Progress) -> tuple[Network, nn.Module]:
+def begun(network: Network, dataset: Dataset, seed: int, progress: Progress) -> tuple[Network, Any]:
     """Fit a network to the classes of the data and build its module.
 
     Trained weights are taken over as they are where the classes are the same, as far as both are known; else the last
@@ -56,6 +54,9 @@ def begun(network: Network, dataset: Dataset, seed: int, progress: Progress) -> 
         dataset: what it will learn.
         seed: of fresh weights.
         progress: told what is fresh.
+
+    Returns:
+        The network, and its `torch.nn.Module`.
 
     Raises:
         NetworkError: the weights do not fit the network in front of its last layer.

@@ -39,6 +39,17 @@ Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentati
 Threads = Annotated[int | None, typer.Option(min=1, help="torch threads.")]
 
 
+_NAMES = frozenset({
+    "epochs", "target_accuracy", "batch_size", "learning_rate", "optimizer", "schedule", "patience", "weight_decay",
+    "l1", "loss", "augment", "precision", "seed", "threads", "freeze", "unfreeze_after", "backbone_rate",
+})  # fmt: skip
+
+
+def among(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The settings among a command's arguments."""
+    return {name: value for name, value in arguments.items() if name in _NAMES}
+
+
 def given(*, target_accuracy: str | None, freeze: str | None = None, **settings: Any) -> dict[str, Any]:
     """Keep the settings that were given; the target is read as a share, what is frozen as a number or a word.
 

@@ -48,38 +48,11 @@ def main(
     json: JsonFlag = False,
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
-    settings = recipe.given(
-        freeze=freeze,
-        unfreeze_after=unfreeze_after,
-        backbone_rate=backbone_rate,
-        epochs=epochs,
-        target_accuracy=target_accuracy,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        optimizer=optimizer,
-        schedule=schedule,
-        patience=patience,
-        weight_decay=weight_decay,
-        l1=l1,
-        loss=loss,
-        augment=augment,
-        precision=precision,
-        seed=seed,
-        threads=threads,
-    )
+    settings = recipe.given(**recipe.among(locals()))
     folder = output if output is not None else Path("runs") / Path(network.replace(":", "-")).stem
-    dims = shape(input_shape)
     with progress(interrupted=GOES_ON) as bars:
-        result = api.train(
-            network,
-            data,
-            folder=folder,
-            fresh=fresh,
-            weights=weights,
-            input_shape=dims,
-            progress=bars,
-            **settings,
-        )
+        settings |= {"fresh": fresh, "weights": weights, "input_shape": shape(input_shape), "progress": bars}
+        result = api.train(network, data, folder=folder, **settings)
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"
     raise typer.Exit(1 if missed else 0)
