@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 from small_graphs import convolution, parsed
 
 from chipwise.core.errors import ChipwiseError, NetworkError
@@ -250,3 +251,13 @@ def test_network_without_a_graph_cannot_be_serialized() -> None:
 
     with pytest.raises(ChipwiseError, match="no graph"):
         onnx_file.serialize(load("lenet5"))
+
+
+def test_a_branch_that_gives_an_outer_value() -> None:
+    branches = """then_branch = a () => (float[N, 3] u) { u = Tanh(x) }, else_branch = b () => (float[N, 3] x) { d = Exp(x) }"""
+    model = parsed(f"g (float[N, 3] x, bool c) => (float[N, 3] y) {{ y = If(c) <{branches}> }}")
+    network = onnx_file.from_bytes(model.SerializeToString(), "net")
+    assert network.graph is not None
+    network.graph.clone()
+    feeds = {"x": np.ones((1, 3), np.float32), "c": np.array(False)}
+    np.testing.assert_array_equal(ReferenceEvaluator(onnx_file.proto(network)).run(None, feeds)[0], feeds["x"])

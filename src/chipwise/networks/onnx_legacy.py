@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
@@ -45,6 +45,7 @@ def mend(model: ModelProto, title: str) -> None:
         model.opset_import.add(version=1)
     _type_attributes(model.graph.node)
     _free_dimensions(model.graph)
+    _own_outputs(model.graph)
     initialized = {tensor.name for tensor in model.graph.initializer}
     kept = [value for value in model.graph.input if value.name not in initialized]
     if len(kept) != len(model.graph.input):  # up to IR version 3 every weight was an input too
@@ -60,9 +61,26 @@ def _free_dimensions(graph: GraphProto) -> None:
         for dim in value.type.tensor_type.shape.dim if value.type.HasField("tensor_type") else ():
             if dim.dim_value < 0:
                 dim.Clear()
+    for inner in _inner(graph):
+        _free_dimensions(inner)
+
+
+def _own_outputs(graph: GraphProto) -> None:
+    """A branch may give a value of the graph around it, which neither onnx_ir nor ONNX Runtime takes as it is."""
+    for inner in _inner(graph):
+        made = set(chain.from_iterable(node.output for node in inner.node))
+        made.update(value.name for value in chain(inner.input, inner.initializer))
+        for value in inner.output:
+            if value.name not in made:
+                name = f"{value.name}/given"
+                inner.node.add(op_type="Identity", input=[value.name], output=[name])
+                value.name = name
+        _own_outputs(inner)
+
+
+def _inner(graph: GraphProto) -> Iterator[GraphProto]:
     for attribute in chain.from_iterable(node.attribute for node in graph.node):
-        for inner in subgraphs(attribute):
-            _free_dimensions(inner)
+        yield from subgraphs(attribute)
 
 
 def _type_attributes(nodes: Iterable[NodeProto]) -> None:
