@@ -13,8 +13,9 @@ from PIL import Image
 
 from chipwise.compiler.bench import bench_plan
 from chipwise.compiler.check import check_plan
+from chipwise.compiler.feeds import read_array
 from chipwise.compiler.regression import Baseline, compare
-from chipwise.compiler.run import read_array, run_plan
+from chipwise.compiler.run import run_plan
 from chipwise.compiler.sources import find_source, keep_source
 from chipwise.compiler.trials import build
 from chipwise.core.errors import DataError, InputError, UnknownNameError

@@ -1,151 +1,117 @@
-"""Run a plan on pictures or arrays: the top classes, or the raw outputs.
+"""Run a network on pictures, sounds or arrays, or on the frames of a film, and say what it sees.
 
-A .npy file holds one batch (its first dimension is the batch) or one item; pictures are prepared as the network's task
-says. Everything is read and checked before anything runs.
+Everything that is given is read and checked before anything runs; frames are read one by one.
 """
 
 from __future__ import annotations
 
 import time
-import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from chipwise.compiler.load import open_plan
-from chipwise.core.errors import DataError, InputError
-from chipwise.core.network import TensorSpec
+from chipwise.compiler.feeds import check_count
+from chipwise.compiler.runner import Runner, from_plan
+from chipwise.core.errors import InputError
+from chipwise.core.events import Progress, silent
 from chipwise.core.report import Prediction, RunResult
-from chipwise.runtimes.engine import check_inputs
-from chipwise.tasks.classify import top_k
-from chipwise.tasks.pictures import open_picture
-from chipwise.tasks.preprocess import prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
+    from chipwise.compiler.answers import Answer
+    from chipwise.compiler.feeds import Feed
     from chipwise.core.device import Machine
-    from chipwise.core.plan import Manifest, Plan
-    from chipwise.runtimes.engine import Engine
+    from chipwise.core.plan import Plan
+
+    Given = Path | NDArray[Any]
+    Frames = Iterable[tuple[str, NDArray[np.uint8]]]
+    Keep = Callable[[Answer], Prediction]
+
+_KEPT_BYTES = 1 << 28  # of inputs that were read to be checked; what goes beyond is read again when its turn comes
+_STAGE = "frames"
 
 
-def run_plan(
-    plan: Plan, name: str, inputs: Sequence[Path | NDArray[Any]], machine: Machine, *, top: int = 5
-) -> RunResult:
-    """Run a plan on files and arrays.
+def unchanged(answer: Answer) -> Prediction:
+    """Keep what was said and draw nothing."""
+    return answer.prediction
+
+
+def run_plan(plan: Plan, name: str, inputs: Sequence[Given], machine: Machine, *, top: int = 5) -> RunResult:
+    """Run a plan on files and arrays: `run_all` on an opened plan.
+
+    Raises:
+        DataError, InputError: as `run_all`. RuntimeUnavailableError: the plan cannot run here.
+    """
+    return run_all(from_plan(plan, name, machine), inputs, top=top)
+
+
+def run_all(runner: Runner, inputs: Sequence[Given], *, top: int = 5, keep: Keep = unchanged) -> RunResult:
+    """Run a network on files and arrays.
 
     Args:
-        plan: an opened plan file.
-        name: what to call it in the answer.
-        inputs: pictures, .npy files or arrays, at least one; a plan with several inputs takes one array for each.
-        machine: this machine.
+        runner: what runs.
+        inputs: pictures, .wav files, .npy files or arrays, at least one; a network with several inputs takes one array
+            for each.
         top: classes to name per item.
+        keep: draws an answer, and gives the prediction that says where.
 
     Raises:
         DataError: a file that cannot be read. InputError: a shape that does not fit.
-        RuntimeUnavailableError: the plan cannot run here.
     """
-    if not inputs:
-        raise InputError("no input was given", hint="name pictures or .npy files")
-    specs = plan.manifest.inputs
-    several = len(specs) > 1
-    if several and len(inputs) != len(specs):
-        wanted = ", ".join(spec.name for spec in specs)
-        raise InputError(f"the network takes {len(specs)} inputs ({wanted}); received {len(inputs)}")
-    feeds = (
-        [[_as_batch(*_array(each), spec) for each, spec in zip(inputs, specs, strict=True)]]
-        if several
-        else [[_load_input(each, plan.manifest)] for each in inputs]
-    )
-    engine = open_plan(plan, machine)
-    for feed in feeds:
-        _check_feed(engine, feed, plan.manifest)
+    together = check_count(inputs, runner.task, runner.inputs)
+    given: list[Any] = [list(inputs)] if together else list(inputs)
+    feeds: list[Feed | None] = []
+    held = 0
+    for each in given:
+        feed = runner.read(each)
+        held += feed.held_bytes
+        feeds.append(feed if held <= _KEPT_BYTES else None)
     predictions: list[Prediction] = []
-    seconds = []
-    names = [_name(each) for each in inputs][: len(feeds)]
-    for each, feed in zip(names, feeds, strict=True):
-        engine.run(feed)  # a batch that is seen for the first time is prepared for
-        started = time.perf_counter()
-        outputs = engine.run(feed)
-        seconds.append((time.perf_counter() - started) / len(feed[0]))
-        predictions += _predictions(each, outputs, plan.manifest, top)
-    return RunResult(name, plan.manifest.choice, tuple(predictions), float(np.median(seconds)))
+    for index, each in enumerate(given):
+        answers = runner.answer(feeds[index] or runner.read(each), top)
+        feeds[index] = None
+        predictions += [keep(answer) for answer in answers]
+    return RunResult(runner.name, runner.choice, tuple(predictions), runner.latency_s)
 
 
-def read_array(path: Path) -> NDArray[Any]:
-    """Read a .npy file.
+def run_frames(
+    runner: Runner, frames: Frames, count: int, *, top: int = 5, keep: Keep = unchanged, progress: Progress = silent
+) -> RunResult:
+    """Run a network on one frame after the other; Ctrl-C ends it early and keeps what is done.
+
+    Args:
+        runner: what runs; it must take pictures.
+        frames: names and pictures, read as they are wanted.
+        count: how many there are, 0 when that is not known.
+        top: classes to name per frame.
+        keep: as `run_all`; its time does not count.
+        progress: told which frame it is.
+
+    Returns:
+        the answer, with frames a second from the first frame's reading to the last one's answer.
 
     Raises:
-        DataError: when it is missing, holds Python objects, or its header asks for more than the file has.
+        DataError: a frame that cannot be read, or there is none.
     """
+    predictions: list[Prediction] = []
+    drawing_s, complete, started = 0.0, True, time.perf_counter()
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(array, np.ndarray):
-            raise DataError(f"{path} holds several arrays", hint="save one array with numpy.save")
-        return np.array(array)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"cannot read array {path}: {error}", hint="save it with numpy.save(..., allow_pickle=False)"
-        ) from error
-
-
-def _name(given: Path | NDArray[Any]) -> str:
-    return str(given) if isinstance(given, Path) else "array"
-
-
-def _array(given: Path | NDArray[Any]) -> tuple[str, NDArray[Any]]:
-    return _name(given), read_array(given) if isinstance(given, Path) else given
-
-
-def _check_feed(engine: Engine, feed: list[NDArray[Any]], manifest: Manifest) -> None:
-    """Compare a feed with what the engine takes; say that pictures may come as bytes where that would have helped."""
-    try:
-        check_inputs(engine, feed)
-    except InputError as error:
-        if error.hint or manifest.task.preprocess is None:
-            raise
-        hint = "an array is one item or a batch of just this; as uint8 it is taken for a picture and prepared"
-        raise InputError(error.message, hint=hint) from error
-
-
-def _as_batch(name: str, array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    """One item or a batch as the network's element type; only what stays the same kind of number is converted."""
-    wanted = np.dtype(spec.dtype)
-    whole = wanted.kind in "iu" and array.dtype.kind in "iu"
-    if not whole and not np.can_cast(array.dtype, wanted, "same_kind"):
-        raise DataError(f"{name} holds {array.dtype}, which is no {spec.dtype}", hint=f"save it as {spec.dtype}")
-    if array.ndim == len(spec.shape) - 1:
-        array = array[None]
-    converted = np.ascontiguousarray(array, dtype=wanted)
-    if whole and not np.array_equal(converted, array):
-        raise DataError(f"{name} holds numbers that do not fit {spec.dtype}", hint=f"save it as {spec.dtype}")
-    return converted
-
-
-def _load_input(given: Path | NDArray[Any], manifest: Manifest) -> NDArray[Any]:
-    """One file or array as a batch; a uint8 array is a picture where the network takes pictures."""
-    spec, preprocess = manifest.inputs[0], manifest.task.preprocess
-    if isinstance(given, Path) and given.suffix.lower() != ".npy":
-        if preprocess is None:
-            raise DataError(f"{given}: this network takes arrays, not pictures", hint="give a .npy file")
-        return prepare(open_picture(given)[None], preprocess).astype(np.dtype(spec.dtype), copy=False)
-    name, array = _array(given)
-    if preprocess is not None and array.dtype == np.uint8 and spec.dtype != "uint8":
-        rank = {2: (None, ..., None), 3: (None, ...)}.get(array.ndim, (...,))
-        return prepare(np.ascontiguousarray(array[rank]), preprocess).astype(np.dtype(spec.dtype), copy=False)
-    return _as_batch(name, array, spec)
-
-
-def _predictions(name: str, outputs: list[NDArray[Any]], manifest: Manifest, top: int) -> list[Prediction]:
-    if manifest.task.kind != "classification":
-        specs = tuple(
-            TensorSpec(spec.name, array.shape, str(array.dtype))
-            for spec, array in zip(manifest.outputs, outputs, strict=True)
-        )
-        return [Prediction(name, outputs=specs)]
-    ranked = top_k(outputs[0].reshape(len(outputs[0]), -1), manifest.task.labels, top)
-    several = len(ranked) > 1
-    return [Prediction(f"{name}[{row}]" if several else name, top=best) for row, best in enumerate(ranked)]
+        for name, picture in frames:
+            answers = runner.answer(runner.picture(name, picture), top)
+            answered = time.perf_counter()
+            predictions += [keep(answer) for answer in answers]
+            drawing_s += time.perf_counter() - answered
+            done = len(predictions)
+            progress.update(_STAGE, min(done / count, 0.999) if count else 0.0, f"{done} of {count or 'unknown'}")
+    except KeyboardInterrupt:
+        complete = False
+        progress.note(f"interrupted after {len(predictions)} frames: these are kept")
+    if not predictions and complete:
+        raise InputError("there are no frames", hint="give a folder of pictures, or a film")
+    rate = len(predictions) / max(time.perf_counter() - started - drawing_s, 1e-9)
+    if complete:
+        progress.update(_STAGE, 1.0, f"{len(predictions)} frames")
+    return RunResult(runner.name, runner.choice, tuple(predictions), runner.latency_s, rate, complete)

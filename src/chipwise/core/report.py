@@ -147,6 +147,7 @@ class RunResult:
         choice: runtime, number format and threads.
         latency_s: median time of one item inside the runtime.
         frames_per_second: of a folder or film of frames, reading and decoding included; None otherwise.
+        complete: False when it was interrupted and these are the frames until then.
     """
 
     plan: str
@@ -154,6 +155,7 @@ class RunResult:
     predictions: tuple[Prediction, ...]
     latency_s: float
     frames_per_second: float | None = None
+    complete: bool = True
     schema: str = "chipwise.run/1"
 
 

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from chipwise.datasets.dataset import Dataset
 
 
-def inputs_for(dataset: Dataset, network: Network) -> NDArray[np.float32]:
+def inputs_for(dataset: Dataset, network: Network) -> NDArray[Any]:
     """Make the network's input from every sample: pictures through its preprocessing, arrays as they are.
 
     Returns:
-        float32 [N, ...] with the network's input shape after the first dimension.
+        [N, ...] with the network's input shape after the first dimension, in its element type.
 
     Raises:
         DataError: when the network has not exactly one input, pictures meet a network that takes none, the shapes do
@@ -51,14 +51,17 @@ def inputs_for(dataset: Dataset, network: Network) -> NDArray[np.float32]:
     else:
         size = preprocess.channels * preprocess.height * preprocess.width
         require_memory(len(dataset) * size * 4, f"{dataset.name} as input of {network.name}")
-        arrays = prepare(np.asarray(dataset.inputs, np.uint8), preprocess)
+        arrays = prepare(np.asarray(dataset.inputs, np.uint8), preprocess, spec.dtype)
     fits = arrays.ndim == len(spec.shape) and all(
         not isinstance(wanted, int) or wanted == given
         for wanted, given in zip(spec.shape[1:], arrays.shape[1:], strict=True)
     )
     if not fits:
         raise _misfit(dataset, network)
-    return np.asarray(arrays, np.float32)
+    converted = np.asarray(arrays, np.dtype(spec.dtype))
+    if converted.dtype.kind in "iu" and not np.array_equal(converted, arrays):
+        raise DataError(f"{dataset.name} holds numbers that do not fit {spec.dtype}, which {network.name} takes")
+    return converted
 
 
 def check_classes(dataset: Dataset, network: Network) -> None:

@@ -25,6 +25,7 @@ from chipwise.core.plan import Manifest
 from chipwise.core.report import BenchResult, CheckResult, Doctor, Fit, Inspection, RunResult, Training, ZooList
 from chipwise.show import claims
 from chipwise.show.grid import cell, facts, grid, heading, line, muted
+from chipwise.show.predictions import run
 from chipwise.show.units import (
     UNKNOWN,
     format_accuracy,
@@ -136,19 +137,6 @@ def manifest(record: Manifest) -> RenderableType:
         rows,
         muted("Median: time of one item; below it p10–p90. 1 multiply-add = 2 FLOPs."),
     )
-
-
-def run(record: RunResult) -> RenderableType:
-    """The answers, one block an input: "64.68%: mountain bike", or shapes where there are no classes."""
-    blocks: list[RenderableType] = []
-    for prediction in record.predictions:
-        blocks.append(cell(prediction.input, "bold"))
-        blocks += [line(f"  {format_share(share):>6}: {plain(label)}") for label, share in prediction.top]
-        blocks += [
-            line(f"  {plain(spec.name)}: {spec.dtype} {format_shape(spec.shape)}") for spec in prediction.outputs
-        ]
-    blocks.append(muted(f"{record.choice.title}, {format_time(record.latency_s)} an item"))
-    return Group(*blocks)
 
 
 def check(record: CheckResult) -> RenderableType:
