@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from chipwise.training.settings import Settings
 
 
+# Of the loss of each auxiliary head, beside the network's own (Szegedy et al. 2014, section 5); the latter is reported.
+_AUXILIARY_SHARE = 0.3
+
+
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """What every epoch of a run uses.
@@ -117,10 +121,15 @@ def _step(lesson: Lesson, chosen: Tensor) -> float:
     inputs = lesson.feed.inputs.index_select(0, chosen)
     inputs = augmented(inputs, str(settings.augment), lesson.layout, lesson.channels)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-        scores = lesson.module(inputs)
+        given = lesson.module(inputs)
     labels = lesson.feed.labels[chosen]
-    loss = loss_of(scores.float(), labels, settings.loss, label_smoothing=settings.label_smoothing)
-    whole = loss + l1_penalty(lesson.module, settings.l1) if settings.l1 else loss
+    loss, *auxiliary = (
+        loss_of(scores.float(), labels, settings.loss, label_smoothing=settings.label_smoothing)
+        for scores in (given if isinstance(given, tuple) else (given,))
+    )
+    whole = sum((_AUXILIARY_SHARE * part for part in auxiliary), loss)
+    if settings.l1:
+        whole = whole + l1_penalty(lesson.module, settings.l1)
     lesson.optimizer.zero_grad(set_to_none=True)
     whole.backward()  # type: ignore[no-untyped-call]
     lesson.optimizer.step()
