@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.resources
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,7 @@ from chipwise.networks.source_digest import RULES, source_digest
 from chipwise.networks.zoo import ZOO
 
 _ZOO = "chipwise.networks.zoo."
+_SIBLING = re.compile(r"^from chipwise\.networks\.zoo\.(\w+) import", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,18 @@ def _shipped(name: str) -> RowPair | None:
 
 
 def _family_digest(factory: str) -> str:
-    """Hash the code that makes a zoo network's rows: its family's file and the tracer's rules."""
+    """Hash the code that makes a zoo network's rows: its family's file, what that imports, and the tracer's rules."""
     if not factory.startswith(_ZOO):
         return ""
-    name = factory.removeprefix(_ZOO).partition(":")[0]
-    return sha256_bytes(f"{RULES} {sha256_file(Path(__file__).parent / 'zoo' / f'{name}.py')}".encode())
+    digests = _family_files(factory.removeprefix(_ZOO).partition(":")[0])
+    return sha256_bytes(f"{RULES} {' '.join(digests.values())}".encode())
+
+
+@cache
+def _family_files(name: str) -> dict[str, str]:
+    """Digest of a family's file, and of the files of the zoo that it imports, and they import."""
+    path = Path(__file__).parent / "zoo" / f"{name}.py"
+    found = {name: sha256_file(path)}
+    for other in _SIBLING.findall(path.read_text("utf-8")):
+        found |= _family_files(other)
+    return found
