@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from chipwise.core.layer import Shape
 from chipwise.core.work import work
@@ -69,6 +69,8 @@ _NAMES = {
     "pow": "Pow",
     "prelu": "PRelu",
     "_prelu_kernel": "PRelu",
+    "_safe_softmax": "Softmax",
+    "rsub": "Sub",
     "relu": "Relu",
     "select": "Gather",
     "sigmoid": "Sigmoid",
@@ -121,6 +123,25 @@ def describe(func: Any, args: Sequence[Any], results: Sequence[Tensor]) -> Opera
     else:
         counted = _special(name, args, given, made) or _tagged(name, func, given, made)
     return Operation(*counted, 1 if any(mark in name for mark in _ONE_RESULT) else len(results))
+
+
+def recurrent(layer: nn.RNNBase, given: Sequence[int]) -> Operation:
+    """All that a recurrent layer does, which torch takes apart into hundreds of operators.
+
+    Args:
+        layer: an nn.LSTM, nn.GRU or nn.RNN.
+        given: shape of its input, batch and steps in any order: [N, T, F] or [T, F].
+    """
+    kind = layer.mode.partition("_")[0]
+    directions = 2 if layer.bidirectional else 1
+    rows = layer.get_parameter("weight_ih_l0").shape[0]
+    steps, total = (math.prod(given[:-1]), 1), 0
+    for place in range(layer.num_layers):
+        features = layer.input_size if place == 0 else directions * layer.hidden_size
+        made = (directions, rows, features), (directions, rows, layer.hidden_size)
+        shapes = [(*steps, features), *made, *([(directions, 2 * rows)] if layer.bias else [])]
+        total += work(kind, shapes, [tuple(given)], {}) or 0
+    return Operation(kind, total, 1)
 
 
 def _special(name: str, args: Sequence[Any], given: _Shapes, made: list[Shape]) -> tuple[str, int | None] | None:

@@ -10,6 +10,7 @@ activation is folded into the row that feeds it when nothing else reads that row
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from chipwise.core.errors import NetworkError
 from chipwise.core.layer import Layer, Shape
 from chipwise.core.network import Network
-from chipwise.networks.aten import Operation, describe
+from chipwise.networks.aten import Operation, describe, recurrent
 from chipwise.networks.rows import ACTIVATIONS
 from chipwise.networks.torch_source import build_module, examples_for
 
@@ -131,6 +132,16 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for handle in handles:
                 handle.remove()
 
+    def _sum_up(self, call: _Call, layer: nn.RNNBase, given: list[Tensor], results: list[Tensor]) -> None:
+        """A recurrent layer is one operation, whatever torch ran for it; no result where it raised."""
+        if not results:
+            return
+        call.operations = [recurrent(layer, given[0].shape)]
+        call.reads = {id(tensor): tensor for tensor in (*given, *layer.parameters())}
+        call.writes.update((id(tensor), tensor) for tensor in results)
+        call.final = results[:1]
+        self.alive += [*given, *results]
+
     def _entering(self, name: str) -> Any:
         def enter(part: nn.Module, _: Any) -> None:
             self.path.append(name)
@@ -141,9 +152,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return enter
 
     def _leaving(self, name: str) -> Any:
-        def leave(part: nn.Module, _: Any, __: Any) -> None:
+        def leave(part: nn.Module, given: Any, result: Any) -> None:
             self.path.pop()
             if self.leaf is not None and self.leaf.leaf is part:
+                if isinstance(part, nn.RNNBase):
+                    self._sum_up(self.leaf, part, _tensors(given), _tensors(result))
                 self.leaf = None
 
         del name
@@ -191,6 +204,9 @@ def _row(call: _Call, state: dict[int, Tensor], counted: set[int], names: dict[s
     fresh = [key for key in weights if key not in counted and state[key].requires_grad]
     counted.update(fresh)
     names[call.name] = names.get(call.name, -1) + 1
+    write_bytes = sum(map(_bytes, call.final))
+    # A look-up reads of its table just what it gives.
+    most = write_bytes if main.name == "Gather" else sys.maxsize
     return Layer(
         name=f"{call.name}_{names[call.name]}" if names[call.name] else call.name,
         op=main.name,
@@ -198,8 +214,8 @@ def _row(call: _Call, state: dict[int, Tensor], counted: set[int], names: dict[s
         outputs=tuple(_shape(tensor) for tensor in call.final),
         parameters=sum(state[key].numel() for key in fresh),
         flops=sum(operation.flops or 0 for operation in call.operations),
-        read_bytes=sum(map(_bytes, (*activations, *(state[key] for key in weights)))),
-        write_bytes=sum(map(_bytes, call.final)),
+        read_bytes=sum(min(_bytes(each), most) for each in (*activations, *(state[key] for key in weights))),
+        write_bytes=write_bytes,
         known=all(operation.flops is not None for operation in call.operations),
         kernel=_pair_of(call.leaf, "kernel_size"),
         stride=_pair_of(call.leaf, "stride"),

@@ -12,6 +12,8 @@ from chipwise.networks.load import load
 
 torch = pytest.importorskip("torch")
 
+from zoo_export import assert_runs_like_torch, parameters_and_shapes  # noqa: E402
+
 from chipwise.networks.torch_source import build_module, examples_for  # noqa: E402
 from chipwise.networks.zoo.darknet import Reorg, SteadyMaxPool  # noqa: E402
 
@@ -123,6 +125,24 @@ def test_parameters_and_work(name: str) -> None:
     found = convolutions(name)
     parameters = sum(int(np.prod(each.weight)) + each.weight[0] * (2 if each.normed else 1) for each in found)
     assert (parameters, round(sum(each.bflops for each in found), 3)) == TOTALS[name]
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_module_gives_what_the_entry_says(name: str) -> None:
+    parameters, made, declared = parameters_and_shapes(name)
+    assert parameters == TOTALS[name][0]
+    assert made == declared
+
+
+@pytest.mark.parametrize("spec", ["darknet53:width=0.25,size=64,num_classes=7", "yolov2:width=0.25,size=64"])
+def test_onnx_runtime_gives_what_torch_gives(spec: str) -> None:
+    assert_runs_like_torch(spec)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TOTALS)
+def test_full_width_in_onnx_runtime(name: str) -> None:
+    assert_runs_like_torch(name, batch=2, limit=1e-4)
 
 
 def test_darknet19_is_the_published_table() -> None:

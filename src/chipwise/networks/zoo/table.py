@@ -9,9 +9,12 @@ chipwise.networks.zoo_rows`).
 
 from __future__ import annotations
 
+from chipwise.networks.zoo.entries.cifar import CIFAR
 from chipwise.networks.zoo.entries.darknet import DARKNET
 from chipwise.networks.zoo.entries.detectors import YOLO
 from chipwise.networks.zoo.entries.digits import DIGITS
+from chipwise.networks.zoo.entries.photos import PHOTOS
+from chipwise.networks.zoo.entries.sequences import SEQUENCES
 from chipwise.networks.zoo.entry import ZooEntry
 
-ZOO: dict[str, ZooEntry] = {**DIGITS, **DARKNET, **YOLO}
+ZOO: dict[str, ZooEntry] = {**DIGITS, **DARKNET, **YOLO, **SEQUENCES, **PHOTOS, **CIFAR}
