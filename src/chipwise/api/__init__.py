@@ -2,7 +2,8 @@
 
 from chipwise.api.given import data_names, network_names
 from chipwise.api.line import fit, report
-from chipwise.api.verbs import bench, check, compile, doctor, inspect, run, train
+from chipwise.api.running import load, run
+from chipwise.api.verbs import bench, check, compile, doctor, inspect, train
 from chipwise.api.zoo import zoo
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "doctor",
     "fit",
     "inspect",
+    "load",
     "network_names",
     "report",
     "run",

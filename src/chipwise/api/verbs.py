@@ -1,4 +1,4 @@
-"""Inspect, train, compile, run, check, bench, doctor: one function a verb.
+"""Inspect, train, compile, check, bench, doctor: one function a verb.
 
 Stages are imported inside the verb that needs them, so that importing chipwise costs nothing and the light install
 never meets torch.
@@ -30,11 +30,9 @@ from chipwise.core.events import Progress, silent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from chipwise.api.given import DataLike, NetworkLike, PlanLike, RunInput
+    from chipwise.api.given import DataLike, NetworkLike, PlanLike
     from chipwise.core.plan import Goal, Plan
-    from chipwise.core.report import BenchResult, CheckResult, Doctor, Inspection, RunResult, Training
+    from chipwise.core.report import BenchResult, CheckResult, Doctor, Inspection, Training
 
 
 @drawn
@@ -192,26 +190,6 @@ def compile(
 
 
 @drawn
-def run(plan: PlanLike, inputs: RunInput | Sequence[RunInput], *, top: int = 5) -> RunResult:
-    """Run a plan on pictures or arrays.
-
-    Args:
-        plan: a plan or its path.
-        inputs: one of, or a sequence of: pictures, .npy files, and arrays that hold what a .npy file may hold.
-        top: classes to name for each.
-
-    Raises:
-        PlanError: no plan. DataError, InputError: an input that does not fit. RuntimeUnavailableError: not here.
-    """
-    from chipwise.compiler.run import run_plan
-    from chipwise.devices.detect import detect
-
-    opened, name = plan_from(plan)
-    given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-    return run_plan(opened, name, [_file_or_array(each) for each in given], detect(), top=top)
-
-
-@drawn
 def check(
     plan: PlanLike, data: DataLike = "digits", *, max_drop: float | None = None, source: NetworkLike | None = None
 ) -> CheckResult:
@@ -285,14 +263,6 @@ def doctor() -> Doctor:
 
     machine = detect()
     return Doctor(machine, status(machine), versions())
-
-
-def _file_or_array(given: RunInput) -> Path | NDArray[Any]:
-    if isinstance(given, (str, Path)):
-        return Path(given)
-    import numpy as np
-
-    return np.asarray(given)
 
 
 def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -8,14 +8,62 @@ from typing import Annotated
 import typer
 
 from chipwise import api
-from chipwise.cli.answer import JsonFlag, answer
+from chipwise.cli.answer import (
+    JsonFlag,
+    LabelsOption,
+    PreprocessOption,
+    TaskOption,
+    WeightsOption,
+    answer,
+    progress,
+)
+
+_INTERRUPTED = 130
 
 
 def main(
-    plan: Annotated[Path, typer.Argument(metavar="X.plan", help="A plan file.")],
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Pictures or .npy files.")],
+    network: Annotated[
+        str,
+        typer.Argument(metavar="NET", help="A plan, a zoo name, a model file, a trained folder, or module:callable."),
+    ],
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[INPUT]...", help="Pictures, .wav or .npy files.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Draw every answer into this folder, as PNG.")
+    ] = None,
+    frames: Annotated[
+        Path | None, typer.Option(metavar="DIR|FILM", help="Run on a folder of pictures in name order, or on a film.")
+    ] = None,
+    weights: WeightsOption = None,
+    task: TaskOption = None,
+    labels: LabelsOption = None,
+    preprocess: PreprocessOption = None,
     top: Annotated[int, typer.Option(min=1, help="Classes to name for each input.")] = 5,
+    threshold: Annotated[
+        float | None, typer.Option(metavar="P", help="Detectors: leave out boxes that score lower, 0..1.")
+    ] = None,
+    overlap: Annotated[
+        float | None, typer.Option(metavar="P", help="Detectors: of boxes that share more, keep the best, 0..1.")
+    ] = None,
     json: JsonFlag = False,
 ) -> None:
-    """Run a plan on pictures or arrays."""
-    answer(api.run(plan, inputs, top=top), json=json)
+    """Run a network or a plan on pictures, sounds or arrays, say what it sees, and draw it."""
+    with progress() as shown:
+        result = api.run(
+            network,
+            inputs or [],
+            top=top,
+            output=output,
+            frames=frames,
+            weights=weights,
+            task=task,
+            labels=labels,
+            preprocess=preprocess,
+            threshold=threshold,
+            overlap=overlap,
+            progress=shown,
+        )
+    answer(result, json=json)
+    if not result.complete:
+        raise typer.Exit(_INTERRUPTED)

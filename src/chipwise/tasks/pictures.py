@@ -59,6 +59,17 @@ def open_picture(path: Path | str) -> NDArray[np.uint8]:
     return array
 
 
+def moving_picture(path: Path) -> tuple[int, Iterator[NDArray[np.uint8]]]:
+    """The number of frames of a picture file, and each as `open_picture` gives it, read when it is wanted.
+
+    Raises:
+        DataError: as `open_picture`.
+    """
+    with _reading(path) as image:
+        count = int(getattr(image, "n_frames", 1))
+    return count, _each_frame(path, count)
+
+
 def picture_shape(path: Path | str) -> tuple[int, int, int]:
     """Height, width and channels that `open_picture` would give, from the file's header alone.
 
@@ -123,8 +134,14 @@ def _reading(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"{path} {reason}", hint=f"known formats: {', '.join(sorted(SUFFIXES))}") from error
 
 
-def _to_array(image: Image.Image, path: Path) -> NDArray[np.uint8]:
-    image.seek(0)
+def _each_frame(path: Path, count: int) -> Iterator[NDArray[np.uint8]]:
+    with _reading(path) as image:
+        for number in range(count):
+            yield _to_array(image, path, number)
+
+
+def _to_array(image: Image.Image, path: Path, frame: int = 0) -> NDArray[np.uint8]:
+    image.seek(frame)
     upright = ImageOps.exif_transpose(image)
     if upright.mode == "F":
         raise DataError(f"{path} holds floating-point pixels", hint="save it with 8 bits a channel")

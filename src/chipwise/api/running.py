@@ -1,0 +1,170 @@
+"""Run a network or a plan: on files and arrays, on the frames of a film, or as an object to call.
+
+>>> import onnx, pathlib, tempfile
+>>> text = '<ir_version: 8, opset_import: ["": 17]> g (float[N, 3] x) => (float[N, 3] y) { y = Softmax(x) }'
+>>> path = pathlib.Path(tempfile.mkdtemp()) / "softmax.onnx"
+>>> onnx.save(onnx.parser.parse_model(text), path)
+>>> runner = load(path, task="classification")
+>>> [spec.name for spec in runner.inputs], runner.task.kind
+(['x'], 'classification')
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chipwise.api.given import network_from, plan_from, with_graph
+from chipwise.api.notebook import drawn
+from chipwise.core.errors import InputError
+from chipwise.core.events import Progress, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from chipwise.api.given import NetworkLike, PlanLike, RunInput
+    from chipwise.compiler.answers import Answer
+    from chipwise.compiler.runner import Runner
+    from chipwise.core.report import Prediction, RunResult
+
+_ZIPPED = (".keras", ".pt", ".pth", ".th", ".npz")  # zip files that are no plans
+_WORTH_DRAWING = {"detection": "boxes", "segmentation": "areas", "image": "pictures"}
+
+
+def load(
+    network: NetworkLike | PlanLike,
+    example_input: Any = None,
+    *,
+    weights: str | Path | None = None,
+    preprocess: str | None = None,
+    task: str | None = None,
+    labels: str | Path | None = None,
+    threshold: float | None = None,
+    overlap: float | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    progress: Progress = silent,
+) -> Runner:
+    """Make a network or a plan ready to be called: `.run(arrays)` gives arrays, `.predict("dog.jpg")` what it sees.
+
+    Args:
+        network: a plan, a zoo name, a model file, a trained folder, "package.module:callable", or a live `nn.Module`.
+        example_input: for a live module, one input (with its batch dimension).
+        weights: a file of trained weights, for what does not hold its own.
+        preprocess: how pictures become inputs, as "scale=1,mean=...,order=BGR", instead of what the network says.
+        task: what it is for, as "detection:yolox", where it does not say.
+        labels: a text file with one class name a line, or "coco-80", "voc-20", "voc-21", "cifar-10".
+        threshold: of a detector: boxes that score lower are left out, 0..1.
+        overlap: of a detector: of two boxes that share more, one is left out, 0..1.
+        input_shape: for a factory that does not say its own, without the batch dimension.
+        progress: told what to know, as that there are no weights.
+
+    Raises:
+        NetworkError, PlanError, InputError, DataError: what was given cannot be used.
+        RuntimeUnavailableError: nothing here can run it.
+    """
+    from chipwise.compiler.runner import from_graph, from_plan
+    from chipwise.devices.detect import detect
+    from chipwise.networks.onnx_file import check_runnable, serialize
+    from chipwise.tasks.describe import told
+
+    labels_path = None if labels is None else Path(labels)
+    said: dict[str, Any] = {
+        "preprocess": preprocess,
+        "task": task,
+        "labels": labels_path,
+        "threshold": threshold,
+        "overlap": overlap,
+    }
+    if _is_plan(network):
+        if weights is not None or input_shape is not None:
+            raise InputError("a plan holds its weights and shapes", hint="leave --weights out")
+        plan, name = plan_from(network)
+        facts = plan.manifest
+        return from_plan(plan, name, detect(), told(facts.task, facts.inputs, facts.outputs, **said))
+    loaded = network_from(network, example_input, weights=weights, input_shape=input_shape)
+    graphed = with_graph(loaded)
+    if loaded.source is not None and loaded.source.weights is None:
+        progress.note("warning: no weights were given: they are random (seed 0), and so is what it says")
+    check_runnable(graphed)
+    described = told(graphed.task, graphed.inputs, graphed.outputs, **said)
+    return from_graph(loaded.origin or loaded.name, serialize(graphed), described)
+
+
+@drawn
+def run(
+    network: NetworkLike | PlanLike,
+    inputs: RunInput | Sequence[RunInput] = (),
+    *,
+    top: int = 5,
+    output: str | Path | None = None,
+    frames: str | Path | None = None,
+    progress: Progress = silent,
+    **options: Any,
+) -> RunResult:
+    """Run a network or a plan on pictures, sounds and arrays, or on the frames of a film.
+
+    Args:
+        network: as `load`.
+        inputs: one of, or a sequence of: pictures, .wav and .npy files, and arrays that hold what a .npy file may hold.
+        top: classes to name for each.
+        output: a folder into which every answer is drawn, as a PNG named after its input.
+        frames: a folder of pictures in the order of their names, or a film, in the place of `inputs`.
+        progress: told which frame it is, and what to know.
+        options: weights, preprocess, task, labels, threshold, overlap, example_input and input_shape, as `load`.
+
+    Raises:
+        NetworkError, PlanError: no network and no plan. DataError, InputError: an input that does not fit.
+        StorageError: the drawings cannot be written. RuntimeUnavailableError: it cannot run here.
+    """
+    given = [_file_or_array(each) for each in (inputs if isinstance(inputs, (list, tuple)) else [inputs])]
+    if frames is not None and given:
+        raise InputError("inputs and frames were given; one of them is run", hint="leave out the other")
+    from chipwise.compiler.run import run_all, run_frames
+
+    keep = _keeper(output, given, numbered=frames is not None)
+    runner = load(network, progress=progress, **options)
+    worth = _WORTH_DRAWING.get(runner.task.kind)
+    if output is None and worth:
+        progress.note(f"hint: -o DIR draws the {worth}")
+    if frames is None:
+        return run_all(runner, given, top=top, keep=keep)
+    from chipwise.tasks.frames import open_frames
+
+    count, pictures = open_frames(Path(frames))
+    return run_frames(runner, pictures, count, top=top, keep=keep, progress=progress)
+
+
+def _keeper(output: str | Path | None, inputs: Sequence[Any], *, numbered: bool) -> Callable[[Answer], Prediction]:
+    from chipwise.compiler.run import unchanged
+
+    if output is None:
+        return unchanged
+    from chipwise.api.drawing import Album
+
+    return Album(Path(output), inputs, numbered=numbered).keep
+
+
+def _is_plan(given: Any) -> bool:
+    """A plan, its file, or what is meant to be one."""
+    if not isinstance(given, (str, Path)):
+        return hasattr(given, "manifest")
+    path = Path(given)
+    if path.suffix.lower() == ".plan":
+        return True
+    if path.suffix.lower() in _ZIPPED or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False
+
+
+def _file_or_array(given: RunInput) -> Path | NDArray[Any]:
+    if isinstance(given, (str, Path)):
+        return Path(given)
+    import numpy as np
+
+    return np.asarray(given)
