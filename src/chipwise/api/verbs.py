@@ -43,6 +43,7 @@ def inspect(
     example_input: Any = None,
     input_shape: tuple[int, ...] | None = None,
     weights: str | Path | None = None,
+    graph: str | Path | None = None,
 ) -> Inspection:
     """Tell what a network is: its layers with shapes, parameters, FLOPs and bytes moved.
 
@@ -52,19 +53,25 @@ def inspect(
         example_input: for a live module, one input (with its batch dimension).
         input_shape: for a factory that does not say its own, without the batch dimension.
         weights: a file of trained weights, for what does not hold its own.
+        graph: an .svg or .html file to draw the network into; a module of at most 40 operations on small tensors that
+            carries an `example_input` is drawn with the value and the gradient at every operation.
 
     Raises:
-        UnknownNameError: no such network. NetworkError: it cannot be read or built.
+        UnknownNameError: no such network. NetworkError: it cannot be read or built. InputError: no such picture.
     """
+    from chipwise.api.pictures import check_picture, draw
     from chipwise.core.layer import totals
     from chipwise.core.report import Inspection
     from chipwise.networks.layers import layer_rows
 
     if batch < 1:
         raise InputError(f"batch is {batch}; at least 1 is wanted")
+    picture = None if graph is None else check_picture(Path(graph))
     loaded = network_from(network, example_input, input_shape=input_shape, weights=weights)
     rows = layer_rows(loaded, batch)
-    return Inspection(loaded.name, loaded.origin, batch, loaded.inputs, loaded.outputs, rows, totals(rows))
+    kind = loaded.task.kind + (f":{loaded.task.detection.decoder}" if loaded.task.detection else "")
+    record = Inspection(loaded.name, loaded.origin, batch, loaded.inputs, loaded.outputs, rows, totals(rows), kind)
+    return record if picture is None else draw(record, loaded, picture)
 
 
 @drawn

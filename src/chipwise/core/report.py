@@ -18,7 +18,10 @@ BENCH_SCHEMA = "chipwise.bench/1"
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Answer of `inspect`: the layer table of a network for one batch."""
+    """Answer of `inspect`: the layer table of a network for one batch.
+
+    `task` is its kind, with the decoder of a detector ("detection:yolo"); `graph` the picture that was written.
+    """
 
     name: str
     origin: str
@@ -27,6 +30,8 @@ class Inspection:
     outputs: tuple[TensorSpec, ...]
     layers: tuple[Layer, ...]
     totals: Totals
+    task: str = ""
+    graph: str = ""
     schema: str = "chipwise.inspect/1"
 
 

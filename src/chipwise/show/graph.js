@@ -13,12 +13,12 @@ let size = [1, 1], at = { x: 0, y: 0, k: 1 }, spots = new Map();
   }
 })(data.root, []);
 
-// Sizes of a block as it is open now; boxes of a row are pushed apart from where they stood when all was closed.
+// Sizes of a block as it is open now; boxes of a row move apart, or together, from where they stood at first.
 function measure(block) {
   const rows = [];
   block.nodes.forEach((node, index) => {
     const inner = node.g && open.has(node.n) ? measure(node.g) : null;
-    const [w, h] = inner ? [inner.w + 2 * data.pad, inner.h + data.head + data.pad] : node.s;
+    const [w, h] = inner ? [inner.w + 2 * data.pad, inner.h + data.head + data.pad] : node.c ?? node.s;
     (rows[node.r] ??= []).push({ index, inner, w, h, x: node.x, base: node.s[0] });
   });
   block.edges.forEach(([start], edge) => block.edges[edge][2].forEach((x, step) =>
@@ -27,6 +27,7 @@ function measure(block) {
   let y = 0, left = Infinity, right = -Infinity;
   rows.forEach((row, r) => {
     const tall = Math.max(...row.map(each => each.h));
+    if (r) y += tall && bottoms[r - 1] > tops[r - 1] ? data.step : data.step / 3;
     row.sort((a, b) => a.x - b.x);
     let grown = row.reduce((sum, each) => sum + each.w - each.base, 0) / -2;
     for (const each of row) {
@@ -40,9 +41,20 @@ function measure(block) {
     }
     tops[r] = y;
     bottoms[r] = y + tall;
-    y += tall + data.step;
+    y += tall;
   });
-  return { block, spot, bends, tops, bottoms, left, w: right - left, h: y - data.step };
+  return { block, spot, bends, tops, bottoms, left, w: right - left, h: y };
+}
+
+// Straight through rows, bent between them; each point is x, and y from and to.
+function curve(points) {
+  let path = `M${points[0][0].toFixed(1)} ${points[0][1]}V${points[0][2]}`, before = points[0];
+  for (const point of points.slice(1)) {
+    const middle = (before[2] + point[1]) / 2, x = point[0].toFixed(1);
+    path += `C${before[0].toFixed(1)} ${middle} ${x} ${middle} ${x} ${point[1]}V${point[2]}`;
+    before = point;
+  }
+  return path;
 }
 
 function show(made, dx, dy, lines) {
@@ -58,21 +70,18 @@ function show(made, dx, dy, lines) {
     part.firstElementChild.nextElementSibling.setAttribute("width", w);
     part.firstElementChild.nextElementSibling.setAttribute("height", h);
     part.lastElementChild.setAttribute("x", w - 12);
+    const [top, end] = inner.spot.slice(-2).map(port => port.x - inner.left + px + data.pad), middle = px + w / 2;
+    lines.push(curve([[middle, py, py], [top, py + data.head, py + data.head]]));
+    lines.push(curve([[end, py + h - data.pad, py + h - data.pad], [middle, py + h, py + h]]));
     show(inner, px + data.pad, py + data.head, lines);
   });
   made.block.edges.forEach(([start, end], edge) => {
-    const from = made.spot[start], to = made.spot[end], X = x => (x - made.left + dx).toFixed(1);
+    const from = made.spot[start], to = made.spot[end];
     const first = made.block.nodes[start].r, last = made.block.nodes[end].r;
     const points = [[from.x, from.y + from.h, made.bottoms[first]]];
     made.bends[edge].forEach((x, step) => points.push([x, made.tops[first + 1 + step], made.bottoms[first + 1 + step]]));
     points.push([to.x, made.tops[last], to.y]);
-    let path = `M${X(points[0][0])} ${points[0][1] + dy}V${points[0][2] + dy}`, before = points[0];
-    for (const point of points.slice(1)) {
-      const middle = (before[2] + point[1]) / 2 + dy;
-      path += `C${X(before[0])} ${middle} ${X(point[0])} ${middle} ${X(point[0])} ${point[1] + dy}V${point[2] + dy}`;
-      before = point;
-    }
-    lines.push(path);
+    lines.push(curve(points.map(([x, top, bottom]) => [x - made.left + dx, top + dy, bottom + dy])));
   });
 }
 

@@ -66,17 +66,17 @@ def grouped(rows: Sequence[Layer]) -> Box:
 
 
 def opened(root: Box, most: int = MOST) -> frozenset[str]:
-    """Names of the groups to show open, so that at most `most` boxes are seen: outer ones first, small ones first."""
-    shown, count = set(), len(root.boxes)
-    closed = [box for box in root.boxes if box.boxes]
-    while closed:
-        closed.sort(key=lambda box: (box.name.count("."), len(box.boxes)))
-        box = closed.pop(0)
-        if count + len(box.boxes) - 1 > most:
-            continue
-        count += len(box.boxes) - 1
-        shown.add(box.name)
-        closed += [inner for inner in box.boxes if inner.boxes]
+    """Names of the groups to show open: outer ones first, neighbours together, at most `most` boxes in all."""
+    shown: set[str] = set()
+    count, level = len(root.boxes), [root]
+    while level:
+        parent = level.pop(0)
+        groups = [box for box in parent.boxes if box.boxes]
+        more = sum(len(box.boxes) - 1 for box in groups)
+        if count + more <= most:
+            count += more
+            shown.update(box.name for box in groups)
+            level += groups
     return frozenset(shown)
 
 
@@ -101,12 +101,22 @@ def _tree(rows: Sequence[tuple[tuple[str, ...], Layer]], prefix: str) -> list[Bo
         name = f"{prefix}{word}"
         if word.startswith("\0"):
             path, row = members[0]
-            made.append(Box(row.name, path[-1], row))
+            made.append(Box(row.name, _title(path[-1], prefix), row))
             continue
         inner = _tree([(path[1:], row) for path, row in members], f"{name}.")
         alone = replace(inner[0], title=f"{word}.{inner[0].title}")
-        made.append(alone if len(inner) == 1 else Box(name, word, None, tuple(inner)))
+        made.append(alone if len(inner) == 1 else Box(name, _title(word, prefix), None, tuple(inner)))
     return made
+
+
+def _title(word: str, prefix: str) -> str:
+    """A number alone says nothing: "layer1.0"."""
+    title = word
+    for parent in reversed(prefix.split(".")[:-1]):
+        if not title.partition(".")[0].isdigit():
+            break
+        title = f"{parent}.{title}"
+    return title
 
 
 def _settled(boxes: list[Box], feeds: Sequence[tuple[str, str]]) -> list[Box]:
@@ -225,13 +235,17 @@ def _operator(row: Layer) -> str:
     window = f" {'×'.join(map(str, row.kernel))}" if row.kernel else ""
     step = max(row.stride, default=1)
     groups = f" g{row.groups}" if row.groups > 1 else ""
-    activation = f" + {row.activation}" if row.activation else ""
-    return f"{row.op}{window}{f' /{step}' if step > 1 else ''}{groups}{activation}"
+    activation = f" + {_short(row.activation)}" if row.activation else ""
+    return f"{_short(row.op)}{window}{f' /{step}' if step > 1 else ''}{groups}{activation}"
+
+
+def _short(op: str) -> str:
+    return op.replace("Normalization", "Norm")
 
 
 def _summary(rows: Sequence[Layer]) -> str:
     counts = Counter(row.op for row in rows)
-    said = ", ".join(f"{count} {op}" for op, count in counts.most_common(2))
+    said = ", ".join(f"{count} {_short(op)}" for op, count in counts.most_common(2))
     return f"{len(rows)} layers: {said}" if len(counts) <= 2 else f"{len(rows)} layers: {said}, …"
 
 
@@ -240,3 +254,12 @@ def all_boxes(root: Box) -> Iterator[Box]:
     for box in root.boxes:
         yield box
         yield from all_boxes(box)
+
+
+def visible(root: Box, shown: frozenset[str]) -> Iterator[Box]:
+    """The boxes that are seen when these groups are open."""
+    for box in root.boxes:
+        if box.name in shown and box.boxes:
+            yield from visible(box, shown)
+        else:
+            yield box

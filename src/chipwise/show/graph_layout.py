@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     Edge = tuple[int, int]
     Links = dict[int, list[int]]
 
-_SWEEPS, _PULLS = 12, 40
-# How hard an edge pulls: long edges are straightened before short ones (Gansner 1993).
-_BOTH_BENDS, _ONE_BEND, _NO_BEND = 8.0, 2.0, 1.0
+_SWEEPS, _PULLS, _LAST = 12, 33, 8
+# How hard an edge pulls: long edges are straightened before short ones (Gansner 1993), and so are plain chains.
+_CHAIN, _BOTH_BENDS, _ONE_BEND, _NO_BEND = 256.0, 8.0, 2.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,18 +161,19 @@ def _placed(
 ) -> list[float]:
     """Pull every node towards its neighbours above, below and then both, as far as its row has room."""
     above, below = _neighbours(links)
+    strengths = {(min(link), max(link)): _strength(link, above, below, real) for link in links}
     centres = [0.0] * len(sizes)
     for row in order:
         for node, place in zip(row, _spread([0.0] * len(row), [1.0] * len(row), row, sizes, gap), strict=True):
             centres[node] = place
-    for pull in range(_PULLS):
+    for pull in range(_PULLS + _LAST):  # before the last ones comes one from above, so that chains hang straight
         down = pull % 2 == 0
-        late = pull >= _PULLS - 8
+        late = pull >= _PULLS
         for row in order if down else reversed(order):
             wanted, weights = [], []
             for node in row:
                 near = above[node] + below[node] if late else (above if down else below)[node]
-                pulls = [(_strength(node, each, real), centres[each]) for each in near]
+                pulls = [(strengths[min(node, each), max(node, each)], centres[each]) for each in near]
                 weight = sum(strength for strength, _ in pulls)
                 wanted.append(sum(strength * x for strength, x in pulls) / weight if weight else centres[node])
                 weights.append(weight or 0.01)
@@ -181,9 +182,10 @@ def _placed(
     return centres
 
 
-def _strength(one: int, other: int, real: int) -> float:
-    bends = (one >= real) + (other >= real)
-    return (_NO_BEND, _ONE_BEND, _BOTH_BENDS)[bends]
+def _strength(link: Edge, above: Links, below: Links, real: int) -> float:
+    bends = (link[0] >= real) + (link[1] >= real)
+    alone = len(below[link[0]]) == 1 and len(above[link[1]]) == 1
+    return _CHAIN if alone else (_NO_BEND, _ONE_BEND, _BOTH_BENDS)[bends]
 
 
 def _spread(

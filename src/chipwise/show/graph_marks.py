@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chipwise.show.graph_blocks import all_boxes, facts
+from chipwise.show.graph_blocks import facts, visible
 from chipwise.show.units import format_bytes, format_count, format_flops, format_share, plain
 
 if TYPE_CHECKING:
@@ -42,15 +42,15 @@ class Ink:
     largest: float
 
     @classmethod
-    def of(cls, record: Inspection, root: Box) -> Ink:
-        """Bars compare with the largest share that one layer has."""
+    def of(cls, record: Inspection, root: Box, shown: frozenset[str]) -> Ink:
+        """Bars compare with the largest share that one box has, with these groups open."""
         total = record.totals
-        shares = [facts(box, total.flops, total.moved_bytes) for box in all_boxes(root) if box.row is not None]
+        shares = [facts(box, total.flops, total.moved_bytes) for box in visible(root, shown)]
         return cls(record, max((max(each.flops_share, each.bytes_share) for each in shares), default=0.0) or math.inf)
 
     @property
     def scale(self) -> str:
-        """The share that a full bar stands for; empty when there are none."""
+        """The share that a full bar stands for; empty when there is none."""
         return format_share(self.largest, 1) if math.isfinite(self.largest) else ""
 
     @property
@@ -94,9 +94,9 @@ class Ink:
             f"<title>{text(_details(box, fact))}</title>{under}"
             f'<rect class="body" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
             f'<path class="kind" d="M6 0a6 6 0 0 0-6 6V{HEIGHT - 6}a6 6 0 0 0 6 6z"/>'
-            f'<text class="t" x="13" y="17">{text(_cut(plain(box.title), 31 - len(shape)))}</text>'
+            f'<text class="t" x="13" y="17">{text(_cut(plain(box.title), 28 - len(shape)))}</text>'
             f'<text class="q" x="{WIDTH - 9}" y="17" text-anchor="end">{text(shape)}</text>'
-            f'<text class="q" x="13" y="32">{text(_cut(fact.detail, 36 - len(parameters)))}</text>'
+            f'<text class="q" x="13" y="32">{text(_cut(fact.detail, 30 - len(parameters)))}</text>'
             f'<text class="q" x="{WIDTH - 9}" y="32" text-anchor="end">{parameters}</text>'
             f"{self._bar(13, fact.flops_share if fact.known else None, 'flops')}"
             f"{self._bar(116, fact.bytes_share, 'bytes')}</g>"

@@ -37,7 +37,7 @@ Point = tuple[float, float, float]  # x, and y from and to
 
 @dataclass(slots=True)
 class _Block:
-    """One group, or the network: where its boxes and edges lie when all of them are closed, or as given."""
+    """One group, or the network: where its boxes and edges lie while the groups in `shown` are open."""
 
     boxes: list[Box]
     rows: list[int]
@@ -50,8 +50,9 @@ class _Block:
 
 @dataclass(slots=True)
 class _Drawing:
-    """A block with everything placed; the corner is 0, 0."""
+    """A block with everything placed; the corner is 0, 0, and `left` is what was its leftmost x."""
 
+    left: float
     width: float
     height: float
     places: list[tuple[Box, float, float]]
@@ -62,10 +63,11 @@ class _Drawing:
 def graph_svg(record: Inspection) -> str:
     """Draw a network; where it has more than about 60 layers, groups of layers become one box each."""
     root = grouped(record.layers)
-    block = _whole(record, root, opened(root))
+    shown = opened(root)
+    block = _whole(record, root, shown)
     drawing = _drawn(block)
     head = 62.0
-    ink = Ink.of(record, root)
+    ink = Ink.of(record, root, shown)
     width, height = max(drawing.width, 430.0) + 2 * PAD, drawing.height + head + 2 * PAD
     shift = (width - drawing.width) / 2
     boxes = "".join(ink.mark(box, f'transform="translate({x:.1f} {y:.1f})"') for box, x, y in drawing.places)
@@ -83,13 +85,14 @@ def graph_svg(record: Inspection) -> str:
 def graph_html(record: Inspection) -> str:
     """The same as a page: groups open and close, drag to pan, wheel to zoom, search, details of what is pointed at."""
     root = grouped(record.layers)
-    block = _whole(record, root, frozenset())
-    ink = Ink.of(record, root)
+    shown = opened(root)
+    block = _whole(record, root, shown)
+    ink = Ink.of(record, root, shown)
     boxes = [*block.boxes, *(inner for box in block.boxes for inner in all_boxes(box))]
     numbers = {box.name: index for index, box in enumerate(boxes)}
     document = {
         "root": _as_data(block, numbers),
-        "open": sorted(numbers[name] for name in opened(root)),
+        "open": sorted(numbers[name] for name in shown),
         "gap": GAP, "step": STEP, "pad": PAD, "head": HEAD,
     }  # fmt: skip
     page = Environment(
@@ -97,7 +100,7 @@ def graph_html(record: Inspection) -> str:
     ).get_template("graph.html.j2")
     return page.render(
         title=plain(record.name),
-        headline=ink.headline,
+        headline=ink.totals,
         scale=ink.scale,
         marks=[Markup(ink.mark(box, f'id="b{index}"')) for index, box in enumerate(boxes)],  # noqa: S704  escaped there
         frames=[(numbers[box.name], plain(box.title)) for box in boxes if box.boxes],
@@ -165,12 +168,14 @@ def _drawn(block: _Block) -> _Drawing:
         max((h for row, (_, h) in zip(block.rows, block.sizes, strict=True) if row == r), default=0.0)
         for r in range(count)
     ]
-    tops = [sum(heights[:row]) + STEP * row for row in range(count)]
+    tops = [0.0] * count
+    for row in range(1, count):  # what only stands for the border has no height, and needs less room
+        tops[row] = tops[row - 1] + heights[row - 1] + (STEP if heights[row] and heights[row - 1] else STEP / 3)
     lefts = [centre - width / 2 for centre, (width, _) in zip(block.centres, block.sizes, strict=True)]
     rights = [centre + width / 2 for centre, (width, _) in zip(block.centres, block.sizes, strict=True)]
     bends = [x for _, _, xs in block.edges for x in xs]
     left, right = min([*lefts, *bends], default=0.0), max([*rights, *bends], default=0.0)
-    made = _Drawing(right - left, tops[-1] + heights[-1] if count else 0.0, [], [], [])
+    made = _Drawing(left, right - left, tops[-1] + heights[-1] if count else 0.0, [], [], [])
     middles = []
     for place, (box, x, (width, height), row) in enumerate(
         zip(block.boxes, lefts, block.sizes, block.rows, strict=True)
@@ -185,6 +190,10 @@ def _drawn(block: _Block) -> _Drawing:
         made.frames.append((box, x - left, y, width, height))
         made.frames += [(each, fx + dx, fy + dy, w, h) for each, fx, fy, w, h in inner.frames]
         made.places += [(each, px + dx, py + dy) for each, px, py in inner.places]
+        top, end = (block.inside[place].centres[port] - inner.left for port in (-2, -1))
+        middle, foot = block.centres[place] - left, y + height
+        made.paths.append([(middle, y, y), (top + dx, dy, dy)])
+        made.paths.append([(end + dx, foot - PAD, foot - PAD), (middle, foot, foot)])
         made.paths += [[(px + dx, top + dy, bottom + dy) for px, top, bottom in path] for path in inner.paths]
     for start, end, xs in block.edges:
         points = [
@@ -219,6 +228,6 @@ def _as_data(block: _Block, numbers: dict[str, int]) -> dict[str, Any]:
     ):
         node: dict[str, Any] = {"n": numbers.get(box.name, -1), "r": row, "x": round(centre, 1), "s": size}
         if place in block.inside:
-            node["g"] = _as_data(block.inside[place], numbers)
+            node |= {"g": _as_data(block.inside[place], numbers), "c": _size(box)}
         nodes.append(node)
     return {"nodes": nodes, "edges": [[a, b, [round(x, 1) for x in xs]] for a, b, xs in block.edges]}

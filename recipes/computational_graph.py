@@ -1,0 +1,38 @@
+"""Draw f(w, x) = 1 / (1 + exp(-(w0 x0 + w1 x1 + w2))) with the value and the gradient at every node.
+
+    python recipes/computational_graph.py [f.svg]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from chipwise.core.computation import Computation
+from chipwise.networks.computation import trace_computation
+from chipwise.show.computation_picture import computation_svg
+
+INPUTS = {"w0": 2.0, "x0": -1.0, "w1": -3.0, "x1": -2.0, "w2": -3.0}
+
+
+def neuron(w0: Tensor, x0: Tensor, w1: Tensor, x1: Tensor, w2: Tensor) -> Tensor:
+    """A neuron with two inputs, in elementary operations."""
+    return 1 / (1 + torch.exp(-(w0 * x0 + w1 * x1 + w2)))
+
+
+def main(path: Path = Path("f.svg")) -> Computation:
+    """Compute forward and backward, draw, and print each step."""
+    inputs = {name: torch.tensor(value, dtype=torch.float64) for name, value in INPUTS.items()}
+    computation = trace_computation(neuron, inputs, "f(w, x) = 1 / (1 + exp(−(w0 x0 + w1 x1 + w2)))")
+    path.write_text(computation_svg(computation), encoding="utf-8")
+    for step in computation.steps:
+        print(f"{step.label:>6}  value {step.value[0]:6.2f}  gradient {step.gradient[0]:6.2f}")
+    print(path)
+    return computation
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:2]))
