@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 
     Colour = tuple[int, int, int]
     Picture = NDArray[np.uint8]
+    Edges = tuple[float, float, float, float]
 
 _SMALLEST, _LARGEST = 320, 1600  # pixels of the longer side that is drawn on
 _INK, _MUTED, _TRACK, _ACCENT, _PAPER = (22, 25, 31), (90, 100, 114), (223, 227, 232), (184, 67, 15), (255, 255, 255)
 _BARS_WIDTH = 380
+_MOST_ROWS = 6  # that a name may be moved down to be seen
 _TINT = 0.55  # how much of an area's colour covers the picture
 _BACKGROUND = ("background", "none", "unlabeled", "other")
 # Twelve hues that differ in lightness too (Paul Tol's "muted" and "bright" schemes, sron.nl/~pault).
@@ -76,8 +79,9 @@ def boxes_png(picture: Picture, boxes: Sequence[Box]) -> bytes:
         draw.rectangle((left, top, max(right, left), max(bottom, top)), outline=_INK, width=line + 2)
         inner = (left + 1, top + 1, max(right - 1, left + 1), max(bottom - 1, top + 1))
         draw.rectangle(inner, outline=colours[box.label], width=line)
-    for box, (left, top, _, _) in reversed(list(zip(boxes, edges, strict=True))):
-        _tag(page, f"{plain(box.label)} {box.score:.0%}", (left, top), size, colours[box.label])
+    taken: list[Edges] = []
+    for box, (left, top, _, _) in zip(boxes, edges, strict=True):
+        _tag(page, f"{plain(box.label)} {box.score:.0%}", _Tag((left, top), size, colours[box.label]), taken)
     return _png(page)
 
 
@@ -114,15 +118,35 @@ def image_png(image: Picture) -> bytes:
     return _png(Image.fromarray(_rgb(image)))
 
 
-def _tag(page: Image.Image, text: str, corner: tuple[float, float], size: int, colour: Colour) -> None:
-    """A name on its colour: above the box, or inside it where there is no room above; never outside the page."""
-    draw, (left, top) = ImageDraw.Draw(page), corner
-    text = _cut(text, size, page.width - 8)
-    wide, high = _length(text, size) + 8, size + 6
+@dataclass(frozen=True, slots=True)
+class _Tag:
+    """Where a name is wanted (the upper left corner of its box), and how it looks."""
+
+    corner: tuple[float, float]
+    size: int
+    colour: Colour
+
+
+def _tag(page: Image.Image, text: str, tag: _Tag, taken: list[Edges]) -> None:
+    """A name on its colour: above the box, or inside it where there is no room; never outside the page.
+
+    Where another name is already, it goes lower, as far as there is room.
+    """
+    draw, (left, top) = ImageDraw.Draw(page), tag.corner
+    text = _cut(text, tag.size, page.width - 8)
+    wide, high = _length(text, tag.size) + 8, tag.size + 6
     x = min(max(left, 0), page.width - wide)
-    y = top - high if top >= high else min(max(top, 0), page.height - high)
-    draw.rectangle((x, y, x + wide, y + high), colour, outline=_INK)
-    draw.text((x + 4, y + high / 2), text, _readable_on(colour), _font(size), anchor="lm")
+    first = top - high if top >= high else min(max(top, 0), page.height - high)
+    rows = [first + step * (high + 1) for step in range(_MOST_ROWS) if first + (step + 1) * (high + 1) <= page.height]
+    free = (y for y in rows if not any(_overlap((x, y, x + wide, y + high), other) for other in taken))
+    y = next(free, first)
+    taken.append((x, y, x + wide, y + high))
+    draw.rectangle(taken[-1], tag.colour, outline=_INK)
+    draw.text((x + 4, y + high / 2), text, _readable_on(tag.colour), _font(tag.size), anchor="lm")
+
+
+def _overlap(a: Edges, b: Edges) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _with_legend(page: Image.Image, rows: Sequence[tuple[tuple[int, ...], str]]) -> Image.Image:

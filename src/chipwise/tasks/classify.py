@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_EIGHT_BIT_TOLERANCE = 0.05  # of the sum of shares that were rounded to 1/256 each
 _SUM_TOLERANCE = 1e-2  # a softmax computed with 8-bit numbers does not add up to 1 exactly
 
 
@@ -38,6 +39,8 @@ def probabilities(scores: NDArray[np.generic]) -> NDArray[np.float64]:
     if rows.ndim != 2 or rows.shape[1] == 0 or np.isnan(rows).any():
         what = "hold NaN" if np.isnan(rows).any() else f"have shape {list(np.shape(scores))}, not [N, classes]"
         raise DataError(f"the scores {what}", hint="is this a classification network?")
+    if np.asarray(scores).dtype in (np.uint8, np.int8):
+        rows = _dequantized(rows, np.iinfo(np.asarray(scores).dtype).min)
     sums = rows.sum(axis=1, keepdims=True)
     if (rows >= 0).all() and (np.abs(sums - 1) <= _SUM_TOLERANCE).all():
         normed: NDArray[np.float64] = np.divide(rows, sums)
@@ -46,6 +49,13 @@ def probabilities(scores: NDArray[np.generic]) -> NDArray[np.float64]:
     powers = np.exp(np.minimum(rows, highest) - highest)
     shares: NDArray[np.float64] = np.divide(powers, powers.sum(axis=1, keepdims=True))
     return shares
+
+
+def _dequantized(rows: NDArray[np.float64], lowest: int) -> NDArray[np.float64]:
+    """Undo the usual 8-bit form of a softmax, in steps of 1/256 from the lowest number on; other scores stay."""
+    shares: NDArray[np.float64] = (rows - lowest) / 256
+    softmax = (np.abs(shares.sum(axis=1) - 1) <= _EIGHT_BIT_TOLERANCE).all()
+    return shares / shares.sum(axis=1, keepdims=True) if softmax else rows
 
 
 def top_k(scores: NDArray[np.generic], labels: Sequence[str], k: int = 5) -> tuple[tuple[tuple[str, float], ...], ...]:

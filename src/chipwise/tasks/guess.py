@@ -93,7 +93,7 @@ def _picture_like(preprocess: Preprocess, outputs: Specs) -> Task | None:
         return Task("segmentation", known_labels(channels, pixels=True), preprocess)
     larger = all(isinstance(dim, int) and dim % side == 0 for dim, side in zip(shape[1:], size, strict=True))
     if larger and channels in (1, 3) and len(spec.shape) == 4:
-        kept = replace(preprocess, fit="letterbox")  # what comes out should not be squeezed
+        kept = replace(preprocess, fit="letterbox", fill=128)  # what comes out should not be squeezed
         return Task("image", preprocess=kept, rendering=guess_rendering(kept, outputs))
     return None
 
