@@ -23,8 +23,8 @@ _MOST_SECTIONS = 4096
 _MOST_NUMBERS = 4096  # in one list
 _LARGEST = 1_000_000  # of any whole number that a layer is built from
 _SPACE = re.compile(r"[ \t\r\n\f\v]+")
-_INTEGER = re.compile(r"[+-]?\d{1,10}")
-_NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,3})?")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?")
 _SHOWN = 60
 
 
