@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import io
+import wave
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import safetensors.torch
+import torch
 from PIL import Image
 from small_graphs import convolution, parsed
 
 from chipwise.codec.plan_file import read_plan
-from chipwise.compiler.run import read_array
+from chipwise.compiler.feeds import read_array
+from chipwise.core.network import Source
 from chipwise.datasets import load as load_data
 from chipwise.networks.layers import layer_rows
 from chipwise.networks.load import load
 from chipwise.networks.onnx_file import check_runnable, serialize
+from chipwise.networks.torch_source import build_module
+from chipwise.tasks.audio import read_wave
 from chipwise.tasks.describe import read_labels
 from chipwise.tasks.pictures import open_picture, picture_shape
 
@@ -49,6 +55,111 @@ def read_network(path: Path) -> None:
     if network.graph is not None:
         check_runnable(network)
         serialize(network)
+
+
+_CFG = b"""[net]
+width=32
+height=32
+channels=3
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+stride=2
+pad=1
+activation=leaky
+[maxpool]
+size=2
+stride=2
+[convolutional]
+filters=8
+size=1
+activation=mish
+[route]
+layers=-1,-2
+groups=2
+group_id=1
+[shortcut]
+from=-2
+activation=linear
+[upsample]
+stride=2
+[convolutional]
+filters=18
+size=1
+activation=linear
+[yolo]
+mask=0,1,2
+anchors=3,4, 5,6, 7,8
+classes=1
+"""
+
+
+def cfg_seeds(_: Path) -> Seeds:
+    more = b"""[net]
+inputs=12
+[connected]
+output=6
+activation=relu
+[lstm]
+output=4
+[softmax]
+groups=2
+"""
+    local = b"""[net]
+width=16
+height=16
+channels=4
+[crop]
+crop_width=14
+crop_height=14
+[reorg]
+stride=2
+[local]
+filters=3
+size=3
+activation=leaky
+[avgpool]
+[dropout]
+probability=.5
+[connected]
+output=5
+activation=linear
+[softmax]
+"""
+    return [("a.cfg", _CFG), ("b.cfg", more), ("c.cfg", local)]
+
+
+def weights_seeds(folder: Path) -> Seeds:
+    (folder / "net.cfg").write_bytes(_CFG)
+    values = 8 * 4 + 27 * 8 + 8 + 8 * 8 + 18 + 18 * 8
+    head = np.array([0, 2, 5], np.int32).tobytes() + np.array([64], np.uint64).tobytes()
+    return [("net.weights", head + np.full(values, 0.1, np.float32).tobytes())]
+
+
+def read_weights(path: Path) -> object:
+    return load(str(path.with_name("net.cfg")), weights=path)
+
+
+def torch_seeds(_: Path) -> Seeds:
+    state = build_module(Source("chipwise.networks.zoo.lenet:lenet5_keras")).state_dict()
+    pickled = io.BytesIO()
+    torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}}, pickled)
+    return [("w.safetensors", safetensors.torch.save(state)), ("w.pth", pickled.getvalue())]
+
+
+def read_torch(path: Path) -> object:
+    return build_module(Source("chipwise.networks.zoo.lenet:lenet5_keras", {}, path))
+
+
+def sound_seeds(_: Path) -> Seeds:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(np.arange(2000, dtype=np.int16).tobytes())
+    return [("a.wav", buffer.getvalue())]
 
 
 def picture_seeds(_: Path) -> Seeds:
@@ -93,6 +204,10 @@ def plan_seeds(folder: Path) -> Seeds:
 
 KINDS = (
     Kind("onnx", 6, onnx_seeds, read_network),
+    Kind("cfg", 4, cfg_seeds, read_network, text=True),
+    Kind("weights", 3, weights_seeds, read_weights),
+    Kind("torch", 2, torch_seeds, read_torch),
+    Kind("sound", 1, sound_seeds, read_wave),
     Kind("picture", 5, picture_seeds, read_picture),
     Kind("labels", 1, label_seeds, read_labels, text=True),
     Kind("array", 2, array_seeds, read_arrays),

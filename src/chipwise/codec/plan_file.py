@@ -12,10 +12,8 @@ chipwise.core.errors.PlanError: cannot read plan no-such.plan: No such file or d
 from __future__ import annotations
 
 import io
-import math
 import re
 import struct
-import tokenize
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +24,9 @@ import numpy as np
 
 from chipwise.codec.files import atomic_path
 from chipwise.codec.hashes import sha256_bytes
+from chipwise.codec.npy import read_npy
 from chipwise.codec.records import encode
-from chipwise.core.errors import PlanError
+from chipwise.core.errors import DataError, PlanError
 from chipwise.core.plan import PLAN_SCHEMA, FileFacts, Manifest, Plan
 
 if TYPE_CHECKING:
@@ -146,15 +145,8 @@ def _samples(path: Path, members: dict[str, bytes], kind: str, count: int) -> tu
 
 
 def _npy_array(path: Path, name: str, data: bytes) -> NDArray[np.generic]:
-    """Read one .npy member; the header's shape must fit the bytes that are there before anything is allocated."""
-    stream = io.BytesIO(data)
+    """Read one .npy member."""
     try:
-        version = np.lib.format.read_magic(stream)
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
-        raise PlanError(f"plan {path} is damaged: {name}: {error}", hint=_DAMAGED) from error
-    body = data[stream.tell() :]
-    fits = version == (1, 0) and not fortran and math.prod(shape) * dtype.itemsize == len(body)
-    if not fits or dtype.hasobject or min(shape, default=1) < 0:
-        raise PlanError(f"plan {path} is damaged: {name}: shape {shape} does not fit {len(body)} bytes", hint=_DAMAGED)
-    return np.frombuffer(body, dtype=dtype).reshape(shape)
+        return read_npy(io.BytesIO(data), len(data), name)
+    except DataError as error:
+        raise PlanError(f"plan {path} is damaged: {error.message}", hint=_DAMAGED) from error

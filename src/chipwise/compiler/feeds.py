@@ -6,13 +6,13 @@ network takes pictures and its own input has another shape or element type.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chipwise.codec.npy import read_npy
 from chipwise.core.errors import DataError, InputError
 from chipwise.tasks.audio import read_wave
 from chipwise.tasks.pictures import open_picture
@@ -91,14 +91,10 @@ def read_array(path: Path) -> NDArray[Any]:
         DataError: when it is missing, holds Python objects, or its header asks for more than the file has.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(array, np.ndarray):
-            raise DataError(f"{path} holds several arrays", hint="save one array with numpy.save")
-        return np.array(array)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"cannot read array {path}: {error}", hint="save it with numpy.save(..., allow_pickle=False)"
-        ) from error
+        with path.open("rb") as file:
+            return read_npy(file, path.stat().st_size, str(path))
+    except OSError as error:
+        raise DataError(f"cannot read array {path}: {error.strerror or error}") from error
 
 
 _ARRAYS_HINT = "give a .npy file, or say how pictures become its input: --preprocess scale=1/255,..."

@@ -21,15 +21,14 @@ from __future__ import annotations
 import lzma
 import math
 import struct
-import tokenize
 import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
-from numpy.lib import format as npy
 
+from chipwise.codec.npy import read_body, read_header
 from chipwise.core.errors import DataError
 from chipwise.datasets.dataset import Dataset, make
 from chipwise.datasets.memory import require_memory
@@ -49,8 +48,6 @@ _DAMAGE = (
     OSError, EOFError, ValueError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError,
     RuntimeError,
 )  # fmt: skip
-# The header is Python text, which NumPy parses; a header nested deep enough exhausts the parser's memory.
-_BAD_HEADER = (ValueError, SyntaxError, TypeError, tokenize.TokenError, MemoryError, RecursionError)
 _Part = tuple["NDArray[np.generic]", "NDArray[np.generic]"]
 
 
@@ -108,30 +105,9 @@ def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> 
     what = f"{path}: array {_stem(info)}"
     with archive.open(info) as member:
         file = cast("BinaryIO", member)
-        shape, column_major, dtype = _read_header(file, what)
-        if dtype.hasobject:
-            raise DataError(f"{what} holds pickled objects, which can run code when read", hint="save plain numbers")
-        size = math.prod(shape) * dtype.itemsize
-        stored = info.file_size - file.tell()
-        if size != stored or min(shape, default=1) < 0:
-            raise DataError(f"{what} says {list(shape)} of {dtype}, {size:,} bytes, but has {stored:,}")
-        require_memory(size, what)
-        body = file.read(size + 1)
-    if len(body) != size:
-        raise DataError(f"{what} is short: {len(body):,} of {size:,} bytes", hint="the file is damaged")
-    return np.frombuffer(body, dtype).reshape(shape, order="F" if column_major else "C")
-
-
-def _read_header(file: BinaryIO, what: str) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
-    version = npy.read_magic(file)
-    if version not in {(1, 0), (2, 0)}:
-        raise DataError(f"{what} has format {version}", hint="save plain numbers with numpy.savez")
-    try:
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, column_major, dtype = read(file)
-    except _BAD_HEADER as error:
-        raise DataError(f"{what} has a header that cannot be read", hint="the file is damaged") from error
-    return shape, column_major, dtype
+        header = read_header(file, info.file_size, what)
+        require_memory(header.size_bytes, what)
+        return read_body(file, header, what)
 
 
 def _as_pictures(inputs: NDArray[np.generic]) -> NDArray[np.generic]:
