@@ -59,6 +59,8 @@ CASES: list[tuple[str, tuple[int, ...], list[np.ndarray], dict[str, Any]]] = [
     ("Neg", (3, 5), [], {}),
     ("Elu", (3, 5), [], {"alpha": 0.5}),
     ("LeakyRelu", (3, 5), [], {"alpha": 0.1}),
+    ("LRN", IMAGE, [], {"size": 3, "alpha": 0.5, "beta": 0.6, "bias": 1.5}),
+    ("LRN", IMAGE, [], {"size": 5}),
     ("Softmax", (3, 5), [], {}),
     ("LogSoftmax", (3, 5, 2), [], {"axis": 1}),
     ("Clip", (3, 5), [np.float32(-0.5), np.float32(0.5)], {}),

@@ -119,7 +119,8 @@ def describe(func: Any, args: Sequence[Any], results: Sequence[Tensor]) -> Opera
     if "scaled_dot_product" in name:
         counted = _attention(given)
     elif name in _NAMES:
-        counted = _NAMES[name], work(_NAMES[name], given if given and given[0] else made, made, {})
+        title = "GlobalAveragePool" if _is_global_mean(name, args) else _NAMES[name]
+        counted = title, work(title, given if given and given[0] else made, made, {})
     else:
         counted = _special(name, args, given, made) or _tagged(name, func, given, made)
     return Operation(*counted, 1 if any(mark in name for mark in _ONE_RESULT) else len(results))
@@ -159,6 +160,13 @@ def _special(name: str, args: Sequence[Any], given: _Shapes, made: list[Shape]) 
         mode = "cubic" if "bicubic" in name else "linear" if "linear" in name else "nearest"
         title, attributes = "Resize", {"mode": mode}
     return (title, work(title, shapes[:3], made, attributes)) if title else None
+
+
+def _is_global_mean(name: str, args: Sequence[Any]) -> bool:
+    """What adaptive pooling to 1 x 1 becomes: the mean over both axes of a picture, which are kept."""
+    if name != "mean" or len(args) < 3 or args[0].ndim != 4 or not args[2]:
+        return False
+    return sorted(axis % 4 for axis in args[1]) == [2, 3]
 
 
 def _attention(given: _Shapes) -> tuple[str, int | None]:

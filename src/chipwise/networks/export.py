@@ -28,7 +28,7 @@ from chipwise.networks.source_digest import source_digest
 from chipwise.tasks.describe import guess_task
 
 # Raised when export or clean-up changes what it makes, so that older cache entries are not used.
-_RULES = 1
+_RULES = 2
 
 
 def with_graph(network: Network) -> Network:

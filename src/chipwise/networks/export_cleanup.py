@@ -37,7 +37,7 @@ def clean(model: ir.Model, state_keys: frozenset[str]) -> bytes:
     )
     _drop_zero_bias(model, state_keys)
     _fix_reshapes(model)
-    _use_max_pool(model)
+    _use_global_pools(model)
     for step in (
         passes.IdentityEliminationPass(),
         passes.RemoveUnusedNodesPass(),
@@ -105,16 +105,17 @@ def _fix_reshapes(model: ir.Model) -> None:
             node.attributes.pop("allowzero", None)
 
 
-def _use_max_pool(model: ir.Model) -> None:
-    """Maximum over both picture axes is a pool that every runtime has a fast kernel for."""
+def _use_global_pools(model: ir.Model) -> None:
+    """Maximum or mean over both picture axes is a pool that every runtime has a fast kernel for."""
+    pools = {"ReduceMax": "GlobalMaxPool", "ReduceMean": "GlobalAveragePool"}
     for node in model.graph:
         shape = node.inputs[0].shape if node.inputs and node.inputs[0] is not None else None
-        if node.op_type != "ReduceMax" or shape is None or len(shape) != 4 or len(node.inputs) < 2:
+        if node.op_type not in pools or shape is None or len(shape) != 4 or len(node.inputs) < 2:
             continue
         axes = _constant(node.inputs[1])
         keeps = node.attributes.get_int("keepdims", 1)
         if axes is not None and keeps and sorted(int(axis) % 4 for axis in axes.numpy()) == [2, 3]:
-            node.op_type = "GlobalMaxPool"
+            node.op_type = pools[node.op_type]
             node.attributes.clear()
             node.replace_input_with(1, None)
             node.resize_inputs(1)

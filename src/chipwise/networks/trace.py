@@ -209,7 +209,7 @@ def _row(call: _Call, state: dict[int, Tensor], counted: set[int], names: dict[s
     most = write_bytes if main.name == "Gather" else sys.maxsize
     return Layer(
         name=f"{call.name}_{names[call.name]}" if names[call.name] else call.name,
-        op=main.name,
+        op=getattr(call.leaf, "onnx_operator", main.name),  # a leaf may say of which operator it is all the parts
         inputs=tuple(_shape(tensor) for tensor in activations),
         outputs=tuple(_shape(tensor) for tensor in call.final),
         parameters=sum(state[key].numel() for key in fresh),

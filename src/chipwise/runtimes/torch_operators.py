@@ -44,6 +44,13 @@ def _max_pool(values: Values, attributes: Attributes) -> Tensor:
     return pool(data, kernel, strides, padding, dilations, ceil_mode=bool(attributes.get("ceil_mode", 0)))
 
 
+def _local_response(values: Values, attributes: Attributes) -> Tensor:
+    if attributes["size"] % 2 == 0:  # ONNX puts the odd neighbour after the channel, torch before
+        raise UnsupportedError("LRN over an even number of channels")
+    alpha, beta, bias = (attributes.get(key, usual) for key, usual in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0)))
+    return F.local_response_norm(values[0], attributes["size"], alpha, beta, bias)
+
+
 def _average_pool(values: Values, attributes: Attributes) -> Tensor:
     data, rank = values[0], values[0].dim() - 2
     kernel, strides = tuple(attributes["kernel_shape"]), _spread(attributes, "strides", rank)
@@ -268,6 +275,7 @@ OPERATORS: dict[str, Operator] = {
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average,
     "Identity": lambda values, attributes: values[0],  # noqa: ARG005 (every operator has this form)
+    "LRN": _local_response,
     "LeakyRelu": lambda values, attributes: F.leaky_relu(values[0], attributes.get("alpha", 0.01)),
     "LogSoftmax": _log_softmax,
     "MatMul": _plain(torch.matmul),

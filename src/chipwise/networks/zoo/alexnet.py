@@ -13,7 +13,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from chipwise.networks.zoo.blocks import PooledTo, initialised, scaled
+from chipwise.networks.zoo.blocks import PooledTo, ResponseNorm, initialised, scaled
 
 
 def alexnet(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
@@ -59,11 +59,11 @@ def alexnet_2012(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
         OrderedDict(
             conv1=nn.Conv2d(3, first, 11, 4),
             relu1=nn.ReLU(),
-            norm1=_response_norm(),
+            norm1=ResponseNorm(),
             pool1=nn.MaxPool2d(3, 2),
             conv2=nn.Conv2d(first, second, 5, padding=2, groups=2),
             relu2=nn.ReLU(),
-            norm2=_response_norm(),
+            norm2=ResponseNorm(),
             pool2=nn.MaxPool2d(3, 2),
             conv3=nn.Conv2d(second, third, 3, padding=1),
             relu3=nn.ReLU(),
@@ -87,8 +87,3 @@ def alexnet_2012(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
     for name in ("conv2", "conv4", "conv5", "fc6", "fc7"):
         nn.init.ones_(module.get_parameter(f"{name}.bias"))
     return module
-
-
-def _response_norm() -> nn.Module:
-    """Section 3.3: n = 5, k = 2, alpha = 1e-4 and beta = 0.75; torch divides its alpha by n, the paper does not."""
-    return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)

@@ -112,7 +112,10 @@ def maps_of(step: nn.Module, inputs: int) -> int:
 
 
 class PooledTo(nn.Module):
-    """Average pooling to `side` x `side`; nothing is done, and nothing exported, where the map is of that size."""
+    """Adaptive average pooling to `side` x `side`; nothing is done, and nothing exported, where the map has that size.
+
+    Windows of different sizes have no operator in ONNX: they are two products with a matrix of shares.
+    """
 
     def __init__(self, side: int) -> None:
         super().__init__()
@@ -120,7 +123,37 @@ class PooledTo(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] to [N, C, side, side]."""
-        return x if tuple(x.shape[-2:]) == (self.side, self.side) else functional.adaptive_avg_pool2d(x, self.side)
+        height, width = x.shape[-2:]
+        if (height, width) == (self.side, self.side):
+            return x
+        if height % self.side == 0 and width % self.side == 0:
+            return functional.adaptive_avg_pool2d(x, self.side)
+        return self._shares(x, height) @ x @ self._shares(x, width).T
+
+    def _shares(self, like: Tensor, size: int) -> Tensor:
+        """How much of each of `size` places every window takes, [side, size]; all the windows touch or overlap."""
+        bounds = [(place * size // self.side, -((place + 1) * size // -self.side)) for place in range(self.side)]
+        rows = [[(start <= at < end) / (end - start) for at in range(size)] for start, end in bounds]
+        return torch.tensor(rows, dtype=like.dtype, device=like.device)
+
+
+class ResponseNorm(nn.Module):
+    """AlexNet's normalisation over 5 neighbouring channels (section 3.3): k = 2, alpha = 1e-4, beta = 0.75."""
+
+    onnx_operator = "LRN"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] to the same shape."""
+        alpha, beta, k = 5 * 1e-4, 0.75, 2.0  # torch and ONNX divide alpha by the 5, the paper does not
+        if torch.onnx.is_in_onnx_export():  # torch would write ten operators for this one
+            return torch.onnx.ops.symbolic(
+                self.onnx_operator,
+                (x,),
+                {"size": 5, "alpha": alpha, "beta": beta, "bias": k},
+                dtype=x.dtype,
+                shape=x.shape,
+            )
+        return functional.local_response_norm(x, 5, alpha, beta, k)
 
 
 class Tapped(nn.Module):

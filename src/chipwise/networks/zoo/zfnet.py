@@ -12,7 +12,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from chipwise.networks.zoo.blocks import PooledTo, initialised, scaled
+from chipwise.networks.zoo.blocks import PooledTo, ResponseNorm, initialised, scaled
 
 
 def zfnet(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
@@ -29,11 +29,11 @@ def zfnet(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
                 conv1=nn.Conv2d(3, first, 7, 2, 1),
                 relu1=nn.ReLU(),
                 pool1=nn.MaxPool2d(3, 2, 1),
-                norm1=nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0),
+                norm1=ResponseNorm(),
                 conv2=nn.Conv2d(first, second, 5, 2),
                 relu2=nn.ReLU(),
                 pool2=nn.MaxPool2d(3, 2, 1),
-                norm2=nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0),
+                norm2=ResponseNorm(),
                 conv3=nn.Conv2d(second, third, 3, padding=1),
                 relu3=nn.ReLU(),
                 conv4=nn.Conv2d(third, third, 3, padding=1),
