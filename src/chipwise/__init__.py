@@ -5,7 +5,7 @@
 266610
 """
 
-from chipwise.api import bench, check, compile, doctor, fit, inspect, load, report, run, train, zoo
+from chipwise.api import bench, check, compile, doctor, features, fit, inspect, load, report, run, train, zoo
 from chipwise.core.errors import ChipwiseError
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "check",
     "compile",
     "doctor",
+    "features",
     "fit",
     "inspect",
     "load",

@@ -2,6 +2,7 @@
 
 from chipwise.api.given import data_names, network_names
 from chipwise.api.line import fit, report
+from chipwise.api.pictures import features
 from chipwise.api.running import load, run
 from chipwise.api.verbs import bench, check, compile, doctor, inspect, train
 from chipwise.api.zoo import zoo
@@ -12,6 +13,7 @@ __all__ = [
     "compile",
     "data_names",
     "doctor",
+    "features",
     "fit",
     "inspect",
     "load",

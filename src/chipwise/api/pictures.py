@@ -1,4 +1,4 @@
-"""Pictures of networks: the graph that `inspect` draws.
+"""Pictures of networks: the graph that `inspect` draws, and what layers make of a picture.
 
 >>> from pathlib import Path
 >>> check_picture(Path("a.svg")).suffix
@@ -7,16 +7,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from chipwise.api.given import network_from, plan_from, with_graph
+from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from chipwise.api.given import NetworkLike, PlanLike, RunInput
     from chipwise.core.network import Network
-    from chipwise.core.report import Inspection
+    from chipwise.core.report import Features, FeatureSheet, Inspection
+    from chipwise.networks.inner_values import InnerValue
 
 
 def check_picture(path: Path) -> Path:
@@ -52,3 +60,88 @@ def draw(record: Inspection, network: Network, path: Path) -> Inspection:
         text = graph_html(record) if page else graph_svg(record)
     atomic_write(path, text.encode())
     return replace(record, graph=str(path))
+
+
+@drawn
+def features(
+    network: NetworkLike | PlanLike,
+    picture: RunInput | None = None,
+    layers: str | Sequence[str] = "list",
+    *,
+    folder: str | Path = "features",
+    **options: Any,
+) -> Features:
+    """Look inside a network: the kernels of layers, and the feature maps that they make of one picture.
+
+    Args:
+        network: a plan, a zoo name, a model file, a trained folder, "package.module:callable", or a live `nn.Module`.
+        picture: a picture, a .npy file, or an array that holds what a .npy file may hold.
+        layers: names of layers, or one text with commas between them; "list" says which there are.
+        folder: where the PNG files go; made where it is missing.
+        options: weights, preprocess, task, labels, example_input and input_shape, as `load` takes them.
+
+    Raises:
+        UnknownNameError: no such layer. NetworkError, PlanError: no network and no plan.
+        DataError, InputError: a picture that does not fit. RuntimeUnavailableError: it cannot run here.
+    """
+    from chipwise.core.report import Features, FeatureSheet
+    from chipwise.networks.inner_values import find_inner, inner_values
+
+    graphed = _graph_of(network, options)
+    known = inner_values(graphed)
+    names = [name.strip() for name in layers.split(",")] if isinstance(layers, str) else list(layers)
+    if names == ["list"]:
+        return Features(graphed.name, "", tuple(FeatureSheet(each.name, each.op, each.shape) for each in known))
+    if picture is None:
+        raise InputError("a picture is wanted, to show what the layers make of it")
+    wanted = tuple(find_inner(known, name) for name in names)
+    said, values = _looked(graphed, wanted, picture)
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    sheets = [_sheet(graphed, inner, value, target) for inner, value in zip(wanted, values, strict=True)]
+    return Features(graphed.name, said, tuple(sheets))
+
+
+def _graph_of(given: NetworkLike | PlanLike, options: dict[str, Any]) -> Network:
+    """The graph of a network, or the portable one of a plan."""
+    from chipwise.core.plan import Plan
+    from chipwise.networks.onnx_file import from_bytes
+
+    if isinstance(given, Plan) or (isinstance(given, (str, Path)) and Path(given).suffix == ".plan"):
+        plan, name = plan_from(given)
+        return from_bytes(plan.model, Path(name).stem, task=plan.manifest.task)
+    return with_graph(network_from(given, options.pop("example_input", None), **options))
+
+
+def _looked(network: Network, wanted: tuple[InnerValue, ...], picture: RunInput) -> tuple[str, list[NDArray[Any]]]:
+    """Run a network with inner values as outputs; the picture's name, and each value for its first item."""
+    import numpy as np
+
+    from chipwise.compiler.runner import from_graph
+    from chipwise.networks.inner_values import exposing
+
+    runner = from_graph(network.name, exposing(network, wanted), network.task)
+    feed = runner.read(Path(picture) if isinstance(picture, (str, Path)) else np.asarray(picture))
+    if not feed.arrays:
+        raise InputError(f"{feed.name} is a signal that is fed piece by piece", hint="give one piece as a .npy file")
+    made = runner.run(*feed.arrays)
+    runner.close()
+    return feed.name, [made[inner.value][0] for inner in wanted]
+
+
+def _sheet(network: Network, inner: InnerValue, value: NDArray[Any], folder: Path) -> FeatureSheet:
+    from chipwise.codec.files import atomic_write
+    from chipwise.core.report import FeatureSheet
+    from chipwise.networks.inner_values import kernels_of
+    from chipwise.show.feature_maps import kernel_sheet, map_sheet, png
+
+    stem = re.sub(r"[^\w.-]+", "_", inner.name).strip(".") or "layer"
+    maps, kernels = folder / f"{stem}.maps.png", folder / f"{stem}.kernels.png"
+    if value.ndim not in (1, 2, 3) or not value.size:
+        raise InputError(f"{inner.name} gives {list(value.shape)} for an item, which is no map")
+    atomic_write(maps, png(map_sheet(value)))
+    held = kernels_of(network, inner)
+    if held is not None and held.ndim in (3, 4):
+        atomic_write(kernels, png(kernel_sheet(held)))
+    drawn_kernels = str(kernels) if held is not None and held.ndim in (3, 4) else ""
+    return FeatureSheet(inner.name, inner.op, tuple(value.shape), drawn_kernels, str(maps))

@@ -56,6 +56,27 @@ class ZooList:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureSheet:
+    """One layer of a network that was looked into; `kernels` and `maps` are the PNG files, "" where there is none."""
+
+    layer: str
+    op: str
+    shape: tuple[int, ...]
+    kernels: str = ""
+    maps: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Answer of `features`: what layers make of one picture; without files when only the layers were asked for."""
+
+    network: str
+    input: str
+    sheets: tuple[FeatureSheet, ...]
+    schema: str = "chipwise.features/1"
+
+
+@dataclass(frozen=True, slots=True)
 class Epoch:
     """One row of a training history.
 

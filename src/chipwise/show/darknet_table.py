@@ -142,6 +142,10 @@ def _is_cut(line: _Line) -> bool:
 def _text(line: _Line, before: Sequence[_Line]) -> str:
     """One line without its number."""
     row, numbers = line.row, [each.number for each in before]
+    word = line.rows[0].name.partition("_")[2]
+    if word in _BY_WORD and _NUMBERED.fullmatch(line.rows[0].name):
+        given = before[0].after.outputs[0] if before else line.rows[0].inputs[0]
+        return f"{word:<22}  {_size(given)}   ->  {_size(line.after.outputs[0])}"
     if row.op == "Concat":
         return f"route  {' '.join(map(str, numbers))}"
     if row.op in _JOINS and len(before) > 1:
@@ -153,10 +157,6 @@ def _text(line: _Line, before: Sequence[_Line]) -> str:
     if _is_cut(line):
         groups = max(_given(row)[0] // max(_made(row)[0], 1), 1)
         return f"route  {numbers[0]:<30} 1/{groups} ->  {_size(row.outputs[0])}"
-    word = row.name.partition("_")[2]
-    if word in _BY_WORD and _NUMBERED.fullmatch(row.name):
-        given = before[0].after.outputs[0] if before else row.inputs[0]
-        return f"{word:<22}  {_size(given)}   ->  {_size(line.after.outputs[0])}"
     if row.op in _DENSE:
         return _dense(line)
     return _softmax(row.outputs[0]) if row.op == "Softmax" else _window(row)

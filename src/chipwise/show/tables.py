@@ -22,8 +22,19 @@ from rich.text import Text
 
 from chipwise.core.device import Machine
 from chipwise.core.plan import Manifest
-from chipwise.core.report import BenchResult, CheckResult, Doctor, Fit, Inspection, RunResult, Training, ZooList
+from chipwise.core.report import (
+    BenchResult,
+    CheckResult,
+    Doctor,
+    Features,
+    Fit,
+    Inspection,
+    RunResult,
+    Training,
+    ZooList,
+)
 from chipwise.show import claims
+from chipwise.show.features_table import features_table
 from chipwise.show.grid import cell, facts, grid, heading, line, muted
 from chipwise.show.predictions import run
 from chipwise.show.units import (
@@ -41,7 +52,7 @@ from chipwise.show.units import (
     plain,
     significant,
 )
-from chipwise.show.zoo_table import zoo_table
+from chipwise.show.zoo_table import ZooTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -246,7 +257,8 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     BenchResult: bench,
     Doctor: doctor,
     Fit: fit,
-    ZooList: zoo_table,
+    ZooList: ZooTable,
+    Features: features_table,
 }
 
 
