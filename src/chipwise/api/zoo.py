@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @drawn
 def zoo(search: str = "") -> ZooList:
-    """List the zoo's networks whose name, purpose or description contains a text, with parameters and FLOPs.
+    """List the zoo's networks whose name begins with a text, else those that have to do with it, with what they cost.
 
     Raises:
         UnknownNameError: none does.
@@ -26,7 +26,7 @@ def zoo(search: str = "") -> ZooList:
     from chipwise.networks.zoo import ZOO
 
     wanted = search.lower()
-    found = [
+    found = [name for name in ZOO if name.startswith(wanted)] or [
         name
         for name, entry in ZOO.items()
         if any(wanted in text.lower() for text in (name, entry.task.kind, entry.description))

@@ -1,39 +1,58 @@
 """The zoo as a terminal table: small networks first within each purpose.
 
->>> from chipwise.core.report import ZooLine, ZooList
->>> zoo_table(ZooList((ZooLine("a", "classification", (3, 8, 8), 10, 20, "tiny"),))).renderables[1].plain
-'1 network; FLOPs for one item, 1 multiply-add = 2 FLOPs'
+>>> from chipwise.core.report import ZooLine
+>>> [each.plain for each in _cells(ZooLine("a", "tensor", (1, 8), 60_000, 10, "old (60,000 parameters)"))]
+['a', '1x8', '60,000', '10.0 FLOP', 'old']
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.console import Group
-
 from chipwise.show.grid import cell, grid, line
-from chipwise.show.units import format_count, format_flops, format_shape
+from chipwise.show.units import format_count, format_flops
 
 if TYPE_CHECKING:
-    from chipwise.core.report import ZooList
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.text import Text
+
+    from chipwise.core.report import ZooLine, ZooList
+
+_ROOM_FOR_WORDS = 110  # columns of a terminal from which on the descriptions fit beside the numbers
+_COUNTED = re.compile(r" *\([^()]*parameters[^()]*\)")  # has a column of its own
 
 
-def zoo_table(record: ZooList) -> Group:
-    """One row a network, grouped by what it is for."""
-    rows = grid("name!", "takes!", ">parameters!", ">FLOPs!", "what it is")
-    ordered = sorted(record.networks, key=lambda network: (network.kind, network.parameters))
-    for kind, networks in groupby(ordered, key=lambda network: network.kind):
-        rows.add_section()
-        rows.add_row(cell(kind, "italic"))
-        for network in networks:
-            rows.add_row(
-                cell(network.name, "bold"),
-                cell(format_shape(network.input)),
-                cell(format_count(network.parameters)),
-                cell(format_flops(network.flops)),
-                cell(network.description),
-            )
-    count = len(record.networks)
-    networks_said = "1 network" if count == 1 else f"{count} networks"
-    return Group(rows, line(f"{networks_said}; FLOPs for one item, 1 multiply-add = 2 FLOPs"))
+@dataclass(frozen=True, slots=True)
+class ZooTable:
+    """One row a network, grouped by what it is for; descriptions where the terminal is wide enough."""
+
+    record: ZooList
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the table for this width."""
+        del console
+        wide = options.max_width >= _ROOM_FOR_WORDS
+        rows = grid("name!", "takes!", ">parameters!", ">FLOPs!", *(["what it is"] if wide else []))
+        ordered = sorted(self.record.networks, key=lambda network: (network.kind, network.parameters))
+        for kind, networks in groupby(ordered, key=lambda network: network.kind):
+            rows.add_section()
+            rows.add_row(cell(kind, "italic"))
+            for network in networks:
+                rows.add_row(*_cells(network)[: None if wide else -1])
+        yield rows
+        count = len(self.record.networks)
+        networks_said = "1 network" if count == 1 else f"{count} networks"
+        yield line(f"{networks_said}; FLOPs for one item, 1 multiply-add = 2 FLOPs")
+
+
+def _cells(network: ZooLine) -> list[Text]:
+    return [
+        cell(network.name, "bold"),
+        cell("x".join(map(str, network.input)) or "one index"),
+        cell(format_count(network.parameters)),
+        cell(format_flops(network.flops)),
+        cell(_COUNTED.sub("", network.description)),
+    ]
