@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chipwise.core.network import Network, TensorSpec
+    from chipwise.core.task import Stream
     from chipwise.datasets.dataset import Dataset
 
 CALIBRATION_COUNT = 300
@@ -90,7 +91,11 @@ def make_subject(
     assert network.graph is not None, "compile needs a graph; export the source first"
     model, passes = optimize(network.graph)
     guard = _guard_data(network, source, data, seed) if data is not None else None
-    sample = (guard.calibration[0],) if guard is not None else random_inputs(network.inputs, seed)
+    sample = (
+        (guard.calibration[0],)
+        if guard is not None
+        else random_inputs(network.inputs, seed, stream=network.task.stream)
+    )
     flops = totals(layers).flops
     return Subject(
         network=network,
@@ -105,12 +110,23 @@ def make_subject(
     )
 
 
-def random_inputs(specs: tuple[TensorSpec, ...], seed: int, batch: int = 1) -> tuple[NDArray[Any], ...]:
-    """Seeded inputs where there is no data: uniform 0..1 for floats, 0 or 1 for integers and booleans."""
+def random_inputs(
+    specs: tuple[TensorSpec, ...], seed: int, batch: int = 1, stream: Stream | None = None
+) -> tuple[NDArray[Any], ...]:
+    """Seeded inputs where there is no data: uniform 0..1 for floats, 0 or 1 for integers and booleans.
+
+    A network that is fed a stream gets one piece, states of zero and its constants.
+    """
     rng = np.random.default_rng(seed)
     arrays = []
     for spec in specs:
         dtype, shape = np.dtype(spec.dtype), spec.concrete(batch)
+        if stream is not None and spec.name in {name for name, _ in stream.states} | set(stream.constants):
+            arrays.append(np.full(shape, stream.constants.get(spec.name, 0.0), dtype))
+            continue
+        if stream is not None:
+            piece = stream.context + stream.step
+            shape = tuple(dim if isinstance(dim, int) else piece if axis else 1 for axis, dim in enumerate(spec.shape))
         floating = np.issubdtype(dtype, np.floating)
         arrays.append((rng.random(shape) if floating else rng.integers(0, 2, shape)).astype(dtype))
     return tuple(arrays)

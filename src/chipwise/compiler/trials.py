@@ -149,4 +149,6 @@ def _verdict(drop: PairedDrop, max_drop: float) -> str:
 
 def tiled(subject: Subject, batch: int) -> list[np.ndarray]:
     """The sample repeated to a batch, one array per input."""
+    if batch == 1:
+        return list(subject.sample)  # a single number has no axis to repeat
     return [np.ascontiguousarray(np.repeat(array, batch, axis=0)) for array in subject.sample]

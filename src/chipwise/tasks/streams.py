@@ -93,7 +93,7 @@ def shaped(piece: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     """
     wanted = tuple(dim if isinstance(dim, int) else -1 for dim in spec.shape[1:])
     fixed = int(np.prod([dim for dim in wanted if dim > 0]))
-    fits = piece.size == fixed if -1 not in wanted else wanted.count(-1) == 1 and piece.size % max(fixed, 1) == 0
+    fits = piece.size == fixed if -1 not in wanted else wanted.count(-1) == 1 and piece.size == len(piece) * fixed
     if not spec.shape or not fits or not piece.size:
         raise InputError(
             f"input {spec.name!r} takes {list(spec.shape)}; a piece of the signal has {list(piece.shape)}",
