@@ -135,7 +135,7 @@ def _sheet(network: Network, inner: InnerValue, value: NDArray[Any], folder: Pat
     from chipwise.networks.inner_values import kernels_of
     from chipwise.show.feature_maps import kernel_sheet, map_sheet, png
 
-    stem = re.sub(r"[^\w.-]+", "_", inner.name).strip(".") or "layer"
+    stem = re.sub(r"[^\w.-]+", "_", inner.name)[-80:].strip(".") or "layer"
     maps, kernels = folder / f"{stem}.maps.png", folder / f"{stem}.kernels.png"
     if value.ndim not in (1, 2, 3) or not value.size:
         raise InputError(f"{inner.name} gives {list(value.shape)} for an item, which is no map")

@@ -21,6 +21,17 @@ from chipwise.cli.answer import (
 _INTERRUPTED = 130
 
 
+def only_input(inputs: list[Path] | None) -> Path | None:
+    """The one input that is looked at.
+
+    Raises:
+        BadParameter: several were given.
+    """
+    if inputs and len(inputs) > 1:
+        raise typer.BadParameter(f"--features looks at one input, {len(inputs)} were given")
+    return inputs[0] if inputs else None
+
+
 def main(
     network: Annotated[
         str,
@@ -34,6 +45,10 @@ def main(
     ] = None,
     frames: Annotated[
         Path | None, typer.Option(metavar="DIR|FILM", help="Run on a folder of pictures in name order, or on a film.")
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(metavar="LAYER,...|list", help="Draw kernels and feature maps of layers, for one input, into -o."),
     ] = None,
     weights: WeightsOption = None,
     task: TaskOption = None,
@@ -49,6 +64,12 @@ def main(
     json: JsonFlag = False,
 ) -> None:
     """Run a network or a plan on pictures, sounds or arrays, say what it sees, and draw it."""
+    if features is not None:
+        target = output if output is not None else Path("features")
+        said = {"weights": weights, "task": task, "labels": labels, "preprocess": preprocess}
+        given = {key: value for key, value in said.items() if value is not None}
+        answer(api.features(network, only_input(inputs), features, folder=target, **given), json=json)
+        return
     with progress() as shown:
         result = api.run(
             network,

@@ -101,17 +101,13 @@ def kernels_of(network: Network, inner: InnerValue) -> NDArray[Any] | None:
 
 def _constant(model: ModelProto, name: str) -> TensorProto | None:
     """A stored tensor, also behind a Constant, a DequantizeLinear or a Cast."""
-    for tensor in model.graph.initializer:
-        if tensor.name == name:
-            return tensor
-    for node in model.graph.node:
-        if name in node.output:
-            if node.op_type == "Constant":
-                found: list[TensorProto] = [each.t for each in node.attribute if each.name == "value"]
-                return found[0] if found else None
-            if node.op_type in ("Cast", "DequantizeLinear"):
-                return _constant(model, node.input[0])
-    return None
+    held: list[TensorProto] = [tensor for tensor in model.graph.initializer if tensor.name == name]
+    maker = next((node for node in model.graph.node if name in node.output), None)
+    if maker is not None and maker.op_type == "Constant":
+        held = [each.t for each in maker.attribute if each.name == "value"]
+    if maker is not None and maker.op_type in ("Cast", "DequantizeLinear"):
+        return _constant(model, maker.input[0])
+    return held[0] if held else None
 
 
 def _module(node: NodeProto) -> str:

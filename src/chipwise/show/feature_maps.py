@@ -58,13 +58,14 @@ def map_sheet(maps: NDArray[Any], most: int = MOST) -> NDArray[np.uint8]:
     """Draw feature maps, one cell a channel: dark where the channel is lowest, yellow where it is highest.
 
     Args:
-        maps: [C, H, W] of one item; [C, L] are drawn as strips, [K] as one cell of K fields.
+        maps: [C, H, W] of one item; [C, L] are drawn as strips, [K] and [K, 1, 1] as K fields.
         most: channels at most.
 
     Returns:
         uint8 [H, W, 3].
     """
     values = maps.astype(np.float64)
+    values = values.reshape(-1) if values.size == len(values) else values
     if values.ndim == 1:
         side = math.ceil(math.sqrt(values.size))
         padded = np.full(side * math.ceil(values.size / side), values.min(initial=0.0))
