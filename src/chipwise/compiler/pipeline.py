@@ -1,0 +1,113 @@
+"""Run a staged image pipeline: regions of a large picture, each judged by a classifier, as named boxes.
+
+The rows in a batch are always as many as the stage says, the last one repeated where there are fewer: a runtime
+prepares for each new shape, which costs more than a few rows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chipwise.compiler.answers import Answer
+from chipwise.compiler.feeds import picture_feed
+from chipwise.core.errors import DataError, InputError
+from chipwise.core.pipeline import Classify, Keep
+from chipwise.core.report import Box, Prediction, RunResult
+from chipwise.tasks.pictures import open_picture
+from chipwise.tasks.regions import candidates, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from chipwise.compiler.runner import Runner
+    from chipwise.core.pipeline import Pipeline
+
+    Keeper = Callable[[Answer], Prediction]
+
+_REGION = "region"  # of pipelines that do not classify
+
+
+def run_pipeline(
+    runner: Runner, pipeline: Pipeline, inputs: Sequence[Path | NDArray[Any]], *, keep: Keeper | None = None
+) -> RunResult:
+    """Find regions in pictures and classify each.
+
+    Args:
+        runner: a network for classification that takes pictures.
+        pipeline: how to find them, and which to keep.
+        inputs: picture files, or uint8 arrays [H, W] or [H, W, 1 or 3], at least one.
+        keep: draws an answer, and gives the prediction that says where; None to draw nothing.
+
+    Returns:
+        for each picture its boxes, highest score first. The latency is that of one region.
+
+    Raises:
+        InputError: the network does not classify pictures, or there is no input. DataError: no picture, or too many
+            regions in it.
+    """
+    if runner.task.kind != "classification" or runner.task.preprocess is None:
+        raise InputError(
+            f"{runner.name} is for {runner.task.kind}, and a pipeline classifies pictures",
+            hint="give a network for classification that says how pictures become its input",
+        )
+    if not inputs:
+        raise InputError("no input was given", hint="name pictures")
+    predictions = []
+    for given in inputs:
+        picture = open_picture(given) if isinstance(given, Path) else _picture(given)
+        boxes = tuple(sorted(found(runner, pipeline, picture), key=lambda box: -box.score))
+        answer = Answer(Prediction(str(given) if isinstance(given, Path) else "array", boxes=boxes), picture)
+        predictions.append(answer.prediction if keep is None else keep(answer))
+    return RunResult(runner.name, runner.choice, tuple(predictions), runner.latency_s)
+
+
+def found(runner: Runner, pipeline: Pipeline, picture: NDArray[np.uint8]) -> list[Box]:
+    """The boxes in one picture, uint8 [H, W, C], in the order of its rows."""
+    edges = candidates(picture, pipeline.stages)
+    answers = [(_REGION, 1.0)] * len(edges)
+    for stage in pipeline.stages:
+        if isinstance(stage, Classify):
+            answers = _classified(runner, cut(picture, edges), stage.batch)
+        if isinstance(stage, Keep):
+            fits = [(not stage.labels or label in stage.labels) and score >= stage.score for label, score in answers]
+            answers = [answer for answer, fit in zip(answers, fits, strict=True) if fit]
+            edges = edges[np.array(fits, bool)]
+    rows = zip(answers, edges.tolist(), strict=True)
+    return [Box(label, score, *map(float, edge)) for (label, score), edge in rows]
+
+
+def check_labels(pipeline: Pipeline, labels: Sequence[str]) -> None:
+    """Refuse a pipeline that keeps a class which the network does not know.
+
+    Raises:
+        InputError: naming it.
+    """
+    for stage in pipeline.stages:
+        for label in stage.labels if isinstance(stage, Keep) and labels else ():
+            if label not in labels:
+                raise InputError(f"the pipeline keeps {label!r}", hint=f"the network's classes are {', '.join(labels)}")
+
+
+def _classified(runner: Runner, crops: list[NDArray[np.uint8]], batch: int) -> list[tuple[str, float]]:
+    spec = runner.inputs[0]
+    fixed = spec.shape[0] if spec.shape else 1
+    size = fixed if isinstance(fixed, int) else batch
+    answers: list[tuple[str, float]] = []
+    for start in range(0, len(crops), size):
+        some = crops[start : start + size]
+        full = some + some[-1:] * (size - len(some))
+        answered = runner.answer(picture_feed("regions", full, runner.task, spec), top=1)
+        answers += [each.prediction.top[0] for each in answered[: len(some)]]
+    return answers
+
+
+def _picture(array: NDArray[Any]) -> NDArray[np.uint8]:
+    stack = array[:, :, None] if array.ndim == 2 else array
+    if stack.dtype != np.uint8 or stack.ndim != 3 or stack.shape[2] not in (1, 3) or not stack.size:
+        raise DataError(f"{array.dtype} {list(array.shape)} is no picture", hint="give uint8 [height, width, 3]")
+    return stack
