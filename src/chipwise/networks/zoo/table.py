@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from chipwise.networks.zoo.entries.cifar import CIFAR
 from chipwise.networks.zoo.entries.darknet import DARKNET
-from chipwise.networks.zoo.entries.detectors import YOLO
+from chipwise.networks.zoo.entries.detectors import SSD, YOLO
 from chipwise.networks.zoo.entries.digits import DIGITS
 from chipwise.networks.zoo.entries.photos import PHOTOS
+from chipwise.networks.zoo.entries.segmenters import SEGMENTERS
 from chipwise.networks.zoo.entries.sequences import SEQUENCES
 from chipwise.networks.zoo.entry import ZooEntry
 
-ZOO: dict[str, ZooEntry] = {**DIGITS, **DARKNET, **YOLO, **SEQUENCES, **PHOTOS, **CIFAR}
+ZOO: dict[str, ZooEntry] = {**DIGITS, **DARKNET, **YOLO, **SSD, **SEGMENTERS, **SEQUENCES, **PHOTOS, **CIFAR}

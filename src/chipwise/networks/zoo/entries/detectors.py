@@ -1,4 +1,4 @@
-"""Networks that find objects: the YOLO family.
+"""Networks that find objects: the YOLO and SSD families.
 
 >>> YOLO["yolov3-tiny"].task.detection.heads[0].rows
 13
@@ -6,14 +6,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 from chipwise.core.errors import InputError
 from chipwise.core.network import TensorSpec
 from chipwise.core.task import Detection, Head, Preprocess, Task
-from chipwise.networks.zoo.entry import ZooEntry
+from chipwise.networks.zoo.entry import ZooEntry, photo
 from chipwise.tasks.class_names import COCO_80
 
 Anchors = tuple[tuple[float, float], ...]
@@ -121,3 +123,99 @@ _YOLOS = {
 }
 
 YOLO: dict[str, ZooEntry] = {name: _entry(yolo) for name, yolo in _YOLOS.items()}
+
+# COCO's 91 numbered categories have 80 in use (T.-Y. Lin et al.: Microsoft COCO, appendix II); TensorFlow's networks
+# count the unused ones as well.
+_UNUSED = {
+    12: "street sign",
+    26: "hat",
+    29: "shoe",
+    30: "eye glasses",
+    45: "plate",
+    66: "mirror",
+    68: "window",
+    69: "desk",
+    71: "door",
+    83: "blender",
+}
+
+
+def _numbered() -> Iterator[str]:
+    used = iter(COCO_80)
+    for number in range(1, len(COCO_80) + len(_UNUSED) + 1):
+        yield _UNUSED[number] if number in _UNUSED else next(used)
+
+
+COCO_90 = tuple(_numbered())
+
+
+def _halves(side: int, count: int) -> list[int]:
+    """Rows of maps that halve from one to the next, the first given."""
+    return [side] + (_halves(-(-side // 2), count - 1) if count > 1 else [])
+
+
+def _tensorflow_heads(side: int) -> tuple[Head, ...]:
+    """The object detection API's ssd_anchor_generator: 6 layers, scales 0.2 to 0.95, five shapes and one between."""
+    scales = [0.2 + 0.75 * layer / 5 for layer in range(6)] + [1.0]
+    heads = []
+    for layer, rows in enumerate(_halves(-(-side // 16), 6)):
+        scale, between = scales[layer], math.sqrt(scales[layer] * scales[layer + 1])
+        shapes = [(scale, ratio) for ratio in (1.0, 2.0, 1 / 2, 3.0, 1 / 3)] + [(between, 1.0)]
+        if layer == 0:  # reduce_boxes_in_lowest_layer
+            shapes = [(0.1, 1.0), (scale, 2.0), (scale, 1 / 2)]
+        anchors = tuple((size * math.sqrt(ratio) * side, size / math.sqrt(ratio) * side) for size, ratio in shapes)
+        heads.append(Head(rows, rows, anchors))
+    return tuple(heads)
+
+
+def _nvidia_heads() -> tuple[Head, ...]:
+    """dboxes300_coco of NVIDIA's DeepLearningExamples, but for centres in the map's cells: there the grid is 8 px."""
+    sizes, heads = (21, 45, 99, 153, 207, 261, 315), []
+    for rows, ratios, size, larger in zip(
+        (38, 19, 10, 5, 3, 1), ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,)), sizes, sizes[1:], strict=False
+    ):
+        between = math.sqrt(size * larger)
+        anchors = [(float(size), float(size)), (between, between)]
+        for ratio in ratios:
+            wide, narrow = size * math.sqrt(ratio), size / math.sqrt(ratio)
+            anchors += [(wide, narrow), (narrow, wide)]
+        heads.append(Head(rows, rows, tuple(anchors)))
+    return tuple(heads)
+
+
+def _ssd(name: str, num_classes: int = 0, size: int = 300, **options: int | float) -> ZooEntry:
+    """The entry for other classes, another side of the picture (MobileNets only), or another width."""
+    nvidia = name == "ssd-resnet50"
+    if size < 64:
+        raise InputError(f"size={size} is too small for {name}", hint="give 64 or more")
+    heads = _nvidia_heads() if nvidia else _tensorflow_heads(size)
+    boxes = sum(head.rows * head.columns * len(head.anchors) for head in heads)
+    usual = COCO_80 if nvidia else COCO_90
+    classes = num_classes or len(usual)
+    # TensorFlow's fixed_shape_resizer stretches, and pixels become -1..1.
+    preprocess = Preprocess(size, size, 3, "RGB", "NCHW", "stretch", 1 / 127.5, (1.0,))
+    return ZooEntry(
+        f"ssd:{name.replace('-', '_')}",
+        (TensorSpec("input", ("batch", 3, size, size)),),
+        (TensorSpec("offsets", ("batch", boxes, 4)), TensorSpec("scores", ("batch", boxes, classes + 1))),
+        Task(
+            "detection",
+            ("background", *usual) if classes == len(usual) else (),
+            replace(photo(size), fit="stretch", resize=0) if nvidia else preprocess,
+            Detection("ssd", heads),
+        ),
+        _SSDS[name],
+        ({"num_classes": classes} if num_classes else {}) | options,
+        options=("width",),
+        sizing="fixed" if nvidia else "free",
+        rebuilt=partial(_ssd, name),
+    )
+
+
+_SSDS = {
+    "mobilenet-v1-ssd": "MobileNet v1 SSD, 90 COCO categories (6,819,839 parameters)",
+    "mobilenet-v2-ssd": "MobileNet v2 SSDLite, 90 COCO categories (4,500,543 parameters)",
+    "ssd-resnet50": "SSD300 with ResNet-50 as NVIDIA's, 80 COCO classes (22,894,902 parameters)",
+}
+
+SSD: dict[str, ZooEntry] = {name: _ssd(name) for name in _SSDS}
