@@ -19,6 +19,7 @@ from itertools import chain
 from typing import Any
 
 import onnx
+import onnx.inliner
 from onnx import ModelProto, NodeProto, TensorProto, TypeProto
 
 from chipwise.core.layer import Layer, Shape
@@ -78,13 +79,24 @@ def graph_rows(network: Network, batch: int) -> tuple[Layer, ...]:
         NetworkError: when the shapes contradict each other.
     """
     network = outline(network)
-    model = proto(network)
+    model = _inlined(proto(network))
     wanted = {spec.name: spec.concrete(batch) for spec in network.inputs}
     types = onnx_shapes.infer(model, wanted, network.name)
     if not all(_is_known(types.get(node.output[0])) for node in model.graph.node if node.op_type not in _SILENT):
-        model = late("onnx_folding").with_shapes_folded(network, wanted)
+        model = _inlined(late("onnx_folding").with_shapes_folded(network, wanted))
         types = onnx_shapes.infer(model, wanted, network.name)
     return _Reader(model, types).rows()
+
+
+def _inlined(model: ModelProto) -> ModelProto:
+    """A call of a function that the model brings is shown as the layers of that function."""
+    if not model.functions:
+        return model
+    try:
+        inlined: ModelProto = onnx.inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError):  # a function that calls itself, or is called with too few inputs
+        return model
+    return inlined
 
 
 def _is_known(kind: TypeProto | None) -> bool:
@@ -124,7 +136,7 @@ class _Reader:
                 continue  # its result has no maker, so that a second activation gets its own row
             names[row.name] += 1
             name = row.name if names[row.name] == 1 else f"{row.name}_{names[row.name] - 1}"
-            before = (author.get(self._source(value)) for value in node.input)
+            before = (author.get(self._source(value)) for value in _reads(node))
             after = tuple(dict.fromkeys(each for each in before if each))
             made.append(replace(row, name=name, after=after))
             written = [value for value in node.output if value]
@@ -134,7 +146,7 @@ class _Reader:
 
     def _hidden(self, node: NodeProto) -> bool:
         """Note constants, shape arithmetic and pass-throughs; True when the node gets no row."""
-        known = [value for value in node.input if value]
+        known = [value for value in _reads(node) if value]
         if node.op_type == "Constant":
             self._note_constant(node)
             return True
@@ -182,7 +194,7 @@ class _Reader:
         attributes = {attribute.name: _plain(attribute) for attribute in node.attribute}
         group = attributes.get("group", 1)
         flops = work(node.op_type, operands, results, attributes)
-        data = [value for value in dict.fromkeys(node.input) if value and not self._descriptive(value)]
+        data = [value for value in dict.fromkeys(_reads(node)) if value and not self._descriptive(value)]
         return Layer(
             name=node.name or f"{node.op_type}_{node.output[0]}",
             op=node.op_type,
@@ -265,6 +277,17 @@ def _ints(value: Any) -> Shape:
 
 def _nested(node: NodeProto) -> list[onnx.GraphProto]:
     return list(chain.from_iterable(subgraphs(attribute) for attribute in node.attribute))
+
+
+def _reads(node: NodeProto) -> list[str]:
+    """What a node reads, in its branches and bodies too."""
+    read = list(node.input)
+    for graph in _nested(node):
+        inside = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+        for inner in graph.node:
+            read += (value for value in _reads(inner) if value not in inside)
+            inside.update(inner.output)
+    return read
 
 
 def _all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:

@@ -3,8 +3,8 @@
 What each computes is in BVLC/caffe, src/caffe/layers; where it differs from ONNX, the function's docstring says how.
 
 >>> from chipwise.networks.caffe.prototxt import parse
->>> text = 'input: "x" input_shape { dim: 1 dim: 2 dim: 6 dim: 6 } layer { name: "p" type: "Pooling" bottom: "x" top: "y" '
->>> net = parse(text + "pooling_param { kernel_size: 3 stride: 2 } }", "one.prototxt")
+>>> text = 'layer { name: "p" type: "Pooling" bottom: "x" top: "y" pooling_param { kernel_size: 3 stride: 2 } }'
+>>> net = parse('input: "x" input_shape { dim: 1 dim: 2 dim: 6 dim: 6 } ' + text, "one.prototxt")
 >>> [blob.shape for blob in pooling(Sketch(net.inputs), net.layers[0])]
 [(2, 3, 3)]
 """
