@@ -24,7 +24,7 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-FITS = st.sampled_from(["auto", "pad", "stretch", "crop"])
+FITS = st.sampled_from(["auto", "pad", "letterbox", "stretch", "crop"])
 LAYOUTS = st.sampled_from(["NCHW", "NHWC", "flat"])
 
 
@@ -188,3 +188,44 @@ def test_an_unknown_option_suggests_the_nearest():
     with pytest.raises(UnknownNameError) as caught:
         parse_preprocess("scael=1", RGB)
     assert "did you mean scale" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wanted"),
+    [
+        ("uint8", Preprocess(32, 24, 3, "RGB", "NHWC", scale=1.0)),
+        ("int8", Preprocess(32, 24, 3, "RGB", "NHWC", scale=1.0, mean=(128.0,))),
+    ],
+)
+def test_whole_number_inputs_take_pixels(dtype, wanted):
+    assert default_preprocess(TensorSpec("x", (1, 32, 24, 3), dtype)) == wanted
+    pictures = noise(2, 32, 24, 3)
+    result = prepare(pictures, wanted, dtype)
+    assert result.dtype == np.dtype(dtype)
+    assert np.array_equal(result.astype(int) + (128 if dtype == "int8" else 0), pictures)
+
+
+def test_whole_number_inputs_are_rounded_and_clipped():
+    start = Preprocess(1, 2, scale=1.0, layout="NHWC")
+    pictures = np.array([[[[10], [255]]]], np.uint8)
+    assert prepare(pictures, replace(start, mean=(0.4,), std=(4.0,)), "int8").ravel().tolist() == [2, 64]
+    assert prepare(pictures, replace(start, mean=(20.0,), scale=2.0), "uint8").ravel().tolist() == [0, 255]
+
+
+def test_halves_are_floats():
+    assert prepare(noise(1, 8, 8, 1), GREY, "float16").dtype == np.float16
+
+
+def test_every_option_of_fitting_is_read():
+    text = "fit=letterbox,fill=114,corner=yes,resize=256,crop=224,size=9x7"
+    wanted = replace(RGB, fit="letterbox", fill=114, corner=True, resize=256, crop=224, height=9, width=7)
+    assert parse_preprocess(text, RGB) == wanted
+    assert not parse_preprocess("corner=no", wanted).corner
+
+
+@pytest.mark.parametrize(
+    "text", ["fill=256", "fill=-1", "corner=maybe", "resize=9999999999", "crop=1.5", "size=0x4", "size=4", "size=x"]
+)
+def test_options_of_fitting_that_cannot_be_read_are_refused(text):
+    with pytest.raises(InputError):
+        parse_preprocess(text, RGB)
