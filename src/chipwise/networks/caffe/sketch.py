@@ -134,7 +134,7 @@ class Sketch:
             if value in self.inputs or value in results:
                 value = self._value(self._name(title), blob.shape)
                 self._nodes.append(ir.node("Identity", [blob.value], outputs=[value], name=value.name))
-            elif value.name != title:
+            elif value.name != title and title not in [each.name for each in self.inputs]:
                 for other in (each for node in self._nodes for each in node.outputs if each.name == title):
                     other.name = self._name(f"{title}/before")
                 value.name = title
