@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.api.given import network_from, plan_from, with_graph
+from chipwise.api.given import need, network_from, plan_from, with_graph
 from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chipwise.api.given import NetworkLike, PlanLike, RunInput
     from chipwise.compiler.answers import Answer
     from chipwise.compiler.runner import Runner
+    from chipwise.core.pipeline import Pipeline
     from chipwise.core.report import Prediction, RunResult
 
 _ZIPPED = (".keras", ".pt", ".pth", ".th", ".npz")  # zip files that are no plans
@@ -100,6 +101,7 @@ def run(
     top: int = 5,
     output: str | Path | None = None,
     frames: str | Path | None = None,
+    pipeline: str | Path | None = None,
     progress: Progress = silent,
     **options: Any,
 ) -> RunResult:
@@ -111,6 +113,7 @@ def run(
         top: classes to name for each.
         output: a folder into which every answer is drawn, as a PNG named after its input.
         frames: a folder of pictures in the order of their names, or a film, in the place of `inputs`.
+        pipeline: a TOML or JSON file with stages that find regions in each picture; the network judges those.
         progress: told which frame it is, and what to know.
         options: weights, preprocess, task, labels, threshold, overlap, example_input and input_shape, as `load`.
 
@@ -121,10 +124,17 @@ def run(
     given = [_file_or_array(each) for each in (inputs if isinstance(inputs, (list, tuple)) else [inputs])]
     if frames is not None and given:
         raise InputError("inputs and frames were given; one of them is run", hint="leave out the other")
+    if pipeline is not None and frames is not None:
+        raise InputError("a pipeline looks at pictures, not at frames", hint="name the pictures")
     from chipwise.compiler.run import run_all, run_frames
 
     keep = _keeper(output, given, numbered=frames is not None)
+    stages = None if pipeline is None else _stages(Path(pipeline))
     runner = load(network, progress=progress, **options)
+    if stages is not None:
+        from chipwise.compiler.pipeline import run_pipeline
+
+        return run_pipeline(runner, stages, given, keep=keep)
     worth = _WORTH_DRAWING.get(runner.task.kind)
     if output is None and worth:
         progress.note(f"hint: -o DIR draws the {worth}")
@@ -144,6 +154,17 @@ def _keeper(output: str | Path | None, inputs: Sequence[Any], *, numbered: bool)
     from chipwise.api.drawing import Album
 
     return Album(Path(output), inputs, numbered=numbered).keep
+
+
+def _stages(path: Path) -> Pipeline:
+    need("cv2", extra="vision")
+    from chipwise.codec.pipeline_file import read_pipeline
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    return read_pipeline(data, str(path))
 
 
 def _is_plan(given: Any) -> bool:

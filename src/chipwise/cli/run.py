@@ -50,6 +50,10 @@ def main(
         str | None,
         typer.Option(metavar="LAYER,...|list", help="Draw kernels and feature maps of layers, for one input, into -o."),
     ] = None,
+    pipeline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TOML stages that find regions in a picture; the network judges each."),
+    ] = None,
     weights: WeightsOption = None,
     task: TaskOption = None,
     labels: LabelsOption = None,
@@ -77,6 +81,7 @@ def main(
             top=top,
             output=output,
             frames=frames,
+            pipeline=pipeline,
             weights=weights,
             task=task,
             labels=labels,

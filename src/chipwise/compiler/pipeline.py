@@ -47,8 +47,8 @@ def run_pipeline(
         for each picture its boxes, highest score first. The latency is that of one region.
 
     Raises:
-        InputError: the network does not classify pictures, or there is no input. DataError: no picture, or too many
-            regions in it.
+        InputError: the network does not classify pictures or does not know a class to keep, or there is no input.
+        DataError: no picture, or too many regions in it.
     """
     if runner.task.kind != "classification" or runner.task.preprocess is None:
         raise InputError(
@@ -57,6 +57,7 @@ def run_pipeline(
         )
     if not inputs:
         raise InputError("no input was given", hint="name pictures")
+    _check_labels(pipeline, runner.task.labels)
     predictions = []
     for given in inputs:
         picture = open_picture(given) if isinstance(given, Path) else _picture(given)
@@ -81,12 +82,8 @@ def found(runner: Runner, pipeline: Pipeline, picture: NDArray[np.uint8]) -> lis
     return [Box(label, score, *map(float, edge)) for (label, score), edge in rows]
 
 
-def check_labels(pipeline: Pipeline, labels: Sequence[str]) -> None:
-    """Refuse a pipeline that keeps a class which the network does not know.
-
-    Raises:
-        InputError: naming it.
-    """
+def _check_labels(pipeline: Pipeline, labels: Sequence[str]) -> None:
+    """Refuse a pipeline that keeps a class which the network does not know."""
     for stage in pipeline.stages:
         for label in stage.labels if isinstance(stage, Keep) and labels else ():
             if label not in labels:
