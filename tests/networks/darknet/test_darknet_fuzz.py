@@ -7,12 +7,13 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pytest
 from files import header, numbers, picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_darknet_layers import CASES, RECURRENT
 
-from chipwise.core.errors import ChipwiseError
+from chipwise.core.errors import ChipwiseError, NetworkError
 from chipwise.networks.darknet_file import load
 from chipwise.networks.layers import layer_rows
 
@@ -100,6 +101,15 @@ def test_mutated_weights(data: st.DataObject) -> None:
         cfg.write_text(text)
         weights.write_bytes(bytes(held[:cut]) + more)
         survive(cfg, weights, rows=False)
+
+
+def test_short_texts_that_would_make_large_graphs(tmp_path: Path) -> None:
+    path = tmp_path / "net.cfg"
+    shortcut = "[shortcut]\nfrom=" + "0," * 4000 + "\n"
+    for layers in ("[maxpool]\n" + shortcut * 60, "[lstm]\n" * 4000):
+        path.write_text(picture(layers, h=2, w=2))
+        with pytest.raises(NetworkError, match="makes the graph too large"):
+            load(path, None)
 
 
 def test_numbers_that_would_fill_the_memory() -> None:

@@ -200,6 +200,7 @@ REFUSED = [
     ("[reorg]\nflatten=1", "flatten=1"),
     ("[local]\nsize=2\npad=1", "pads a window of 2"),
     ("[local]\nsize=9", "window of 9 x 9 on 8 x 8"),
+    ("[upsample]\nstride=40\n[local]\nsize=5\npad=1\n", "102400 places"),
     ("[softmax]\ntree=9k.tree", "tree"),
     ("[softmax]\ngroups=5", "5 groups"),
     ("[upsample]\nstride=-2", "stride=-2 cannot be used"),

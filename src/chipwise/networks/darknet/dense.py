@@ -25,7 +25,7 @@ from chipwise.networks.darknet.convolution import norm_parameters, normalize, wi
 from chipwise.networks.darknet.drawing import Drawing, Flow
 
 _LARGEST_LOCAL = 31
-_MOST_GATHERED = 2**24
+_MOST_GATHERED = 2**20
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from chipwise.core.task import Decoder, Head
 from chipwise.networks.darknet.weights import LIMIT_BYTES, Parameter, Start
 
 _MOST_VALUES = 2**28  # of one activation of one item: 1 GiB
+_MOST_NODES = 10_000  # the largest networks in use have 1,000
 _FLOAT = ir.TensorType(ir.DataType.FLOAT)
 _OPSET = 18  # Mish came with it
 _IR_VERSION = 8
@@ -110,7 +111,7 @@ class Drawing:
         """Add a node with one result [batch, *shape].
 
         Raises:
-            NetworkError: when the result is empty or larger than any machine's memory.
+            NetworkError: when the result is empty or larger than any machine's memory, or there are too many nodes.
         """
         if min(shape) < 1:
             raise NetworkError(
@@ -118,6 +119,8 @@ class Drawing:
             )
         if math.prod(shape) > _MOST_VALUES:
             raise NetworkError(f"{self._layer} gives {_by(shape)} values", hint=f"at most {_MOST_VALUES} are supported")
+        if len(self._nodes) >= _MOST_NODES:
+            raise NetworkError(f"{self._layer} makes the graph too large", hint=f"at most {_MOST_NODES} nodes")
         result = self._value(self._name("_", name), shape)
         self._nodes.append(ir.node(op, inputs, attributes, outputs=[result], name=result.name))  # type: ignore[arg-type]
         return result
