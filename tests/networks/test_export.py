@@ -13,7 +13,7 @@ from chipwise.codec.cache import cache_folder
 from chipwise.core.errors import NetworkError
 from chipwise.networks.load import load, with_classes
 from chipwise.networks.onnx_file import check_runnable, serialize
-from chipwise.networks.zoo import ZOO
+from chipwise.networks.zoo.entries.digits import DIGITS
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.runtime
@@ -23,7 +23,7 @@ if True:  # these need torch
     from chipwise.networks.torch_source import build_module, from_module
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", DIGITS)
 def test_zoo_exports_and_computes_the_same(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     network = with_graph(load(name))
     assert capfd.readouterr().out == ""

@@ -37,6 +37,10 @@ class Layer(nn.Module):
 
 def densenet121(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
     """DenseNet-BC with 121 layers; takes [N, 3, H, W], gives scores [N, K]; `width` is a factor on the growth of 32."""
+    return _densenet((6, 12, 24, 16), num_classes, width)
+
+
+def _densenet(depths: tuple[int, ...], num_classes: int, width: float) -> nn.Module:
     growth = scaled(32, width)
     maps = 2 * growth
     features: dict[str, nn.Module] = {
@@ -45,7 +49,7 @@ def densenet121(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
         "relu0": nn.ReLU(),
         "pool0": nn.MaxPool2d(3, 2, 1),
     }
-    for index, depth in enumerate((6, 12, 24, 16), 1):
+    for index, depth in enumerate(depths, 1):
         if index > 1:
             features[f"transition{index - 1}"] = _transition(maps)
             maps //= 2

@@ -15,7 +15,7 @@ from torch import nn
 from chipwise.networks.zoo.blocks import ConvNorm, Mixed, PooledTo, Tapped, chain, initialised, scaled
 
 # Table 1 of the paper: 1x1; 3x3 reduce, 3x3; 5x5 reduce, 5x5; pool projection.
-_BLOCKS = {
+_BLOCKS: dict[str, tuple[int, ...]] = {
     "inception3a": (64, 96, 128, 16, 32, 32),
     "inception3b": (128, 128, 192, 32, 96, 64),
     "maxpool3": (),
@@ -38,6 +38,10 @@ def googlenet(num_classes: int = 1000, width: float = 1.0, aux: int = 0) -> nn.M
         width: factor on all channels.
         aux: 1 for the two auxiliary heads, which only training sees: then it gives three scores [N, K].
     """
+    return _googlenet(_BLOCKS, num_classes, width, aux)
+
+
+def _googlenet(blocks: dict[str, tuple[int, ...]], num_classes: int, width: float, aux: int) -> nn.Module:
     first, second = scaled(64, width), scaled(192, width)
     layers: dict[str, nn.Module] = {
         "conv1": ConvNorm(3, first, 7, 2, 3),
@@ -47,7 +51,7 @@ def googlenet(num_classes: int = 1000, width: float = 1.0, aux: int = 0) -> nn.M
         "maxpool2": _halved(3),
     }
     inputs, given = second, {}
-    for name, maps in _BLOCKS.items():
+    for name, maps in blocks.items():
         if maps:
             layers[name] = block = _inception(inputs, width, maps)
             inputs = given[name] = block.maps
@@ -60,7 +64,9 @@ def googlenet(num_classes: int = 1000, width: float = 1.0, aux: int = 0) -> nn.M
         "fc": nn.Linear(inputs, num_classes),
     }
     taps = {"aux1": "inception4a", "aux2": "inception4d"} if aux else {}
-    heads = {name: (source, _head(given[source], width, num_classes)) for name, source in taps.items()}
+    heads = {
+        name: (source, _head(given[source], width, num_classes)) for name, source in taps.items() if source in given
+    }
     return initialised(Tapped(layers, heads))
 
 

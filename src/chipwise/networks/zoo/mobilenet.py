@@ -47,9 +47,13 @@ def mobilenet_v1(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
 
 def mobilenet_v2(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
     """Inverted residuals; takes [N, 3, H, W], gives scores [N, K]; the last features are never fewer than 1280."""
+    return _mobilenet_v2(_INVERTED, num_classes, width)
+
+
+def _mobilenet_v2(stages: tuple[tuple[int, ...], ...], num_classes: int, width: float) -> nn.Module:
     inputs = scaled(32, width)
     features: list[nn.Module] = [_unit(3, inputs, nn.ReLU6(), kernel=3, stride=2)]
-    for expansion, maps, count, stride in _INVERTED:
+    for expansion, maps, count, stride in stages:
         outputs = scaled(maps, width)
         for place in range(count):
             features.append(InvertedResidual(inputs, outputs, stride if place == 0 else 1, expansion))
