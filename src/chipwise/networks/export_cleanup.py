@@ -15,6 +15,7 @@ from onnxscript import optimizer
 
 from chipwise.core.network import Network
 from chipwise.networks import onnx_file
+from chipwise.networks.export_recurrences import simplify_recurrences
 
 _FOLD_LIMIT = 1 << 20  # elements: masks and position tables are far below
 
@@ -37,6 +38,7 @@ def clean(model: ir.Model, state_keys: frozenset[str]) -> bytes:
     )
     _drop_zero_bias(model, state_keys)
     _fix_reshapes(model)
+    simplify_recurrences(model, state_keys)
     _use_global_pools(model)
     for step in (
         passes.IdentityEliminationPass(),

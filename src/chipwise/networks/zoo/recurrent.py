@@ -48,7 +48,7 @@ class SequenceForecaster(nn.Module):
         """[N, T, F] to the next values [N, horizon, F]."""
         steps, _ = self.recurrent(x)
         changes = self.changes(steps.select(1, -1)).reshape(-1, self.horizon, self.features)
-        result: Tensor = x[:, -1:] + changes
+        result: Tensor = x.narrow(1, x.shape[1] - 1, 1) + changes
         return result
 
 
