@@ -68,6 +68,7 @@ def load(
     from chipwise.compiler.runner import from_graph, from_plan
     from chipwise.devices.detect import detect
     from chipwise.networks.onnx_file import check_runnable, serialize
+    from chipwise.networks.untrained import is_untrained
     from chipwise.tasks.describe import told
 
     labels_path = None if labels is None else Path(labels)
@@ -85,9 +86,9 @@ def load(
         facts = plan.manifest
         return from_plan(plan, name, detect(), told(facts.task, facts.inputs, facts.outputs, **said))
     loaded = network_from(network, example_input, weights=weights, input_shape=input_shape)
-    graphed = with_graph(loaded)
-    if loaded.source is not None and loaded.source.weights is None:
+    if is_untrained(loaded):
         progress.note("warning: no weights were given: they are random (seed 0), and so is what it says")
+    graphed = with_graph(loaded)
     check_runnable(graphed)
     described = told(graphed.task, graphed.inputs, graphed.outputs, **said)
     return from_graph(loaded.origin or loaded.name, serialize(graphed), described)

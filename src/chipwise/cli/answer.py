@@ -52,7 +52,10 @@ WeightsOption = Annotated[
         metavar="FILE", help="Trained weights: .safetensors, .pth, .th; .weights for .cfg, .caffemodel for .prototxt."
     ),
 ]
-LabelsOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Class names, one a line.")]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Class names, one a line, or a .csv; or coco-80, voc-20, voc-21, cifar-10."),
+]
 TaskOption = Annotated[
     str | None,
     typer.Option(

@@ -39,10 +39,10 @@ _BARS_WIDTH = 380
 _MOST_ROWS = 6  # that a name may be moved down to be seen
 _TINT = 0.55  # how much of an area's colour covers the picture
 _BACKGROUND = ("background", "none", "unlabeled", "other")
-# Twelve hues that differ in lightness too (Paul Tol's "muted" and "bright" schemes, sron.nl/~pault).
+# Twelve colours that are easily told apart; the first six are Paul Tol's "bright" scheme (sron.nl/~pault).
 _COLOURS: tuple[Colour, ...] = (
     (238, 102, 119), (34, 136, 51), (68, 119, 170), (204, 187, 68), (102, 204, 238), (170, 51, 119),
-    (136, 204, 238), (221, 204, 119), (17, 119, 51), (51, 34, 136), (153, 153, 51), (255, 136, 0),
+    (0, 153, 136), (245, 140, 230), (130, 60, 20), (51, 34, 136), (153, 153, 51), (255, 136, 0),
 )  # fmt: skip
 
 
