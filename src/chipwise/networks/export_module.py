@@ -8,6 +8,7 @@ True
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 import logging
 import warnings
@@ -55,7 +56,9 @@ def _export(
     module: nn.Module, arguments: tuple[Tensor, ...], names: list[str], *, dynamic: bool
 ) -> torch.onnx.ONNXProgram:
     batch = torch.export.Dim("batch")
-    shapes = tuple({0: batch} for _ in arguments) if dynamic else None
+    shapes: tuple[object, ...] | None = tuple({0: batch} for _ in arguments) if dynamic else None
+    if shapes is not None and any(each.kind is each.VAR_POSITIONAL for each in _parameters(module)):
+        shapes = (shapes,)  # torch.export wants what *arguments takes as one tuple
     with _silence():
         program = torch.onnx.export(
             module,
@@ -68,6 +71,10 @@ def _export(
         )
     assert program is not None
     return program
+
+
+def _parameters(module: nn.Module) -> list[inspect.Parameter]:
+    return list(inspect.signature(module.forward).parameters.values())
 
 
 def _doubled(arguments: Sequence[Tensor]) -> Iterator[Tensor]:

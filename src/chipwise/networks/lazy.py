@@ -1,4 +1,4 @@
-"""Import this folder's torch modules when they are needed; where torch is missing, say so in one line.
+"""Import this folder's heavy modules when they are needed; where a library is missing, say so in one line.
 
 >>> late("rows").__name__
 'chipwise.networks.rows'
@@ -11,16 +11,20 @@ from types import ModuleType
 
 from chipwise.core.errors import MissingExtraError
 
+# Library: the extra that brings it.
+_EXTRAS = {"torch": "torch", "safetensors": "torch", "keras": "keras", "h5py": "keras"}
+
 
 def late(module: str) -> ModuleType:
     """Import a module of this folder.
 
     Raises:
-        MissingExtraError: when it needs torch, which is not installed.
+        MissingExtraError: when it needs a library that is not installed.
     """
     try:
         return importlib.import_module(f"chipwise.networks.{module}")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("torch", "safetensors"):
-            raise MissingExtraError("torch", "torch") from error
+        library = (error.name or "").partition(".")[0]
+        if library in _EXTRAS:
+            raise MissingExtraError(library, _EXTRAS[library]) from error
         raise
