@@ -25,7 +25,7 @@ from chipwise.networks.torch_source import build_module  # noqa: E402
 from chipwise.networks.zoo.blocks import Mixed, PooledTo  # noqa: E402
 from chipwise.networks.zoo.densenet import _densenet  # noqa: E402
 from chipwise.networks.zoo.googlenet import _BLOCKS, _googlenet  # noqa: E402
-from chipwise.networks.zoo.inception import _inception_resnet, _v3_e  # noqa: E402
+from chipwise.networks.zoo.inception import Residual, _res_8, _v3_e  # noqa: E402
 from chipwise.networks.zoo.mobilenet import _mobilenet_v2  # noqa: E402
 from chipwise.networks.zoo.repvgg import _repvgg  # noqa: E402
 from chipwise.networks.zoo.resnet import _resnet  # noqa: E402
@@ -60,15 +60,16 @@ def kinds_of(network: Network) -> Counter[str]:
 
 # One small member of each family; fewer blocks where torch would export for a long time.
 SMALL = {
-    "alexnet": (lambda: build_module(load("alexnet:width=0.125,num_classes=9").source), (3, 224, 224)),
     "pooled": (lambda: torch.nn.Sequential(PooledTo(6), PooledTo(3)), (3, 7, 8)),
     "alexnet-2012": (lambda: build_module(load("alexnet-2012:width=0.125,num_classes=9").source), (3, 227, 227)),
     "zfnet": (lambda: build_module(load("zfnet:width=0.125,num_classes=9").source), (3, 224, 224)),
     "vgg11": (lambda: build_module(load("vgg11:width=0.125,num_classes=9").source), (3, 224, 224)),
     "googlenet": (lambda: _googlenet(dict(islice(_BLOCKS.items(), 4)), 9, 0.25, 1), (3, 64, 64)),
-    "inception-v3-fork": (lambda: Mixed(16, _v3_e(16, 0.125, 0)), (16, 8, 8)),
-    "inception-resnet": (lambda: _inception_resnet((1, 1, 1), 9, 0.25), (3, 96, 96)),
-    "resnet": (lambda: _resnet((1, 1, 1, 1), True, 9, 0.125), (3, 64, 64)),
+    "inception": (
+        lambda: torch.nn.Sequential(Mixed(16, _v3_e(16, 0.125, 0)), Residual(256, _res_8(256, 0.125), 0.2)),
+        (16, 8, 8),
+    ),
+    "resnet": (lambda: _resnet((1, 1), True, 9, 0.125), (3, 64, 64)),
     "densenet": (lambda: _densenet((2, 1, 1, 1), 9, 0.25), (3, 64, 64)),
     "squeezenet": (lambda: build_module(load("squeezenet1.1:width=0.25,num_classes=9").source), (3, 64, 64)),
     "mobilenet": (lambda: _mobilenet_v2(((1, 16, 1, 1), (6, 24, 2, 2)), 9, 0.5), (3, 64, 64)),

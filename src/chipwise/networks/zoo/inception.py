@@ -81,10 +81,6 @@ def inception_v4(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
 
 def inception_resnet_v2(num_classes: int = 1000, width: float = 1.0) -> nn.Module:
     """Takes [N, 3, H, W] from 75x75 on (299 as published), gives scores [N, K]."""
-    return _inception_resnet((10, 20, 9), num_classes, width)
-
-
-def _inception_resnet(counts: tuple[int, int, int], num_classes: int, width: float) -> nn.Module:
     stem = chain(
         *(3, width, (32, 3, 2), (32, 3, 1, 0), (64, 3)),
         *(nn.MaxPool2d(3, 2), (80,), (192, 3, 1, 0), nn.MaxPool2d(3, 2)),
@@ -92,12 +88,11 @@ def _inception_resnet(counts: tuple[int, int, int], num_classes: int, width: flo
     names = ("conv2d_1a", "conv2d_2a", "conv2d_2b", "maxpool_3a", "conv2d_3b", "conv2d_4a", "maxpool_5a")
     parts: dict[str, nn.Module] = dict(zip(names, stem, strict=True))
     inputs = scaled(192, width)
-    stages = (
-        ("mixed_5b", "repeat", _res_5b, _res_35, 0.17),
-        ("mixed_6a", "repeat_1", _res_6a, _res_17, 0.10),
-        ("mixed_7a", "repeat_2", _res_7a, _res_8, 0.20),
-    )
-    for (name, repeated, make, block, share), count in zip(stages, counts, strict=True):
+    for name, repeated, make, block, count, share in (
+        ("mixed_5b", "repeat", _res_5b, _res_35, 10, 0.17),
+        ("mixed_6a", "repeat_1", _res_6a, _res_17, 20, 0.10),
+        ("mixed_7a", "repeat_2", _res_7a, _res_8, 9, 0.20),
+    ):
         parts[name] = mixed = Mixed(inputs, make(inputs, width))
         inputs = mixed.maps
         parts[repeated] = nn.Sequential(*(Residual(inputs, block(inputs, width), share) for _ in range(count)))
