@@ -127,7 +127,7 @@ def tiny_computation(network: Network) -> Computation | None:
     Raises:
         NetworkError: when the factory cannot be imported or called.
     """
-    if network.source is None or ":" not in network.origin:
+    if network.source is None:
         return None
     module = build_module(network.source).eval()
     example = getattr(find_factory(network.source.factory), "example_input", getattr(module, "example_input", None))
