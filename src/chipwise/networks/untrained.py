@@ -13,7 +13,7 @@ from chipwise.core.network import Network
 
 
 def is_untrained(network: Network) -> bool:
-    """True for a source without weights, and for a graph whose weights are drawn when somebody looks (cfg, prototxt)."""
+    """True for a source without weights, and a graph whose weights are drawn when somebody looks (cfg, prototxt)."""
     if network.source is not None:
         return network.source.weights is None
     if network.graph is None:

@@ -1,0 +1,129 @@
+"""`chipwise run`: drawings, frames, hints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+DETECTOR = """<ir_version: 8, opset_import: ["": 17]> g
+(float[1,3,32,32] x) => (float[1,2,4] boxes, float[1,2,2] scores)
+{ m = ReduceMin <keepdims=0> (x)
+  boxes = Constant <value = float[1,2,4] {0.0,0.0,0.5,1.0, 0.5,0.0,1.0,0.5}> ()
+  s = Constant <value = float[1,2,2] {0.1,0.9, 0.8,0.2}> ()
+  scores = Add(s, m) }"""
+
+
+@pytest.fixture
+def detector(tmp_path: Path) -> Path:
+    onnx.save(onnx.parser.parse_model(DETECTOR), tmp_path / "detector.onnx")
+    return tmp_path / "detector.onnx"
+
+
+@pytest.fixture
+def dog(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (64, 48)).save(tmp_path / "in" / "dog.png")
+    return tmp_path / "in" / "dog.png"
+
+
+def test_boxes_are_printed_and_drawn(cli, detector: Path, dog: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("nothing\ndog\n")
+    done = cli("run", detector, dog, "--labels", tmp_path / "labels.txt", "-o", tmp_path / "out", "--threshold", 0.5)
+    assert (done.code, done.err) == (0, "")
+    assert "dog 90% at 0,0-32,48" in done.out
+    assert Image.open(tmp_path / "out" / "dog.png").size == (320, 240)
+
+
+def test_without_a_folder_a_hint_says_how_to_draw(cli, detector: Path, dog: Path) -> None:
+    done = cli("run", detector, dog)
+    assert done.err.splitlines() == ["hint: -o DIR draws the boxes"]
+
+
+def test_json_says_everything(cli, detector: Path, dog: Path) -> None:
+    document = json.loads(cli("run", detector, dog, "--json", "--threshold", 0.5).out)
+    assert document["schema"] == "chipwise.run/1"
+    (box,) = document["predictions"][0]["boxes"]
+    assert box == {"label": "class 1", "score": pytest.approx(0.9), "left": 0, "top": 0, "right": 32, "bottom": 48}
+    assert document["choice"]["source"] is True
+
+
+def test_inputs_and_what_is_no_png_are_never_overwritten(cli, detector: Path, dog: Path) -> None:
+    folder = dog.parent
+    (folder / "cat.png").write_bytes(b"precious")
+    before = dog.read_bytes()
+    Image.new("RGB", (9, 9)).save(folder / "cat.bmp")
+    assert cli("run", detector, dog, folder / "cat.bmp", "-o", folder).code == 0
+    assert dog.read_bytes() == before
+    assert (folder / "cat.png").read_bytes() == b"precious"
+    assert {path.name for path in folder.iterdir()} == {"dog.png", "dog-2.png", "cat.png", "cat-2.png", "cat.bmp"}
+    cli("run", detector, dog, "-o", folder)
+    assert not (folder / "dog-3.png").exists(), "its own drawing of before is renewed"
+
+
+def test_two_inputs_of_one_name_get_two_drawings(cli, detector: Path, dog: Path, tmp_path: Path) -> None:
+    done = cli("run", detector, dog, dog, "-o", tmp_path / "out")
+    assert done.out.count("drawn:") == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"dog.png", "dog-2.png"}
+
+
+def test_frames_of_a_folder(cli, detector: Path, dog: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48)).save(dog.with_name("a.png"))
+    done = cli("run", detector, "--frames", dog.parent, "-o", tmp_path / "out")
+    assert "2 frames at" in done.out
+    assert done.out.index("a.png") < done.out.index("dog.png")
+    assert "frames done in" in done.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"frame-00001.png", "frame-00002.png"}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "no input was given"),
+        (("dog.png", "--frames", "."), "one of them is run"),
+        (("--frames", "absent"), "no such folder or film"),
+        (("absent.png",), "no such picture"),
+        (("x.npy",), "absent"),
+        (("dog.png", "--threshold", "2"), "between 0 and 1"),
+        (("dog.png", "--task", "classification", "--overlap", "0.5"), "--overlap is for detectors"),
+        (("dog.png", "--task", "detection:rcnn"), "unknown detector 'rcnn'"),
+        (("dog.png", "--preprocess", "fit=zoom"), "fit='zoom'"),
+        (("dog.png", "--labels", "absent.txt"), "cannot read labels"),
+        (("dog.png", "--weights", "w.pth"), "holds its weights itself"),
+    ],
+)
+def test_what_is_refused(
+    cli, detector: Path, dog: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.chdir(dog.parent)
+    done = cli("run", detector, *(word.replace("x.npy", "absent.npy") for word in words))
+    assert (done.code, done.out) == (2, "")
+    error = next(line for line in done.err.splitlines() if line.startswith("error:"))
+    assert says in error
+
+
+def test_a_folder_that_cannot_be_written_is_found_out_first(cli, detector: Path, dog: Path) -> None:
+    done = cli("run", detector, dog, "-o", dog)
+    assert done.code == 3
+    assert "cannot write" in done.err
+
+
+def test_arrays_are_drawn_as_heat_maps_where_they_have_rows(cli, tmp_path: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["": 17]> g (float[N,6,7] x) => (float[N,6,7] y) { y = Neg(x) }'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "neg.onnx")
+    np.save(tmp_path / "x.npy", np.arange(42, dtype=np.float32).reshape(6, 7))
+    done = cli("run", tmp_path / "neg.onnx", tmp_path / "x.npy", "-o", tmp_path / "out")
+    assert (done.code, done.err) == (0, "")
+    assert "y: float32 (1, 6, 7)" in done.out
+    assert (tmp_path / "out" / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.runtime
+def test_a_network_without_weights_is_run_with_a_warning(cli, dog: Path) -> None:
+    done = cli("run", "lenet5", dog, "--top", 1)
+    assert done.code == 0
+    assert done.err.startswith("warning: no weights")
