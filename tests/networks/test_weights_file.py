@@ -18,6 +18,7 @@ from safetensors.torch import save_file  # noqa: E402
 from torch import nn  # noqa: E402
 
 from chipwise.core.errors import ChipwiseError, NetworkError  # noqa: E402
+from chipwise.networks import run_folder  # noqa: E402
 from chipwise.networks.load import load  # noqa: E402
 from chipwise.networks.source_digest import source_digest  # noqa: E402
 from chipwise.networks.torch_source import build_module  # noqa: E402
@@ -244,3 +245,41 @@ def test_published_weights_that_do_not_fit(shared_data: Path) -> None:
             build_module(network.source)
         assert "more" in str(caught.value)
         assert "num_classes" in caught.value.hint
+
+
+@pytest.mark.shared
+def test_published_weights_of_resnet20(shared_data: Path) -> None:
+    """The checkpoint of 2019 (a pickle, keys behind "module.") in the zoo's network, against its ONNX conversion."""
+    path = shared_data / "cifar10" / "models" / "resnet20-12fca82f.th"
+    golden = np.load(shared_data / "golden" / "derived_resnet20.npz")
+    network = load("resnet20", weights=path)
+    module = build_module(network.source).eval()
+    with torch.inference_mode():
+        given = module(torch.from_numpy(golden["input"])).numpy()
+    assert np.abs(given - golden["output"]).max() < 1e-4
+    assert (given.argmax(1) == golden["output"].argmax(1)).all()
+
+
+@pytest.mark.shared
+def test_a_run_folder_of_published_weights_holds_safetensors(shared_data: Path, tmp_path: Path) -> None:
+    network = load("resnet20", weights=shared_data / "cifar10" / "models" / "resnet20-12fca82f.th")
+    module = build_module(network.source)
+    save_file(module.state_dict(), tmp_path / "w.safetensors")
+    again = run_folder.load(
+        run_folder.save(tmp_path / "run", network, tmp_path / "w.safetensors").source.weights.parent
+    )
+    assert again.source.weights.suffix == ".safetensors"
+    assert same(module, build_module(again.source))
+
+
+@pytest.mark.shared
+def test_the_backbone_of_published_weights(shared_data: Path) -> None:
+    path = shared_data / "cifar10" / "models" / "resnet20-12fca82f.th"
+    network = load("resnet20:num_classes=7")
+    module = build_module(network.source)
+    left = load_backbone(module, path)
+    assert left == ("linear.weight", "linear.bias")
+    with pytest.raises(NetworkError, match="does not fit"):
+        load_weights(module, path)
+    with pytest.raises(NetworkError, match="before its last layer"):
+        load_backbone(build_module(load("resnet20:width=2").source), path)
