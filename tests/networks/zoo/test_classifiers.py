@@ -8,7 +8,7 @@ import pytest
 
 from chipwise.core.errors import ChipwiseError
 from chipwise.core.layer import totals
-from chipwise.networks.layers import layer_rows
+from chipwise.networks.layers import _family_files, layer_rows
 from chipwise.networks.load import load
 from chipwise.networks.zoo.entries.cifar import CIFAR
 from chipwise.networks.zoo.entries.photos import PHOTOS
@@ -120,6 +120,17 @@ def test_rows_have_all_parameters_and_known_work(name: str) -> None:
     assert found.parameters == PUBLISHED[name][0]
     assert found.unknown_ops == ()
     assert f"{found.parameters:,} parameters" in {**PHOTOS, **CIFAR}[name].description
+
+
+def test_rows_name_whole_operators() -> None:
+    """Response norm and pooling to 1 x 1 are several operators to torch."""
+    assert [row.op for row in layer_rows(load("alexnet-2012"))].count("LRN") == 2
+    assert [row.op for row in layer_rows(load("resnet20"))][-3:] == ["GlobalAveragePool", "Reshape", "Gemm"]
+
+
+def test_shipped_rows_follow_what_a_family_imports() -> None:
+    assert set(_family_files("cifar_resnet")) == {"cifar_resnet", "resnet", "blocks"}
+    assert set(_family_files("lenet")) == {"lenet"}
 
 
 @pytest.mark.parametrize("spec", [spec for spec in PUBLISHED if PUBLISHED[spec][1] is not None])
