@@ -139,8 +139,29 @@ def test_rows_of_a_graph() -> None:
 
 
 def test_activation_with_two_readers_has_its_own_row() -> None:
-    body = "g (float[1, 3] x) => (float[1, 3] y) { a = Neg(x) b = Sigmoid(a) y = Mul(a, b) }"
-    assert [row.op for row in layer_rows(network_of(parsed(body)))] == ["Neg", "Sigmoid", "Mul"]
+    body = "g (float[1, 3] x) => (float[1, 3] y) { a = Neg(x) b = Sigmoid(a) y = Add(a, b) }"
+    assert [row.op for row in layer_rows(network_of(parsed(body)))] == ["Neg", "Sigmoid", "Add"]
+
+
+@pytest.mark.parametrize("product", ["Mul(a, b)", "Mul(b, a)"])
+def test_silu_is_one_activation(product: str) -> None:
+    body = f"g (float[1, 3] x) => (float[1, 3] y) {{ a = Neg(x) b = Sigmoid(a) y = {product} }}"
+    rows = layer_rows(network_of(parsed(body)))
+    assert [(row.op, row.activation, row.flops) for row in rows] == [("Neg", "Swish", 6)]
+
+
+@pytest.mark.parametrize("body", ["b = Sigmoid(a) c = Mul(a, b) y = Add(b, c)", "b = Sigmoid(a) y = Mul(x, b)"])
+def test_a_sigmoid_read_by_others_stays(body: str) -> None:
+    rows = layer_rows(network_of(parsed(f"g (float[1, 3] x) => (float[1, 3] y) {{ a = Neg(x) {body} }}")))
+    assert "Sigmoid" in {row.op for row in rows} | {row.activation for row in rows}
+    assert "Mul" in {row.op for row in rows}
+
+
+def test_a_look_up_reads_what_it_gives() -> None:
+    body = "g (int64[N] i) => (float[N, 8] y) <float[100, 8] t = {"
+    graph = parsed(f"{body}{', '.join(['0.5'] * 800)}}}> {{ y = Gather(t, i) }}")
+    (row,) = layer_rows(network_of(graph), 2)
+    assert (row.parameters, row.flops, row.read_bytes, row.write_bytes) == (800, 0, 16 + 64, 64)
 
 
 def test_shape_arithmetic_is_not_shown() -> None:

@@ -26,7 +26,7 @@ from chipwise.core.errors import InputError, NetworkError
 from chipwise.core.layer import Layer
 from chipwise.core.network import Network
 from chipwise.networks.lazy import late
-from chipwise.networks.rows import at_batch
+from chipwise.networks.rows import alike, at_batch
 from chipwise.networks.source_digest import RULES, source_digest
 from chipwise.networks.zoo import ZOO
 
@@ -112,6 +112,8 @@ def trace_pair(network: Network, digest: str) -> RowPair:
     trace = late("trace").trace
     two = trace(network, 2)
     one = trace(network, 1)
+    if not alike(one, two):  # torch takes other ways for a single item: its rows are those of the others, less one
+        one = at_batch(two, trace(network, 3), 0)
     if any(row.saved_bytes is None for row in one):  # batch-norm over one value cannot be trained: halve two's
         one = tuple(
             replace(row, saved_bytes=None if twin.saved_bytes is None else twin.saved_bytes // 2)

@@ -12,6 +12,7 @@ Not shown: constants, what only computes shapes, and what does nothing in infere
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ from chipwise.networks import onnx_shapes
 from chipwise.networks.lazy import late
 from chipwise.networks.onnx_check import bits_of, subgraphs
 from chipwise.networks.onnx_file import outline, proto
+from chipwise.networks.onnx_swish import with_swish
 from chipwise.networks.rows import ACTIVATIONS
 
 _SILENT = frozenset({"Constant", "Dropout", "Identity"})
@@ -118,13 +120,14 @@ class _Reader:
         self.counted: set[str] = set()
         self.readers = Counter(chain.from_iterable(node.input for node in _all_nodes(model.graph.node)))
         self.readers.update(value.name for value in model.graph.output)
+        self.nodes = with_swish(model.graph.node, self.readers)
 
     def rows(self) -> tuple[Layer, ...]:
         made: list[Layer] = []
         maker: dict[str, int] = {}
         author: dict[str, str] = {}  # as `maker`, through folded activations too
         names: Counter[str] = Counter()
-        for node in self.model.graph.node:
+        for node in self.nodes:
             if self._hidden(node):
                 continue
             row = self._row(node)
@@ -195,6 +198,9 @@ class _Reader:
         group = attributes.get("group", 1)
         flops = work(node.op_type, operands, results, attributes)
         data = [value for value in dict.fromkeys(_reads(node)) if value and not self._descriptive(value)]
+        write_bytes = sum(self._bytes(value) for value in node.output if value)
+        # A look-up reads of its table just what it gives.
+        most = write_bytes if node.op_type == "Gather" else sys.maxsize
         return Layer(
             name=node.name or f"{node.op_type}_{node.output[0]}",
             op=node.op_type,
@@ -202,8 +208,8 @@ class _Reader:
             outputs=tuple(shape for shape in results if shape is not None),
             parameters=self._parameters(node),
             flops=flops or 0,
-            read_bytes=sum(self._bytes(value) for value in dict.fromkeys(node.input) if value),
-            write_bytes=sum(self._bytes(value) for value in node.output if value),
+            read_bytes=sum(min(self._bytes(value), most) for value in dict.fromkeys(node.input) if value),
+            write_bytes=write_bytes,
             known=flops is not None,
             kernel=self._kernel(node, attributes),
             stride=_ints(attributes.get("strides")),

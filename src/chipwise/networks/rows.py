@@ -28,6 +28,15 @@ def at_batch(one: tuple[Layer, ...], two: tuple[Layer, ...], batch: int) -> tupl
     return tuple(_line(first, second, batch - 1) for first, second in zip(one, two, strict=True))
 
 
+def alike(one: tuple[Layer, ...], two: tuple[Layer, ...]) -> bool:
+    """Whether two tables have the same layers, with shapes of as many axes."""
+
+    def outline(rows: tuple[Layer, ...]) -> list[tuple[str, list[int]]]:
+        return [(row.name, [len(shape) for shape in (*row.inputs, *row.outputs)]) for row in rows]
+
+    return outline(one) == outline(two)
+
+
 def _line(one: Layer, two: Layer, steps: int) -> Layer:
     def extend(first: int, second: int) -> int:
         return first + (second - first) * steps
