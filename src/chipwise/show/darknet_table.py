@@ -142,8 +142,9 @@ def _is_cut(line: _Line) -> bool:
 def _text(line: _Line, before: Sequence[_Line]) -> str:
     """One line without its number."""
     row, numbers = line.row, [each.number for each in before]
-    word = line.rows[0].name.partition("_")[2]
-    if word in _BY_WORD and _NUMBERED.fullmatch(line.rows[0].name):
+    words = [row.name.partition("_")[2] for row in line.rows if _NUMBERED.fullmatch(row.name)]
+    word = next((word for word in words if word in _BY_WORD), "")
+    if word:
         given = before[0].after.outputs[0] if before else line.rows[0].inputs[0]
         return f"{word:<22}  {_size(given)}   ->  {_size(line.after.outputs[0])}"
     if row.op == "Concat":
