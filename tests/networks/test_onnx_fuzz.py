@@ -22,7 +22,14 @@ _BODY = """g (float[N, 4, 6] x, bool c) => (float[N, k] y) <float[2] w = {1.0, 2
   q = If(c) <then_branch = a () => (float[N, j] u) { u = Tanh(r) },
              else_branch = b () => (float[N, j] v) { v = Exp(r) }>
   y = Softmax<axis=-1>(q) }"""
-_SEEDS = (convolution(), convolution(9, 4), parsed(_BODY))
+_OLD = """g (float[N, 4, 6, 6] x) => (float[N, k] y) <float[4] b = {1.0, 2.0, 3.0, 4.0}>
+{ a = Affine<alpha=2.0, beta=1.0>(x) c = Crop<border=[1, 1, 1, 1]>(a) s = Add<broadcast=1, axis=1>(c, b)
+  p = PRelu(s, b) d = Dropout<is_test=1>(p) r = Reshape<shape=[0, -1]>(d) t = Cast<to="FLOAT">(r)
+  i = ImageScaler<bias=[0.5], scale=2.0>(x) u = Concat(t, r) y = Relu<consumed_inputs=[0]>(u) }"""
+_FUNCTION = """<ir_version: 8, opset_import: ["": 17, "own": 1]>
+g (float[N, 4] x) => (float[N, 2] y) <float[4, 2] w = {1,2,3,4,5,6,7,8}> { h = own.twice(x, w) y = Relu(h) }
+<opset_import: ["": 17], domain: "own"> twice (a, b) => (c) { m = MatMul(a, b) c = Add(m, m) }"""
+_SEEDS = (convolution(), convolution(9, 4), parsed(_BODY), parsed(_OLD, 1), onnx.parser.parse_model(_FUNCTION))
 _NUMBERS = (0, 1, -1, 2, 3, 7, 255, 10**6, 10**12, 2**31 - 1, -(2**31), 2**62, -(2**63))
 _WORDS = ("", "x", "Conv", "If", "LSTM", "Reshape", "ConstantOfShape", "Expand", "NoSuchOp", "ai.onnx.ml", "\n", "../a")
 
