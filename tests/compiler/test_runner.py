@@ -213,3 +213,13 @@ def test_plans_of_every_kind_run(tmp_path: Path) -> None:
     assert chipwise.run(plan, [signal]).predictions[0].values == (3.0, 6.0)
     with pytest.raises(InputError, match="holds its weights"):
         chipwise.load(tmp_path / "d.plan", weights="x.safetensors")
+
+
+def test_accuracy_is_counted_for_classes_only(tmp_path: Path) -> None:
+    onnx.save(onnx.parser.parse_model(f"{HEAD} g {DETECTOR}"), tmp_path / "d.onnx")
+    plan = chipwise.compile(tmp_path / "d.onnx", budget_s=1, runtimes=("onnxruntime",))
+    says = "is for detection; accuracy is counted for classification only"
+    with pytest.raises(InputError, match=says):
+        chipwise.compile(tmp_path / "d.onnx", data="digits")
+    with pytest.raises(InputError, match=says):
+        chipwise.check(plan, "digits", source=tmp_path / "d.onnx")

@@ -10,7 +10,7 @@ import onnx_ir
 
 from chipwise import runtimes
 from chipwise.compiler.load import open_plan
-from chipwise.compiler.subject import class_scores, predicted_classes
+from chipwise.compiler.subject import class_scores, predicted_classes, require_classes
 from chipwise.core.errors import DataError
 from chipwise.core.network import Network
 from chipwise.core.report import CheckResult, Mistake
@@ -42,9 +42,10 @@ def check_plan(
         max_drop: limit for the upper bound of the drop; None takes the plan's own, or 1%.
 
     Raises:
-        DataError: the data does not fit, or has no test samples.
+        DataError: the data does not fit, or has no test samples. InputError: the network gives no classes.
         RuntimeUnavailableError: the plan cannot run here.
     """
+    require_classes(plan.manifest.task, name)
     test = data.split().test
     if not len(test.labels):
         raise DataError(f"{data.name} has no test samples")

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from chipwise import runtimes
 from chipwise.compiler.oracle import reference_outputs
+from chipwise.core.errors import InputError
 from chipwise.core.layer import Layer, totals
 from chipwise.datasets.feed import inputs_for
 from chipwise.optimize.pipeline import optimize
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chipwise.core.network import Network, TensorSpec
-    from chipwise.core.task import Stream
+    from chipwise.core.task import Stream, Task
     from chipwise.datasets.dataset import Dataset
 
 CALIBRATION_COUNT = 300
@@ -152,7 +153,19 @@ def class_scores(engine: runtimes.Engine, inputs: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate(answers)
 
 
+def require_classes(task: Task, name: str) -> None:
+    """Refuse to count right answers of a network that does not answer with classes.
+
+    Raises:
+        InputError: when it is for something else.
+    """
+    if task.kind != "classification":
+        hint = "compile without --data: only plans that equal the source up to rounding are considered then"
+        raise InputError(f"{name} is for {task.kind}; accuracy is counted for classification only", hint=hint)
+
+
 def _guard_data(network: Network, source: bytes, data: Dataset, seed: int) -> GuardData:
+    require_classes(network.task, network.name)
     splits = data.split()  # the one that training uses whatever its seed: no sample may be in its training part
     inputs = inputs_for(splits.validation, network)
     batch = network.inputs[0].concrete()[0]
