@@ -18,6 +18,7 @@ from chipwise.codec.plan_file import read_plan
 from chipwise.compiler.feeds import read_array
 from chipwise.core.network import Source
 from chipwise.datasets import load as load_data
+from chipwise.networks.caffe import schema
 from chipwise.networks.layers import layer_rows
 from chipwise.networks.load import load
 from chipwise.networks.onnx_file import check_runnable, serialize
@@ -143,13 +144,72 @@ def read_weights(path: Path) -> object:
 
 def torch_seeds(_: Path) -> Seeds:
     state = build_module(Source("chipwise.networks.zoo.lenet:lenet5_keras")).state_dict()
-    pickled = io.BytesIO()
+    pickled, old = io.BytesIO(), io.BytesIO()
     torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}}, pickled)
-    return [("w.safetensors", safetensors.torch.save(state)), ("w.pth", pickled.getvalue())]
+    torch.save(state, old, _use_new_zipfile_serialization=False)
+    return [
+        ("w.safetensors", safetensors.torch.save(state)),
+        ("w.pth", pickled.getvalue()),
+        ("old.th", old.getvalue()),
+    ]
 
 
 def read_torch(path: Path) -> object:
     return build_module(Source("chipwise.networks.zoo.lenet:lenet5_keras", {}, path))
+
+
+_PROTOTXT = b"""name: "n" input: "x" input_shape { dim: 2 dim: 4 dim: 7 dim: 6 }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 4 kernel_size: 3 pad: 1 } }
+layer { name: "b" type: "BatchNorm" bottom: "c" top: "c" } layer { name: "r" type: "ReLU" bottom: "c" top: "c" }
+layer { name: "s" type: "Scale" bottom: "c" top: "s" scale_param { bias_term: true } }
+layer { name: "p" type: "Pooling" bottom: "s" top: "p" pooling_param { pool: AVE kernel_size: 2 stride: 2 pad: 1 } }
+layer { name: "e" type: "Eltwise" bottom: "p" bottom: "p" top: "e" eltwise_param { coeff: 1 coeff: -1 } }
+layer { name: "l" type: "Slice" bottom: "e" top: "l" top: "m" slice_param { slice_point: 1 } }
+layer { name: "h" type: "Reshape" bottom: "m" top: "h" reshape_param { shape { dim: 2 dim: -1 dim: 3 } } }
+layer { name: "f" type: "InnerProduct" bottom: "h" top: "f" inner_product_param { num_output: 3 } }
+layer { name: "o" type: "Softmax" bottom: "f" top: "o" include { phase: TEST } }"""
+
+
+def prototxt_seeds(_: Path) -> Seeds:
+    return [("net.prototxt", _PROTOTXT)]
+
+
+def caffemodel_seeds(folder: Path) -> Seeds:
+    (folder / "caffe.prototxt").write_bytes(_PROTOTXT)
+    shapes = {"c": ((4, 4, 3, 3), (4,)), "b": ((4,), (4,), (1,)), "s": ((4,), (4,)), "f": ((3, 48), (3,))}
+    net = schema.network()
+    for name, each in shapes.items():
+        layer = net.layer.add(name=name)
+        for shape in each:
+            blob = layer.blobs.add(data=np.full(shape, 0.1, "<f4").tobytes())
+            blob.shape.dim.extend(shape)
+    return [("caffe.caffemodel", net.SerializeToString())]
+
+
+def read_caffemodel(path: Path) -> object:
+    return load(str(path.with_name("caffe.prototxt")), weights=path)
+
+
+def keras_seeds(folder: Path) -> Seeds:
+    from chipwise.networks import keras_file
+
+    layers = keras_file.keras.layers
+    model = keras_file.keras.Sequential(
+        [layers.Input((4, 4, 1)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(2)]
+    )
+    seeds = []
+    for name in ("net.keras", "net.h5"):
+        model.save(folder / name)
+        seeds.append((name, (folder / name).read_bytes()))
+    return seeds
+
+
+def read_keras(path: Path) -> object:
+    """All but the export, which takes seconds and sees only what Keras has built."""
+    from chipwise.networks import keras_file
+
+    keras_file.export_module = lambda *_: convolution().SerializeToString()
+    return keras_file.load(path)
 
 
 def sound_seeds(_: Path) -> Seeds:
@@ -207,6 +267,9 @@ KINDS = (
     Kind("cfg", 4, cfg_seeds, read_network, text=True),
     Kind("weights", 3, weights_seeds, read_weights),
     Kind("torch", 2, torch_seeds, read_torch),
+    Kind("prototxt", 2, prototxt_seeds, read_network, text=True),
+    Kind("caffemodel", 1, caffemodel_seeds, read_caffemodel),
+    Kind("keras", 1, keras_seeds, read_keras),
     Kind("sound", 1, sound_seeds, read_wave),
     Kind("picture", 5, picture_seeds, read_picture),
     Kind("labels", 1, label_seeds, read_labels, text=True),
