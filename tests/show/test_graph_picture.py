@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from chipwise import api
 from chipwise.core.errors import InputError
 from chipwise.core.layer import Layer, totals
+from chipwise.core.network import TensorSpec
 from chipwise.core.report import Inspection
 from chipwise.show.graph_blocks import MOST, all_boxes, facts, grouped, opened, visible
 from chipwise.show.graph_picture import graph_html, graph_svg
@@ -94,6 +95,17 @@ def test_onnx_names_group_too() -> None:
         ["/layer1/layer1.0/conv1/Conv", "/layer1/layer1.0/conv2/Conv"],
         ["/fc/Gemm"],
     ]
+
+
+def test_outputs_hang_below_what_makes_them() -> None:
+    """Told by their shapes, whatever their order."""
+    small, large = rows_of(("small", ()), ("large", ()))
+    large = replace(large, outputs=((1, 8, 9, 9),))
+    specs = (TensorSpec("nine", ("batch", 8, 9, 9)), TensorSpec("four", ("batch", 8, 4, 4)))
+    page = graph_html(replace(inspection((small, large)), outputs=specs))
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])["root"]
+    links = {(start, end) for start, end, _ in data["edges"]}
+    assert {(0, 4), (1, 3), (2, 0), (2, 1)} == links  # small, large, the input, nine, four
 
 
 def test_a_group_that_reads_and_feeds_another_is_dissolved() -> None:

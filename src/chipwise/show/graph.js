@@ -4,7 +4,7 @@ const view = document.getElementById("view"), world = document.getElementById("w
 const edges = document.getElementById("edges"), about = document.getElementById("about");
 const search = document.getElementById("search"), hint = about.textContent;
 const open = new Set(data.open), parents = new Map();
-let size = [1, 1], at = { x: 0, y: 0, k: 1 }, spots = new Map();
+let size = [1, 1], at = { x: 0, y: 0, k: 1 }, spots = new Map(), fitted = true;
 
 (function note(block, path) {
   for (const node of block.nodes) {
@@ -100,6 +100,7 @@ function draw() {
 }
 
 function move(x, y, k) {
+  fitted = false;
   at = { x, y, k: Math.min(Math.max(k, 0.02), 4) };
   world.setAttribute("transform", `translate(${at.x} ${at.y}) scale(${at.k})`);
 }
@@ -115,6 +116,7 @@ function fit() {
   const k = Math.min(1.25, Math.max(Math.min(wide, tall), Math.min(wide, 0.75)));
   const y = size[1] * k + 32 < view.clientHeight ? (view.clientHeight - size[1] * k) / 2 : 16;
   move((view.clientWidth - size[0] * k) / 2, y, k);
+  fitted = true;
 }
 
 function toggle(number, wanted = !open.has(number)) {
@@ -199,6 +201,6 @@ press("in", () => zoom(1.25));
 press("out", () => zoom(0.8));
 press("all", () => { for (const [each] of parents) if (document.getElementById("f" + each)) open.add(each); draw(); fit(); });
 press("none", () => { open.clear(); draw(); fit(); });
-addEventListener("resize", fit);
+addEventListener("resize", () => { if (fitted) fit(); });
 draw();
 fit();

@@ -59,10 +59,14 @@ def grouped(rows: Sequence[Layer]) -> Box:
     feeds = [(name, row.name) for row in rows for name in row.after if name in known]
     tree = _tree([(_path(row.name), row) for row in rows], "")
     root = Box("", "", boxes=tuple(_runs(_settled(tree, feeds))))
-    read = {name for name, _ in feeds}
-    first = {row.name for row in rows if not row.after}
-    last = {row.name for row in rows if row.name not in read}
-    return _linked(root, feeds, first, last)
+    first = [row.name for row in rows if not row.after]
+    return _linked(root, feeds, first, [row.name for row in unread(rows)])
+
+
+def unread(rows: Sequence[Layer]) -> list[Layer]:
+    """Rows whose results no other row reads: the network's outputs."""
+    read = {name for row in rows for name in row.after}
+    return [row for row in rows if row.name not in read]
 
 
 def opened(root: Box, most: int = MOST) -> frozenset[str]:
@@ -178,7 +182,7 @@ def _side(box: Box) -> Shape:
     return outputs[0][2:] if outputs and len(outputs[0]) > 2 else ()
 
 
-def _linked(box: Box, feeds: Sequence[tuple[str, str]], first: set[str], last: set[str]) -> Box:
+def _linked(box: Box, feeds: Sequence[tuple[str, str]], first: Sequence[str], last: Sequence[str]) -> Box:
     """Fill in the links of a group and of those inside, each with what crosses its border.
 
     Feeds are pairs of names with both ends anywhere; `first` reads the network's inputs, `last` makes its outputs.

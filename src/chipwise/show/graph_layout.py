@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     Links = dict[int, list[int]]
 
 _SWEEPS, _PULLS, _LAST = 12, 33, 8
-# How hard an edge pulls: long edges are straightened before short ones (Gansner 1993), and so are plain chains.
-_CHAIN, _BOTH_BENDS, _ONE_BEND, _NO_BEND = 256.0, 8.0, 2.0, 1.0
+# How hard an edge pulls: the inside of long edges is straightened before short edges (Gansner 1993), plain chains come
+# before both, and where a skip ends it gives way, so that the main line stays one.
+_CHAIN, _BOTH_BENDS, _NO_BEND, _ONE_BEND = 256.0, 8.0, 4.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,9 @@ class Ink:
     def _layer(self, box: Box, attributes: str) -> str:
         fact = facts(box, self.record.totals.flops, self.record.totals.moved_bytes)
         under = f'<rect class="under" x="4" y="4" width="{WIDTH}" height="{HEIGHT}" rx="6"/>' if box.boxes else ""
-        shape = _cut(_shape(fact.shape[1:] if len(fact.shape) > 1 else fact.shape), 16)
+        known = bool(box.rows[-1].outputs)
+        shape = _cut(_shape(fact.shape[1:] if len(fact.shape) > 1 else fact.shape), 16) if known else ""
+        room = int((180 - 6.6 * len(shape)) / 7.7)  # both stand in one line
         parameters = format_count(fact.parameters) if fact.parameters else ""
         focus = f' tabindex="0"{_BUTTON if box.boxes else ""}' if attributes.startswith("id") else ""
         return (
@@ -94,7 +96,7 @@ class Ink:
             f"<title>{text(_details(box, fact))}</title>{under}"
             f'<rect class="body" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
             f'<path class="kind" d="M6 0a6 6 0 0 0-6 6V{HEIGHT - 6}a6 6 0 0 0 6 6z"/>'
-            f'<text class="t" x="13" y="17">{text(_cut(plain(box.title), 28 - len(shape)))}</text>'
+            f'<text class="t" x="13" y="17">{text(_cut(plain(box.title), room))}</text>'
             f'<text class="q" x="{WIDTH - 9}" y="17" text-anchor="end">{text(shape)}</text>'
             f'<text class="q" x="13" y="32">{text(_cut(fact.detail, 30 - len(parameters)))}</text>'
             f'<text class="q" x="{WIDTH - 9}" y="32" text-anchor="end">{parameters}</text>'

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from chipwise.show.graph_blocks import Box, all_boxes, grouped, opened
+from chipwise.show.graph_blocks import Box, all_boxes, grouped, opened, unread
 from chipwise.show.graph_layout import layered
 from chipwise.show.graph_marks import HEIGHT, PILL, PILL_WIDTH, WIDTH, Ink, frame, text
 from chipwise.show.units import plain
@@ -112,20 +112,30 @@ def _whole(record: Inspection, root: Box, shown: frozenset[str]) -> _Block:
     """The network's block, with inputs above and outputs below."""
     count = len(root.boxes)
     inputs = [Box(f"\0in {spec.name}", spec.name) for spec in record.inputs] or [Box("\0in", "input")]
-    lasts = [place for place, end in root.links if end == count]
-    names = [spec.name for spec in record.outputs]
-    if len(names) == len(lasts):
-        outputs = [(Box(f"\0out {name}", name), [place]) for name, place in zip(names, lasts, strict=True)]
-    else:
-        outputs = [(Box(f"\0out {name}", name), lasts) for name in ([", ".join(names) or "output"] if lasts else [])]
+    outputs = _outputs(record, root)
     boxes = [*root.boxes, *inputs, *(box for box, _ in outputs)]
     links = [(a, b) for a, b in root.links if a >= 0 and b < count]
     for start, reader in root.links:
         if start < 0:
             links += [(count + place, reader) for place in _read(record.inputs, record.batch, root.boxes[reader])]
-    for place, (_, sources) in enumerate(outputs):
-        links += [(source, count + len(inputs) + place) for source in sources]
+    for number, (_, places) in enumerate(outputs):
+        links += [(place, count + len(inputs) + number) for place in places]
     return _block(boxes, links, shown)
+
+
+def _outputs(record: Inspection, root: Box) -> list[tuple[Box, list[int]]]:
+    """Each output with the place of the box that makes it, told by its shape; one for all where they do not match."""
+    home = {row.name: place for place, box in enumerate(root.boxes) for row in box.rows}
+    left = unread(record.layers)
+    if len(left) != len(record.outputs):
+        name = ", ".join(spec.name for spec in record.outputs) or "output"
+        return [(Box(f"\0out {name}", name), list(dict.fromkeys(home[row.name] for row in left)))] if left else []
+    made = []
+    for spec in record.outputs:
+        row = next((row for row in left if spec.concrete(record.batch) in row.outputs), left[0])
+        left.remove(row)
+        made.append((Box(f"\0out {spec.name}", spec.name), [home[row.name]]))
+    return made
 
 
 def _read(inputs: Sequence[TensorSpec], batch: int, box: Box) -> list[int]:
