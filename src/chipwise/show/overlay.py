@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _SMALLEST, _LARGEST = 320, 1600  # pixels of the longer side that is drawn on
 _INK, _MUTED, _TRACK, _ACCENT, _PAPER = (22, 25, 31), (90, 100, 114), (223, 227, 232), (184, 67, 15), (255, 255, 255)
 _BARS_WIDTH = 380
+_LEAST_SHOWN = 0.0005  # what is printed as 0.0% gets no bar
 _MOST_ROWS = 6  # that a name may be moved down to be seen
 _TINT = 0.55  # how much of an area's colour covers the picture
 _BACKGROUND = ("background", "none", "unlabeled", "other")
@@ -63,7 +64,8 @@ def classes_png(picture: Picture | None, top: Sequence[tuple[str, float]]) -> by
         draw.text((x, y), _cut(label, size, room), _INK, _font(size))
         draw.text((x + wide, y), value, _INK, _font(size), anchor="ra")
         draw.rectangle((x, y + 24, x + wide, y + 32), _TRACK)
-        draw.rectangle((x, y + 24, x + max(wide * min(max(share, 0.0), 1.0), 2), y + 32), _ACCENT)
+        if share >= _LEAST_SHOWN:
+            draw.rectangle((x, y + 24, x + max(wide * min(share, 1.0), 2), y + 32), _ACCENT)
         y += 46
     return _png(page)
 
