@@ -68,7 +68,7 @@ class Network:
         task: what it is for.
         graph: the ONNX graph, treated as immutable: passes work on a clone.
         source: the torch factory; where it exists it is the truth about parameters and trainability.
-        digest: sha256 over the serialized graph, or over the source and its weights; hex.
+        digest: sha256 over the graph and its weights, or over the source and its weights; hex.
         origin: what the user typed to get it (a zoo name, a path, a factory).
     """
 

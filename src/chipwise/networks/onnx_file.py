@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from google.protobuf.message import DecodeError, EncodeError  # type: ignore[imp
 from onnx import ModelProto, TypeProto
 
 from chipwise.codec import records
-from chipwise.codec.hashes import sha256_bytes
 from chipwise.core.errors import NetworkError
 from chipwise.core.network import Network, TensorSpec
 from chipwise.core.task import Task
@@ -104,7 +104,26 @@ def from_model(graph: ir.Model, name: str, *, task: Task | None = None, origin: 
     outputs = tuple(_spec(value, "output") for value in graph.graph.outputs)
     task = task or _stored_task(graph) or guess_task(inputs, outputs)
     network = Network(name, inputs, outputs, task, graph=graph, origin=origin or name)
-    return replace(network, digest=sha256_bytes(serialize(network)))
+    return replace(network, digest=_digest(network))
+
+
+def _digest(network: Network) -> str:
+    """Hash the graph without its large weights, then those one by one: never a second copy of all of them."""
+    assert network.graph is not None
+    try:
+        digest = hashlib.sha256(proto(outline(network)).SerializeToString(deterministic=True))
+        for value in network.graph.graph.initializers.values():
+            if _is_large(value):
+                assert value.const_value is not None
+                digest.update(value.const_value.tobytes())
+    except (EncodeError, *_SERDE_ERRORS) as error:
+        raise NetworkError(f"{network.name} cannot be read: {_reason(error)}") from error
+    return digest.hexdigest()
+
+
+def _is_large(value: ir.Value) -> bool:
+    held = value.const_value
+    return held is not None and held.size > _OUTLINED and held.dtype != ir.DataType.STRING
 
 
 def serialize(network: Network, *, with_task: bool = False) -> bytes:
@@ -157,7 +176,7 @@ def outline(network: Network) -> Network:
     model = network.graph.clone()
     for value in model.graph.initializers.values():
         held = value.const_value
-        if held is not None and held.size > _OUTLINED and held.dtype != ir.DataType.STRING:
+        if held is not None and _is_large(value):
             shape = ir.Shape(tuple(held.shape.numpy()))
             value.const_value = ir.ExternalTensor("absent", 0, 0, held.dtype, shape=shape, name=value.name or "")
     return replace(network, graph=model)
