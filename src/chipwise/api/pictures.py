@@ -99,7 +99,9 @@ def features(
     said, values = _looked(graphed, wanted, picture)
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    sheets = [_sheet(graphed, inner, value, target) for inner, value in zip(wanted, values, strict=True)]
+    stems = [re.sub(r"[^\w.-]+", "_", inner.name)[-80:].strip(".") or "layer" for inner in wanted]
+    stems = [stem if stems.count(stem) == 1 else f"{stem}_{place}" for place, stem in enumerate(stems)]
+    sheets = [_sheet(graphed, *each, target) for each in zip(wanted, values, stems, strict=True)]
     return Features(graphed.name, said, tuple(sheets))
 
 
@@ -130,19 +132,18 @@ def _looked(network: Network, wanted: tuple[InnerValue, ...], picture: RunInput)
     return feed.name, [made[inner.value][0] for inner in wanted]
 
 
-def _sheet(network: Network, inner: InnerValue, value: NDArray[Any], folder: Path) -> FeatureSheet:
+def _sheet(network: Network, inner: InnerValue, value: NDArray[Any], stem: str, folder: Path) -> FeatureSheet:
     from chipwise.codec.files import atomic_write
     from chipwise.core.report import FeatureSheet
     from chipwise.networks.inner_values import kernels_of
     from chipwise.show.feature_maps import kernel_sheet, map_sheet, png
 
-    stem = re.sub(r"[^\w.-]+", "_", inner.name)[-80:].strip(".") or "layer"
     maps, kernels = folder / f"{stem}.maps.png", folder / f"{stem}.kernels.png"
     if value.ndim not in (1, 2, 3) or not value.size:
         raise InputError(f"{inner.name} gives {list(value.shape)} for an item, which is no map")
     atomic_write(maps, png(map_sheet(value)))
     held = kernels_of(network, inner)
-    if held is not None and held.ndim in (3, 4):
-        atomic_write(kernels, png(kernel_sheet(held)))
-    drawn_kernels = str(kernels) if held is not None and held.ndim in (3, 4) else ""
-    return FeatureSheet(inner.name, inner.op, tuple(value.shape), drawn_kernels, str(maps))
+    if held is None or held.ndim not in (3, 4):
+        return FeatureSheet(inner.name, inner.op, tuple(value.shape), maps=str(maps))
+    atomic_write(kernels, png(kernel_sheet(held)))
+    return FeatureSheet(inner.name, inner.op, tuple(value.shape), str(kernels), str(maps))

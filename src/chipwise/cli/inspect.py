@@ -25,6 +25,8 @@ def main(
     json: JsonFlag = False,
 ) -> None:
     """Show a network's layers: shapes, parameters, FLOPs, bytes moved, arithmetic intensity."""
+    if json and style != "table":
+        raise typer.BadParameter(f"--json prints no {style} table; give one of them")
     record = api.inspect(network, batch=batch, input_shape=shape(input_shape), weights=weights, graph=graph)
     if json or style == "table":
         answer(record, json=json)
