@@ -56,6 +56,16 @@ def test_branches_do_not_cross() -> None:
     assert flow.centres[0] == pytest.approx(flow.centres[7], abs=1)
 
 
+def test_a_dense_block_stays_small() -> None:
+    """1770 edges: one lane for each node, not one for each edge."""
+    edges = [(a, b) for a in range(60) for b in range(a + 1, 60)]
+    flow = layered([40.0] * 60, edges, GAP)
+    every = [x for bends in flow.bends.values() for x in bends]
+    assert len({flow.bends[0, end] for end in (20, 40, 59)}) == 3
+    assert flow.bends[0, 59][:19] == flow.bends[0, 20]
+    assert max(every) - min(every) < 60 * 4 * GAP
+
+
 def test_a_cycle_is_our_own_mistake() -> None:
     with pytest.raises(AssertionError, match="cycle"):
         layered([1.0, 1.0], [(0, 1), (1, 0)], GAP)

@@ -82,16 +82,22 @@ def _rows(count: int, edges: Sequence[Edge]) -> list[int]:
 
 
 def _with_bends(rows: Sequence[int], edges: Sequence[Edge]) -> tuple[list[int], dict[Edge, list[int]], list[Edge]]:
-    """Rows of nodes and bends, the bends of each edge, and the links between neighbouring rows."""
+    """Rows of nodes and bends, the bends of each edge, and the links between neighbouring rows.
+
+    The long edges of one node share a lane: a dense block would be as wide as it has edges, and take as long.
+    """
     places = list(rows)
+    lanes: dict[int, list[int]] = defaultdict(list)
     chains: dict[Edge, list[int]] = {}
-    links: list[Edge] = []
+    links: dict[Edge, None] = {}
     for start, end in edges:
-        bends = list(range(len(places), len(places) + rows[end] - rows[start] - 1))
-        places += range(rows[start] + 1, rows[end])
-        chains[start, end] = bends
-        links += zip([start, *bends], [*bends, end], strict=True)
-    return places, chains, links
+        lane, crossed = lanes[start], rows[end] - rows[start] - 1
+        for row in range(rows[start] + 1 + len(lane), rows[end]):
+            lane.append(len(places))
+            places.append(row)
+        chains[start, end] = lane[:crossed]
+        links |= dict.fromkeys(zip([start, *lane[:crossed]], [*lane[:crossed], end], strict=True))
+    return places, chains, list(links)
 
 
 def _neighbours(links: Sequence[Edge]) -> tuple[Links, Links]:
