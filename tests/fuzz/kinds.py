@@ -191,12 +191,10 @@ def read_caffemodel(path: Path) -> object:
 
 
 def keras_seeds(folder: Path) -> Seeds:
-    from chipwise.networks import keras_file
+    from chipwise.networks.keras_export import keras
 
-    layers = keras_file.keras.layers
-    model = keras_file.keras.Sequential(
-        [layers.Input((4, 4, 1)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(2)]
-    )
+    layers = keras.layers
+    model = keras.Sequential([layers.Input((4, 4, 1)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(2)])
     seeds = []
     for name in ("net.keras", "net.h5"):
         model.save(folder / name)
@@ -206,10 +204,10 @@ def keras_seeds(folder: Path) -> Seeds:
 
 def read_keras(path: Path) -> object:
     """All but the export, which takes seconds and sees only what Keras has built."""
-    from chipwise.networks import keras_file
+    from chipwise.networks import keras_export
 
-    keras_file.export_module = lambda *_: convolution().SerializeToString()
-    return keras_file.load(path)
+    keras_export.export_module = lambda *_: convolution().SerializeToString()
+    return keras_export.export(path.read_bytes(), path)
 
 
 def sound_seeds(_: Path) -> Seeds:

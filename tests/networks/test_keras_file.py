@@ -23,7 +23,7 @@ import onnxruntime as ort  # noqa: E402
 
 from chipwise.core.errors import MissingExtraError, NetworkError  # noqa: E402
 from chipwise.core.network import Network  # noqa: E402
-from chipwise.networks import keras_config, keras_file, lazy, onnx_file  # noqa: E402
+from chipwise.networks import keras_config, keras_export, keras_file, lazy, onnx_file  # noqa: E402
 from chipwise.networks.load import load  # noqa: E402
 
 Config = dict[str, Any]
@@ -72,7 +72,7 @@ def test_both_formats_compute_the_same(saved: Path, name: str, monkeypatch: pyte
     assert network.task.preprocess is not None
     assert (network.task.preprocess.layout, network.task.preprocess.scale) == ("NHWC", 1.0)  # it scales itself
     np.testing.assert_allclose(run(network, arrays["x"]), arrays["y"], rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr(keras_file, "_exported", None)  # the second time it comes from the cache
+    monkeypatch.setattr(keras_export, "export", None)  # the second time it comes from the cache
     assert load(str(saved / name)).digest == network.digest
 
 
@@ -206,7 +206,7 @@ def test_inputs_of_free_size_are_named(tmp_path: Path) -> None:
 def test_another_backend_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(NetworkError, match="backend 'jax'") as caught:
-        keras_file.load(tmp_path / "net.keras")
+        keras_export.export(b"", tmp_path / "net.keras")
     assert "KERAS_BACKEND=torch" in caught.value.hint
 
 
@@ -216,12 +216,12 @@ def test_keras_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(lazy.importlib, "import_module", missing)
     with pytest.raises(MissingExtraError) as caught:
-        lazy.late("keras_file")
+        lazy.late("keras_export")
     assert "chipwise[keras]" in caught.value.hint
 
 
 def test_the_light_modules_do_not_import_keras() -> None:
-    code = "import sys, chipwise.networks.load, chipwise.networks.keras_config; print('keras' in sys.modules)"
+    code = "import sys, chipwise.networks.load, chipwise.networks.keras_file; print('keras' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
