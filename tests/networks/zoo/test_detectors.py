@@ -190,6 +190,14 @@ def test_a_size_too_small_is_refused() -> None:
         load("ssd-resnet50:size=320")
 
 
+def test_options_leave_the_task_alone() -> None:
+    """The graph of "name:option=value" is no factory's, whose task would be guessed from its outputs."""
+    from chipwise.networks.export import with_graph
+
+    network = load("yolov2-tiny:size=32,width=0.125,num_classes=2")
+    assert with_graph(network).task == network.task
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SSDS)
 def test_full_width_in_onnx_runtime(name: str) -> None:
