@@ -81,16 +81,13 @@ class _Watcher(TorchFunctionMode):
         return result
 
 
-def trace_computation(
-    function: Callable[..., Tensor], inputs: Mapping[str, Tensor], name: str = "", parameters: bool = True
-) -> Computation:
+def trace_computation(function: Callable[..., Tensor], inputs: Mapping[str, Tensor], name: str = "") -> Computation:
     """Run a function of small tensors once, forward and backward.
 
     Args:
         function: called with the inputs in their order; a module's parameters become inputs by their names.
         inputs: each named, any shape; they are copied.
         name: of the answer; the function's own when none is given.
-        parameters: whether the parameters of a module are shown.
 
     Raises:
         NetworkError: when it does not give one tensor that depends on the inputs.
@@ -101,7 +98,7 @@ def trace_computation(
         if value.is_floating_point():
             value.requires_grad_()
         notes.add(value, key)
-    held = dict(function.named_parameters()) if isinstance(function, nn.Module) and parameters else {}
+    held = dict(function.named_parameters()) if isinstance(function, nn.Module) else {}
     for key, value in held.items():
         notes.add(value, key)
         value.grad = None

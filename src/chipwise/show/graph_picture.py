@@ -64,7 +64,7 @@ def graph_svg(record: Inspection) -> str:
     """Draw a network; where it has more than about 60 layers, groups of layers become one box each."""
     root = grouped(record.layers)
     shown = opened(root)
-    block = _whole(record, root, shown)
+    block = _whole(record, root, shown, closed=False)
     drawing = _drawn(block)
     head = 62.0
     ink = Ink.of(record, root, shown)
@@ -86,7 +86,7 @@ def graph_html(record: Inspection) -> str:
     """The same as a page: groups open and close, drag to pan, wheel to zoom, search, details of what is pointed at."""
     root = grouped(record.layers)
     shown = opened(root)
-    block = _whole(record, root, shown)
+    block = _whole(record, root, shown, closed=True)
     ink = Ink.of(record, root, shown)
     boxes = [*block.boxes, *(inner for box in block.boxes for inner in all_boxes(box))]
     numbers = {box.name: index for index, box in enumerate(boxes)}
@@ -108,8 +108,8 @@ def graph_html(record: Inspection) -> str:
     )
 
 
-def _whole(record: Inspection, root: Box, shown: frozenset[str]) -> _Block:
-    """The network's block, with inputs above and outputs below."""
+def _whole(record: Inspection, root: Box, shown: frozenset[str], *, closed: bool) -> _Block:
+    """The network's block, with inputs above and outputs below; `closed`: with what closed groups hold."""
     count = len(root.boxes)
     inputs = [Box(f"\0in {spec.name}", spec.name) for spec in record.inputs] or [Box("\0in", "input")]
     outputs = _outputs(record, root)
@@ -120,7 +120,7 @@ def _whole(record: Inspection, root: Box, shown: frozenset[str]) -> _Block:
             links += [(count + place, reader) for place in _read(record.inputs, record.batch, root.boxes[reader])]
     for number, (_, places) in enumerate(outputs):
         links += [(place, count + len(inputs) + number) for place in places]
-    return _block(boxes, links, shown)
+    return _block(boxes, links, shown, closed=closed)
 
 
 def _outputs(record: Inspection, root: Box) -> list[tuple[Box, list[int]]]:
@@ -145,13 +145,13 @@ def _read(inputs: Sequence[TensorSpec], batch: int, box: Box) -> list[int]:
     return fitting if fitting and len(inputs) > 1 else [0]
 
 
-def _block(boxes: Sequence[Box], links: Iterable[tuple[int, int]], shown: frozenset[str]) -> _Block:
+def _block(boxes: Sequence[Box], links: Iterable[tuple[int, int]], shown: frozenset[str], *, closed: bool) -> _Block:
     """Lay out one level and, first, what is shown inside."""
     inside = {}
     for place, box in enumerate(boxes):
-        if box.boxes:
+        if box.boxes and (closed or box.name in shown):
             ports = [(len(box.boxes) if a < 0 else a, b + (b == len(box.boxes))) for a, b in box.links]
-            inside[place] = _block([*box.boxes, Box("\0top", ""), Box("\0end", "")], ports, shown)
+            inside[place] = _block([*box.boxes, Box("\0top", ""), Box("\0end", "")], ports, shown, closed=closed)
     sizes = []
     for place, box in enumerate(boxes):
         if box.boxes and box.name in shown:
