@@ -283,3 +283,15 @@ def test_the_backbone_of_published_weights(shared_data: Path) -> None:
         load_weights(module, path)
     with pytest.raises(NetworkError, match="before its last layer"):
         load_backbone(build_module(load("resnet20:width=2").source), path)
+
+
+def test_old_keys_of_densenet_fit(tmp_path: Path) -> None:
+    module = build_module(load("densenet121:width=0.25,num_classes=3").source)
+    old = {
+        key.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): value
+        for key, value in module.state_dict().items()
+    }
+    assert any(".denselayer1.norm.1." in key for key in old)
+    again = build_module(load("densenet121:width=0.25,num_classes=3").source)
+    load_weights(again, written(tmp_path / "old.pth", old))
+    assert same(module, again)

@@ -13,6 +13,7 @@ containers and nothing else.
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 import warnings
 import zipfile
@@ -31,6 +32,8 @@ _CHECKPOINTS = (".pth", ".pt", ".th", ".bin")
 _NESTS = ("state_dict", "model_state_dict", "model_state", "model", "net")
 _PREFIXES = ("module.", "model.", "_orig_mod.")
 _NEST_LIMIT = 4
+# torchvision's DenseNet files were written before "norm.1" in a key became "norm1".
+_OLD_KEY = re.compile(r"(\.denselayer\d+\.(?:norm|conv))\.([12])\.")
 _COUNTER = "num_batches_tracked"  # only momentum=None batch-norms read it; older files lack it
 # What torch's reader raises for damaged files, beside its own UnpicklingError.
 _READ_ERRORS = (
@@ -61,7 +64,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
         NetworkError: naming the first keys or shapes that do not fit, or why the file cannot be read.
     """
     own = module.state_dict()
-    found = _without_prefixes(read_tensors(path), own)
+    found = _as_today(read_tensors(path), own)
     missing = _untied([key for key in own if key not in found and not key.endswith(_COUNTER)], found, own)
     unknown = [key for key in found if key not in own and not key.endswith(_COUNTER)]
     mismatching = _mismatching(found, own)
@@ -70,7 +73,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     if parts:
         raise NetworkError(
             f"{path} does not fit this network: it {' and '.join(parts)}",
-            hint="give the network that was trained, with the same options (num_classes, width)",
+            hint="give the network that was trained, with the same options (num_classes, width, aux)",
         )
     module.load_state_dict(found, strict=False)  # a counter may be missing, or unknown
 
@@ -89,7 +92,7 @@ def load_backbone(module: nn.Module, path: Path) -> tuple[str, ...]:
         NetworkError: when anything else does not fit, when less than half of the keys fit, or the file is unreadable.
     """
     own = module.state_dict()
-    found = _without_prefixes(read_tensors(path), own)
+    found = _as_today(read_tensors(path), own)
     missing = _untied([key for key in own if key not in found and not key.endswith(_COUNTER)], found, own)
     unknown = [key for key in found if key not in own and not key.endswith(_COUNTER)]
     mismatching = _mismatching(found, own)
@@ -160,14 +163,14 @@ def _state_dict(loaded: object, path: Path) -> dict[str, Tensor]:
     return dict(loaded)
 
 
-def _without_prefixes(found: dict[str, Tensor], own: Collection[str]) -> dict[str, Tensor]:
-    """Take off what DataParallel, Lightning and torch.compile put in front of every key."""
+def _as_today(found: dict[str, Tensor], own: Collection[str]) -> dict[str, Tensor]:
+    """Take off what DataParallel, Lightning and torch.compile put in front of every key; bring old keys up to date."""
     for _ in range(_NEST_LIMIT):
         for prefix in _PREFIXES:
             ours = any(key.startswith(prefix) for key in own)
             if found and not ours and all(key.startswith(prefix) for key in found):
                 found = {key.removeprefix(prefix): value for key, value in found.items()}
-    return found
+    return {key if key in own else _OLD_KEY.sub(r"\1\2.", key): value for key, value in found.items()}
 
 
 def _untied(missing: list[str], found: Collection[str], own: Mapping[str, Tensor]) -> list[str]:
