@@ -80,6 +80,14 @@ def test_frames_of_a_folder(cli, detector: Path, dog: Path, tmp_path: Path) -> N
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"frame-00001.png", "frame-00002.png"}
 
 
+def test_frames_are_never_drawn_over(cli, detector: Path, dog: Path) -> None:
+    frame = dog.rename(dog.with_name("frame-00001.png"))
+    before = frame.read_bytes()
+    assert cli("run", detector, "--frames", frame.parent, "-o", frame.parent).code == 0
+    assert frame.read_bytes() == before
+    assert frame.with_name("frame-00001-2.png").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -129,7 +129,7 @@ def run(
         raise InputError("a pipeline looks at pictures, not at frames", hint="name the pictures")
     from chipwise.compiler.run import run_all, run_frames
 
-    keep = _keeper(output, given, numbered=frames is not None)
+    keep = _keeper(output, given if frames is None else _files(Path(frames)), numbered=frames is not None)
     stages = None if pipeline is None else _stages(Path(pipeline))
     runner = load(network, progress=progress, **options)
     if stages is not None:
@@ -155,6 +155,11 @@ def _keeper(output: str | Path | None, inputs: Sequence[Any], *, numbered: bool)
     from chipwise.api.drawing import Album
 
     return Album(Path(output), inputs, numbered=numbered).keep
+
+
+def _files(frames: Path) -> list[Path]:
+    """What must not be drawn over: the frames themselves."""
+    return list(frames.iterdir()) if frames.is_dir() else [frames]
 
 
 def _stages(path: Path) -> Pipeline:
