@@ -77,3 +77,19 @@ def test_inputs_beyond_the_memory_are_refused(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 10**6)
     with pytest.raises(MachineError, match="digits as input of net"):
         inputs_for(datasets.load("digits"), network(1, 28, 28, preprocess=GREY))
+
+
+def test_whole_number_inputs_get_pixels_in_their_own_type() -> None:
+    data = datasets.load("digits").split().test
+    task = Task(preprocess=Preprocess(height=8, width=8, scale=1.0, mean=(128.0,)))
+    net = Network("net", (TensorSpec("x", ("batch", 1, 8, 8), "int8"),), task=task, source=Source("a:b"))
+    inputs = inputs_for(data, net)
+    assert inputs.dtype == np.int8
+    assert np.array_equal(inputs[:, 0].astype(int) + 128, data.inputs[..., 0])
+
+
+def test_numbers_are_not_bent_into_another_type() -> None:
+    net = Network("net", (TensorSpec("x", ("batch", 2), "int8"),), source=Source("a:b"))
+    halves = make("toy", np.full((6, 2), 0.5, np.float32), np.arange(6) % 3, ("a", "b", "c"))
+    with pytest.raises(DataError, match="do not fit int8"):
+        inputs_for(halves, net)
