@@ -1,6 +1,6 @@
 """Draw f(w, x) = 1 / (1 + exp(-(w0 x0 + w1 x1 + w2))) with the value and the gradient at every node.
 
-    python recipes/computational_graph.py [f.svg]
+python recipes/computational_graph.py [f.svg]
 """
 
 from __future__ import annotations
