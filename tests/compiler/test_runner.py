@@ -16,7 +16,7 @@ from chipwise.compiler.runner import from_graph
 from chipwise.core.errors import ChipwiseError, DataError, InputError, RuntimeUnavailableError
 from chipwise.core.network import Network
 from chipwise.core.task import Stream, Task
-from chipwise.networks.onnx_file import from_bytes
+from chipwise.networks.onnx_file import from_bytes, serialize
 from chipwise.tasks.pictures import open_picture, png_bytes
 
 HEAD = '<ir_version: 8, opset_import: ["": 17]>'
@@ -223,3 +223,10 @@ def test_accuracy_is_counted_for_classes_only(tmp_path: Path) -> None:
         chipwise.compile(tmp_path / "d.onnx", data="digits")
     with pytest.raises(InputError, match=says):
         chipwise.check(plan, "digits", source=tmp_path / "d.onnx")
+
+
+def test_compiling_leaves_the_network_as_it_was() -> None:
+    found = network(DETECTOR)  # its constants become initializers of the optimized graph
+    before = serialize(found)
+    chipwise.compile(found, budget_s=1, runtimes=("onnxruntime",))
+    assert serialize(found) == before

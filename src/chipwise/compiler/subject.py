@@ -101,7 +101,7 @@ def make_subject(
     return Subject(
         network=network,
         source=source,
-        optimized=ir.serde.serialize_model(model).SerializeToString(deterministic=True) if passes else source,
+        optimized=_serialized(model) if passes else source,
         passes=passes,
         sample=sample,
         expected=tuple(reference_outputs(source, sample, flops)),
@@ -151,6 +151,16 @@ def class_scores(engine: runtimes.Engine, inputs: NDArray[Any]) -> NDArray[Any]:
         scores = engine.run([np.ascontiguousarray(fed)])[0][: len(rows)]
         answers.append(scores.reshape(len(rows), -1))
     return np.concatenate(answers)
+
+
+def _serialized(model: ir.Model) -> bytes:
+    """The optimized graph as bytes. It shares tensors with the source, and onnx_ir renames them as it writes."""
+    tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
+    names = [tensor.name for tensor in tensors]
+    data: bytes = ir.serde.serialize_model(model).SerializeToString(deterministic=True)
+    for tensor, name in zip(tensors, names, strict=True):
+        tensor.name = name
+    return data
 
 
 def require_classes(task: Task, name: str) -> None:
