@@ -47,8 +47,7 @@ def exported(module: nn.Module) -> tuple[Counter[str], onnx.GraphProto]:
     return Counter(node.op_type for node in graph.node), graph
 
 
-@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
-@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}])
+@pytest.mark.parametrize(("kind", "options"), [(nn.LSTM, {"num_layers": 2, "bidirectional": True}), (nn.GRU, {})])
 def test_only_the_layer_is_left(kind: type[nn.Module], options: dict[str, int]) -> None:
     operators, graph = exported(kind(3, 4, batch_first=True, **options))
     assert operators[kind.__name__] == options.get("num_layers", 1)

@@ -56,7 +56,7 @@ def test_a_fresh_yolo_sees_few_objects() -> None:
         assert 0.05 < split[:, :, 5:].mean() < 0.2
 
 
-@pytest.mark.parametrize("spec", ["yolov2:width=0.25,size=64", "mobilenet-v2-ssd:width=0.25,size=64,num_classes=3"])
+@pytest.mark.parametrize("spec", ["yolov2:width=0.25,size=64", "mobilenet-v1-ssd:width=0.25,size=64,num_classes=3"])
 def test_onnx_runtime_gives_what_torch_gives(spec: str) -> None:
     assert_runs_like_torch(spec)
 
