@@ -1,13 +1,12 @@
 """The zoo as a terminal table: small networks first within each purpose.
 
 >>> from chipwise.core.report import ZooLine
->>> [each.plain for each in _cells(ZooLine("a", "tensor", (1, 8), 60_000, 10, "old (60,000 parameters)"))]
+>>> [each.plain for each in _cells(ZooLine("a", "tensor", (1, 8), 60_000, 10, "old"))]
 ['a', '1x8', '60,000', '10.0 FLOP', 'old']
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from chipwise.core.report import ZooLine, ZooList
 
 _ROOM_FOR_WORDS = 110  # columns of a terminal from which on the descriptions fit beside the numbers
-_COUNTED = re.compile(r" *\([^()]*parameters[^()]*\)")  # has a column of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +52,5 @@ def _cells(network: ZooLine) -> list[Text]:
         cell("x".join(map(str, network.input)) or "one index"),
         cell(format_count(network.parameters)),
         cell(format_flops(network.flops)),
-        cell(_COUNTED.sub("", network.description)),
+        cell(network.description),
     ]

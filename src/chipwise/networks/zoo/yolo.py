@@ -68,7 +68,8 @@ class YoloV2(nn.Module):
         for index, stage in enumerate(self.stages):
             fine, x = x, stage(self.pool(x) if index else x)
         # `fine` is what the last stage's pooling read.
-        result: Tensor = self.head(self.merged(torch.cat((self.passed(fine), self.coarse(x)), 1)))
+        coarse = self.coarse(x)  # first, as in the cfg
+        result: Tensor = self.head(self.merged(torch.cat((self.passed(fine), coarse), 1)))
         return result
 
 

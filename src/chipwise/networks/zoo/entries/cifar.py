@@ -14,16 +14,10 @@ from chipwise.networks.zoo.entry import ZooEntry, classifier, photo
 _PICTURE = replace(photo(32), fit="stretch")
 
 
-def _entry(layers: int, parameters: str) -> ZooEntry:
-    description = f"ResNet with {layers} layers for 32x32 pictures, 2015 ({parameters} parameters)"
+def _entry(layers: int) -> ZooEntry:
+    description = f"ResNet with {layers} layers for 32x32 pictures, 2015"
     entry = classifier(f"cifar_resnet:resnet{layers}", (3, 32, 32), _PICTURE, description)
     return replace(entry, options=("width",), sizing="free")
 
 
-CIFAR: dict[str, ZooEntry] = {
-    "resnet20": _entry(20, "269,722"),
-    "resnet32": _entry(32, "464,154"),
-    "resnet44": _entry(44, "658,586"),
-    "resnet56": _entry(56, "853,018"),
-    "resnet110": _entry(110, "1,727,962"),
-}
+CIFAR: dict[str, ZooEntry] = {f"resnet{layers}": _entry(layers) for layers in (20, 32, 44, 56, 110)}

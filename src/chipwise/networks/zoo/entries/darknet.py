@@ -19,8 +19,6 @@ def _classifier(name: str, description: str) -> ZooEntry:
 
 
 DARKNET: dict[str, ZooEntry] = {
-    "darknet19": _classifier(
-        "darknet19", "Darknet-19, backbone of YOLOv2: 3x3 and 1x1 convolutions in turns (20,842,376 parameters)"
-    ),
-    "darknet53": _classifier("darknet53", "Darknet-53, backbone of YOLOv3: residual blocks (41,609,928 parameters)"),
+    "darknet19": _classifier("darknet19", "Darknet-19, backbone of YOLOv2: 3x3 and 1x1 convolutions in turns"),
+    "darknet53": _classifier("darknet53", "Darknet-53, backbone of YOLOv3: residual blocks"),
 }

@@ -89,36 +89,34 @@ _YOLOS = {
         "yolov2",
         608,
         (_Grid(32, _V2),),
-        "YOLOv2: Darknet-19 with a passthrough, 80 COCO classes (50,962,889 parameters)",
+        "YOLOv2: Darknet-19 with a passthrough, 80 COCO classes",
         "region",
     ),
-    "yolov2-tiny": _Yolo(
-        "yolov2_tiny", 416, (_Grid(32, _V2),), "YOLOv2-tiny, 80 COCO classes (11,232,057 parameters)", "region"
-    ),
+    "yolov2-tiny": _Yolo("yolov2_tiny", 416, (_Grid(32, _V2),), "YOLOv2-tiny, 80 COCO classes", "region"),
     "yolov3": _Yolo(
         "yolov3",
         608,
         (_Grid(32, _V3[6:]), _Grid(16, _V3[3:6]), _Grid(8, _V3[:3])),
-        "YOLOv3: Darknet-53 with three heads, 80 COCO classes (61,949,149 parameters)",
+        "YOLOv3: Darknet-53 with three heads, 80 COCO classes",
     ),
     "yolov3-tiny": _Yolo(
         "yolov3_tiny",
         416,
         (_Grid(32, _TINY[3:]), _Grid(16, _TINY[:3])),
-        "YOLOv3-tiny, two heads, 80 COCO classes (8,852,366 parameters)",
+        "YOLOv3-tiny, two heads, 80 COCO classes",
     ),
     "yolov4": _Yolo(
         "yolov4",
         608,
         (_Grid(8, _V4[:3], 1.2), _Grid(16, _V4[3:6], 1.1), _Grid(32, _V4[6:], 1.05)),
-        "YOLOv4: CSPDarknet-53, SPP, PANet, Mish, 80 COCO classes (64,363,101 parameters)",
+        "YOLOv4: CSPDarknet-53, SPP, PANet, Mish, 80 COCO classes",
     ),
     "yolov4-tiny": _Yolo(
         "yolov4_tiny",
         416,
         # Masks 3,4,5 and 1,2,3: the smallest anchor is not used, the fourth is used twice.
         (_Grid(32, _TINY[3:], 1.05), _Grid(16, _TINY[1:4], 1.05)),
-        "YOLOv4-tiny, two heads, 80 COCO classes (6,056,606 parameters)",
+        "YOLOv4-tiny, two heads, 80 COCO classes",
     ),
 }
 
@@ -213,9 +211,9 @@ def _ssd(name: str, num_classes: int = 0, size: int = 300, **options: int | floa
 
 
 _SSDS = {
-    "mobilenet-v1-ssd": "MobileNet v1 SSD, 90 COCO categories (6,819,839 parameters)",
-    "mobilenet-v2-ssd": "MobileNet v2 SSDLite, 90 COCO categories (4,500,543 parameters)",
-    "ssd-resnet50": "SSD300 with ResNet-50 as NVIDIA's, 80 COCO classes (22,894,902 parameters)",
+    "mobilenet-v1-ssd": "MobileNet v1 SSD, 90 COCO categories",
+    "mobilenet-v2-ssd": "MobileNet v2 SSDLite, 90 COCO categories",
+    "ssd-resnet50": "SSD300 with ResNet-50 as NVIDIA's, 80 COCO classes",
 }
 
 SSD: dict[str, ZooEntry] = {name: _ssd(name) for name in _SSDS}

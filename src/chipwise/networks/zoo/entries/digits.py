@@ -18,31 +18,31 @@ DIGITS: dict[str, ZooEntry] = {
         (1, 32, 32),
         # LeCun et al. 1998, section II-B: background -0.1, ink 1.175, so that mean and variance are near 0 and 1.
         Preprocess(32, 32, scale=1.275 / 255, mean=(0.1,)),
-        "LeNet-5 of 1998: tanh, trainable subsampling, partly connected C3, RBF outputs (60,000 parameters)",
+        "LeNet-5 of 1998: tanh, trainable subsampling, partly connected C3, RBF outputs",
     ),
     "lenet5-keras": classifier(
         "lenet:lenet5_keras",
         (1, 32, 32),
         Preprocess(32, 32, mean=_MEAN, std=_STD),
-        "LeNet-5 as in Keras tutorials: 3x3 convolutions, relu, average pooling (81,194 parameters)",
+        "LeNet-5 as in Keras tutorials: 3x3 convolutions, relu, average pooling",
     ),
     "lenet5-caffe": classifier(
         "lenet:lenet5_caffe",
         (1, 28, 28),
         Preprocess(28, 28, mean=_MEAN, std=_STD),
-        "LeNet-5 as in Caffe and Deep Compression: 20-50-500-10 (431,080 parameters)",
+        "LeNet-5 as in Caffe and Deep Compression: 20-50-500-10",
     ),
     "lenet-300-100": classifier(
         "mlp:lenet_300_100",
         (784,),
         Preprocess(28, 28, layout="flat", mean=_MEAN, std=_STD),
-        "LeNet-300-100: two hidden layers (266,610 parameters)",
+        "LeNet-300-100: two hidden layers",
     ),
     "mlp-4096": classifier(
         "mlp:mlp_4096",
         (784,),
         Preprocess(28, 28, layout="flat", mean=_MEAN, std=_STD),
-        "784-4096-4096-10 with dropout (20,037,642 parameters)",
+        "784-4096-4096-10 with dropout",
     ),
     "convnet-small": classifier(
         "convnet:convnet_small",

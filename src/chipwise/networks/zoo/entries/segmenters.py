@@ -66,22 +66,20 @@ def _stretched(side: int) -> Preprocess:
 
 
 _NETWORKS = {
-    "unet": _Segmenter(
-        "unet:unet", 2, _stretched(512), 16, "U-Net of 2015, padded, with batch-norm, 2 classes (31,037,698 parameters)"
-    ),
+    "unet": _Segmenter("unet:unet", 2, _stretched(512), 16, "U-Net of 2015, padded, with batch-norm, 2 classes"),
     "unet-mobilenet-v2": _Segmenter(
         "unet:unet_mobilenet_v2",
         ("pet", "border", "surroundings"),  # the tutorial's data: Oxford-IIIT Pet
         _stretched(128),
         32,
-        "U-Net over MobileNet v2 as in TensorFlow's tutorial (6,472,035 parameters)",
+        "U-Net over MobileNet v2 as in TensorFlow's tutorial",
     ),
     "deeplab-v3": _Segmenter(
         "deeplab:deeplab_v3",
         VOC_21,
         replace(photo(520), fit="stretch", resize=0),
         8,
-        "DeepLab v3 with ResNet-50 at stride 8, 21 Pascal VOC classes (39,638,869 parameters)",
+        "DeepLab v3 with ResNet-50 at stride 8, 21 Pascal VOC classes",
         ("width", "aux"),
     ),
     "deeplab-v3-mobilenet-v2": _Segmenter(
@@ -90,7 +88,7 @@ _NETWORKS = {
         # -1..1; research/deeplab pads to the right and below, with the mean of its pixels.
         Preprocess(513, 513, 3, "RGB", "NCHW", "letterbox", 1 / 127.5, (1.0,), fill=128, corner=True),
         16,
-        "DeepLab v3 with half of MobileNet v2 at stride 16, 21 Pascal VOC classes (700,245 parameters)",
+        "DeepLab v3 with half of MobileNet v2 at stride 16, 21 Pascal VOC classes",
     ),
 }
 
