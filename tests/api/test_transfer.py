@@ -115,3 +115,9 @@ def test_weights_of_another_network_and_networks_for_other_tasks_are_refused(tra
     detector = replace(load(NET), task=Task("detection"))
     with pytest.raises(NetworkError, match="is for detection, which cannot be trained here"):
         chipwise.train(detector, part(5, 7), folder=tmp_path, **QUICK)
+
+
+def test_freezing_random_weights_is_said(tmp_path: Path) -> None:
+    notes = Notes()
+    chipwise.train(NET, part(0, 4), folder=tmp_path, freeze=1, unfreeze_after=0, progress=notes, **QUICK)
+    assert any("what is frozen is random" in line for line in notes.lines)

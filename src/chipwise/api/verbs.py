@@ -119,6 +119,8 @@ def train(
     chosen = replace(recipe(loaded.name), **_known_settings(settings))
     chosen = replace(chosen, threads=chosen.threads or detect().cores)  # torch does not know of quotas
     fitted, module = begun(loaded, dataset, chosen.seed, progress)
+    if chosen.freeze is not None and loaded.source is not None and loaded.source.weights is None:
+        progress.note("warning: no weights were given, so what is frozen is random: --weights W")
     result = train_module(module, fitted, dataset, chosen, Path(folder), fresh=fresh, progress=progress)
     run_folder.save(Path(folder), fitted, Path(folder) / "weights.safetensors")
     atomic_write(Path(folder) / "curves.png", charts.training_png(result))
