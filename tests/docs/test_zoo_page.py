@@ -13,12 +13,12 @@ from chipwise.show.units import format_count, format_flops
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
 HEAD = """# The zoo
 
-Networks that come with chipwise, by name. Options follow a colon: `resnet18:num_classes=10,width=0.5`, and `size=` where
-the network takes other pictures than its usual ones. `chipwise zoo` prints this list, `chipwise inspect NAME` the layers,
-both without torch.
+Networks that come with chipwise, by name. Options follow a colon: `resnet18:num_classes=10,width=0.5`, and `size=`
+where the network takes other pictures than its usual ones. `chipwise zoo` prints this list, `chipwise inspect NAME`
+the layers, both without torch.
 
-Parameters are tested against papers, the authors' code or Darknet's own files; the tests name the source of each number.
-FLOPs are for one item; 1 multiply-add = 2 FLOPs.
+Parameters are tested against papers, the authors' code or Darknet's own files; the tests name the source of each
+number. FLOPs are for one item; 1 multiply-add = 2 FLOPs.
 """
 
 

@@ -254,7 +254,9 @@ def test_network_without_a_graph_cannot_be_serialized() -> None:
 
 
 def test_a_branch_that_gives_an_outer_value() -> None:
-    branches = """then_branch = a () => (float[N, 3] u) { u = Tanh(x) }, else_branch = b () => (float[N, 3] x) { d = Exp(x) }"""
+    branches = (
+        "then_branch = a () => (float[N, 3] u) { u = Tanh(x) }, else_branch = b () => (float[N, 3] x) { d = Exp(x) }"
+    )
     model = parsed(f"g (float[N, 3] x, bool c) => (float[N, 3] y) {{ y = If(c) <{branches}> }}")
     network = onnx_file.from_bytes(model.SerializeToString(), "net")
     assert network.graph is not None
