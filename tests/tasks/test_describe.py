@@ -13,6 +13,7 @@ from chipwise.core.network import TensorSpec
 from chipwise.core.task import Detection, Preprocess, Rendering, Stream, Task
 from chipwise.tasks.class_names import COCO_80, VOC_20, VOC_21
 from chipwise.tasks.describe import guess_task, read_labels, told
+from chipwise.tasks.guess import as_declared
 
 PHOTO = (TensorSpec("x", (1, 3, 416, 416)),)
 SILERO_IN = (TensorSpec("input", ("b", "s")), TensorSpec("state", (2, "b", 128)), TensorSpec("sr", (), "int64"))
@@ -47,6 +48,14 @@ def spec(*shape: int | str, dtype: str = "float32", name: str = "y") -> TensorSp
         (SILERO_IN, SILERO_OUT, "sequence"),
     ],
 )
+def test_metadata_of_a_file_says_range_and_order() -> None:
+    task = guess_task(PHOTO, (spec(1, 1000),))
+    said = as_declared(task, {"Image.NominalPixelRange": "NominalRange_0_255", "Image.BitmapPixelFormat": "Bgr8"})
+    assert said.preprocess is not None
+    assert (said.preprocess.scale, said.preprocess.order) == (1.0, "BGR")
+    assert as_declared(task, {}) == task
+
+
 def test_kinds_by_shape(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], kind: str) -> None:
     assert guess_task(inputs, outputs).kind == kind
 

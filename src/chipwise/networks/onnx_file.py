@@ -23,7 +23,7 @@ from chipwise.core.errors import NetworkError
 from chipwise.core.network import Network, TensorSpec
 from chipwise.core.task import Task
 from chipwise.networks import onnx_check, onnx_legacy, onnx_shapes
-from chipwise.tasks.describe import guess_task
+from chipwise.tasks.guess import as_declared, guess_task
 
 TASK_KEY = "chipwise.task"
 _OUTLINED = 65_536  # elements; arithmetic on shapes never has as many
@@ -102,7 +102,7 @@ def from_model(graph: ir.Model, name: str, *, task: Task | None = None, origin: 
     """
     inputs = tuple(_spec(value, "input") for value in graph.graph.inputs)
     outputs = tuple(_spec(value, "output") for value in graph.graph.outputs)
-    task = task or _stored_task(graph) or guess_task(inputs, outputs)
+    task = task or _stored_task(graph) or as_declared(guess_task(inputs, outputs), graph.metadata_props)
     network = Network(name, inputs, outputs, task, graph=graph, origin=origin or name)
     return replace(network, digest=_digest(network))
 

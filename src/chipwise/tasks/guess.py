@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from chipwise.core.network import TensorSpec
@@ -42,6 +43,18 @@ def guess_task(inputs: Specs, outputs: Specs) -> Task:
     echoes = len(inputs) == 1 and scores and inputs[0].shape[1:] == outputs[0].shape[1:]  # an autoencoder
     kind = isinstance(last, int) and last >= 2 and not echoes
     return Task("classification" if kind else "tensor", preprocess=preprocess)
+
+
+def as_declared(task: Task, facts: Mapping[str, str]) -> Task:
+    """Take what an ONNX file's metadata says of its pictures (docs/MetadataProps.md of onnx): range and channel order."""
+    if task.preprocess is None:
+        return task
+    changed = task.preprocess
+    if facts.get("Image.NominalPixelRange") == "NominalRange_0_255":
+        changed = replace(changed, scale=1.0)
+    if changed.channels == 3 and facts.get("Image.BitmapPixelFormat", "").startswith("Bgr"):
+        changed = replace(changed, order="BGR")
+    return replace(task, preprocess=changed)
 
 
 def known_labels(classes: int | str, *, pixels: bool = False) -> tuple[str, ...]:
