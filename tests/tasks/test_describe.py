@@ -48,14 +48,6 @@ def spec(*shape: int | str, dtype: str = "float32", name: str = "y") -> TensorSp
         (SILERO_IN, SILERO_OUT, "sequence"),
     ],
 )
-def test_metadata_of_a_file_says_range_and_order() -> None:
-    task = guess_task(PHOTO, (spec(1, 1000),))
-    said = as_declared(task, {"Image.NominalPixelRange": "NominalRange_0_255", "Image.BitmapPixelFormat": "Bgr8"})
-    assert said.preprocess is not None
-    assert (said.preprocess.scale, said.preprocess.order) == (1.0, "BGR")
-    assert as_declared(task, {}) == task
-
-
 def test_kinds_by_shape(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...], kind: str) -> None:
     assert guess_task(inputs, outputs).kind == kind
 
@@ -201,3 +193,11 @@ def test_an_autoencoder_of_pictures_is_an_image_task() -> None:
     assert (task.kind, task.preprocess.layout) == ("image", "NHWC")
     assert replace(task.rendering, order="RGB") == Rendering(255.0) if task.rendering else False
     assert np.isclose(task.preprocess.scale, 1 / 255)
+
+
+def test_metadata_of_a_file_says_range_and_order() -> None:
+    task = guess_task(PHOTO, (spec(1, 1000),))
+    said = as_declared(task, {"Image.NominalPixelRange": "NominalRange_0_255", "Image.BitmapPixelFormat": "Bgr8"})
+    assert said.preprocess is not None
+    assert (said.preprocess.scale, said.preprocess.order) == (1.0, "BGR")
+    assert as_declared(task, {}) == task

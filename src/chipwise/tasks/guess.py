@@ -46,7 +46,7 @@ def guess_task(inputs: Specs, outputs: Specs) -> Task:
 
 
 def as_declared(task: Task, facts: Mapping[str, str]) -> Task:
-    """Take what an ONNX file's metadata says of its pictures (docs/MetadataProps.md of onnx): range and channel order."""
+    """Take what an ONNX file's metadata (onnx's docs/MetadataProps.md) says of pictures: range and channel order."""
     if task.preprocess is None:
         return task
     changed = task.preprocess
