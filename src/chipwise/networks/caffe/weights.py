@@ -63,13 +63,18 @@ def shape_of(blob: Any) -> Shape:
     return (blob.num, blob.channels, blob.height, blob.width)
 
 
+def _text(name: str | bytes) -> str:
+    """A name as text: protobuf gives bytes where a file's are not UTF-8."""
+    return name.decode(errors="replace") if isinstance(name, bytes) else name
+
+
 def _blobs(path: Path) -> dict[str, list[tuple[Shape, Array]]]:
     net = schema.network()
     try:
         if path.stat().st_size > LIMIT_BYTES:
             raise NetworkError(f"{path} has {path.stat().st_size:,} bytes", hint=f"at most {LIMIT_BYTES:,} are read")
         net.ParseFromString(path.read_bytes())
-        found = {layer.name: layer.blobs for layer in (*net.layers, *net.layer) if layer.blobs}
+        found = {_text(layer.name): layer.blobs for layer in (*net.layers, *net.layer) if layer.blobs}
     except OSError as error:
         raise NetworkError(f"cannot read {path}: {error.strerror or error}") from error
     except (DecodeError, UnicodeDecodeError) as error:
