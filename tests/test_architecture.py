@@ -21,7 +21,7 @@ PACKAGE = ROOT / "src" / "chipwise"
 MAY_IMPORT = {
     "core": set(),
     "codec": {"core"},
-    "tasks": {"core"},
+    "tasks": {"core", "codec"},
     "networks": {"core", "codec", "tasks"},
     "datasets": {"core", "codec", "tasks"},
     "devices": {"core"},

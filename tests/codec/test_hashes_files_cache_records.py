@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from chipwise.codec.cache import cache_folder
-from chipwise.codec.files import atomic_path, atomic_write, check_writable
+from chipwise.codec.files import atomic_path, atomic_write, check_writable, read_bounded
 from chipwise.codec.hashes import sha256_bytes, sha256_file
 from chipwise.codec.records import decode, encode
-from chipwise.core.errors import InputError, StorageError
+from chipwise.core.errors import DataError, InputError, StorageError
 from chipwise.core.measure import Accuracy, PairedDrop
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
@@ -20,6 +21,37 @@ ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS
 def test_hashes_are_the_standards(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256_bytes(b"abc") == sha256_file(tmp_path / "abc") == ABC
+
+
+def test_files_are_read_up_to_a_limit(tmp_path):
+    path = tmp_path / "note.txt"
+    for data in (b"", b"12345"):
+        path.write_bytes(data)
+        assert read_bounded(path, 5, "note") == data
+    path.write_bytes(b"123456")
+    with pytest.raises(InputError, match=r"cannot read note .*note\.txt: it is too large") as caught:
+        read_bounded(path, 5, "note")
+    assert caught.value.hint == "at most 5 bytes are read"
+    for wrong, says in (("", "is a folder"), ("none", "No such file"), ("a\0b", "null")):
+        with pytest.raises(DataError, match=says):
+            read_bounded(tmp_path / wrong, 5, "note", DataError)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="POSIX only")
+def test_devices_and_pipes(tmp_path):
+    with pytest.raises(InputError, match="is a device"):
+        read_bounded(Path("/dev/zero"), 5, "note")
+    for length in (5, 6):  # a pipe has no size that could be looked at before
+        source, sink = os.pipe()
+        os.write(sink, b"x" * length)
+        os.close(sink)
+        path = Path(f"/dev/fd/{source}")
+        if length == 5:
+            assert read_bounded(path, 5, "note") == b"xxxxx"
+        else:
+            with pytest.raises(InputError, match="too large"):
+                read_bounded(path, 5, "note")
+        os.close(source)
 
 
 def test_atomic_write_makes_folders_and_replaces(tmp_path):

@@ -187,6 +187,11 @@ def test_tables_that_cannot_be_read_are_refused(tmp_path: Path, content: bytes, 
         read_labels(path)
 
 
+def test_labels_of_a_device_are_refused_unread() -> None:
+    with pytest.raises(DataError, match="cannot read labels /dev/zero: it is a device"):
+        read_labels(Path("/dev/zero"))
+
+
 def test_an_autoencoder_of_pictures_is_an_image_task() -> None:
     task = guess_task((spec(1, 32, 32, 3),), (spec(1, 32, 32, 3),))
     assert task.preprocess is not None

@@ -164,13 +164,10 @@ def _files(frames: Path) -> list[Path]:
 
 def _stages(path: Path) -> Pipeline:
     need("cv2", extra="vision")
-    from chipwise.codec.pipeline_file import read_pipeline
+    from chipwise.codec.files import read_bounded
+    from chipwise.codec.pipeline_file import LIMIT_BYTES, read_pipeline
 
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    return read_pipeline(data, str(path))
+    return read_pipeline(read_bounded(path, LIMIT_BYTES, "pipeline"), str(path))
 
 
 def _is_plan(given: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Write files so that nothing is ever half written: to a temporary name beside the target, then renamed.
+"""Read files up to a limit, and write them so that nothing is ever half written.
 
 >>> import tempfile, pathlib
 >>> target = pathlib.Path(tempfile.mkdtemp()) / "note.txt"
@@ -9,15 +9,52 @@ b'whole'
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from chipwise.core.errors import StorageError
+from chipwise.core.errors import InputError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def read_bounded(path: Path, limit_bytes: int, what: str, error: type[InputError] = InputError) -> bytes:
+    """Read a whole file that may be anything: never more than the limit, whatever its size is said to be.
+
+    Args:
+        path: a file, or a pipe.
+        limit_bytes: the longest that is read.
+        what: it should be, for messages ("labels", "pipeline").
+        error: the class that is raised.
+
+    Raises:
+        InputError: of that class, when it cannot be read, is a folder or a device, or is longer.
+    """
+    try:
+        facts = path.stat()
+        reason = _not_to_be_read(facts.st_mode)
+        if not reason and facts.st_size <= limit_bytes:
+            with path.open("rb") as file:
+                # Pipes and what the system makes up have no size; to ask for the limit would reserve as much for all.
+                data = file.read(min(facts.st_size or limit_bytes, limit_bytes) + 1)
+            if len(data) <= limit_bytes:
+                return data
+    except (OSError, ValueError) as problem:  # ValueError: a name with a zero in it
+        reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
+        raise error(f"cannot read {what} {path}: {reason}") from problem
+    raise error(
+        f"cannot read {what} {path}: it {reason or 'is too large'}",
+        hint="" if reason else f"at most {limit_bytes:,} bytes are read",
+    )
+
+
+def _not_to_be_read(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "is a folder"
+    return "is a device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else ""
 
 
 @contextmanager

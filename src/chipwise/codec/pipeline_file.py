@@ -17,7 +17,7 @@ import msgspec
 from chipwise.core.errors import InputError, unknown_name
 from chipwise.core.pipeline import STAGES, Pipeline, Stage
 
-_LONGEST_BYTES = 1_000_000
+LIMIT_BYTES = 1_000_000
 _EXAMPLE = '[[stages]] and kind = "threshold" for each stage'
 
 
@@ -27,7 +27,7 @@ def read_pipeline(data: bytes, what: str) -> Pipeline:
     Raises:
         InputError: when it is no TOML or JSON, a stage or field does not exist or has another type, or as `Pipeline`.
     """
-    if len(data) > _LONGEST_BYTES:
+    if len(data) > LIMIT_BYTES:
         raise InputError(f"{what} has {len(data):,} bytes, which is no pipeline", hint=_EXAMPLE)
     try:
         found = msgspec.json.decode(data) if what.lower().endswith(".json") else tomllib.loads(data.decode())

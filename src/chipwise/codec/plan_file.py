@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from chipwise.codec.files import atomic_path
+from chipwise.codec.files import atomic_path, read_bounded
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.codec.npy import read_npy
 from chipwise.codec.records import encode
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MANIFEST, DIGEST, MODEL = "manifest.json", "manifest.sha256", "model.onnx"
 _SAMPLE = re.compile(r"^sample/(input|output)_(\d{1,3})\.npy$")
+_LIMIT_BYTES = 4 << 30  # a graph of 2 GiB, and as much again of samples
 _MAX_MANIFEST_BYTES = 16 << 20
 _MAX_MEMBERS = 256
 _DAMAGED = "make it again with: chipwise compile"
@@ -63,11 +64,7 @@ def read_plan(path: Path) -> Plan:
     Raises:
         PlanError: when it is missing, no plan, damaged, of another schema, or holds anything unexpected.
     """
-    try:
-        with path.open("rb") as file:
-            return _read_archive(path, file.read())
-    except OSError as error:
-        raise PlanError(f"cannot read plan {path}: {error.strerror or error}") from error
+    return _read_archive(path, read_bounded(path, _LIMIT_BYTES, "plan", PlanError))
 
 
 def _read_archive(path: Path, data: bytes) -> Plan:

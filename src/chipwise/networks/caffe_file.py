@@ -19,6 +19,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from chipwise.codec.files import read_bounded
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.core.errors import NetworkError
 from chipwise.core.network import Network, TensorSpec
@@ -53,7 +54,7 @@ def load(path: Path, weights: Path | None) -> Network:
     Raises:
         NetworkError: when a file cannot be read, a layer cannot be built (by name), or the weights do not fit.
     """
-    data = _read(path)
+    data = read_bounded(path, LIMIT_BYTES, "prototxt", NetworkError)
     try:
         net = parse(data.decode("utf-8", errors="replace"), path.name)
         sketch, outputs = _draw(net)
@@ -138,13 +139,3 @@ def _specs(values: Sequence[ir.Value]) -> tuple[TensorSpec, ...]:
         TensorSpec(str(value.name), ("batch", *(dim for dim in shape if isinstance(dim, int))))
         for value, shape in zip(values, shapes_of, strict=True)
     )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > LIMIT_BYTES:
-            raise NetworkError(f"{path} has {size:,} bytes, too many for a prototxt", hint=f"at most {LIMIT_BYTES:,}")
-        return path.read_bytes()
-    except OSError as error:
-        raise NetworkError(f"cannot read {path}: {error.strerror or error}") from error

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from chipwise.codec.files import read_bounded
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.core.errors import NetworkError
 from chipwise.core.network import Network, TensorSpec
@@ -82,12 +83,7 @@ def _specs(values: Sequence[ir.Value]) -> tuple[TensorSpec, ...]:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(LIMIT_BYTES + 1)
-    except OSError as error:
-        raise NetworkError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(data) > LIMIT_BYTES or b"\0" in data:
-        problem = "is larger than a cfg can be" if len(data) > LIMIT_BYTES else "is no text"
-        raise NetworkError(f"{path} {problem}", hint="a Darknet cfg is text: [sections] of key=value lines")
+    data = read_bounded(path, LIMIT_BYTES, "cfg", NetworkError)
+    if b"\0" in data:
+        raise NetworkError(f"{path} is no text", hint="a Darknet cfg is text: [sections] of key=value lines")
     return data

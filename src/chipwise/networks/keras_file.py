@@ -3,7 +3,7 @@
 >>> load(Path("none.keras"))
 Traceback (most recent call last):
     ...
-chipwise.core.errors.NetworkError: cannot read none.keras: No such file or directory
+chipwise.core.errors.NetworkError: cannot read Keras file none.keras: No such file or directory
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from chipwise.codec.cache import cache_folder
-from chipwise.codec.files import atomic_write
+from chipwise.codec.files import atomic_write, read_bounded
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.core.errors import InputError, NetworkError
 from chipwise.core.network import Network
@@ -37,7 +37,7 @@ def load(path: Path) -> Network:
         NetworkError: when it cannot be read, holds what is refused, or torch cannot export it.
         MissingExtraError: when Keras or torch is not installed.
     """
-    data = _read(path)
+    data = read_bounded(path, LIMIT_BYTES, "Keras file", NetworkError)
     key = f"{_RULES} {_version('keras')} {_version('torch')} {sha256_bytes(data)}"
     cached = cache_folder("keras") / f"{sha256_bytes(key.encode())}.onnx"
     network = _cached(cached, path)
@@ -46,16 +46,6 @@ def load(path: Path) -> Network:
         atomic_write(cached, made)
         network = onnx_file.from_bytes(made, path.stem)
     return replace(network, origin=str(path))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > LIMIT_BYTES:
-            raise NetworkError(f"{path} has {size:,} bytes", hint=f"at most {LIMIT_BYTES:,} are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise NetworkError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _version(package: str) -> str:

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError, EncodeError  # type: ignore[imp
 from onnx import ModelProto, TypeProto
 
 from chipwise.codec import records
+from chipwise.codec.files import read_bounded
 from chipwise.core.errors import NetworkError
 from chipwise.core.network import Network, TensorSpec
 from chipwise.core.task import Task
@@ -42,13 +43,7 @@ def load(path: Path) -> Network:
     Raises:
         NetworkError: when it is no ONNX file, is damaged, or declares more than it holds.
     """
-    try:
-        size = path.stat().st_size
-        if size > onnx_check.MESSAGE_LIMIT_BYTES:
-            raise NetworkError(f"{path} has {size:,} bytes, more than one ONNX file may have", hint=_TOO_LARGE)
-        data = path.read_bytes()
-    except OSError as error:
-        raise NetworkError(f"cannot read {path}: {error.strerror or error}") from error
+    data = read_bounded(path, onnx_check.MESSAGE_LIMIT_BYTES, "ONNX file", NetworkError)
     return from_bytes(data, path.stem, origin=str(path), folder=path.parent, title=str(path))
 
 

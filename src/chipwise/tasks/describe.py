@@ -11,6 +11,7 @@ import csv
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from chipwise.codec.files import read_bounded
 from chipwise.core.errors import DataError, InputError
 from chipwise.core.network import Network, TensorSpec
 from chipwise.core.task import Preprocess, Task
@@ -108,14 +109,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
     if str(path) in _KNOWN and not path.exists():
         return _KNOWN[str(path)]
     try:
-        if path.stat().st_size > _LABELS_LIMIT_BYTES:
-            raise DataError(f"{path} is too large for a list of class names", hint="one name a line")
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_bounded(path, _LABELS_LIMIT_BYTES, "labels", DataError).decode().splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8", hint="one class name a line") from error
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else None
-        raise DataError(f"cannot read labels {path}: {reason or error}") from error
     names = _column(path, lines) if path.suffix.lower() == ".csv" else tuple(line.strip() for line in lines)
     while names and not names[-1]:
         names = names[:-1]

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from chipwise.codec.files import read_bounded
 from chipwise.core.errors import NetworkError
 from chipwise.core.layer import Shape
 from chipwise.networks.caffe import schema
@@ -71,12 +72,8 @@ def _text(name: str | bytes) -> str:
 def _blobs(path: Path) -> dict[str, list[tuple[Shape, Array]]]:
     net = schema.network()
     try:
-        if path.stat().st_size > LIMIT_BYTES:
-            raise NetworkError(f"{path} has {path.stat().st_size:,} bytes", hint=f"at most {LIMIT_BYTES:,} are read")
-        net.ParseFromString(path.read_bytes())
+        net.ParseFromString(read_bounded(path, LIMIT_BYTES, "caffemodel", NetworkError))
         found = {_text(layer.name): layer.blobs for layer in (*net.layers, *net.layer) if layer.blobs}
-    except OSError as error:
-        raise NetworkError(f"cannot read {path}: {error.strerror or error}") from error
     except (DecodeError, UnicodeDecodeError) as error:
         raise NetworkError(f"{path} is no caffemodel, or it was cut short", hint="copy it again") from error
     if not found:
