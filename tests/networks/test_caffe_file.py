@@ -27,6 +27,17 @@ HEAD = 'name: "n" input: "x" input_shape { dim: 2 dim: 4 dim: 7 dim: 6 }\n'
 X = np.random.default_rng(0).normal(size=(2, 4, 7, 6)).astype(np.float32)
 
 
+# Types of layers before 2014: those with a node of their own, and those that inference leaves out.
+OLD_TYPES = {
+    "ABSVAL", "BNLL", "CONCAT", "CONVOLUTION", "DECONVOLUTION", "ELTWISE", "FLATTEN", "INNER_PRODUCT", "LRN", "POOLING",
+    "RELU", "SIGMOID", "SLICE", "SOFTMAX", "TANH",
+}  # fmt: skip
+NO_PART = {
+    "ACCURACY", "CONTRASTIVE_LOSS", "DROPOUT", "EUCLIDEAN_LOSS", "HINGE_LOSS", "INFOGAIN_LOSS",
+    "MULTINOMIAL_LOGISTIC_LOSS", "POWER", "SIGMOID_CROSS_ENTROPY_LOSS", "SILENCE", "SOFTMAX_LOSS", "SPLIT",
+}  # fmt: skip
+
+
 def layer(kind: str, body: str = "", *, bottom: str = "x", top: str = "y", name: str = "l") -> str:
     return f'layer {{ name: "{name}" type: "{kind}" bottom: "{bottom}" top: "{top}" {body} }}\n'
 
@@ -219,6 +230,62 @@ def test_the_old_spelling(tmp_path: Path) -> None:
         'layers { name: "r" type: RELU bottom: "y" top: "y" } layers { name: "s" type: SOFTMAX bottom: "y" top: "p" }'
     )
     assert network(tmp_path, text).outputs[0].shape == ("batch", 3)
+
+
+@pytest.mark.parametrize("number", range(41))
+def test_every_old_type_is_drawn_or_refused_by_name(tmp_path: Path, number: int) -> None:
+    facts = {
+        "CONVOLUTION": "convolution_param { num_output: 3 kernel_size: 1 }",
+        "DECONVOLUTION": "convolution_param { num_output: 3 kernel_size: 1 }",
+        "ELTWISE": 'bottom: "x"',
+        "INNER_PRODUCT": "inner_product_param { num_output: 3 }",
+        "POOLING": "pooling_param { kernel_size: 1 }",
+    }
+    kind = schema.type_name(number)
+    old = f'layers {{ name: "l" type: {kind} bottom: "x" top: "y" {facts.get(kind, "")} }}'
+    text = HEAD + old + layer("ReLU", top="z", name="last")
+    if kind in NO_PART:
+        assert [spec.name for spec in network(tmp_path, text).outputs] == ["z"]
+    elif kind in OLD_TYPES:
+        assert [spec.name for spec in network(tmp_path, text).outputs] == ["y", "z"]
+    else:
+        says = r"layer 'l' \(\w+\) (is not supported|reads files)|no prototxt: .*LayerType"
+        with pytest.raises(NetworkError, match=says):
+            network(tmp_path, text)
+
+
+def test_names_that_many_layers_share(tmp_path: Path) -> None:
+    """Each asks for what an earlier one was given: numbers are found one after another, not by recursion."""
+    count = 3000
+    text = HEAD + "".join(layer("ReLU", top="x", name=f"l_{number}") for number in range(2, count))
+    text += layer("Power", "power_param { scale: 2 shift: 3 power: 2 }", top="y", name="l")
+    made = network(tmp_path, text)
+    assert [spec.name for spec in made.outputs] == ["y"]
+    names = [value.name for node in made.graph.graph for value in node.outputs]
+    assert len(names) == len(set(names)) == count + 1
+
+
+def test_results_take_the_names_of_their_blobs(tmp_path: Path) -> None:
+    """Also where a layer is called so: a, whose blob is b, beside b, whose blob is a."""
+    text = HEAD + layer("ReLU", top="b", name="a") + layer("Sigmoid", top="a", name="b") + layer("TanH", top="l.n")
+    made = network(tmp_path, text)
+    assert [spec.name for spec in made.outputs] == ["b", "a", "l.n"]
+    np.testing.assert_allclose(run(made)[0], np.maximum(X, 0))
+    np.testing.assert_allclose(run(made)[1], 1 / (1 + np.exp(-X)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + "".join(layer("ReLU", name=f"l{number}", top=f"y{number}") for number in range(4097)),
+        HEAD + layer("Slice", "".join(f'top: "{number}"' for number in range(30_000))),
+        "".join(f'input: "{number}" input_shape {{ dim: 1 }} ' for number in range(30_000)) + layer("ReLU", bottom="1"),
+    ],
+)
+def test_endless_descriptions_are_refused(tmp_path: Path, text: str) -> None:
+    text = text.replace("dim: 4", "dim: 30001")
+    with pytest.raises(NetworkError, match=r"too large|has 4,097 layers"):
+        network(tmp_path, text)
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,14 @@ def test_unknown_operator_is_listed_as_unknown() -> None:
     assert "Frobnicate" in totals(rows).unknown_ops
 
 
+@pytest.mark.parametrize("batch", [0, 2**24 + 1, 10**20])
+def test_batches_that_no_graph_can_have(batch: int) -> None:
+    for network in (network_of(convolution()), load("lenet5")):
+        with pytest.raises(NetworkError, match=f"a batch of {batch} cannot be described"):
+            layer_rows(network, batch)
+    assert layer_rows(network_of(convolution()), 2**24)[0].outputs[0][0] == 2**24
+
+
 def test_fixed_batch() -> None:
     model = convolution()
     for value in (*model.graph.input, *model.graph.output):
@@ -207,7 +215,7 @@ def test_fixed_batch() -> None:
     assert layer_rows(network)[0].outputs == ((4, 4, 6, 6),)
     with pytest.raises(NetworkError, match="fixed batch of 4"):
         layer_rows(network, 3)
-    with pytest.raises(NetworkError, match="no items"):
+    with pytest.raises(NetworkError, match="a batch of 0 cannot"):
         layer_rows(network, 0)
 
 

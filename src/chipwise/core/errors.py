@@ -89,6 +89,11 @@ class GoalMissedError(ChipwiseError):
     exit_code = 1
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of a library's error, at most 300 characters; its class where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+
+
 def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameError:
     """Build the error for a name that is not known, with the nearest known names as the hint.
 

@@ -173,7 +173,8 @@ class RunResult:
         choice: runtime, number format and threads.
         latency_s: median time of one item inside the runtime.
         frames_per_second: of a folder or film of frames, reading and decoding included; None otherwise.
-        complete: False when it was interrupted and these are the frames until then.
+        complete: False when it was interrupted and these are the answers until then.
+        skipped: pictures and frames that were left out, each with what is wrong with it.
     """
 
     plan: str
@@ -182,6 +183,7 @@ class RunResult:
     latency_s: float
     frames_per_second: float | None = None
     complete: bool = True
+    skipped: tuple[str, ...] = ()
     schema: str = "chipwise.run/1"
 
 

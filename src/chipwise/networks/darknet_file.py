@@ -25,8 +25,9 @@ from chipwise.networks.darknet.build import build
 from chipwise.networks.darknet.cfg import LIMIT_BYTES, Cfg, parse
 from chipwise.networks.darknet.drawing import Drawing
 from chipwise.networks.darknet.task import gives_scores, task_of
-from chipwise.networks.darknet.weights import fill, header_of, leave_untrained
+from chipwise.networks.darknet.weights import fill, header_of
 from chipwise.networks.onnx_file import from_model
+from chipwise.networks.parameters import leave_untrained
 
 _UNTRAINED = b"darknet 1, untrained\n"  # counts up when the same cfg begins with other numbers
 

@@ -27,7 +27,7 @@ import keras  # type: ignore[import-untyped]
 import torch
 from torch import Tensor, nn
 
-from chipwise.core.errors import NetworkError
+from chipwise.core.errors import NetworkError, first_line
 from chipwise.networks import keras_config, onnx_file
 from chipwise.networks.export_module import export_module
 
@@ -83,7 +83,7 @@ def _checked(data: bytes, path: Path, folder: Path) -> tuple[Path, dict[str, Any
     try:
         config = _copy_zip(original, copy, path) if zipped else _copy_hdf5(original, copy, path)
     except (OSError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise NetworkError(f"{path} is no Keras file, or it was cut short: {_line(error)}") from error
+        raise NetworkError(f"{path} is no Keras file, or it was cut short: {first_line(error)}") from error
     return copy, config
 
 
@@ -162,7 +162,9 @@ def _exported(copy: Path, path: Path) -> bytes:
             examples = tuple(_example(tensor, path) for tensor in model.inputs)
             return export_module(_Inference(model), examples, _names(model.inputs))
     except _ERRORS as error:
-        raise NetworkError(f"Keras cannot load {path}: {_line(error)}", hint="save it again with Keras 3") from error
+        raise NetworkError(
+            f"Keras cannot load {path}: {first_line(error)}", hint="save it again with Keras 3"
+        ) from error
 
 
 def _names(inputs: list[Any]) -> list[str]:
@@ -191,7 +193,3 @@ class _Inference(nn.Module):
     def forward(self, *inputs: Tensor) -> Any:
         """Inputs as the model has them, one or several; outputs as a tensor or a list."""
         return self.model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
-
-
-def _line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

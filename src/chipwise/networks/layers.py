@@ -31,6 +31,7 @@ from chipwise.networks.source_digest import RULES, source_digest
 from chipwise.networks.zoo import ZOO
 
 _ZOO = "chipwise.networks.zoo."
+_MOST_ITEMS = 2**24  # beyond it, sizes of real layers leave the 64 bits that ONNX has for them
 _SIBLING = re.compile(r"^from chipwise\.networks\.zoo\.(\w+) import", re.MULTILINE)
 
 
@@ -55,11 +56,11 @@ def layer_rows(network: Network, batch: int = 1) -> tuple[Layer, ...]:
         batch: items; a graph with a fixed batch has only that one.
 
     Raises:
-        NetworkError: when the network cannot be built, or cannot take this batch.
+        NetworkError: when the network cannot be built, or cannot take this batch, or it is not 1 to 2**24.
         MissingExtraError: when a torch factory is given and torch is not installed.
     """
-    if batch < 1:
-        raise NetworkError(f"a batch of {batch} has no items", hint="give 1 or more")
+    if not 1 <= batch <= _MOST_ITEMS:
+        raise NetworkError(f"a batch of {batch} cannot be described", hint=f"give 1 to {_MOST_ITEMS:,} items")
     if network.source is not None:
         pair = _pair(network)
         return at_batch(pair.one, pair.two, batch)

@@ -19,7 +19,7 @@ import onnx
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TypeProto
 
-from chipwise.core.errors import NetworkError
+from chipwise.core.errors import NetworkError, first_line
 
 _SMALL = 1024  # elements: shapes, axes and pads are far below, weights far above
 _INFERENCE_ERRORS = (
@@ -57,7 +57,7 @@ def infer(
     try:
         found = onnx.shape_inference.infer_shapes(slim, check_type=False, strict_mode=False, data_prop=True)
     except (*_INFERENCE_ERRORS, EncodeError) as error:
-        raise NetworkError(f"{name}: its shapes do not fit together: {_first_line(error)}") from error
+        raise NetworkError(f"{name}: its shapes do not fit together: {first_line(error)}") from error
     values = (*found.graph.input, *found.graph.value_info, *found.graph.output)
     return {value.name: value.type for value in values if value.HasField("type")}
 
@@ -86,7 +86,3 @@ def _set_shape(kind: TypeProto, shape: tuple[int, ...]) -> None:
     del dims[:]
     for size in shape:
         dims.add().dim_value = size
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from chipwise.core.errors import NetworkError
+from chipwise.core.errors import NetworkError, first_line
 from chipwise.core.network import Network, Source, TensorSpec
 from chipwise.networks import onnx_file
 from chipwise.networks.export_module import export_module
@@ -42,7 +42,7 @@ def build_module(source: Source) -> nn.Module:
         module = factory(**source.arguments)
     except _FACTORY_ERRORS as error:
         given = ", ".join(f"{key}={value!r}" for key, value in source.arguments.items())
-        raise NetworkError(f"{source.factory}({given}) raised {type(error).__name__}: {_line(error)}") from error
+        raise NetworkError(f"{source.factory}({given}) raised {type(error).__name__}: {first_line(error)}") from error
     if not isinstance(module, nn.Module):
         raise NetworkError(f"{source.factory} gave a {type(module).__name__}, not a torch.nn.Module")
     if source.weights is not None:
@@ -69,7 +69,7 @@ def find_factory(spec: str) -> Callable[..., object]:
     except AttributeError as error:
         raise NetworkError(f"{spec}: {error}", hint="write it as package.module:callable") from error
     except (ImportError, SyntaxError, *_FACTORY_ERRORS) as error:
-        raise NetworkError(f"importing {module_name!r} raised {type(error).__name__}: {_line(error)}") from error
+        raise NetworkError(f"importing {module_name!r} raised {type(error).__name__}: {first_line(error)}") from error
     if not callable(found):
         raise NetworkError(f"{spec} is a {type(found).__name__}, which cannot be called")
     return found
@@ -154,7 +154,3 @@ def _import_hint(module_name: str, attribute: str) -> str:
     if module_name.endswith(".py"):
         return f"without .py: {module_name.removesuffix('.py')}:{attribute}"
     return "modules in the current folder and installed packages are found"
-
-
-def _line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from chipwise.core.errors import NetworkError
+from chipwise.core.errors import NetworkError, first_line
 from chipwise.core.layer import Layer, Shape
 from chipwise.core.network import Network
 from chipwise.networks.aten import Operation, describe, recurrent
@@ -64,8 +64,9 @@ def trace(network: Network, batch: int) -> tuple[Layer, ...]:
             result = module.eval()(*examples)
     except _FORWARD_ERRORS as error:
         shapes = ", ".join(str(list(example.shape)) for example in examples)
-        first = next(iter(str(error).splitlines()), "")[:200]
-        raise NetworkError(f"{network.name} does not take {shapes}: {type(error).__name__}: {first}") from error
+        raise NetworkError(
+            f"{network.name} does not take {shapes}: {type(error).__name__}: {first_line(error)}"
+        ) from error
     saved = _saved_bytes(module, examples)
     state = {_storage(value): value for value in (*module.parameters(), *module.buffers())}
     return _rows(recorder, _tensors(result), state, saved)

@@ -25,7 +25,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from chipwise.core.errors import NetworkError
+from chipwise.core.errors import NetworkError, first_line
 
 _CHECKPOINTS = (".pth", ".pt", ".th", ".bin")
 # Where training scripts put the state_dict, and what their wrappers put in front of its keys.
@@ -132,7 +132,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
     except _READ_ERRORS as error:
         raise NetworkError(
-            f"cannot read the weights {path}: {_line(error)}", hint="it was cut short, or is no such file"
+            f"cannot read the weights {path}: {first_line(error)}", hint="it was cut short, or is no such file"
         ) from error
 
 
@@ -219,8 +219,4 @@ def _few(keys: Iterable[str]) -> str:
 def _cause(error: BaseException) -> str:
     """The reason, which torch wraps in a page of advice."""
     lines = [line.strip() for line in str(error).splitlines() if "WeightsUnpickler error" in line or "GLOBAL" in line]
-    return (lines or [_line(error)])[0].removeprefix("WeightsUnpickler error: ")[:200]
-
-
-def _line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]
+    return (lines or [first_line(error)])[0].removeprefix("WeightsUnpickler error: ")[:200]

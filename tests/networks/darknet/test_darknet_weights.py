@@ -11,7 +11,7 @@ from files import header, numbers, picture, run, written
 
 from chipwise.core.errors import NetworkError
 from chipwise.core.network import Network
-from chipwise.networks.darknet import weights as weights_module
+from chipwise.networks import parameters as parameters_module
 from chipwise.networks.darknet.weights import read_header
 from chipwise.networks.darknet_file import load
 from chipwise.networks.layers import layer_rows
@@ -129,13 +129,13 @@ def test_weights_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_a_cfg_alone_costs_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = weights_module._draw
+    draw = parameters_module._draw
 
-    def small(parameter: weights_module.Parameter, index: int) -> object:
+    def small(parameter: parameters_module.Parameter, index: int) -> object:
         assert parameter.count <= 65_536, f"{parameter.value.name} was drawn"
         return draw(parameter, index)
 
-    monkeypatch.setattr(weights_module, "_draw", small)
+    monkeypatch.setattr(parameters_module, "_draw", small)
     cfg = tmp_path / "large.cfg"
     cfg.write_text(picture("[connected]\noutput=10000\n[connected]\noutput=20000"))
     network = load(cfg, None)

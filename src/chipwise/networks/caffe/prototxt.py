@@ -17,7 +17,8 @@ from chipwise.core.errors import NetworkError
 from chipwise.core.layer import Shape
 from chipwise.networks.caffe import schema
 
-LIMIT_BYTES = 10_000_000  # the longest published one, of Inception-ResNet v2, has 0.2 MB
+LIMIT_BYTES = 2_000_000  # the longest published one, of Inception-ResNet v2, has 0.2 MB
+_MOST_LAYERS = 4096  # that of Inception-ResNet v2 has 800
 _MOST_DIMENSIONS, _LARGEST = 8, 2**20
 # Old names that are not the new one in capitals.
 _RENAMED = {
@@ -74,6 +75,10 @@ def parse(text: str, title: str) -> CaffeNet:
         text_format.Parse(text, net, allow_unknown_field=True)
     except (text_format.ParseError, RecursionError, ValueError) as error:
         raise NetworkError(f"{title} is no prototxt: {str(error).splitlines()[0][:200]}") from error
+    if len(net.layers) + len(net.layer) > _MOST_LAYERS:
+        raise NetworkError(
+            f"{title} has {len(net.layers) + len(net.layer):,} layers", hint=f"at most {_MOST_LAYERS:,} are supported"
+        )
     state = net.state
     found = [_layer(each) for each in (*net.layers, *net.layer) if _included(each, state)]
     inputs = _inputs(net, title)
@@ -82,7 +87,7 @@ def parse(text: str, title: str) -> CaffeNet:
             shapes = [tuple(shape.dim) for shape in layer.message.input_param.shape]
             if len(shapes) not in (1, len(layer.tops)):
                 raise layer.error(f"gives {len(shapes)} shapes for {len(layer.tops)} inputs")
-            inputs |= dict(zip(layer.tops, shapes * len(layer.tops), strict=False))
+            inputs |= dict(zip(layer.tops, shapes if len(shapes) > 1 else shapes * len(layer.tops), strict=True))
     layers = tuple(layer for layer in found if layer.type != "Input")
     for name, shape in inputs.items():
         if not 0 < len(shape) <= _MOST_DIMENSIONS or not all(0 < size <= _LARGEST for size in shape):

@@ -88,7 +88,7 @@ _MESSAGES: dict[str, str] = {
         "InnerProductParameter inner_product_param=17; LRNParameter lrn_param=18; PoolingParameter pooling_param=19; "
         "PowerParameter power_param=21; EltwiseParameter eltwise_param=24; ReLUParameter relu_param=30; "
         "SliceParameter slice_param=31; NetStateRule* include=32; NetStateRule* exclude=33; "
-        "SoftmaxParameter softmax_param=39"
+        "SoftmaxParameter softmax_param=39; FlattenParameter flatten_param=135"  # the last is here for its defaults
     ),
     "NetParameter": (
         "string name=1; V1LayerParameter* layers=2; string* input=3; int* input_dim=4; NetState state=6; "

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,9 @@ import onnx_ir as ir
 from chipwise.core.errors import NetworkError
 from chipwise.core.layer import Shape
 from chipwise.networks.caffe.prototxt import CaffeLayer
-from chipwise.networks.darknet.weights import LIMIT_BYTES, Parameter, Start
+from chipwise.networks.parameters import LIMIT_BYTES, Parameter, Start
 
+_MOST_NAMES = 20_000  # of values and arrays: the largest networks in use have 5,000
 _MOST_VALUES = 2**28  # of one result of one item: 1 GiB
 _FLOAT = ir.TensorType(ir.DataType.FLOAT)
 _OPSET, _IR_VERSION = 17, 8
@@ -49,7 +49,7 @@ class Sketch:
         self.batch = next(iter(inputs.values()))[0]
         self.blobs: dict[str, Blob] = {}
         self.parameters: dict[str, list[Parameter]] = {}
-        self._names: Counter[str] = Counter()
+        self._names: dict[str, int] = {}  # and the highest number that was given to each
         self._nodes: list[ir.Node] = []
         self._constants: list[ir.Value] = []
         self._bytes = 0
@@ -57,7 +57,7 @@ class Sketch:
             if shape[0] != self.batch:
                 raise NetworkError(f"input {name!r} has a batch of {shape[0]}, another has {self.batch}")
             self.blobs[name] = Blob(self._value(self._name(name), shape[1:]), shape[1:])
-        self.inputs = [blob.value for blob in self.blobs.values()]
+        self.inputs = dict.fromkeys(blob.value for blob in self.blobs.values())
 
     def bottoms(self, layer: CaffeLayer, least: int = 1, most: int = 1) -> list[Blob]:
         """What a layer reads.
@@ -128,21 +128,24 @@ class Sketch:
 
     def finish(self, outputs: Mapping[str, Blob], name: str) -> ir.Model:
         """The graph with these results, named as their blobs are."""
-        results: list[ir.Value] = []
+        results: dict[ir.Value, None] = {}
+        made = {str(each.name): each for node in self._nodes for each in node.outputs}
         for title, blob in outputs.items():
             value = blob.value
             if value in self.inputs or value in results:
                 value = self._value(self._name(title), blob.shape)
                 self._nodes.append(ir.node("Identity", [blob.value], outputs=[value], name=value.name))
-            elif value.name != title and title not in [each.name for each in self.inputs]:
-                for other in (each for node in self._nodes for each in node.outputs if each.name == title):
-                    other.name = self._name(f"{title}/before")
-                value.name = title
-            results.append(value)
+            elif value.name != title and (title in made or title not in self._names):
+                if title in made:
+                    made[title].name = self._name(f"{title}/before")
+                for names in (made, self._names):
+                    names.pop(str(value.name), None)
+                value.name, made[title], self._names[title] = title, value, 1
+            results[value] = None
         held = [parameter.value for parameters in self.parameters.values() for parameter in parameters]
         graph = ir.Graph(
-            self.inputs,
-            results,
+            list(self.inputs),
+            list(results),
             nodes=self._nodes,
             initializers=[*held, *self._constants],
             opset_imports={"": _OPSET},
@@ -154,5 +157,12 @@ class Sketch:
         return ir.Value(name=name, shape=ir.Shape(["batch", *shape]), type=_FLOAT)
 
     def _name(self, name: str) -> str:
-        self._names[name] += 1
-        return name if self._names[name] == 1 else self._name(f"{name}_{self._names[name]}")
+        """The name itself where it is free, else with the next free number."""
+        if len(self._names) >= _MOST_NAMES:
+            raise NetworkError(f"{name!r} makes the graph too large", hint=f"at most {_MOST_NAMES:,} values and arrays")
+        found = name
+        while found in self._names:  # from where the last search ended, so that many of a name stay cheap
+            self._names[name] += 1
+            found = f"{name}_{self._names[name]}"
+        self._names[found] = 1
+        return found

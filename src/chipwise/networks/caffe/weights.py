@@ -23,7 +23,7 @@ from chipwise.core.errors import NetworkError
 from chipwise.core.layer import Shape
 from chipwise.networks.caffe import schema
 from chipwise.networks.caffe.prototxt import CaffeLayer
-from chipwise.networks.darknet.weights import LIMIT_BYTES, Parameter
+from chipwise.networks.parameters import LIMIT_BYTES, Parameter
 
 Array = npt.NDArray[np.float32]
 

@@ -22,7 +22,7 @@ import onnx_ir as ir
 from chipwise.core.errors import NetworkError
 from chipwise.core.layer import Shape
 from chipwise.core.task import Decoder, Head
-from chipwise.networks.darknet.weights import LIMIT_BYTES, Parameter, Start
+from chipwise.networks.parameters import LIMIT_BYTES, Parameter, Start
 
 _MOST_VALUES = 2**28  # of one activation of one item: 1 GiB
 _MOST_NODES = 10_000  # the largest networks in use have 1,000

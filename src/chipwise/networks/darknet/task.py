@@ -20,7 +20,7 @@ from chipwise.core.errors import NetworkError
 from chipwise.core.task import Detection, Preprocess, Stream, Task
 from chipwise.networks.darknet.cfg import Cfg, Section
 from chipwise.networks.darknet.drawing import Drawing
-from chipwise.tasks.class_names import COCO_80, VOC_21
+from chipwise.tasks.guess import known_labels
 
 _FORK_OPTIONS = frozenset(
     {
@@ -33,7 +33,6 @@ _FORK_LAYERS = frozenset({"reorg3d", "sam", "scale_channels"})
 _FORK_ACTIVATIONS = frozenset({"gelu", "hard_mish", "mish", "relu6", "swish"})
 _SCORES = frozenset({"avg", "avgpool", "conn", "connected", "soft", "softmax"})
 _SILENT = frozenset({"cost", "dropout"})
-_LABELS = {80: COCO_80, 20: VOC_21[1:]}
 _GREY = 128  # letterbox_image fills with 0.5
 
 
@@ -85,7 +84,7 @@ def _detection(cfg: Cfg, drawing: Drawing) -> Task:
     heads = tuple(found.head for found in drawing.found)
     return Task(
         "detection",
-        labels=_LABELS.get(classes, ()),
+        labels=known_labels(classes),
         preprocess=_preprocess(cfg, drawing, scores=False),
         detection=Detection(decoder, heads, threshold=0.25, overlap=0.45),
     )

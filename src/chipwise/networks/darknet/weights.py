@@ -11,49 +11,19 @@ bits since version 0.2, 32 before. Files of versions above 1000 keep the matrice
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from chipwise.core.errors import NetworkError
-from chipwise.core.layer import Shape
+from chipwise.networks.parameters import Parameter
 
-LIMIT_BYTES = 2_000_000_000  # of one network's weights: one ONNX file holds less than 2 GiB
 _HEADER_BYTES = 20
-Start = Literal["normal", "ones", "zeros"]
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One array of a layer, in the order of the weights file.
-
-    Attributes:
-        value: the graph's initializer.
-        layer: title of its section, for messages.
-        shape: as the graph has it.
-        start: how it begins without weights: "normal" is He's, for a fan-in of `fan_in`.
-        flipped: the file has a matrix as [inputs, outputs] always ("always") or in old versions ("old").
-    """
-
-    value: ir.Value
-    layer: str
-    shape: Shape
-    start: Start = "zeros"
-    fan_in: int = 1
-    flipped: Literal["", "always", "old"] = ""
-
-    @property
-    def count(self) -> int:
-        """How many numbers it has."""
-        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,30 +106,11 @@ def fill(parameters: Sequence[Parameter], path: Path, header: Header) -> None:
         offset += 4 * parameter.count
 
 
-def leave_untrained(parameters: Sequence[Parameter]) -> None:
-    """Let every parameter begin at random (seed 0), drawn only when somebody looks at it."""
-    for index, parameter in enumerate(parameters):
-        draw = partial(_draw, parameter, index)
-        shape = ir.Shape(parameter.shape)
-        parameter.value.const_value = ir.LazyTensor(
-            draw, ir.DataType.FLOAT, shape, cache=True, name=parameter.value.name
-        )
-
-
 def _give(parameter: Parameter, array: npt.NDArray[np.float32], flipped: bool) -> None:
     if flipped:
         rows = parameter.shape[0]
         array = np.ascontiguousarray(array.reshape(-1, rows).T)
     parameter.value.const_value = ir.Tensor(array.reshape(parameter.shape), name=parameter.value.name)
-
-
-def _draw(parameter: Parameter, index: int) -> ir.TensorProtocol:
-    if parameter.start == "normal":
-        values = np.random.default_rng([0, index]).standard_normal(parameter.shape, np.float32)
-        values *= np.float32(math.sqrt(2 / parameter.fan_in))
-    else:
-        values = np.full(parameter.shape, 1 if parameter.start == "ones" else 0, np.float32)
-    return ir.Tensor(values, name=parameter.value.name)
 
 
 def _wrong_size(parameters: Sequence[Parameter], path: Path, header: Header, size: int, needed: int) -> NetworkError:
