@@ -10,11 +10,28 @@ import numpy as np
 import pytest
 
 from chipwise import datasets
+from chipwise.cli.train import default_folder
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.runtime
 
 NET = "lenet-300-100"
+
+
+@pytest.mark.parametrize(
+    ("network", "folder"),
+    [
+        ("squeezenet1.1", "squeezenet1.1"),
+        ("mobilenet-v1:width=0.25,num_classes=3", "mobilenet-v1-width=0.25,num_classes=3"),
+        ("package.module:net", "package.module-net"),
+        ("some/where/", "where"),
+        ("nets/mine.ONNX.onnx", "mine.ONNX"),
+        ("..", "network"),
+        ("a b:\n$(c)", "a-b-c"),
+    ],
+)
+def test_the_folder_when_none_is_said(network: str, folder: str) -> None:
+    assert default_folder(network) == Path("runs") / folder
 
 
 def test_target_reached_and_missed(cli: Callable[..., object], tmp_path: Path) -> None:

@@ -6,10 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_graphs import convolution
 
-from chipwise.core.errors import ChipwiseError, NetworkError, UnknownNameError
+from chipwise.codec.plan_file import write_plan
+from chipwise.core.device import Machine
+from chipwise.core.errors import ChipwiseError, NetworkError, PlanError, UnknownNameError
+from chipwise.core.layer import totals
+from chipwise.core.network import TensorSpec
+from chipwise.core.plan import PLAN_SCHEMA, Choice, Manifest, Plan, SourceFacts
+from chipwise.core.task import Task
+from chipwise.networks.layers import layer_rows
 from chipwise.networks.load import load, with_classes
 from chipwise.networks.zoo import ZOO
 
@@ -98,6 +106,27 @@ def test_other_formats_are_named(tmp_path: Path, data: bytes, said: str) -> None
     with pytest.raises(NetworkError, match=said) as caught:
         load(str(path))
     assert caught.value.exit_code == 2
+
+
+def test_a_plan_is_read_as_the_network_that_it_holds(tmp_path: Path) -> None:
+    specs = (TensorSpec("x", ("batch", 1, 8, 8)),), (TensorSpec("y", ("batch", 3)),)
+    manifest = Manifest(
+        PLAN_SCHEMA, SourceFacts("net", "net.onnx", "0" * 64, 1, 2, 3), Task(labels=("a", "b", "c")), *specs,
+        goal="latency", max_drop=None, seed=0, choice=Choice("onnxruntime"), why="", speedup=None, label="exact",
+        candidates=(), passes=(), machine=Machine("cpu", "x86_64", (), 1, 1), versions={}, created="",
+    )  # fmt: skip
+    arrays = (np.zeros((1, 1, 8, 8), np.float32),), (np.zeros((1, 3), np.float32),)
+    path = tmp_path / "net.plan"
+    write_plan(path, Plan(manifest, convolution().SerializeToString(), *arrays))
+    network = load(str(path))
+    assert (network.name, network.outputs, network.task.labels) == ("net", specs[1], ("a", "b", "c"))
+    assert totals(layer_rows(network)).parameters == 40 + 435
+    assert load(str(path), task="tensor").task.kind == "tensor"
+    with pytest.raises(NetworkError, match="holds its weights itself"):
+        load(str(path), weights=path)
+    path.write_bytes(b"PK")
+    with pytest.raises(PlanError):
+        load(str(path))
 
 
 def test_folder_without_a_network(tmp_path: Path) -> None:

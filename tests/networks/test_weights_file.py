@@ -6,6 +6,7 @@ import os
 import pickle
 import zipfile
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ from safetensors.torch import save_file  # noqa: E402
 from torch import nn  # noqa: E402
 
 from chipwise.core.errors import ChipwiseError, NetworkError  # noqa: E402
+from chipwise.core.network import Source  # noqa: E402
 from chipwise.networks import run_folder  # noqa: E402
 from chipwise.networks.load import load  # noqa: E402
 from chipwise.networks.source_digest import source_digest  # noqa: E402
-from chipwise.networks.torch_source import build_module  # noqa: E402
+from chipwise.networks.torch_source import build_hollow, build_module, check_weights  # noqa: E402
 from chipwise.networks.weights_file import load_backbone, load_weights, read_tensors  # noqa: E402
 
 
@@ -119,6 +121,26 @@ def test_what_does_not_fit_is_named(tmp_path: Path, change: object, says: str) -
         load_weights(fresh, written(tmp_path / "w.pt", state))
     assert caught.value.hint
     assert all(torch.equal(before[key], value) for key, value in fresh.state_dict().items())
+
+
+def test_fit_is_checked_without_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tied_for_weights.py").write_text(
+        "from torch import nn\n"
+        "def net(classes=2):\n"
+        "    module = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False), nn.Linear(2, classes))\n"
+        "    module[1].weight = module[0].weight\n"
+        "    return module\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    whole = {"0.weight": torch.ones(2, 2), "2.weight": torch.ones(2, 2), "2.bias": torch.ones(2)}
+    source = Source("tied_for_weights:net", {}, written(tmp_path / "w.pt", whole))
+    assert build_hollow(source)[1] == "meta"
+    check_weights(source)
+    with pytest.raises(NetworkError, match=r"has 2.weight \[2, 2\] where the network has \[5, 2\]"):
+        check_weights(replace(source, arguments={"classes": 5}))
+    written(tmp_path / "w.pt", {"0.weight": torch.ones(2, 2)})
+    with pytest.raises(NetworkError, match=r"lacks 2.bias, 2.weight$"):
+        check_weights(source)
 
 
 class Bomb:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,14 @@ from chipwise.cli.answer import (
     progress,
     shape,
 )
+
+_MODEL_FILES = re.compile(r"\.(onnx|cfg|prototxt|keras|h5)$")
+
+
+def default_folder(network: str) -> Path:
+    """Where a network is trained when nothing is said: networks that differ have folders that differ."""
+    name = _MODEL_FILES.sub("", Path(network).name)
+    return Path("runs") / (re.sub(r"[^\w.=,+-]+", "-", name).strip("-.") or "network")
 
 
 def main(
@@ -49,7 +58,7 @@ def main(
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
     settings = recipe.given(**recipe.among(locals()))
-    folder = output if output is not None else Path("runs") / Path(network.replace(":", "-")).stem
+    folder = output if output is not None else default_folder(network)
     with progress(interrupted=GOES_ON) as bars:
         settings |= {"fresh": fresh, "weights": weights, "input_shape": shape(input_shape), "progress": bars}
         result = api.train(network, data, folder=folder, **settings)

@@ -29,6 +29,7 @@ _FORMATS = {
     ".prototxt": ("caffe_file", ".caffemodel"),
     ".keras": ("keras_file", ""),
     ".h5": ("keras_file", ""),
+    ".plan": ("plan_file", ""),
 }
 
 # What people give by mistake, by its first bytes.
@@ -37,7 +38,7 @@ _MAGIC = (
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"GIF8", "a GIF picture"),
     (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a zip file (a plan, or a torch checkpoint: those are --weights)"),
+    (b"PK\x03\x04", "a zip file (a plan ends in .plan; torch checkpoints are --weights)"),
     (b"\x80\x02", "a pickle file"),
     (b"\x89HDF", "an HDF5 file"),
     (b"\x1f\x8b", "a gzip file"),
@@ -59,7 +60,7 @@ def load(
 
     Args:
         spec: a zoo name, with options or without ("resnet18", "resnet18:num_classes=10"); an .onnx, .cfg (Darknet),
-            .prototxt (Caffe), .keras or .h5 file; a folder with network.json; or "package.module:callable".
+            .prototxt (Caffe), .keras, .h5 or .plan file; a folder with network.json; or "package.module:callable".
         weights: trained weights: .safetensors, .pth, .pt or .th for a zoo name or factory, .weights for a .cfg,
             .caffemodel for a .prototxt. Without it a .cfg or .prototxt takes the file of the same name beside it.
         preprocess: changes how pictures become inputs, as "scale=1,mean=0.485/0.456/0.406,order=BGR,fit=crop".
@@ -70,7 +71,7 @@ def load(
 
     Raises:
         UnknownNameError: when it is none of these.
-        NetworkError: when it is one of these and cannot be read or built.
+        NetworkError: when it is one of these and cannot be read or built; PlanError: likewise, of a plan.
         InputError: when `preprocess`, `task` or `labels` cannot be read or do not suit the network.
         MissingExtraError: when it needs torch or keras and that is not installed.
     """

@@ -12,6 +12,7 @@ import inspect
 import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from chipwise.core.errors import NetworkError, first_line
 from chipwise.core.network import Network, Source, TensorSpec
 from chipwise.networks import onnx_file
 from chipwise.networks.export_module import export_module
-from chipwise.networks.weights_file import load_weights
+from chipwise.networks.weights_file import fitting, load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +49,32 @@ def build_module(source: Source) -> nn.Module:
     if source.weights is not None:
         load_weights(module, source.weights)
     return module
+
+
+def build_hollow(source: Source) -> tuple[nn.Module, str]:
+    """Build without weights on torch's meta device, where values take no memory, and say which device it became.
+
+    A factory that computes with real values while it builds is called again on the CPU.
+
+    Raises:
+        NetworkError: as `build_module`.
+    """
+    bare = replace(source, weights=None)
+    try:
+        with torch.device("meta"):
+            return build_module(bare), "meta"
+    except NetworkError:
+        return build_module(bare), "cpu"
+
+
+def check_weights(source: Source) -> None:
+    """Check that a source's weights fit it, without memory for a second set of them.
+
+    Raises:
+        NetworkError: as `build_module`.
+    """
+    if source.weights is not None:
+        fitting(build_hollow(source)[0], source.weights)
 
 
 def find_factory(spec: str) -> Callable[..., object]:

@@ -25,7 +25,7 @@ from chipwise.core.layer import Layer, Shape
 from chipwise.core.network import Network
 from chipwise.networks.aten import Operation, describe, recurrent
 from chipwise.networks.rows import ACTIVATIONS
-from chipwise.networks.torch_source import build_module, examples_for
+from chipwise.networks.torch_source import build_hollow, examples_for
 
 _FORWARD_ERRORS = (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError, NotImplementedError)
 
@@ -56,7 +56,7 @@ def trace(network: Network, batch: int) -> tuple[Layer, ...]:
         NetworkError: when the module cannot be built, or does not take its declared inputs.
     """
     assert network.source is not None
-    module, device = _build(network)
+    module, device = build_hollow(network.source)
     examples = examples_for(network.inputs, batch, device)
     recorder = _Recorder(module)
     try:
@@ -70,16 +70,6 @@ def trace(network: Network, batch: int) -> tuple[Layer, ...]:
     saved = _saved_bytes(module, examples)
     state = {_storage(value): value for value in (*module.parameters(), *module.buffers())}
     return _rows(recorder, _tensors(result), state, saved)
-
-
-def _build(network: Network) -> tuple[nn.Module, str]:
-    assert network.source is not None
-    source = replace(network.source, weights=None)
-    try:
-        with torch.device("meta"):
-            return build_module(source), "meta"
-    except NetworkError:  # a factory that computes with real values while it builds
-        return build_module(source), "cpu"
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -63,6 +63,15 @@ def load_weights(module: nn.Module, path: Path) -> None:
     Raises:
         NetworkError: naming the first keys or shapes that do not fit, or why the file cannot be read.
     """
+    module.load_state_dict(fitting(module, path), strict=False)  # a counter may be missing, or unknown
+
+
+def fitting(module: nn.Module, path: Path) -> dict[str, Tensor]:
+    """Read a weights file whose every key and shape fits a module, which may be on torch's meta device.
+
+    Raises:
+        NetworkError: as `load_weights`.
+    """
     own = module.state_dict()
     found = _as_today(read_tensors(path), own)
     missing = _untied([key for key in own if key not in found and not key.endswith(_COUNTER)], found, own)
@@ -75,7 +84,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
             f"{path} does not fit this network: it {' and '.join(parts)}",
             hint="give the network that was trained, with the same options (num_classes, width, aux)",
         )
-    module.load_state_dict(found, strict=False)  # a counter may be missing, or unknown
+    return found
 
 
 def load_backbone(module: nn.Module, path: Path) -> tuple[str, ...]:
@@ -175,8 +184,13 @@ def _as_today(found: dict[str, Tensor], own: Collection[str]) -> dict[str, Tenso
 
 def _untied(missing: list[str], found: Collection[str], own: Mapping[str, Tensor]) -> list[str]:
     """Weights that share their memory are written once: only those are missing whose twin is missing too."""
-    given = {own[key].data_ptr() for key in found if key in own and own[key].numel()}
-    return [key for key in missing if own[key].data_ptr() not in given]
+    given = {_place(own[key]) for key in found if key in own and own[key].numel()}
+    return [key for key in missing if _place(own[key]) not in given]
+
+
+def _place(tensor: Tensor) -> tuple[int, int]:
+    """Where a tensor lies; on the meta device there are no addresses."""
+    return int(tensor.untyped_storage()._cdata), int(tensor.storage_offset())  # noqa: SLF001
 
 
 def _mismatching(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
