@@ -97,7 +97,7 @@ def test_frames_are_never_drawn_over(cli, detector: Path, dog: Path) -> None:
         (("absent.png",), "no such picture"),
         (("x.npy",), "absent"),
         (("dog.png", "--threshold", "2"), "between 0 and 1"),
-        (("dog.png", "--task", "classification", "--overlap", "0.5"), "--overlap is for detectors"),
+        (("dog.png", "--task", "classification", "--overlap", "0.5"), "overlap is for detectors"),
         (("dog.png", "--task", "detection:rcnn"), "unknown detector 'rcnn'"),
         (("dog.png", "--preprocess", "fit=zoom"), "fit='zoom'"),
         (("dog.png", "--labels", "absent.txt"), "cannot read labels"),
@@ -116,8 +116,12 @@ def test_what_is_refused(
 
 def test_a_folder_that_cannot_be_written_is_found_out_first(cli, detector: Path, dog: Path) -> None:
     done = cli("run", detector, dog, "-o", dog)
-    assert done.code == 3
-    assert "cannot write" in done.err
+    assert (done.code, done.out) == (2, "")
+    assert "it is a file" in done.err
+    assert "it lies in a file" in cli("run", detector, dog, "-o", dog / "out").err
+    looked = cli("run", detector, dog, "--features", "m", "-o", dog)
+    assert looked.code == 2
+    assert "is a file" in looked.err
 
 
 def test_arrays_are_drawn_as_heat_maps_where_they_have_rows(cli, tmp_path: Path) -> None:

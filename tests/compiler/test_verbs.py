@@ -15,7 +15,8 @@ from chipwise.compiler.bench import bench_plan
 from chipwise.compiler.check import check_plan
 from chipwise.compiler.feeds import read_array
 from chipwise.compiler.regression import Baseline, compare
-from chipwise.compiler.run import run_plan
+from chipwise.compiler.run import run_all
+from chipwise.compiler.runner import Runner, from_plan
 from chipwise.compiler.sources import find_source, keep_source
 from chipwise.compiler.trials import build
 from chipwise.core.errors import DataError, InputError, UnknownNameError
@@ -32,12 +33,16 @@ def labelled(plan: Plan, digits: Dataset) -> Plan:
     return replace(plan, manifest=replace(plan.manifest, task=replace(plan.manifest.task, labels=digits.class_names)))
 
 
+def opened(plan: Plan) -> Runner:
+    return from_plan(plan, "x.plan", detect())
+
+
 def test_run_names_the_class_of_a_picture(labelled: Plan, digits: Dataset, tmp_path: Path) -> None:
     test = digits.split(0).test
     for digit in (0, 1, 6):
         Image.fromarray(test.inputs[test.labels == digit][0][..., 0]).save(tmp_path / f"{digit}.png")
     paths = [tmp_path / f"{digit}.png" for digit in (0, 1, 6)]
-    result = run_plan(labelled, "x.plan", paths, detect(), top=3)
+    result = run_all(opened(labelled), paths, top=3)
     assert [each.top[0][0] for each in result.predictions] == ["0", "1", "6"]
     assert all(len(each.top) == 3 for each in result.predictions)
     assert all(0 <= share <= 1 for each in result.predictions for _, share in each.top)
@@ -47,7 +52,7 @@ def test_run_names_the_class_of_a_picture(labelled: Plan, digits: Dataset, tmp_p
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 1, 8, 8), (5, 1, 8, 8)])
 def test_run_takes_one_item_or_a_batch(labelled: Plan, tmp_path: Path, shape: tuple[int, ...]) -> None:
     np.save(tmp_path / "x.npy", np.zeros(shape, np.float64))
-    result = run_plan(labelled, "x.plan", [tmp_path / "x.npy"], detect())
+    result = run_all(opened(labelled), [tmp_path / "x.npy"])
     assert len(result.predictions) == (shape[0] if len(shape) == 4 else 1)
 
 
@@ -56,7 +61,7 @@ def test_uint8_array_is_a_picture(labelled: Plan, digits: Dataset, tmp_path: Pat
     np.save(tmp_path / "u8.npy", test.inputs[0][..., 0])
     np.save(tmp_path / "f32.npy", test.inputs[:1].transpose(0, 3, 1, 2).astype(np.float32) / 255)
     as_picture, as_array = (
-        run_plan(labelled, "x.plan", [tmp_path / name], detect()).predictions[0].top for name in ("u8.npy", "f32.npy")
+        run_all(opened(labelled), [tmp_path / name]).predictions[0].top for name in ("u8.npy", "f32.npy")
     )
     assert [name for name, _ in as_picture] == [name for name, _ in as_array]
     np.testing.assert_allclose([s for _, s in as_picture], [s for _, s in as_array], rtol=1e-3)
@@ -65,7 +70,7 @@ def test_uint8_array_is_a_picture(labelled: Plan, digits: Dataset, tmp_path: Pat
 def test_raw_outputs_without_a_task(plan: Plan, tmp_path: Path) -> None:
     raw = replace(plan, manifest=replace(plan.manifest, task=replace(plan.manifest.task, kind="tensor")))
     np.save(tmp_path / "x.npy", np.zeros((2, 1, 8, 8), np.float32))
-    (prediction,) = run_plan(raw, "x.plan", [tmp_path / "x.npy"], detect()).predictions
+    (prediction,) = run_all(opened(raw), [tmp_path / "x.npy"]).predictions
     assert prediction.outputs[0].shape == (2, 10)
 
 
@@ -83,7 +88,7 @@ def test_arrays_with_objects_or_too_large_headers_are_refused(tmp_path: Path) ->
 def test_arrays_of_something_else_are_refused(labelled: Plan, tmp_path: Path, array: np.ndarray) -> None:
     np.save(tmp_path / "x.npy", array)
     with pytest.raises(DataError, match=r"x\.npy holds"):
-        run_plan(labelled, "x.plan", [tmp_path / "x.npy"], detect())
+        run_all(opened(labelled), [tmp_path / "x.npy"])
 
 
 def test_integers_are_not_bent(plan: Plan, tmp_path: Path) -> None:
@@ -91,13 +96,13 @@ def test_integers_are_not_bent(plan: Plan, tmp_path: Path) -> None:
     for array in (np.array([[0.5, 1]]), np.array([[300, 1]])):
         np.save(tmp_path / "x.npy", array)
         with pytest.raises(DataError, match="int8"):
-            run_plan(replace(plan, manifest=tokens), "x.plan", [tmp_path / "x.npy"], detect())
+            run_all(opened(replace(plan, manifest=tokens)), [tmp_path / "x.npy"])
 
 
 def test_as_many_files_as_inputs(plan: Plan, tmp_path: Path) -> None:
     two = replace(plan, manifest=replace(plan.manifest, inputs=plan.manifest.inputs * 2))
     with pytest.raises(InputError, match=r"takes 2 inputs.*received 3"):
-        run_plan(two, "x.plan", [tmp_path / "x.npy"] * 3, detect())
+        run_all(opened(two), [tmp_path / "x.npy"] * 3)
 
 
 def test_check_compares_pair_by_pair_on_the_test_split(plan: Plan, source: bytes, digits: Dataset) -> None:

@@ -59,7 +59,7 @@ def test_pictures_are_written(path: Path, tmp_path: Path) -> None:
     Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4) * 16).save(tmp_path / "photo.png")
     listed = api.features(path)
     assert [sheet.layer for sheet in listed.sheets] == ["stem_conv", "stem_relu", "pool"]
-    made = api.features(path, tmp_path / "photo.png", "stem_conv, pool", folder=tmp_path / "out")
+    made = api.features(path, tmp_path / "photo.png", "stem_conv, pool", output=tmp_path / "out")
     assert [sheet.shape for sheet in made.sheets] == [(2, 4, 4), (2, 2, 2)]
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [
         "pool.maps.png", "stem_conv.kernels.png", "stem_conv.maps.png",
@@ -73,7 +73,7 @@ def test_a_name_cannot_leave_the_folder(tmp_path: Path) -> None:
     model = onnx.parser.parse_model(GRAPH)
     model.graph.node[0].name = "../../evil"
     onnx.save(model, tmp_path / "evil.onnx")
-    api.features(tmp_path / "evil.onnx", np.zeros((1, 1, 4, 4), np.float32), "../../evil", folder=tmp_path / "a" / "b")
+    api.features(tmp_path / "evil.onnx", np.zeros((1, 1, 4, 4), np.float32), "../../evil", output=tmp_path / "a" / "b")
     written = {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.png")}
     assert all(name.startswith("a/b/") for name in written)
     assert len(written) == 2
@@ -87,14 +87,14 @@ def test_no_picture_is_refused(path: Path) -> None:
 @pytest.mark.runtime
 def test_a_zoo_network_is_looked_into(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 255, (32, 32, 1), dtype=np.uint8)
-    made = api.features("lenet5-keras", picture, "0,7", folder=tmp_path)
+    made = api.features("lenet5-keras", picture, "0,7", output=tmp_path)
     assert [(sheet.op, sheet.shape) for sheet in made.sheets] == [("Conv", (6, 30, 30)), ("Gemm", (120,))]
 
 
 @pytest.mark.shared
 def test_the_first_layer_of_a_real_network(shared_data: Path, tmp_path: Path) -> None:
     photo = next((shared_data / "imagenet").glob("*macaw.JPEG"))
-    made = api.features(shared_data / "imagenet" / "models" / "squeezenet_fp16.onnx", photo, "conv1_1", folder=tmp_path)
+    made = api.features(shared_data / "imagenet" / "models" / "squeezenet_fp16.onnx", photo, "conv1_1", output=tmp_path)
     assert made.sheets[0].shape == (64, 111, 111)
     with Image.open(made.sheets[0].kernels) as picture:
         kernels = np.asarray(picture)

@@ -1,6 +1,6 @@
 """The line as Python functions, one a verb: the command line and notebooks call these and nothing else."""
 
-from chipwise.api.given import data_names, network_names
+from chipwise.api.given import data_names, label_names, network_names
 from chipwise.api.line import fit, report
 from chipwise.api.pictures import features
 from chipwise.api.running import load, run
@@ -16,6 +16,7 @@ __all__ = [
     "features",
     "fit",
     "inspect",
+    "label_names",
     "load",
     "network_names",
     "report",

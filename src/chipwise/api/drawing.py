@@ -1,13 +1,24 @@
-"""Draw what a network says of each input and write it into a folder, never over an input."""
+"""Draw what a network says of each input and write it into a folder, never over an input or another's picture.
+
+Every PNG that is written says in its first chunk that chipwise made it; only such a file is drawn over.
+
+>>> import numpy as np
+>>> from chipwise.tasks.pictures import png_bytes
+>>> b"Software" in signed(png_bytes(np.zeros((2, 2, 1), np.uint8)))
+True
+"""
 
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.codec.files import atomic_write, check_writable
+from chipwise.core.errors import InputError, StorageError
 from chipwise.show.overlay import areas_png, boxes_png, classes_png, image_png
 from chipwise.show.signals import heat_png, values_png
 
@@ -17,7 +28,9 @@ if TYPE_CHECKING:
     from chipwise.compiler.answers import Answer
     from chipwise.core.report import Prediction
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_HEADER_BYTES = 33  # a PNG's magic number and its first chunk, IHDR
+_TEXT = b"tEXtSoftware\0chipwise"
+_SIGNATURE = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))
 
 
 class Album:
@@ -29,11 +42,18 @@ class Album:
         numbered: name drawings "frame-00001.png" and so on instead.
 
     Raises:
-        StorageError: when nothing can be written there.
+        InputError: it is a file, or lies in one. StorageError: when nothing can be written there.
     """
 
     def __init__(self, folder: Path, inputs: Iterable[Any] = (), *, numbered: bool = False) -> None:
-        check_writable(folder / "drawn.png")
+        try:
+            check_writable(folder / "drawn.png")
+        except StorageError as error:
+            if not isinstance(error.__cause__, (FileExistsError, NotADirectoryError)):
+                raise
+            where = "is a file" if isinstance(error.__cause__, FileExistsError) else "lies in a file"
+            raise InputError(f"cannot draw into {folder}: it {where}", hint="name a folder") from error
+        self.blank = 0  # answers that had no picture
         self._folder, self._numbered = folder, numbered
         self._taken = {given.resolve() for given in inputs if isinstance(given, Path)}
         self._count = 0
@@ -43,18 +63,19 @@ class Album:
         data = drawing(answer)
         self._count += 1
         if data is None:
+            self.blank += 1
             return answer.prediction
-        path = self._path(answer.prediction.input)
-        atomic_write(path, data)
-        return replace(answer.prediction, drawn=str(path))
+        stem = f"frame-{self._count:05d}" if self._numbered else _stem(answer.prediction.input)
+        return replace(answer.prediction, drawn=str(self.write(stem, data)))
 
-    def _path(self, name: str) -> Path:
-        """A file of this run's own: no input, none that was drawn before, and none that is no PNG."""
-        parts = re.fullmatch(r"(.*?)(?:\[(\d+)\])?", Path(name).name, re.DOTALL)
-        stem = Path(parts[1]).stem if parts else "array"
-        stem += f"-{parts[2]}" if parts and parts[2] else ""
-        if self._numbered:
-            stem = f"frame-{self._count:05d}"
+    def write(self, stem: str, data: bytes) -> Path:
+        """Write a PNG as "stem.png", or "stem-2.png" and so on where that is not this run's own."""
+        path = self._path(stem)
+        atomic_write(path, signed(data))
+        return path
+
+    def _path(self, stem: str) -> Path:
+        """A file of this run's own: no input, none that was drawn before, and none that chipwise did not draw."""
         number = 1
         while True:
             path = self._folder / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
@@ -82,12 +103,24 @@ def drawing(answer: Answer) -> bytes | None:
     return None if answer.array is None else heat_png(answer.array)
 
 
+def signed(png: bytes) -> bytes:
+    """A PNG with a chunk that names chipwise right after its header."""
+    return png[:_HEADER_BYTES] + _SIGNATURE + png[_HEADER_BYTES:]
+
+
+def _stem(name: str) -> str:
+    """The name of a drawing: that of "dog.jpg[3]" is "dog-3"."""
+    parts = re.fullmatch(r"(.*?)(?:\[(\d+)\])?", Path(name).name, re.DOTALL)
+    stem = Path(parts[1]).stem if parts else "array"
+    return stem + (f"-{parts[2]}" if parts and parts[2] else "")
+
+
 def _ours(path: Path) -> bool:
-    """True when nothing lies there, or a PNG file."""
+    """True when nothing lies there, or a PNG file that chipwise drew."""
     if not path.exists():
         return True
     try:
         with path.open("rb") as file:
-            return file.read(len(_PNG)) == _PNG
+            return file.read(_HEADER_BYTES + len(_SIGNATURE)).endswith(_SIGNATURE)
     except OSError:  # a folder, or not ours to read
         return False

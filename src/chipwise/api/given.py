@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.core.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
-    from chipwise.core.network import Network
+    from chipwise.core.events import Progress
+    from chipwise.core.network import Network, TensorSpec
     from chipwise.core.plan import Plan
     from chipwise.core.report import BenchResult
+    from chipwise.core.task import Task
     from chipwise.datasets.dataset import Dataset
 
 NetworkLike = Any  # str | Path | Network | torch.nn.Module; torch must not be imported to say so
 DataLike = Any  # str | Dataset
 PlanLike = Any  # str | Path | Plan
 RunInput = Any  # str | Path | NDArray | torch.Tensor
+
+_ZIPPED = (".keras", ".pt", ".pth", ".th", ".npz")  # zip files that are no plans
 
 
 def network_from(given: NetworkLike, example_input: Any = None, **options: Any) -> Network:
@@ -61,11 +66,88 @@ def trainable_from(
     return network_from(given, input_shape=input_shape, weights=weights)
 
 
+def is_plan(given: Any) -> bool:
+    """A plan, its file, or what is meant to be one."""
+    if not isinstance(given, (str, Path)):
+        return hasattr(given, "manifest")
+    path = Path(given)
+    if path.suffix.lower() == ".plan":
+        return True
+    if path.suffix.lower() in _ZIPPED or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False
+
+
+def plan_told(
+    given: PlanLike, weights: Any, input_shape: tuple[int, ...] | None, said: dict[str, Any], progress: Progress
+) -> tuple[Plan, str, Task]:
+    """Read a plan: with the name that answers call it by, and its task as `told` changes it.
+
+    Raises:
+        InputError: weights or a shape, which a plan holds itself; or as `told`. PlanError: it cannot be read.
+    """
+    from chipwise.tasks.describe import told
+
+    if weights is not None or input_shape is not None:
+        raise InputError("a plan holds its weights and shapes", hint="leave --weights and --input-shape out")
+    plan, name = plan_from(given)
+    facts = plan.manifest
+    task = told(facts.task, facts.inputs, facts.outputs, **said)
+    note_surplus(task, facts.outputs, said, progress)
+    return plan, name, task
+
+
+def graph_told(
+    given: NetworkLike,
+    example_input: Any,
+    weights: Any,
+    input_shape: tuple[int, ...] | None,
+    said: dict[str, Any],
+    *,
+    progress: Progress,
+) -> Network:
+    """Load a network with its graph, its task as `told` changes it; warn where its weights are random.
+
+    Raises:
+        InputError, NetworkError: as `network_from`, `with_graph` and `told`.
+    """
+    from chipwise.networks.untrained import is_untrained
+    from chipwise.tasks.describe import told
+
+    loaded = network_from(given, example_input, weights=weights, input_shape=input_shape)
+    if is_untrained(loaded):
+        progress.note("warning: no weights were given: they are random (seed 0), and so is what it says")
+    graphed = with_graph(loaded)
+    task = told(graphed.task, graphed.inputs, graphed.outputs, **said)
+    note_surplus(task, graphed.outputs, said, progress)
+    return replace(graphed, task=task)
+
+
+def note_surplus(task: Task, outputs: tuple[TensorSpec, ...], said: dict[str, Any], progress: Progress) -> None:
+    """Say when a list of labels that was given is longer than the classes are many."""
+    from chipwise.tasks.agreement import surplus_labels
+
+    note = surplus_labels(task, outputs) if said.get("labels") is not None else ""
+    if note:
+        progress.note(note)
+
+
 def network_names() -> list[str]:
     """Names of the zoo, for completion."""
     from chipwise.networks.zoo import ZOO
 
     return sorted(ZOO)
+
+
+def label_names() -> list[str]:
+    """Well-known lists of class names, for completion."""
+    from chipwise.tasks.describe import label_names as known
+
+    return sorted(known())
 
 
 def data_names() -> list[str]:

@@ -12,18 +12,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.api.given import network_from, plan_from, with_graph
+from chipwise.api.given import graph_told, is_plan, plan_told
 from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError
+from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from chipwise.api.drawing import Album
     from chipwise.api.given import NetworkLike, PlanLike, RunInput
     from chipwise.core.network import Network
+    from chipwise.core.plan import Plan
     from chipwise.core.report import Features, FeatureSheet, Inspection
+    from chipwise.core.task import Task
     from chipwise.networks.inner_values import InnerValue
 
 
@@ -69,8 +73,14 @@ def features(
     picture: RunInput | None = None,
     layers: str | Sequence[str] = "list",
     *,
-    folder: str | Path = "features",
-    **options: Any,
+    output: str | Path = "features",
+    example_input: Any = None,
+    weights: str | Path | None = None,
+    preprocess: str | None = None,
+    task: str | None = None,
+    labels: str | Path | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    progress: Progress = silent,
 ) -> Features:
     """Look inside a network: the kernels of layers, and the feature maps that they make of one picture.
 
@@ -78,42 +88,51 @@ def features(
         network: a plan, a zoo name, a model file, a trained folder, "package.module:callable", or a live `nn.Module`.
         picture: a picture, a .npy file, or an array that holds what a .npy file may hold.
         layers: names of layers, or one text with commas between them; "list" says which there are.
-        folder: where the PNG files go; made where it is missing.
-        options: weights, preprocess, task, labels, example_input and input_shape, as `load` takes them.
+        output: where the PNG files go, as in `run`; made where it is missing.
+        example_input: as `load` takes it, and so are weights, preprocess, task, labels, input_shape and progress.
+        weights: likewise.
+        preprocess: likewise.
+        task: likewise.
+        labels: likewise.
+        input_shape: likewise.
+        progress: likewise.
 
     Raises:
         UnknownNameError: no such layer. NetworkError, PlanError: no network and no plan.
         DataError, InputError: a picture that does not fit. RuntimeUnavailableError: it cannot run here.
+        StorageError: the drawings cannot be written.
     """
     from chipwise.core.report import Features, FeatureSheet
     from chipwise.networks.inner_values import find_inner, inner_values
 
-    graphed = _graph_of(network, options)
+    said = {"preprocess": preprocess, "task": task, "labels": None if labels is None else Path(labels)}
+    if is_plan(network):
+        graphed = _graph_of(*plan_told(network, weights, input_shape, said, progress))
+    else:
+        graphed = graph_told(network, example_input, weights, input_shape, said, progress=progress)
     known = inner_values(graphed)
     names = [name.strip() for name in layers.split(",")] if isinstance(layers, str) else list(layers)
     if names == ["list"]:
         return Features(graphed.name, "", tuple(FeatureSheet(each.name, each.op, each.shape) for each in known))
     if picture is None:
         raise InputError("a picture is wanted, to show what the layers make of it")
+    from chipwise.api.drawing import Album
+
     wanted = tuple(find_inner(known, name) for name in names)
-    said, values = _looked(graphed, wanted, picture)
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    given = Path(picture) if isinstance(picture, (str, Path)) else picture
+    album = Album(Path(output), [given])
+    name, values = _looked(graphed, wanted, given)
     stems = [re.sub(r"[^\w.-]+", "_", inner.name)[-80:].strip(".") or "layer" for inner in wanted]
     stems = [stem if stems.count(stem) == 1 else f"{stem}_{place}" for place, stem in enumerate(stems)]
-    sheets = [_sheet(graphed, *each, target) for each in zip(wanted, values, stems, strict=True)]
-    return Features(graphed.name, said, tuple(sheets))
+    sheets = [_sheet(graphed, *each, album) for each in zip(wanted, values, stems, strict=True)]
+    return Features(graphed.name, name, tuple(sheets))
 
 
-def _graph_of(given: NetworkLike | PlanLike, options: dict[str, Any]) -> Network:
-    """The graph of a network, or the portable one of a plan."""
-    from chipwise.core.plan import Plan
+def _graph_of(plan: Plan, name: str, task: Task) -> Network:
+    """The portable graph of a plan."""
     from chipwise.networks.onnx_file import from_bytes
 
-    if isinstance(given, Plan) or (isinstance(given, (str, Path)) and Path(given).suffix == ".plan"):
-        plan, name = plan_from(given)
-        return from_bytes(plan.model, Path(name).stem, task=plan.manifest.task)
-    return with_graph(network_from(given, options.pop("example_input", None), **options))
+    return from_bytes(plan.model, Path(name).stem, task=task)
 
 
 def _looked(network: Network, wanted: tuple[InnerValue, ...], picture: RunInput) -> tuple[str, list[NDArray[Any]]]:
@@ -124,7 +143,7 @@ def _looked(network: Network, wanted: tuple[InnerValue, ...], picture: RunInput)
     from chipwise.networks.inner_values import exposing
 
     runner = from_graph(network.name, exposing(network, wanted), network.task)
-    feed = runner.read(Path(picture) if isinstance(picture, (str, Path)) else np.asarray(picture))
+    feed = runner.read(picture if isinstance(picture, Path) else np.asarray(picture))
     if not feed.arrays:
         raise InputError(f"{feed.name} is a signal that is fed piece by piece", hint="give one piece as a .npy file")
     made = runner.run(*feed.arrays)
@@ -132,18 +151,16 @@ def _looked(network: Network, wanted: tuple[InnerValue, ...], picture: RunInput)
     return feed.name, [made[inner.value][0] for inner in wanted]
 
 
-def _sheet(network: Network, inner: InnerValue, value: NDArray[Any], stem: str, folder: Path) -> FeatureSheet:
-    from chipwise.codec.files import atomic_write
+def _sheet(network: Network, inner: InnerValue, value: NDArray[Any], stem: str, album: Album) -> FeatureSheet:
     from chipwise.core.report import FeatureSheet
     from chipwise.networks.inner_values import kernels_of
     from chipwise.show.feature_maps import kernel_sheet, map_sheet, png
 
-    maps, kernels = folder / f"{stem}.maps.png", folder / f"{stem}.kernels.png"
     if value.ndim not in (1, 2, 3) or not value.size:
         raise InputError(f"{inner.name} gives {list(value.shape)} for an item, which is no map")
-    atomic_write(maps, png(map_sheet(value)))
+    maps = str(album.write(f"{stem}.maps", png(map_sheet(value))))
     held = kernels_of(network, inner)
     if held is None or held.ndim not in (3, 4):
-        return FeatureSheet(inner.name, inner.op, tuple(value.shape), maps=str(maps))
-    atomic_write(kernels, png(kernel_sheet(held)))
-    return FeatureSheet(inner.name, inner.op, tuple(value.shape), str(kernels), str(maps))
+        return FeatureSheet(inner.name, inner.op, tuple(value.shape), maps=maps)
+    kernels = str(album.write(f"{stem}.kernels", png(kernel_sheet(held))))
+    return FeatureSheet(inner.name, inner.op, tuple(value.shape), kernels, maps)

@@ -14,23 +14,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.api.given import need, network_from, plan_from, with_graph
+from chipwise.api.given import graph_told, is_plan, need, plan_told
 from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from chipwise.api.drawing import Album
     from chipwise.api.given import NetworkLike, PlanLike, RunInput
-    from chipwise.compiler.answers import Answer
     from chipwise.compiler.runner import Runner
     from chipwise.core.pipeline import Pipeline
-    from chipwise.core.report import Prediction, RunResult
+    from chipwise.core.report import RunResult
 
-_ZIPPED = (".keras", ".pt", ".pth", ".th", ".npz")  # zip files that are no plans
 _WORTH_DRAWING = {"detection": "boxes", "segmentation": "areas", "image": "pictures"}
 
 
@@ -68,30 +67,20 @@ def load(
     from chipwise.compiler.runner import from_graph, from_plan
     from chipwise.devices.detect import detect
     from chipwise.networks.onnx_file import check_runnable, serialize
-    from chipwise.networks.untrained import is_untrained
-    from chipwise.tasks.describe import told
 
-    labels_path = None if labels is None else Path(labels)
     said: dict[str, Any] = {
         "preprocess": preprocess,
         "task": task,
-        "labels": labels_path,
+        "labels": None if labels is None else Path(labels),
         "threshold": threshold,
         "overlap": overlap,
     }
-    if _is_plan(network):
-        if weights is not None or input_shape is not None:
-            raise InputError("a plan holds its weights and shapes", hint="leave --weights out")
-        plan, name = plan_from(network)
-        facts = plan.manifest
-        return from_plan(plan, name, detect(), told(facts.task, facts.inputs, facts.outputs, **said))
-    loaded = network_from(network, example_input, weights=weights, input_shape=input_shape)
-    if is_untrained(loaded):
-        progress.note("warning: no weights were given: they are random (seed 0), and so is what it says")
-    graphed = with_graph(loaded)
+    if is_plan(network):
+        plan, name, described = plan_told(network, weights, input_shape, said, progress)
+        return from_plan(plan, name, detect(), described)
+    graphed = graph_told(network, example_input, weights, input_shape, said, progress=progress)
     check_runnable(graphed)
-    described = told(graphed.task, graphed.inputs, graphed.outputs, **said)
-    return from_graph(loaded.origin or loaded.name, serialize(graphed), described)
+    return from_graph(graphed.origin or graphed.name, serialize(graphed), graphed.task)
 
 
 @drawn
@@ -99,7 +88,7 @@ def run(
     network: NetworkLike | PlanLike,
     inputs: RunInput | Sequence[RunInput] = (),
     *,
-    top: int = 5,
+    top: int | None = None,
     output: str | Path | None = None,
     frames: str | Path | None = None,
     pipeline: str | Path | None = None,
@@ -111,12 +100,16 @@ def run(
     Args:
         network: as `load`.
         inputs: one of, or a sequence of: pictures, .wav and .npy files, and arrays that hold what a .npy file may hold.
-        top: classes to name for each.
+        top: classes to name for each; 5 where nothing is said.
         output: a folder into which every answer is drawn, as a PNG named after its input.
         frames: a folder of pictures in the order of their names, or a film, in the place of `inputs`.
         pipeline: a TOML or JSON file with stages that find regions in each picture; the network judges those.
-        progress: told which frame it is, and what to know.
+        progress: told which input it is, and what to know.
         options: weights, preprocess, task, labels, threshold, overlap, example_input and input_shape, as `load`.
+
+    Returns:
+        the answers. Pictures and frames that turn out to be damaged when their turn comes are left out of them, and
+        named in `skipped`; whatever else does not fit is found out before anything runs.
 
     Raises:
         NetworkError, PlanError: no network and no plan. DataError, InputError: an input that does not fit.
@@ -127,34 +120,42 @@ def run(
         raise InputError("inputs and frames were given; one of them is run", hint="leave out the other")
     if pipeline is not None and frames is not None:
         raise InputError("a pipeline looks at pictures, not at frames", hint="name the pictures")
+    if pipeline is not None and top is not None:
+        raise InputError("a pipeline gives each region one class; top has no meaning there", hint="leave top out")
     from chipwise.compiler.run import run_all, run_frames
+    from chipwise.tasks.classify import check_top
 
-    keep = _keeper(output, given if frames is None else _files(Path(frames)), numbered=frames is not None)
+    count = 5 if top is None else top
+    check_top(count)
+    album = _album(output, given if frames is None else _files(Path(frames)), numbered=frames is not None)
+    shown: dict[str, Any] = {"progress": progress} | ({} if album is None else {"keep": album.keep})
     stages = None if pipeline is None else _stages(Path(pipeline))
     runner = load(network, progress=progress, **options)
+    worth = "boxes" if stages is not None else _WORTH_DRAWING.get(runner.task.kind)
+    if output is None and worth:
+        progress.note(f"hint: -o DIR draws the {worth}")
     if stages is not None:
         from chipwise.compiler.pipeline import run_pipeline
 
-        return run_pipeline(runner, stages, given, keep=keep)
-    worth = _WORTH_DRAWING.get(runner.task.kind)
-    if output is None and worth:
-        progress.note(f"hint: -o DIR draws the {worth}")
-    if frames is None:
-        return run_all(runner, given, top=top, keep=keep)
-    from chipwise.tasks.frames import open_frames
+        result = run_pipeline(runner, stages, given, **shown)
+    elif frames is None:
+        result = run_all(runner, given, top=count, **shown)
+    else:
+        from chipwise.tasks.frames import open_frames
 
-    count, pictures = open_frames(Path(frames))
-    return run_frames(runner, pictures, count, top=top, keep=keep, progress=progress)
+        many, pictures = open_frames(Path(frames))
+        result = run_frames(runner, pictures, many, top=count, **shown)
+    if album is not None and album.blank:
+        progress.note(f"note: {album.blank} of {len(result.predictions)} answers have nothing to draw")
+    return result
 
 
-def _keeper(output: str | Path | None, inputs: Sequence[Any], *, numbered: bool) -> Callable[[Answer], Prediction]:
-    from chipwise.compiler.run import unchanged
-
+def _album(output: str | Path | None, inputs: Sequence[Any], *, numbered: bool) -> Album | None:
     if output is None:
-        return unchanged
+        return None
     from chipwise.api.drawing import Album
 
-    return Album(Path(output), inputs, numbered=numbered).keep
+    return Album(Path(output), inputs, numbered=numbered)
 
 
 def _files(frames: Path) -> list[Path]:
@@ -168,22 +169,6 @@ def _stages(path: Path) -> Pipeline:
     from chipwise.codec.pipeline_file import LIMIT_BYTES, read_pipeline
 
     return read_pipeline(read_bounded(path, LIMIT_BYTES, "pipeline"), str(path))
-
-
-def _is_plan(given: Any) -> bool:
-    """A plan, its file, or what is meant to be one."""
-    if not isinstance(given, (str, Path)):
-        return hasattr(given, "manifest")
-    path = Path(given)
-    if path.suffix.lower() == ".plan":
-        return True
-    if path.suffix.lower() in _ZIPPED or not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"PK\x03\x04"
-    except OSError:
-        return False
 
 
 def _file_or_array(given: RunInput) -> Path | NDArray[Any]:

@@ -18,6 +18,7 @@ from chipwise.api.given import (
     data_from,
     need,
     network_from,
+    note_surplus,
     plan_from,
     source_bytes,
     with_graph,
@@ -63,11 +64,14 @@ def inspect(
     from chipwise.core.layer import totals
     from chipwise.core.report import Inspection
     from chipwise.networks.layers import layer_rows
+    from chipwise.networks.lazy import late
 
     if batch < 1:
         raise InputError(f"batch is {batch}; at least 1 is wanted")
     picture = None if graph is None else check_picture(Path(graph))
     loaded = network_from(network, example_input, input_shape=input_shape, weights=weights)
+    if weights is not None and loaded.source is not None:
+        late("torch_source").check_weights(loaded.source)
     rows = layer_rows(loaded, batch)
     kind = loaded.task.kind + (f":{loaded.task.detection.decoder}" if loaded.task.detection else "")
     record = Inspection(loaded.name, loaded.origin, batch, loaded.inputs, loaded.outputs, rows, totals(rows), kind)
@@ -176,7 +180,10 @@ def compile(
     from chipwise.devices.detect import detect
     from chipwise.networks.layers import layer_rows
     from chipwise.networks.onnx_file import check_runnable, serialize
+    from chipwise.tasks.agreement import check_task
 
+    if isinstance(network, (str, Path)) and Path(network).suffix.lower() == ".plan":
+        raise InputError(f"{network} is compiled already", hint="compile the network that it was made from")
     if max_drop is not None and data is None:
         raise InputError(f"max_drop {max_drop:.2%} cannot be guarded without data", hint="--data D, or leave it out")
     limit = 0.01 if max_drop is None else max_drop
@@ -186,6 +193,9 @@ def compile(
     dataset = data_from(data) if data is not None else None
     graphed = with_graph(loaded)
     check_runnable(graphed)
+    if task is not None:
+        check_task(graphed.task, graphed.outputs)
+    note_surplus(graphed.task, graphed.outputs, said, progress)
     return compile_plan(
         graphed,
         serialize(graphed),

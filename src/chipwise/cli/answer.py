@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from chipwise.core.task import Kind
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from chipwise.show.terminal import TerminalProgress
 
 GOES_ON = "the same command goes on from here"
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document with a schema field.")]
 
 
-def _network_names(incomplete: str) -> list[str]:
-    from chipwise.api import network_names  # noqa: PLC0415  completion must not slow down anything else
+def network_names(incomplete: str) -> list[str]:
+    """Names of the zoo that begin so, else files."""
+    from chipwise import api  # noqa: PLC0415  completion must not slow down anything else
 
-    return [name for name in network_names() if name.startswith(incomplete)]
+    return _begun(api.network_names(), incomplete) or _files(incomplete)
+
+
+def _label_names(incomplete: str) -> list[str]:
+    from chipwise import api  # noqa: PLC0415  as above
+
+    return _begun(api.label_names(), incomplete) + _files(incomplete)
+
+
+def _task_names(incomplete: str) -> list[str]:
+    kinds = [kind for kind in get_args(Kind) if kind != "detection"]
+    return _begun([*kinds, "detection:corners", "detection:yolox"], incomplete)
+
+
+def _begun(names: Iterable[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _files(incomplete: str) -> list[str]:
+    folder, _, start = incomplete.rpartition("/")
+    found = Path(folder or ("/" if incomplete.startswith("/") else ".")).glob(f"{escape(start)}*")
+    return sorted(f"{path}{'/' * path.is_dir()}" for path in found)
 
 
 def _data_names(incomplete: str) -> list[str]:
     from chipwise.api import data_names  # noqa: PLC0415  as above
 
-    return [name for name in data_names() if name.startswith(incomplete)]
+    return _begun(data_names(), incomplete)
 
 
 NetworkArgument = Annotated[
@@ -31,7 +58,7 @@ NetworkArgument = Annotated[
     typer.Argument(
         metavar="NET",
         help="A zoo name, a model file (.onnx .cfg .prototxt .keras .h5), a trained folder, or module:callable.",
-        autocompletion=_network_names,
+        autocompletion=network_names,
     ),
 ]
 DataOption = Annotated[
@@ -54,13 +81,18 @@ WeightsOption = Annotated[
 ]
 LabelsOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Class names, one a line, or a .csv; or coco-80, voc-20, voc-21, cifar-10."),
+    typer.Option(
+        metavar="FILE",
+        help="Class names, one a line, or a .csv; or coco-80, voc-20, voc-21, cifar-10.",
+        autocompletion=_label_names,
+    ),
 ]
 TaskOption = Annotated[
     str | None,
     typer.Option(
         metavar="T",
         help="What it is for, where it does not say: classification, segmentation, image, detection:yolox, ...",
+        autocompletion=_task_names,
     ),
 ]
 PreprocessOption = Annotated[

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from chipwise import api
 from chipwise.cli.answer import (
+    InputShapeOption,
     JsonFlag,
     LabelsOption,
     PreprocessOption,
     TaskOption,
     WeightsOption,
     answer,
+    network_names,
     progress,
+    shape,
 )
+from chipwise.core.errors import InputError
 
-_INTERRUPTED = 130
+_BAD_INPUT, _INTERRUPTED = 2, 130
 
 
 def only_input(inputs: list[Path] | None) -> Path | None:
@@ -32,10 +36,24 @@ def only_input(inputs: list[Path] | None) -> Path | None:
     return inputs[0] if inputs else None
 
 
+def _refuse_beside_features(given: dict[str, Any]) -> None:
+    """Refuse what `--features` has no use for, rather than leaving it out."""
+    found = [f"--{name}" for name, value in given.items() if value is not None]
+    if found:
+        hint = f"leave {'it' if len(found) == 1 else 'them'} out, or --features"
+        raise InputError(
+            f"--features shows layers for one input; {', '.join(found)} cannot be given with it", hint=hint
+        )
+
+
 def main(
     network: Annotated[
         str,
-        typer.Argument(metavar="NET", help="A plan, a zoo name, a model file, a trained folder, or module:callable."),
+        typer.Argument(
+            metavar="NET",
+            help="A plan, a zoo name, a model file, a trained folder, or module:callable.",
+            autocompletion=network_names,
+        ),
     ],
     inputs: Annotated[
         list[Path] | None, typer.Argument(metavar="[INPUT]...", help="Pictures, .wav or .npy files.")
@@ -58,7 +76,8 @@ def main(
     task: TaskOption = None,
     labels: LabelsOption = None,
     preprocess: PreprocessOption = None,
-    top: Annotated[int, typer.Option(min=1, help="Classes to name for each input.")] = 5,
+    input_shape: InputShapeOption = None,
+    top: Annotated[int | None, typer.Option(min=1, help="Classes to name for each input; 5 if not given.")] = None,
     threshold: Annotated[
         float | None, typer.Option(metavar="P", help="Detectors: leave out boxes that score lower, 0..1.")
     ] = None,
@@ -68,28 +87,29 @@ def main(
     json: JsonFlag = False,
 ) -> None:
     """Run a network or a plan on pictures, sounds or arrays, say what it sees, and draw it."""
+    told: dict[str, Any] = {"weights": weights, "task": task, "labels": labels, "preprocess": preprocess}
+    given = {key: value for key, value in told.items() if value is not None} | {"input_shape": shape(input_shape)}
+    limits: dict[str, Any] = {"top": top, "threshold": threshold, "overlap": overlap}
     if features is not None:
+        _refuse_beside_features({"frames": frames, "pipeline": pipeline} | limits)
         target = output if output is not None else Path("features")
-        said = {"weights": weights, "task": task, "labels": labels, "preprocess": preprocess}
-        given = {key: value for key, value in said.items() if value is not None}
-        answer(api.features(network, only_input(inputs), features, folder=target, **given), json=json)
+        with progress() as shown:
+            looked = api.features(network, only_input(inputs), features, output=target, progress=shown, **given)
+        answer(looked, json=json)
         return
     with progress() as shown:
         result = api.run(
             network,
             inputs or [],
-            top=top,
             output=output,
             frames=frames,
             pipeline=pipeline,
-            weights=weights,
-            task=task,
-            labels=labels,
-            preprocess=preprocess,
-            threshold=threshold,
-            overlap=overlap,
             progress=shown,
+            **given,
+            **limits,
         )
     answer(result, json=json)
     if not result.complete:
         raise typer.Exit(_INTERRUPTED)
+    if result.skipped:
+        raise typer.Exit(_BAD_INPUT)

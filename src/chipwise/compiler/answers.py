@@ -11,7 +11,8 @@ from chipwise.core.errors import DataError
 from chipwise.core.network import TensorSpec
 from chipwise.core.report import Prediction
 from chipwise.tasks.classify import top_k
-from chipwise.tasks.detect import detected, place
+from chipwise.tasks.detect import detected
+from chipwise.tasks.placement import place
 from chipwise.tasks.render import finished, rendered
 from chipwise.tasks.segment import areas, class_maps
 
@@ -26,13 +27,16 @@ if TYPE_CHECKING:
     Outputs = Sequence[NDArray[Any]]
 
 
+_PAPER = 232  # grey of what boxes are drawn on where there is no picture
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the network says of one item, with all that a drawing of it needs.
 
     Attributes:
         prediction: in words and numbers.
-        picture: uint8 [H, W, C], what it was made from; None for arrays.
+        picture: uint8 [H, W, C], what it was made from; None for arrays, an empty one of the input's size for boxes.
         classes: int32 [H, W], the class of each pixel of the picture; only for segmentation.
         image: uint8 [h, w, C], the picture that came out; only for image.
         signal: what a sequence was made from, [T, ...]; rate: its samples a second.
@@ -105,7 +109,12 @@ def stream_answer(feed: Feed, outputs: dict[str, NDArray[Any]], carried: set[str
 def _found(blank: list[Answer], outputs: Outputs, task: Task) -> list[Answer]:
     placed = [_placed(answer.picture, task.preprocess) for answer in blank]
     boxes = detected(outputs, task, placed)
-    return [_with(answer, boxes=found) for answer, found in zip(blank, boxes, strict=True)]
+    seen = task.preprocess
+    empty = None if seen is None else np.full((seen.height, seen.width, 1), _PAPER, np.uint8)  # boxes in its pixels
+    return [
+        replace(_with(answer, boxes=found), picture=empty if answer.picture is None else answer.picture)
+        for answer, found in zip(blank, boxes, strict=True)
+    ]
 
 
 def _drawn(blank: list[Answer], output: NDArray[Any], shapes: tuple[TensorSpec, ...], task: Task) -> list[Answer]:

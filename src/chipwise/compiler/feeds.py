@@ -15,8 +15,8 @@ import numpy as np
 from chipwise.codec.npy import read_npy
 from chipwise.core.errors import DataError, InputError
 from chipwise.tasks.audio import read_wave
-from chipwise.tasks.pictures import open_picture
-from chipwise.tasks.preprocess import prepare
+from chipwise.tasks.pictures import SUFFIXES, open_picture
+from chipwise.tasks.preprocess import free_sides, prepare
 from chipwise.tasks.streams import pieces, shaped, signal_input
 
 if TYPE_CHECKING:
@@ -66,11 +66,13 @@ def read_feed(given: Given | Sequence[Given], task: Task, specs: Specs) -> Feed:
         arrays = [_as_batch(_name(each), _array(each), spec) for each, spec in zip(given, specs, strict=True)]
         return Feed(_name(given[0]), tuple(arrays))
     assert isinstance(given, (Path, np.ndarray)), "one file or array"
+    if not specs:
+        raise InputError("the network takes no inputs", hint="chipwise.load(NET).run() gives its outputs")
     if task.stream is not None:
         return _signal(given, task.stream, specs)
     if isinstance(given, Path) and given.suffix.lower() == ".wav":
         return _sound(given, specs[0])
-    return _pictures_or_array(given, task.preprocess, specs[0])
+    return _pictures_or_array(given, task, specs[0])
 
 
 def picture_feed(name: str, pictures: Sequence[NDArray[np.uint8]], task: Task, spec: TensorSpec) -> Feed:
@@ -79,8 +81,8 @@ def picture_feed(name: str, pictures: Sequence[NDArray[np.uint8]], task: Task, s
     Raises:
         DataError: the network takes none, or one of them is none.
     """
-    if task.preprocess is None or task.stream is not None:
-        raise DataError(f"{name}: this network takes arrays, not pictures", hint=_ARRAYS_HINT)
+    check_pictures(name, task, (spec,))
+    assert task.preprocess is not None, "it takes pictures"
     return Feed(name, (prepare(pictures, task.preprocess, spec.dtype),), tuple(map(_shown, pictures)))
 
 
@@ -97,13 +99,35 @@ def read_array(path: Path) -> NDArray[Any]:
         raise DataError(f"cannot read array {path}: {error.strerror or error}") from error
 
 
-_ARRAYS_HINT = "give a .npy file, or say how pictures become its input: --preprocess scale=1/255,..."
+def takes_pictures(path: Path, task: Task) -> bool:
+    """True when a file is to be read as a picture, whatever it holds."""
+    return task.preprocess is not None and task.stream is None and path.suffix.lower() not in (".npy", ".wav")
 
 
-def _pictures_or_array(given: Given, preprocess: Preprocess | None, spec: TensorSpec) -> Feed:
+def check_pictures(name: str, task: Task, specs: Specs) -> None:
+    """Refuse a network that takes no pictures.
+
+    Raises:
+        DataError: with what to do about it, for `name`.
+    """
+    if task.preprocess is not None and task.stream is None:
+        return
+    what = "scale=1/255,..."
+    if task.stream is None and len(specs) == 1 and any(free_sides(specs[0])):
+        what = "size=HxW (its input has any size)"
+    hint = f"give a .npy file, or say how pictures become its input: --preprocess {what}"
+    if task.stream is not None:
+        hint = "give a .wav or .npy file"
+    elif not specs:
+        raise InputError("the network takes no inputs")
+    raise DataError(f"{name}: this network takes arrays, not pictures", hint=hint)
+
+
+def _pictures_or_array(given: Given, task: Task, spec: TensorSpec) -> Feed:
+    preprocess = task.preprocess
     if isinstance(given, Path) and given.suffix.lower() != ".npy":
-        if preprocess is None:
-            raise DataError(f"{given}: this network takes arrays, not pictures", hint=_ARRAYS_HINT)
+        check_pictures(str(given), task, (spec,))
+        assert preprocess is not None, "it takes pictures"
         picture = open_picture(given)
         return Feed(str(given), (prepare([picture], preprocess, spec.dtype),), (picture,))
     name, array = _name(given), _array(given)
@@ -124,6 +148,8 @@ def _seen(array: NDArray[Any], preprocess: Preprocess | None, spec: TensorSpec) 
 def _signal(given: Given, stream: Stream, specs: Specs) -> Feed:
     target = signal_input(stream, specs)
     rate = 0
+    if isinstance(given, Path) and given.suffix.lower() in SUFFIXES:
+        raise DataError(f"{given} is a picture; the network takes a signal", hint="give a .wav or .npy file")
     if isinstance(given, Path) and given.suffix.lower() != ".npy":
         signal, rate = read_wave(given)
         if stream.sample_rate and rate != stream.sample_rate:

@@ -6,45 +6,57 @@ prepares for each new shape, which costs more than a few rows.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chipwise.compiler.answers import Answer
-from chipwise.compiler.feeds import picture_feed
+from chipwise.compiler.collect import FEW, Watch, collect, unchanged
+from chipwise.compiler.feeds import picture_feed, read_array
 from chipwise.core.errors import DataError, InputError
+from chipwise.core.events import Progress, silent
 from chipwise.core.pipeline import Classify, Keep
 from chipwise.core.report import Box, Prediction, RunResult
-from chipwise.tasks.pictures import open_picture
+from chipwise.tasks.agreement import class_count
+from chipwise.tasks.classify import name_of
+from chipwise.tasks.pictures import open_picture, picture_shape
 from chipwise.tasks.regions import candidates, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from chipwise.compiler.collect import Keep as Keeper
     from chipwise.compiler.runner import Runner
     from chipwise.core.pipeline import Pipeline
 
-    Keeper = Callable[[Answer], Prediction]
-
 _REGION = "region"  # of pipelines that do not classify
+_MOST_LISTED = 20  # classes in a hint
 
 
 def run_pipeline(
-    runner: Runner, pipeline: Pipeline, inputs: Sequence[Path | NDArray[Any]], *, keep: Keeper | None = None
+    runner: Runner,
+    pipeline: Pipeline,
+    inputs: Sequence[Path | NDArray[Any]],
+    *,
+    keep: Keeper = unchanged,
+    progress: Progress = silent,
 ) -> RunResult:
     """Find regions in pictures and classify each.
 
     Args:
         runner: a network for classification that takes pictures.
         pipeline: how to find them, and which to keep.
-        inputs: picture files, or uint8 arrays [H, W] or [H, W, 1 or 3], at least one.
-        keep: draws an answer, and gives the prediction that says where; None to draw nothing.
+        inputs: picture files, or uint8 arrays [H, W] or [H, W, 1 or 3] (or .npy files of these), at least one.
+        keep: draws an answer, and gives the prediction that says where.
+        progress: told which picture it is, where there are many.
 
     Returns:
-        for each picture its boxes, highest score first. The latency is that of one region.
+        for each picture its boxes, highest score first. The latency is that of one region. A picture that turns out to
+        be damaged is left out, and named in `skipped`; Ctrl-C keeps what is done.
 
     Raises:
         InputError: the network does not classify pictures or does not know a class to keep, or there is no input.
@@ -57,14 +69,18 @@ def run_pipeline(
         )
     if not inputs:
         raise InputError("no input was given", hint="name pictures")
-    _check_labels(pipeline, runner.task.labels)
-    predictions = []
+    _check_labels(pipeline, runner)
     for given in inputs:
-        picture = open_picture(given) if isinstance(given, Path) else _picture(given)
-        boxes = tuple(sorted(found(runner, pipeline, picture), key=lambda box: -box.score))
-        answer = Answer(Prediction(str(given) if isinstance(given, Path) else "array", boxes=boxes), picture)
-        predictions.append(answer.prediction if keep is None else keep(answer))
-    return RunResult(runner.name, runner.choice, tuple(predictions), runner.latency_s)
+        _check(given)
+
+    def answer(read: tuple[str, NDArray[np.uint8]]) -> list[Answer]:
+        boxes = tuple(sorted(found(runner, pipeline, read[1]), key=lambda box: -box.score))
+        return [Answer(Prediction(read[0], boxes=boxes), read[1])]
+
+    done = collect(map(_read, inputs), answer, Watch("pictures", len(inputs), progress, len(inputs) > FEW), keep)
+    return RunResult(
+        runner.name, runner.choice, done.predictions, runner.latency_s, complete=done.complete, skipped=done.skipped
+    )
 
 
 def found(runner: Runner, pipeline: Pipeline, picture: NDArray[np.uint8]) -> list[Box]:
@@ -82,12 +98,16 @@ def found(runner: Runner, pipeline: Pipeline, picture: NDArray[np.uint8]) -> lis
     return [Box(label, score, *map(float, edge)) for (label, score), edge in rows]
 
 
-def _check_labels(pipeline: Pipeline, labels: Sequence[str]) -> None:
+def _check_labels(pipeline: Pipeline, runner: Runner) -> None:
     """Refuse a pipeline that keeps a class which the network does not know."""
+    labels, classes = runner.task.labels, class_count(runner.task, runner.outputs)
+    known = [name_of(kind, labels) for kind in range(classes or len(labels))]
     for stage in pipeline.stages:
-        for label in stage.labels if isinstance(stage, Keep) and labels else ():
-            if label not in labels:
-                raise InputError(f"the pipeline keeps {label!r}", hint=f"the network's classes are {', '.join(labels)}")
+        for label in stage.labels if isinstance(stage, Keep) else ():
+            if label not in known and (known or not re.fullmatch(r"class \d+", label)):
+                listed = ", ".join(known[:_MOST_LISTED]) + (", ..." if len(known) > _MOST_LISTED else "")
+                hint = f"the network's classes are {listed}" if known else "its classes have no names: --labels FILE"
+                raise InputError(f"the pipeline keeps {label!r}", hint=hint)
 
 
 def _classified(runner: Runner, crops: list[NDArray[np.uint8]], batch: int) -> list[tuple[str, float]]:
@@ -101,6 +121,22 @@ def _classified(runner: Runner, crops: list[NDArray[np.uint8]], batch: int) -> l
         answered = runner.answer(picture_feed("regions", full, runner.task, spec), top=1)
         answers += [each.prediction.top[0] for each in answered[: len(some)]]
     return answers
+
+
+def _check(given: Path | NDArray[Any]) -> None:
+    """Find out before anything runs what is no picture: files by their headers."""
+    if isinstance(given, Path) and given.suffix.lower() != ".npy":
+        picture_shape(given)
+    else:
+        _read(given)
+
+
+def _read(given: Path | NDArray[Any]) -> tuple[str, NDArray[np.uint8]]:
+    """The name and the pixels of one picture."""
+    if isinstance(given, Path) and given.suffix.lower() != ".npy":
+        return str(given), open_picture(given)
+    array = read_array(given) if isinstance(given, Path) else given
+    return str(given) if isinstance(given, Path) else "array", _picture(array)
 
 
 def _picture(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -1,55 +1,42 @@
 """Run a network on pictures, sounds or arrays, or on the frames of a film, and say what it sees.
 
-Everything that is given is read and checked before anything runs; frames are read one by one.
+Everything that is given is checked before anything runs: pictures by their headers, the rest by reading it. Pictures
+and frames are then read one by one.
 """
 
 from __future__ import annotations
 
-import time
+from itertools import starmap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.compiler.feeds import check_count
-from chipwise.compiler.runner import Runner, from_plan
+from chipwise.compiler.collect import FEW, Watch, collect, unchanged
+from chipwise.compiler.feeds import check_count, takes_pictures
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
-from chipwise.core.report import Prediction, RunResult
+from chipwise.core.report import RunResult
+from chipwise.tasks.pictures import picture_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from chipwise.compiler.answers import Answer
+    from chipwise.compiler.collect import Keep
     from chipwise.compiler.feeds import Feed
-    from chipwise.core.device import Machine
-    from chipwise.core.plan import Plan
+    from chipwise.compiler.runner import Runner
 
     Given = Path | NDArray[Any]
     Frames = Iterable[tuple[str, NDArray[np.uint8]]]
-    Keep = Callable[[Answer], Prediction]
 
 _KEPT_BYTES = 1 << 28  # of inputs that were read to be checked; what goes beyond is read again when its turn comes
-_STAGE = "frames"
 
 
-def unchanged(answer: Answer) -> Prediction:
-    """Keep what was said and draw nothing."""
-    return answer.prediction
-
-
-def run_plan(plan: Plan, name: str, inputs: Sequence[Given], machine: Machine, *, top: int = 5) -> RunResult:
-    """Run a plan on files and arrays: `run_all` on an opened plan.
-
-    Raises:
-        DataError, InputError: as `run_all`. RuntimeUnavailableError: the plan cannot run here.
-    """
-    return run_all(from_plan(plan, name, machine), inputs, top=top)
-
-
-def run_all(runner: Runner, inputs: Sequence[Given], *, top: int = 5, keep: Keep = unchanged) -> RunResult:
-    """Run a network on files and arrays.
+def run_all(
+    runner: Runner, inputs: Sequence[Given], *, top: int = 5, keep: Keep = unchanged, progress: Progress = silent
+) -> RunResult:
+    """Run a network on files and arrays; Ctrl-C ends it early and keeps what is done.
 
     Args:
         runner: what runs.
@@ -57,24 +44,35 @@ def run_all(runner: Runner, inputs: Sequence[Given], *, top: int = 5, keep: Keep
             for each.
         top: classes to name per item.
         keep: draws an answer, and gives the prediction that says where.
+        progress: told which input it is, where there are many.
+
+    Returns:
+        the answers; a picture whose header was fine and whose body is damaged is left out, and named in `skipped`.
 
     Raises:
         DataError: a file that cannot be read. InputError: a shape that does not fit.
     """
     together = check_count(inputs, runner.task, runner.inputs)
     given: list[Any] = [list(inputs)] if together else list(inputs)
-    feeds: list[Feed | None] = []
+    kept: dict[int, Feed] = {}
     held = 0
-    for each in given:
+    for index, each in enumerate(given):
+        if isinstance(each, Path) and takes_pictures(each, runner.task):
+            picture_shape(each)
+            continue
         feed = runner.read(each)
         held += feed.held_bytes
-        feeds.append(feed if held <= _KEPT_BYTES else None)
-    predictions: list[Prediction] = []
-    for index, each in enumerate(given):
-        answers = runner.answer(feeds[index] or runner.read(each), top)
-        feeds[index] = None
-        predictions += [keep(answer) for answer in answers]
-    return RunResult(runner.name, runner.choice, tuple(predictions), runner.latency_s)
+        if held <= _KEPT_BYTES:
+            kept[index] = feed
+
+    def read(index: int) -> Feed:
+        return kept.pop(index, None) or runner.read(given[index])
+
+    bar = Watch("inputs", len(given), progress, len(given) > FEW)
+    done = collect(map(read, range(len(given))), lambda feed: runner.answer(feed, top), bar, keep)
+    return RunResult(
+        runner.name, runner.choice, done.predictions, runner.latency_s, complete=done.complete, skipped=done.skipped
+    )
 
 
 def run_frames(
@@ -91,27 +89,19 @@ def run_frames(
         progress: told which frame it is.
 
     Returns:
-        the answer, with frames a second from the first frame's reading to the last one's answer.
+        the answer, with frames a second from the first frame's reading to the last one's answer; frames that cannot be
+        read are left out, and named in `skipped`.
 
     Raises:
-        DataError: a frame that cannot be read, or there is none.
+        DataError: the network takes no pictures, or no frame can be read. InputError: there are no frames.
     """
-    predictions: list[Prediction] = []
-    drawing_s, complete, started = 0.0, True, time.perf_counter()
-    try:
-        for name, picture in frames:
-            answers = runner.answer(runner.picture(name, picture), top)
-            answered = time.perf_counter()
-            predictions += [keep(answer) for answer in answers]
-            drawing_s += time.perf_counter() - answered
-            done = len(predictions)
-            progress.update(_STAGE, min(done / count, 0.999) if count else 0.0, f"{done} of {count or 'unknown'}")
-    except KeyboardInterrupt:
-        complete = False
-        progress.note(f"interrupted after {len(predictions)} frames: these are kept")
-    if not predictions and complete:
+    runner.check_pictures("frames")
+    done = collect(
+        starmap(runner.picture, frames), lambda feed: runner.answer(feed, top), Watch("frames", count, progress), keep
+    )
+    if not done.predictions and done.complete:
         raise InputError("there are no frames", hint="give a folder of pictures, or a film")
-    rate = len(predictions) / max(time.perf_counter() - started - drawing_s, 1e-9)
-    if complete:
-        progress.update(_STAGE, 1.0, f"{len(predictions)} frames")
-    return RunResult(runner.name, runner.choice, tuple(predictions), runner.latency_s, rate, complete)
+    rate = len(done.predictions) / max(done.seconds, 1e-9)
+    return RunResult(
+        runner.name, runner.choice, done.predictions, runner.latency_s, rate, done.complete, skipped=done.skipped
+    )

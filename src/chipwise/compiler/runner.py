@@ -17,12 +17,13 @@ import numpy as np
 
 from chipwise import runtimes
 from chipwise.compiler.answers import Answer, answers, stream_answer
-from chipwise.compiler.feeds import Feed, check_count, picture_feed, read_feed
+from chipwise.compiler.feeds import Feed, check_count, check_pictures, picture_feed, read_feed
 from chipwise.compiler.load import open_plan
 from chipwise.core.errors import InputError, RuntimeUnavailableError
 from chipwise.core.plan import Choice
 from chipwise.core.task import Task
 from chipwise.runtimes.engine import check_inputs
+from chipwise.tasks.classify import check_top
 from chipwise.tasks.streams import run_stream
 
 if TYPE_CHECKING:
@@ -86,19 +87,26 @@ class Runner:
         check_inputs(self._engine, fed)
         return dict(zip((spec.name for spec in self.outputs), self._call(fed), strict=True))
 
-    def predict(self, given: str | Path | NDArray[Any], *, top: int = 5) -> Prediction:
+    def predict(self, given: str | Path | NDArray[Any] | Sequence[Any], *, top: int = 5) -> Prediction:
         """Say what the network sees in one picture, sound or item.
 
         Args:
-            given: a file, or an array that holds what a .npy file may hold (uint8 for pictures).
+            given: a file, or an array that holds what a .npy file may hold (uint8 for pictures); for a network with
+                several inputs a sequence with one for each.
             top: classes to name.
 
         Raises:
-            DataError, InputError: it cannot be read or does not fit.
+            DataError, InputError: it cannot be read or does not fit, or it is a batch of several items.
         """
-        one = Path(given) if isinstance(given, (str, Path)) else np.asarray(given)
-        check_count([one], self.task, self.inputs)
-        return self.answer(self.read(one), top)[0].prediction
+        check_top(top)
+        several = len(self.inputs) > 1 and self.task.stream is None
+        ones: list[Any] = list(given) if several and isinstance(given, (list, tuple)) else [given]
+        ones = [Path(one) if isinstance(one, (str, Path)) else np.asarray(one) for one in ones]
+        found = self.answer(self.read(ones if check_count(ones, self.task, self.inputs) else ones[0]), top)
+        if len(found) > 1:
+            hint = "chipwise.run answers for each, and .run gives the raw outputs"
+            raise InputError(f"predict says what is in one item; received {len(found)}", hint=hint)
+        return found[0].prediction
 
     def read(self, given: Path | NDArray[Any] | Sequence[Path | NDArray[Any]]) -> Feed:
         """Read one input and check that it fits; `given` as `chipwise.compiler.feeds.read_feed` takes it."""
@@ -107,6 +115,14 @@ class Runner:
     def picture(self, name: str, picture: NDArray[np.uint8]) -> Feed:
         """A picture in memory, uint8 [H, W, C], as an input."""
         return self._checked(picture_feed(name, [picture], self.task, self.inputs[0]))
+
+    def check_pictures(self, name: str) -> None:
+        """Refuse to go on with `name` where the network takes no pictures.
+
+        Raises:
+            DataError, InputError: it takes something else, or nothing.
+        """
+        check_pictures(name, self.task, self.inputs)
 
     def answer(self, feed: Feed, top: int = 5) -> list[Answer]:
         """Run one input and say what comes out.

@@ -49,7 +49,8 @@ def read_wave(path: Path) -> tuple[NDArray[np.float32], int]:
     except OSError as error:
         raise DataError(f"cannot read sound {path}: {error.strerror or error}") from error
     except _DAMAGE as error:
-        raise DataError(f"{path} is no .wav file that can be read: {error}", hint=_HINT) from error
+        reason = str(error) or "it is empty or cut short"
+        raise DataError(f"{path} is no .wav file that can be read: {reason}", hint=_HINT) from error
     whole = len(data) // (2 * channels) * channels
     if not whole:
         raise DataError(f"{path} holds no sound", hint=_HINT)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chipwise.core.errors import DataError
+from chipwise.core.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
 _EIGHT_BIT_TOLERANCE = 0.05  # of the sum of shares that were rounded to 1/256 each
 _SUM_TOLERANCE = 1e-2  # a softmax computed with 8-bit numbers does not add up to 1 exactly
+
+
+def check_top(top: int) -> None:
+    """Refuse to name fewer than one class.
+
+    Raises:
+        InputError: when `top` is below 1.
+    """
+    if top < 1:
+        raise InputError(f"top is {top}; at least 1 class is named")
 
 
 def probabilities(scores: NDArray[np.generic]) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 YOLOX_STRIDES = (8, 16, 32)
 _CORNERS = 4
-_BEFORE_CLASSES = 5  # centre, size and objectness
+BEFORE_CLASSES = 5  # centre, size and objectness
 _FAR = np.float32(1e6)  # from the picture, in pixels: areas of boxes must not overflow
 _MOST = 80.0  # exponents beyond it are no sizes, and exp of 89 is too large for float32
 
@@ -78,7 +78,7 @@ def _yolo_head(output: Floats, head: Head, size: tuple[int, int], *, exclusive: 
     if output.ndim != 3 or output.shape[1:] != cells or not count or output.shape[0] % count:
         raise _misfit([output], head)
     maps = output.reshape(count, -1, *cells)
-    if maps.shape[1] <= _BEFORE_CLASSES:
+    if maps.shape[1] <= BEFORE_CLASSES:
         raise _misfit([output], head)
     raw = head.squared  # such heads are activated already
     ends = maps[:, :2] if raw else _sigmoid(maps[:, :2])
@@ -87,7 +87,7 @@ def _yolo_head(output: Floats, head: Head, size: tuple[int, int], *, exclusive: 
     sizes = (2 * maps[:, 2:4]) ** 2 if raw else _exp(maps[:, 2:4])
     sizes = sizes * np.array(head.anchors, np.float32)[:, :, None, None]
     objectness = maps[:, 4:5] if raw else _sigmoid(maps[:, 4:5])
-    classes = maps[:, _BEFORE_CLASSES:]
+    classes = maps[:, BEFORE_CLASSES:]
     shares = _softmax(classes, axis=1) if exclusive else classes if raw else _sigmoid(classes)
     return _corners_of(_rows(centres), _rows(sizes)), _rows(objectness * shares)
 
@@ -97,8 +97,8 @@ def _yolo_v1(outputs: list[Floats], detection: Detection, height: int, width: in
     _expect(outputs, 1, detection)
     head, vector = detection.heads[0], outputs[0].reshape(-1)
     cells, per_cell = head.rows * head.columns, max(len(head.anchors), 1)
-    classes = vector.size // max(cells, 1) - _BEFORE_CLASSES * per_cell
-    if classes < 1 or vector.size != cells * (classes + _BEFORE_CLASSES * per_cell):
+    classes = vector.size // max(cells, 1) - BEFORE_CLASSES * per_cell
+    if classes < 1 or vector.size != cells * (classes + BEFORE_CLASSES * per_cell):
         raise _misfit(outputs, detection)
     shares, objectness, places = np.split(vector, [cells * classes, cells * (classes + per_cell)])
     boxes: Floats = places.reshape(cells, per_cell, 4)
@@ -114,7 +114,7 @@ def _yolox(outputs: list[Floats], detection: Detection, height: int, width: int)
     _expect(outputs, 1, detection, most=True)
     heads, rows = detection.heads or yolox_heads(height, width), outputs[0]
     wanted = sum(head.rows * head.columns for head in heads)
-    if rows.ndim != 2 or rows.shape[0] != wanted or rows.shape[1] <= _BEFORE_CLASSES:
+    if rows.ndim != 2 or rows.shape[0] != wanted or rows.shape[1] <= BEFORE_CLASSES:
         raise _misfit(outputs, detection)
     cell = _joined([_cells(head).reshape(2, -1).T for head in heads])
     stride = _joined(
@@ -124,7 +124,7 @@ def _yolox(outputs: list[Floats], detection: Detection, height: int, width: int)
         ]
     )
     boxes = _corners_of((rows[:, :2] + cell) * stride, _exp(rows[:, 2:4]) * stride)
-    return boxes, rows[:, 4:5] * rows[:, _BEFORE_CLASSES:]
+    return boxes, rows[:, 4:5] * rows[:, BEFORE_CLASSES:]
 
 
 def _ssd(outputs: list[Floats], detection: Detection, height: int, width: int) -> tuple[Floats, Floats]:

@@ -16,9 +16,10 @@ from chipwise.core.errors import DataError, InputError
 from chipwise.core.network import Network, TensorSpec
 from chipwise.core.task import Preprocess, Task
 from chipwise.tasks import class_names
+from chipwise.tasks.agreement import check_labels, check_task
 from chipwise.tasks.guess import guess_rendering
 from chipwise.tasks.guess import guess_task as guess_task  # noqa: PLC0414  both names are public
-from chipwise.tasks.preprocess import default_preprocess, parse_preprocess
+from chipwise.tasks.preprocess import default_preprocess, free_sides, parse_preprocess, side_axes
 from chipwise.tasks.task_text import parse_task, with_limits
 
 if TYPE_CHECKING:
@@ -90,9 +91,16 @@ def told(
             said = replace(said, rendering=guess_rendering(said.preprocess, outputs))
     if task is not None:
         said = parse_task(task, said, inputs, outputs)
+        check_task(said, outputs)
     if labels is not None:
         said = replace(said, labels=read_labels(labels))
+        check_labels(said, outputs, known=said.labels is _KNOWN.get(str(labels)))
     return with_limits(said, threshold, overlap)
+
+
+def label_names() -> tuple[str, ...]:
+    """Lists of class names that are known without a file."""
+    return tuple(_KNOWN)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -154,29 +162,25 @@ def _changed(task: Task, text: str, inputs: Specs) -> Preprocess:
         shapes = ", ".join(f"{spec.name} {list(spec.shape)}" for spec in inputs)
         raise InputError(f"preprocessing {text!r} needs a network that takes one picture; this one takes {shapes}")
     changed = parse_preprocess(text, start)
+    free = free_sides(inputs[0])
+    said = [(changed.height, start.height), (changed.width, start.width)]
+    if any(not free[side] and now != before for side, (now, before) in enumerate(said)):
+        wanted = "x".join("any" if free[side] else str(before) for side, (_, before) in enumerate(said))
+        hint = f"give {wanted}" if any(free) else "leave size out"
+        raise InputError(f"the network takes {wanted} only; received {changed.height}x{changed.width}", hint=hint)
     if not changed.height or not changed.width:
-        raise InputError(
-            f"{inputs[0].name} takes pictures of any size", hint="say which: --preprocess size=480x640,..."
-        )
-    resized = (changed.height, changed.width) != (start.height, start.width)
-    if resized and not _free(inputs[0]):
-        raise InputError(f"the network takes {start.height}x{start.width} only", hint="leave size out")
+        raise InputError(f"{inputs[0].name} takes pictures of any size", hint="say which: --preprocess size=HxW,...")
     return changed
 
 
 def _start(spec: TensorSpec) -> Preprocess | None:
     """Preprocessing of an input whose height and width may be free: they are 0 until they are said."""
-    free = _free(spec)
-    sides = tuple(1 if axis in free else dim for axis, dim in enumerate(spec.shape))
+    free = free_sides(spec)
+    if not any(free):
+        return default_preprocess(spec)
+    axes = side_axes(spec)
+    sides = tuple(1 if axis in axes and isinstance(dim, str) else dim for axis, dim in enumerate(spec.shape))
     start = default_preprocess(replace(spec, shape=sides))
-    if start is None or not free:
-        return start
-    return replace(start, height=0, width=0)
-
-
-def _free(spec: TensorSpec) -> tuple[int, ...]:
-    """Axes of height and width that are free."""
-    if len(spec.shape) != 4:
-        return ()
-    sides = (1, 2) if spec.shape[3] in (1, 3) and spec.shape[1] not in (1, 3) else (2, 3)
-    return tuple(axis for axis in sides if isinstance(spec.shape[axis], str))
+    if start is None:
+        return None
+    return replace(start, height=0 if free[0] else start.height, width=0 if free[1] else start.width)

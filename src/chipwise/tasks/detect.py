@@ -1,6 +1,7 @@
 """Detectors' outputs to named boxes in pixels of the picture as it was given.
 
 >>> from chipwise.core.task import Detection, Preprocess, Task
+>>> from chipwise.tasks.placement import place
 >>> task = Task("detection", ("none", "face"), Preprocess(10, 10, 3, "RGB"), Detection("corners"))
 >>> outputs = [np.array([[[0.1, 0.2, 0.5, 1.0]]]), np.array([[[0.1, 0.9]]])]
 >>> found = detected(outputs, task, [place(100, 200, task.preprocess)])[0][0]
@@ -16,9 +17,9 @@ import numpy as np
 
 from chipwise.core.errors import DataError
 from chipwise.core.report import Box
+from chipwise.tasks.agreement import BACKGROUND_FIRST
 from chipwise.tasks.classify import name_of
 from chipwise.tasks.decode import decode
-from chipwise.tasks.placement import place
 from chipwise.tasks.suppress import suppress
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
     from chipwise.core.task import Task
     from chipwise.tasks.placement import Placement
-
-_BACKGROUND_FIRST = ("ssd", "corners")
-__all__ = ["detected", "place"]
 
 
 def detected(
@@ -75,4 +73,4 @@ def detected(
 def _labels_before(task: Task, classes: int) -> int:
     """How many labels stand before the first class that boxes have: the background's, where it is named or numbered."""
     assert task.detection is not None
-    return int(task.detection.decoder in _BACKGROUND_FIRST and len(task.labels) != classes)
+    return int(task.detection.decoder in BACKGROUND_FIRST and len(task.labels) != classes)

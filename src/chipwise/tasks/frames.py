@@ -33,7 +33,8 @@ def open_frames(path: Path) -> tuple[int, Frames]:
     """Open a folder of pictures, a film, or a moving picture (.gif, .webp, ...).
 
     Returns:
-        how many frames there are (0 when that is not known), and each frame's name and picture, read when wanted.
+        how many frames there are (0 when that is not known), and each frame's name and picture, read when wanted. In a
+        folder a picture that cannot be read raises DataError when its turn comes, and the next one can still be had.
 
     Raises:
         DataError: when there are none, or it is nothing of this. MissingExtraError: a film, and OpenCV is missing.
@@ -42,7 +43,7 @@ def open_frames(path: Path) -> tuple[int, Frames]:
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
         if not files:
             raise DataError(f"{path} holds no pictures", hint=f"known formats: {', '.join(sorted(SUFFIXES))}")
-        return len(files), ((str(file), open_picture(file)) for file in files)
+        return len(files), map(_frame, files)  # goes on after an error, as a generator does not
     if not path.is_file():
         raise DataError(f"no such folder or film: {path}")
     if path.suffix.lower() in SUFFIXES:
@@ -56,3 +57,7 @@ def open_frames(path: Path) -> tuple[int, Frames]:
         raise MissingExtraError("cv2", "vision") from error
     opened: tuple[int, Frames] = film.film_frames(path)
     return opened
+
+
+def _frame(file: Path) -> tuple[str, NDArray[np.uint8]]:
+    return str(file), open_picture(file)

@@ -93,6 +93,18 @@ def default_preprocess(spec: TensorSpec) -> Preprocess | None:
     return None
 
 
+def side_axes(spec: TensorSpec) -> tuple[int, ...]:
+    """Axes of height and width of an input for pictures; none of any other input."""
+    if len(spec.shape) != 4:
+        return ()
+    return (1, 2) if spec.shape[3] in (1, 3) and spec.shape[1] not in (1, 3) else (2, 3)
+
+
+def free_sides(spec: TensorSpec) -> tuple[bool, ...]:
+    """Whether height and width of an input for pictures are free; both are not of any other input."""
+    return tuple(isinstance(spec.shape[axis], str) for axis in side_axes(spec)) or (False, False)
+
+
 def parse_preprocess(text: str, start: Preprocess) -> Preprocess:
     """Change `start` as the text says: "scale=1/255,mean=0.485/0.456/0.406,std=1,order=BGR,fit=crop,resize=256".
 

@@ -59,6 +59,8 @@ def parse_task(text: str, before: Task, inputs: Specs, outputs: Specs) -> Task:
         raise InputError(
             f"task {kind!r} has no variants; received {variant!r}", hint=f"write {kind}, or {kind}:KEY=VALUE"
         )
+    if kind != before.kind:  # what the old kind was fed and read by says nothing of the new one
+        before = replace(before, detection=None, rendering=None, stream=None)
     task = replace(before, kind=kind)  # type: ignore[arg-type]
     match kind:
         case "detection":
@@ -68,7 +70,7 @@ def parse_task(text: str, before: Task, inputs: Specs, outputs: Specs) -> Task:
         case "sequence":
             return replace(task, stream=_stream(options, before, inputs, outputs))
     if options:
-        raise unknown_name(f"option of task {kind!r}", next(iter(options)), ())
+        raise InputError(f"task {kind!r} has no options; received {next(iter(options))!r}", hint=f"write {kind}")
     return task
 
 
@@ -84,7 +86,7 @@ def with_limits(task: Task, threshold: float | None, overlap: float | None) -> T
     if not given:
         return task
     if task.kind != "detection" or task.detection is None:
-        raise InputError(f"--{next(iter(given))} is for detectors; this network is for {task.kind}")
+        raise InputError(f"{next(iter(given))} is for detectors; this network is for {task.kind}")
     for key, value in given.items():
         if not 0 <= value <= 1:
             raise InputError(f"{key} {value} does not lie between 0 and 1")

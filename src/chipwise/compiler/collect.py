@@ -1,0 +1,116 @@
+"""One input after the other: read, answered, kept; what is damaged is left out, and Ctrl-C keeps what is done.
+
+>>> class Show:
+...     def update(self, stage, fraction, message=""): pass
+...     def note(self, message): print(message)
+>>> def read(number):
+...     if number == 2:
+...         raise DataError("b.png is damaged")
+...     return number
+>>> done = collect(map(read, (1, 2, 3)), lambda read: [Answer(Prediction(str(read)))], Watch("frames", 3, Show()))
+skipped: b.png is damaged
+>>> len(done.predictions), done.skipped
+(2, ('b.png is damaged',))
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from chipwise.compiler.answers import Answer
+from chipwise.core.errors import DataError
+from chipwise.core.events import Progress, silent
+from chipwise.core.report import Prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Keep = Callable[[Answer], Prediction]
+
+T = TypeVar("T")
+FEW = 8  # inputs that need no bar
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told how far it is.
+
+    Attributes:
+        what: the inputs are called ("frames"); it is the name of the bar, too.
+        count: how many there are, 0 when that is not known.
+        progress: told which one it is, and which is left out.
+        bar: False where there are so few that only what is left out is told.
+    """
+
+    what: str
+    count: int = 0
+    progress: Progress = silent
+    bar: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What came of the inputs; `seconds` from the first one's reading to the last one's answer, drawing left out."""
+
+    predictions: tuple[Prediction, ...]
+    skipped: tuple[str, ...]
+    complete: bool
+    seconds: float
+
+
+def unchanged(answer: Answer) -> Prediction:
+    """Keep what was said and draw nothing."""
+    return answer.prediction
+
+
+def collect(
+    inputs: Iterator[T], answer: Callable[[T], list[Answer]], watch: Watch, keep: Keep = unchanged
+) -> Collected:
+    """Answer inputs in turn.
+
+    Args:
+        inputs: read as they are wanted; one that raises DataError is left out and the next one is asked for, which a
+            `map` gives and a generator does not.
+        answer: runs one.
+        watch: who is told.
+        keep: draws an answer, and gives the prediction that says where.
+
+    Raises:
+        DataError: what the first one raised, when none at all could be read; whatever `answer` and `keep` raise.
+    """
+    progress, shown = watch.progress, watch.progress if watch.bar else silent
+    predictions: list[Prediction] = []
+    skipped: list[DataError] = []
+    done, drawing_s, complete, started = 0, 0.0, True, time.perf_counter()
+    try:
+        while True:
+            try:
+                read = next(inputs)
+            except StopIteration:
+                break
+            except DataError as error:
+                skipped.append(error)
+                if done:
+                    progress.note(f"skipped: {error.message}")
+                continue
+            if not done:
+                for earlier in skipped:
+                    progress.note(f"skipped: {earlier.message}")
+            answers = answer(read)
+            answered = time.perf_counter()
+            predictions += [keep(each) for each in answers]
+            drawing_s += time.perf_counter() - answered
+            done += 1
+            share = min((done + len(skipped)) / watch.count, 0.999) if watch.count else 0.0
+            shown.update(watch.what, share, f"{done} of {watch.count or 'unknown'}")
+    except KeyboardInterrupt:
+        complete = False
+        progress.note(f"interrupted after {done} {watch.what}: these are kept")
+    if skipped and not done and complete:
+        raise skipped[0]
+    if complete and done:
+        shown.update(watch.what, 1.0, f"{done} {watch.what}")
+    seconds = time.perf_counter() - started - drawing_s
+    return Collected(tuple(predictions), tuple(each.message for each in skipped), complete, seconds)
