@@ -130,6 +130,7 @@ def test_huge_tensor_costs_no_memory(tmp_path: Path) -> None:
         (("inspect", "no/such/file.onnx"), "no/such/file.onnx"),
         (("inspect", "no.such.module:factory"), "no.such.module"),
         (("inspect", "lenet5", "--batch", "0"), "batch is 0"),
+        (("inspect", "lenet5", "--batch", "9" * 20), "cannot be described"),
         (("train", "lenet5", "--data", "digit"), "unknown data set 'digit'"),
         (("train", "lenet5", "--data", "idx:no/such"), "no/such"),
         (("compile", "lenet5", "-o", "x.plan", "--max-drop", "150%"), "150%"),
@@ -146,6 +147,14 @@ def test_unknown_names_and_values(
     monkeypatch.chdir(tmp_path)
     refused(cli(*arguments), 2, says)
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def test_a_plan_is_inspected_and_not_compiled_again(cli: Cli, relu_plan: Path, tmp_path: Path) -> None:
+    done = cli("inspect", relu_plan)
+    assert (done.code, "Relu" in done.out) == (0, True), done
+    refused(cli("compile", relu_plan, "-o", tmp_path / "x.plan"), 2, "relu.plan is compiled already")
+    (tmp_path / "bad.plan").write_bytes(b"PK")
+    refused(cli("inspect", tmp_path / "bad.plan"), 2, "not a plan file")
 
 
 def test_nearest_name_is_suggested(cli: Cli) -> None:

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.runtime
 from safetensors.torch import save_file  # noqa: E402
 from torch import nn  # noqa: E402
 
+import chipwise  # noqa: E402
 from chipwise.core.errors import ChipwiseError, NetworkError  # noqa: E402
 from chipwise.core.network import Source  # noqa: E402
 from chipwise.networks import run_folder  # noqa: E402
@@ -141,6 +142,14 @@ def test_fit_is_checked_without_memory(tmp_path: Path, monkeypatch: pytest.Monke
     written(tmp_path / "w.pt", {"0.weight": torch.ones(2, 2)})
     with pytest.raises(NetworkError, match=r"lacks 2.bias, 2.weight$"):
         check_weights(source)
+
+
+def test_inspect_refuses_weights_that_do_not_fit(tmp_path: Path) -> None:
+    state = build_module(load("lenet-300-100").source).state_dict()
+    path = written(tmp_path / "w.pt", state)
+    assert chipwise.inspect("lenet-300-100", weights=path).totals.parameters == 266_610
+    with pytest.raises(NetworkError, match="does not fit this network"):
+        chipwise.inspect("lenet-300-100:num_classes=5", weights=path)
 
 
 class Bomb:
