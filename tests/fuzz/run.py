@@ -57,7 +57,8 @@ def read_all(
 
 def watch(kind: Kind, numbers: range, folder: Path) -> list[str]:
     """Run `read_all` in a process, start it anew after whatever killed it, and gather the findings."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["kinds"])  # what reads the files takes seconds to import
     findings: list[str] = []
     seeds = kind.seeds(folder)
     start = numbers.start
