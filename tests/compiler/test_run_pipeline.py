@@ -134,3 +134,25 @@ def test_verb_reads_the_file_and_draws(tmp_path: Path) -> None:
         chipwise.run(tmp_path / "colours.onnx", tmp_path / "board.png", pipeline=tmp_path / "none.toml", **usual)
     with pytest.raises(InputError, match="not at frames"):
         chipwise.run(tmp_path / "colours.onnx", pipeline=tmp_path / "green.toml", frames=tmp_path, **usual)
+
+
+def test_classes_without_names_are_known_by_their_number() -> None:
+    model = onnx.parser.parse_model(GRAPH % ("N", "N")).SerializeToString()
+    unnamed = from_graph("colours", model, Task("classification", preprocess=TASK.preprocess))
+    kept = run_pipeline(unnamed, Pipeline((*FIND, Classify(), Keep(("class 2",)))), [board()])
+    assert [box.label for box in kept.predictions[0].boxes] == ["class 2"]
+    for wrong in ("class 3", "nosuch"):
+        with pytest.raises(InputError, match=f"the pipeline keeps '{wrong}'") as caught:
+            run_pipeline(unnamed, Pipeline((*FIND, Classify(), Keep((wrong,)))), [board()])
+        assert "class 0, class 1, class 2" in caught.value.hint
+
+
+def test_arrays_in_files_and_damaged_pictures(tmp_path: Path) -> None:
+    np.save(tmp_path / "board.npy", board())
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+    (tmp_path / "damaged.png").write_bytes(png_bytes(noise)[:500])
+    result = run_pipeline(colours(), Pipeline(FIND), [tmp_path / "board.npy", tmp_path / "damaged.png"])
+    assert [len(each.boxes) for each in result.predictions] == [3]
+    assert "damaged.png" in result.skipped[0]
+    with pytest.raises(DataError, match="no such picture"):
+        run_pipeline(colours(), Pipeline(FIND), [tmp_path / "board.npy", tmp_path / "absent.png"])

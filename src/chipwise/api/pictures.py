@@ -105,13 +105,14 @@ def features(
     from chipwise.core.report import Features, FeatureSheet
     from chipwise.networks.inner_values import find_inner, inner_values
 
+    names = [name.strip() for name in layers.split(",")] if isinstance(layers, str) else list(layers)
+    progress = silent if names == ["list"] else progress  # names do not depend on weights
     said = {"preprocess": preprocess, "task": task, "labels": None if labels is None else Path(labels)}
     if is_plan(network):
         graphed = _graph_of(*plan_told(network, weights, input_shape, said, progress))
     else:
         graphed = graph_told(network, example_input, weights, input_shape, said, progress=progress)
     known = inner_values(graphed)
-    names = [name.strip() for name in layers.split(",")] if isinstance(layers, str) else list(layers)
     if names == ["list"]:
         return Features(graphed.name, "", tuple(FeatureSheet(each.name, each.op, each.shape) for each in known))
     if picture is None:

@@ -21,7 +21,7 @@ from chipwise.core.pipeline import Classify, Keep
 from chipwise.core.report import Box, Prediction, RunResult
 from chipwise.tasks.agreement import class_count
 from chipwise.tasks.classify import name_of
-from chipwise.tasks.pictures import open_picture, picture_shape
+from chipwise.tasks.pictures import check_header, open_picture
 from chipwise.tasks.regions import candidates, cut
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _classified(runner: Runner, crops: list[NDArray[np.uint8]], batch: int) -> l
 def _check(given: Path | NDArray[Any]) -> None:
     """Find out before anything runs what is no picture: files by their headers."""
     if isinstance(given, Path) and given.suffix.lower() != ".npy":
-        picture_shape(given)
+        check_header(given)
     else:
         _read(given)
 

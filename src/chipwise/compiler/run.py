@@ -15,7 +15,7 @@ from chipwise.compiler.feeds import check_count, takes_pictures
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
 from chipwise.core.report import RunResult
-from chipwise.tasks.pictures import picture_shape
+from chipwise.tasks.pictures import check_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,7 +58,7 @@ def run_all(
     held = 0
     for index, each in enumerate(given):
         if isinstance(each, Path) and takes_pictures(each, runner.task):
-            picture_shape(each)
+            check_header(each)
             continue
         feed = runner.read(each)
         held += feed.held_bytes

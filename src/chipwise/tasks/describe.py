@@ -165,8 +165,10 @@ def _changed(task: Task, text: str, inputs: Specs) -> Preprocess:
     free = free_sides(inputs[0])
     said = [(changed.height, start.height), (changed.width, start.width)]
     if any(not free[side] and now != before for side, (now, before) in enumerate(said)):
-        wanted = "x".join("any" if free[side] else str(before) for side, (_, before) in enumerate(said))
-        hint = f"give {wanted}" if any(free) else "leave size out"
+        wanted = (" x " if any(free) else "x").join(
+            "any" if free[side] else str(before) for side, (_, before) in enumerate(said)
+        )
+        hint = f"write size=HxW with {wanted}" if any(free) else "leave size out"
         raise InputError(f"the network takes {wanted} only; received {changed.height}x{changed.width}", hint=hint)
     if not changed.height or not changed.width:
         raise InputError(f"{inputs[0].name} takes pictures of any size", hint="say which: --preprocess size=HxW,...")

@@ -83,6 +83,16 @@ def picture_shape(path: Path | str) -> tuple[int, int, int]:
         return height, width, 1 if image.mode in _GREY | {"LA"} else 3
 
 
+def check_header(path: Path) -> None:
+    """Find out from a picture's first bytes whether it can be one; `picture_shape` may decode a whole PNG.
+
+    Raises:
+        DataError: as `open_picture`, as far as the header says so.
+    """
+    with _reading(path):
+        pass
+
+
 def png_bytes(picture: NDArray[np.uint8]) -> bytes:
     """Encode a uint8 picture [H, W, 1], [H, W, 3] or [H, W] as PNG."""
     buffer = io.BytesIO()
