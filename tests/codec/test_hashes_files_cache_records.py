@@ -29,9 +29,9 @@ def test_files_are_read_up_to_a_limit(tmp_path):
         path.write_bytes(data)
         assert read_bounded(path, 5, "note") == data
     path.write_bytes(b"123456")
-    with pytest.raises(InputError, match=r"cannot read note .*note\.txt: it is too large") as caught:
-        read_bounded(path, 5, "note")
-    assert caught.value.hint == "at most 5 bytes are read"
+    with pytest.raises(InputError, match=r"cannot read note .*note\.txt: it has more than 5 bytes") as caught:
+        read_bounded(path, 5, "note", hint="write less")
+    assert caught.value.hint == "write less"
     for wrong, says in (("", "is a folder"), ("none", "No such file"), ("a\0b", "null")):
         with pytest.raises(DataError, match=says):
             read_bounded(tmp_path / wrong, 5, "note", DataError)
@@ -49,7 +49,7 @@ def test_devices_and_pipes(tmp_path):
         if length == 5:
             assert read_bounded(path, 5, "note") == b"xxxxx"
         else:
-            with pytest.raises(InputError, match="too large"):
+            with pytest.raises(InputError, match="more than 5 bytes"):
                 read_bounded(path, 5, "note")
         os.close(source)
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def read_bounded(path: Path, limit_bytes: int, what: str, error: type[InputError] = InputError) -> bytes:
+def read_bounded(
+    path: Path, limit_bytes: int, what: str, error: type[InputError] = InputError, *, hint: str = ""
+) -> bytes:
     """Read a whole file that may be anything: never more than the limit, whatever its size is said to be.
 
     Args:
@@ -29,6 +31,7 @@ def read_bounded(path: Path, limit_bytes: int, what: str, error: type[InputError
         limit_bytes: the longest that is read.
         what: it should be, for messages ("labels", "pipeline").
         error: the class that is raised.
+        hint: what to do where it is longer.
 
     Raises:
         InputError: of that class, when it cannot be read, is a folder or a device, or is longer.
@@ -45,10 +48,9 @@ def read_bounded(path: Path, limit_bytes: int, what: str, error: type[InputError
     except (OSError, ValueError) as problem:  # ValueError: a name with a zero in it
         reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
         raise error(f"cannot read {what} {path}: {reason}") from problem
-    raise error(
-        f"cannot read {what} {path}: it {reason or 'is too large'}",
-        hint="" if reason else f"at most {limit_bytes:,} bytes are read",
-    )
+    if reason:
+        raise error(f"cannot read {what} {path}: it {reason}")
+    raise error(f"cannot read {what} {path}: it has more than {limit_bytes:,} bytes", hint=hint)
 
 
 def _not_to_be_read(mode: int) -> str:

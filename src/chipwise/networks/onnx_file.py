@@ -43,7 +43,7 @@ def load(path: Path) -> Network:
     Raises:
         NetworkError: when it is no ONNX file, is damaged, or declares more than it holds.
     """
-    data = read_bounded(path, onnx_check.MESSAGE_LIMIT_BYTES, "ONNX file", NetworkError)
+    data = read_bounded(path, onnx_check.MESSAGE_LIMIT_BYTES, "ONNX file", NetworkError, hint=_TOO_LARGE)
     return from_bytes(data, path.stem, origin=str(path), folder=path.parent, title=str(path))
 
 

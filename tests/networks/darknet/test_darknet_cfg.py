@@ -95,7 +95,7 @@ def test_lists_of_whole_numbers() -> None:
     ("data", "problem"),
     [
         (b"\x89PNG\0\0", "is no text"),
-        (b"#" * (LIMIT_BYTES + 1), "it is too large"),
+        (b"#" * (LIMIT_BYTES + 1), "it has more than 1,000,000 bytes"),
         (b"[net]\nwidth=8\nheight=8\n[maxpool]", "section [net] (line 1) says neither inputs nor a picture"),
         (b"[net]\nwidth=99999\nheight=8\nchannels=3\n[maxpool]", "line 2: [net] width=99999 cannot be used"),
         (b"[net]\n\xff\xfe=3\n[maxpool]", "says neither inputs"),
