@@ -57,6 +57,12 @@ def test_lists_that_are_too_short_or_of_another_data_set_are_refused(tmp_path: P
         told(yolox, PHOTO, YOLOX, labels=path)
 
 
+def test_a_table_may_leave_classes_out(tmp_path: Path) -> None:
+    path = tmp_path / "names.csv"
+    path.write_text("class_index,name\n16,dog\n")
+    assert told(guess_task(PHOTO, YOLOX), PHOTO, YOLOX, labels=path).labels == ("",) * 16 + ("dog",)
+
+
 def test_longer_lists_from_a_file_are_told_of(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_text("one\n" * 90)

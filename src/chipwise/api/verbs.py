@@ -180,7 +180,7 @@ def compile(
     from chipwise.devices.detect import detect
     from chipwise.networks.layers import layer_rows
     from chipwise.networks.onnx_file import check_runnable, serialize
-    from chipwise.tasks.agreement import check_task
+    from chipwise.tasks.describe import described
 
     if isinstance(network, (str, Path)) and Path(network).suffix.lower() == ".plan":
         raise InputError(f"{network} is compiled already", hint="compile the network that it was made from")
@@ -193,8 +193,8 @@ def compile(
     dataset = data_from(data) if data is not None else None
     graphed = with_graph(loaded)
     check_runnable(graphed)
-    if task is not None:
-        check_task(graphed.task, graphed.outputs)
+    if not loaded.outputs:  # a factory's are known only now
+        graphed = described(graphed, task=task, labels=None if labels is None else Path(labels))
     note_surplus(graphed.task, graphed.outputs, said, progress)
     return compile_plan(
         graphed,

@@ -99,14 +99,7 @@ def main(
         return
     with progress() as shown:
         result = api.run(
-            network,
-            inputs or [],
-            output=output,
-            frames=frames,
-            pipeline=pipeline,
-            progress=shown,
-            **given,
-            **limits,
+            network, inputs or [], output=output, frames=frames, pipeline=pipeline, progress=shown, **given, **limits
         )
     answer(result, json=json)
     if not result.complete:

@@ -44,14 +44,20 @@ def check_task(task: Task, outputs: Specs) -> None:
         raise InputError(f"outputs {listed} do not fit a {found.decoder} detector", hint=hint)
 
 
-def check_labels(task: Task, outputs: Specs, *, known: bool) -> None:
+def check_labels(task: Task, outputs: Specs, *, known: bool = False, partly: bool = False) -> None:
     """Refuse a list of labels that is shorter than the classes are many; or longer, when it is a well-known one.
+
+    Args:
+        task: with its labels.
+        outputs: of the network.
+        known: the list is a well-known one.
+        partly: the list may leave classes out, as a table does that numbers those that it names.
 
     Raises:
         InputError: with both numbers.
     """
     classes, names = class_count(task, outputs), len(task.labels)
-    if classes is not None and (names < classes or (known and names > classes + _background(task))):
+    if classes is not None and ((names < classes and not partly) or (known and names > classes + _background(task))):
         hint = "give a list with one name for each class, in the order of the outputs"
         raise InputError(f"{names} labels were given; the network tells {classes} classes apart", hint=hint)
 

@@ -94,7 +94,9 @@ def told(
         check_task(said, outputs)
     if labels is not None:
         said = replace(said, labels=read_labels(labels))
-        check_labels(said, outputs, known=said.labels is _KNOWN.get(str(labels)))
+        check_labels(
+            said, outputs, known=said.labels is _KNOWN.get(str(labels)), partly=labels.suffix.lower() == ".csv"
+        )
     return with_limits(said, threshold, overlap)
 
 
