@@ -1,6 +1,7 @@
 """Whether what was said of a network's task agrees with its outputs, as far as their shapes are known.
 
 >>> from chipwise.core.network import TensorSpec
+>>> from chipwise.core.task import Task
 >>> class_count(Task("classification"), (TensorSpec("y", ("N", 10)),))
 10
 """
