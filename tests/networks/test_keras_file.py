@@ -240,3 +240,20 @@ def test_published_files_of_keras_2(shared_data: Path, name: str, golden: str) -
     scores = run(load(str(shared_data / "mlperf_tiny" / f"{name}.h5")), arrays["input"])
     np.testing.assert_allclose(scores, arrays["output"], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(scores.argmax(1), arrays["output"].argmax(1))
+
+
+def test_files_that_the_hdf5_library_chokes_on_end_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from chipwise.networks import hdf5_probe
+
+    path = tmp_path / "w.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a", data=np.arange(5000.0), chunks=(500,), compression="gzip")
+    hdf5_probe.require_readable(path, "w.h5")
+    data = bytearray(path.read_bytes())
+    data[-3000:-1000] = bytes(2000)
+    path.write_bytes(data)
+    with pytest.raises(NetworkError, match="no Keras file"):
+        hdf5_probe.require_readable(path, "w.h5")
+    monkeypatch.setattr(hdf5_probe, "_SECONDS", 0.001)  # as if the library hung
+    with pytest.raises(NetworkError, match="cannot be read within"):
+        hdf5_probe.require_readable(path, "w.h5")

@@ -30,8 +30,8 @@ from torch import Tensor, nn
 from chipwise.core.errors import NetworkError, first_line
 from chipwise.networks import keras_config, onnx_file
 from chipwise.networks.export_module import export_module
+from chipwise.networks.hdf5_probe import LIMIT_BYTES, require_readable
 
-_LIMIT_BYTES = 2_000_000_000  # of all arrays together
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 # What Keras raises for files that it does not like.
 _ERRORS = (
@@ -92,12 +92,13 @@ def _copy_zip(original: Path, copy: Path, path: Path) -> dict[str, Any]:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
         if not {_CONFIG, _WEIGHTS} <= sizes.keys():
             raise NetworkError(f"{path} lacks {_CONFIG} or {_WEIGHTS}", hint="save it with model.save('name.keras')")
-        if sizes[_CONFIG] > keras_config.LIMIT_BYTES or sizes[_WEIGHTS] > _LIMIT_BYTES:
-            raise NetworkError(f"{path} unpacks to {sum(sizes.values()):,} bytes", hint=f"at most {_LIMIT_BYTES:,}")
+        if sizes[_CONFIG] > keras_config.LIMIT_BYTES or sizes[_WEIGHTS] > LIMIT_BYTES:
+            raise NetworkError(f"{path} unpacks to {sum(sizes.values()):,} bytes", hint=f"at most {LIMIT_BYTES:,}")
         config = keras_config.mended(keras_config.parse(archive.read(_CONFIG), str(path)))
         keras_config.allowed(config, _own_classes(), str(path))
         weights = copy.with_name("weights.h5")
         weights.write_bytes(archive.read(_WEIGHTS))
+    require_readable(weights, str(path))
     with h5py.File(weights, "r") as file:
         _check_links(file, path)
     with zipfile.ZipFile(copy, "w") as archive:
@@ -108,6 +109,7 @@ def _copy_zip(original: Path, copy: Path, path: Path) -> dict[str, Any]:
 
 
 def _copy_hdf5(original: Path, copy: Path, path: Path) -> dict[str, Any]:
+    require_readable(original, str(path))
     with h5py.File(original, "r") as file:
         _check_links(file, path)
         text = file.attrs.get("model_config")
@@ -143,7 +145,7 @@ def _check_links(file: h5py.File, path: Path) -> None:
                 waiting.append(found)
             elif isinstance(found, h5py.Dataset):
                 total += found.nbytes if found.shape is not None else 0
-                if found.external or found.is_virtual or total > _LIMIT_BYTES:
+                if found.external or found.is_virtual or total > LIMIT_BYTES:
                     where = "lies in another file" if found.external or found.is_virtual else f"brings {total:,} bytes"
                     raise NetworkError(f"{path}: {found.name} {where}", hint="save the model again")
 
