@@ -98,8 +98,9 @@ def _statistics(layer: CaffeLayer, given: list[tuple[Shape, Array]], path: Path)
     if len(given) != 3 or given[2][1].size != 1:
         raise NetworkError(f"{path}: {layer.title} has {len(given)} blobs, not mean, variance and their factor")
     factor = float(given[2][1].ravel()[0])
-    scale = np.float32(1 / factor if factor else 0)
-    return [(shape, values * scale) for shape, values in given[:2]]
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused with a message
+        scale = np.float32(1 / factor if factor else 0)
+        return [(shape, values * scale) for shape, values in given[:2]]
 
 
 def _give(parameter: Parameter, shape: Shape, values: Array, path: Path) -> None:
@@ -110,6 +111,6 @@ def _give(parameter: Parameter, shape: Shape, values: Array, path: Path) -> None
             f"the network needs {list(parameter.shape)}",
             hint="the weights are another network's: give the prototxt that they were trained with",
         )
-    if np.isnan(values).any():
+    if not np.isfinite(values).all():
         raise NetworkError(f"{path}: {parameter.layer} holds a value that is not a number", hint="training diverged")
     parameter.value.const_value = ir.Tensor(values.reshape(parameter.shape), name=parameter.value.name)
