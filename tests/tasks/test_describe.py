@@ -132,7 +132,7 @@ def test_what_cannot_be_read_is_refused(text: str, says: str) -> None:
 
 
 def test_limits_are_for_detectors() -> None:
-    with pytest.raises(InputError, match="^threshold is for detectors"):
+    with pytest.raises(InputError, match=r"^threshold is for detectors"):
         told(Task(), PHOTO, (), threshold=0.5)
     with pytest.raises(InputError, match="between 0 and 1"):
         told(Task("detection", detection=Detection("corners")), PHOTO, (), overlap=-1.0)
