@@ -37,7 +37,15 @@ def test_names_stay_in_the_picture_and_do_not_hide_each_other() -> None:
     drawn = pixels(boxes_png(GREY, boxes))
     assert drawn.shape == (400, 500, 3)
     rows = (drawn != 128).any(axis=2)[:, 480]
-    assert rows[:80].all(), "four names, one under the other"
+    assert rows[19:94].sum() >= 72, "four names, one under the other, below the small boxes"
+
+
+def test_names_of_small_things_are_small() -> None:
+    def inked(side: int) -> int:
+        drawn = pixels(boxes_png(GREY, [Box("mite", 0.9, 200, 200, 200 + side, 200 + side)]))
+        return int((drawn[150:200] != 128).any(axis=2).sum())
+
+    assert inked(15) < inked(150)
 
 
 def test_classes_have_their_own_colours_the_same_in_every_picture() -> None:

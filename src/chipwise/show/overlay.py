@@ -15,6 +15,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -74,14 +75,15 @@ def boxes_png(picture: Picture, boxes: Sequence[Box]) -> bytes:
     """The picture with its boxes, each with name and score; colours go by class, names stay inside the picture."""
     page, factor = _canvas(picture)
     draw, colours = ImageDraw.Draw(page), _by_label([box.label for box in boxes])
-    size = max(13, min(page.size) // 32)
+    edges = [(box.left * factor, box.top * factor, box.right * factor, box.bottom * factor) for box in boxes]
+    usual = median(bottom - top for _, top, _, bottom in edges) if edges else 0
+    size = max(12, min(min(page.size) // 32, round(usual * 0.6)))  # names of small things are small
     line = max(2, min(page.size) // 200)
-    edges = [[edge * factor for edge in (box.left, box.top, box.right, box.bottom)] for box in boxes]
     for box, (left, top, right, bottom) in reversed(list(zip(boxes, edges, strict=True))):
         draw.rectangle((left, top, max(right, left), max(bottom, top)), outline=_INK, width=line + 2)
         inner = (left + 1, top + 1, max(right - 1, left + 1), max(bottom - 1, top + 1))
         draw.rectangle(inner, outline=colours[box.label], width=line)
-    taken: list[Edges] = []
+    taken = [each for each in edges if each[3] - each[1] < 2 * size]  # no name hides a small box
     for box, (left, top, _, _) in zip(boxes, edges, strict=True):
         _tag(page, f"{plain(box.label)} {box.score:.0%}", _Tag((left, top), size, colours[box.label]), taken)
     return _png(page)
