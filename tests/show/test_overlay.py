@@ -42,7 +42,7 @@ def test_names_stay_in_the_picture_and_do_not_hide_each_other() -> None:
 
 def test_names_of_small_things_are_small() -> None:
     def inked(side: int) -> int:
-        drawn = pixels(boxes_png(GREY, [Box("mite", 0.9, 200, 200, 200 + side, 200 + side)]))
+        drawn = pixels(boxes_png(np.tile(GREY, (2, 2, 1)), [Box("mite", 0.9, 200, 200, 200 + side, 200 + side)]))
         return int((drawn[150:200] != 128).any(axis=2).sum())
 
     assert inked(15) < inked(150)
