@@ -13,20 +13,9 @@ from chipwise.show.computation_picture import computation_html
 from chipwise.show.graph_picture import graph_html
 
 from .test_graph_picture import chain, inspection
-from .test_report_browser import CHROMIUM, FLAGS, playwright
 
 pytestmark = pytest.mark.runtime
 BLOCKS = [f"stage{place // 24}.{place % 24 // 3}.conv{place % 3}" for place in range(96)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as player:
-        started = player.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

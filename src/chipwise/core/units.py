@@ -1,4 +1,4 @@
-"""Read what people type for a share or a duration. The other way round is in `chipwise.show.units`.
+"""Read what people type for a share, a duration or a number. The other way round is in `chipwise.show.units`.
 
 >>> parse_share("1%"), parse_duration_s("2min")
 (0.01, 120.0)
@@ -12,6 +12,7 @@ import re
 from chipwise.core.errors import InputError
 
 _SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DIGITS = 10  # Python takes its time to read a number with millions of them
 _NUMBER = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z%]*)\s*$", re.IGNORECASE)
 
 
@@ -39,6 +40,33 @@ def parse_duration_s(text: str) -> float:
     if factor is None:
         raise InputError(f"cannot read {text!r} as a duration", hint=f"known units: {', '.join(_SECONDS)}")
     return number * factor
+
+
+def parse_number(key: str, text: str, example: str = "0.5") -> float:
+    """Read the value of an option as a finite number.
+
+    Raises:
+        InputError: when it is none; the hint shows `key=example`.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise InputError(f"cannot read {text!r} in {key} as a number", hint=f"write {key}={example}")
+    return number
+
+
+def parse_whole(key: str, text: str, least: int, most: int) -> int:
+    """Read the value of an option as a whole number from `least` to `most`.
+
+    Raises:
+        InputError: when it is none, or another.
+    """
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else -1
+    if not least <= number <= most:
+        raise InputError(f"cannot read {text!r} in {key}", hint=f"a whole number from {least:,} to {most:,}")
+    return number
 
 
 def _split(text: str, what: str, example: str) -> tuple[float, str]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from chipwise.core.errors import DataError, InputError, unknown_name
 from chipwise.core.task import Preprocess
+from chipwise.core.units import parse_number, parse_whole
 from chipwise.tasks.pictures import resize
 from chipwise.tasks.placement import place
 
@@ -135,19 +136,19 @@ def _with_option(start: Preprocess, key: str, value: str) -> Preprocess:
         case "corner":
             change[key] = _one_of(key, value.lower(), ("yes", "no")) == "yes"
         case "fill":
-            change[key] = _whole(key, value, 255)
+            change[key] = parse_whole(key, value, 0, 255)
         case "resize" | "crop":
-            change[key] = _whole(key, value, _LARGEST_SIDE)
+            change[key] = parse_whole(key, value, 0, _LARGEST_SIDE)
         case "size":
             height, _, width = value.lower().partition("x")
-            change["height"], change["width"] = (_whole(key, side, _LARGEST_SIDE, 1) for side in (height, width))
+            change["height"], change["width"] = (parse_whole(key, side, 1, _LARGEST_SIDE) for side in (height, width))
         case _:
             return _with_numbers(start, key, value)
     return replace(start, **change)
 
 
 def _with_numbers(start: Preprocess, key: str, value: str) -> Preprocess:
-    numbers = tuple(_number(key, piece) for piece in value.split("/"))
+    numbers = tuple(parse_number(key, piece, f"0.5 or {key}=0.1/0.2/0.3") for piece in value.split("/"))
     if key == "scale":
         if len(numbers) > 2 or 0.0 in numbers:
             raise InputError(f"cannot read scale={value!r}", hint="write a number or a fraction such as 1/255, not 0")
@@ -162,28 +163,10 @@ def _with_numbers(start: Preprocess, key: str, value: str) -> Preprocess:
     return replace(start, std=numbers)
 
 
-def _whole(key: str, text: str, most: int, least: int = 0) -> int:
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-    if not least <= number <= most:
-        hint = f"a whole number from {least} to {most}" + (" on each side, as 480x640" if key == "size" else "")
-        raise InputError(f"cannot read {text!r} in {key}", hint=hint)
-    return number
-
-
 def _one_of(key: str, value: str, allowed: Sequence[str]) -> str:
     if value not in allowed:
         raise InputError(f"{key}={value!r} is not possible here", hint=f"one of {', '.join(allowed)}")
     return value
-
-
-def _number(key: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"cannot read {text!r} in {key} as a number", hint=f"write {key}=0.5 or {key}=0.1/0.2/0.3")
-    return number
 
 
 def sized(pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], preprocess: Preprocess) -> NDArray[np.uint8]:

@@ -16,12 +16,12 @@ input "sr" is always that.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 from chipwise.core.errors import InputError, unknown_name
 from chipwise.core.task import Decoder, Detection, Kind, Rendering, Stream, Task
+from chipwise.core.units import parse_number, parse_whole
 from chipwise.tasks.decode import yolox_heads
 from chipwise.tasks.guess import guess_rendering
 
@@ -118,7 +118,7 @@ def _detection(variant: str, options: dict[str, str], before: Task) -> Detection
     for key, value in options.items():
         if key not in ("threshold", "overlap"):
             raise unknown_name("option of a detector", key, ("overlap", "threshold"))
-        number = _number(key, value)
+        number = parse_number(key, value)
         if not 0 <= number <= 1:
             raise InputError(f"{key}={value} does not lie between 0 and 1")
         change: dict[str, Any] = {key: number}
@@ -143,9 +143,9 @@ def _rendering(options: dict[str, str], before: Task, outputs: Specs) -> Renderi
                 raise InputError(f"order={value!r} is not possible here", hint=f"one of {', '.join(_ORDERS)}")
             made = replace(made, order=value.upper())  # type: ignore[arg-type]
         elif key == "scale":
-            made = replace(made, scale=_number(key, value))
+            made = replace(made, scale=parse_number(key, value))
         elif key == "offset":
-            made = replace(made, offset=_number(key, value))
+            made = replace(made, offset=parse_number(key, value))
         else:
             raise unknown_name("option of an image task", key, ("offset", "order", "scale"))
     return made
@@ -163,10 +163,10 @@ def _stream(options: dict[str, str], before: Task, inputs: Specs, outputs: Specs
             if value in gives:
                 states[key] = value
             else:
-                constants[key] = _number(key, value)
+                constants[key] = parse_number(key, value)
         elif key in _STREAM_NUMBERS:
             field, least = _STREAM_NUMBERS[key]
-            changes[field] = _whole(key, value, least)
+            changes[field] = parse_whole(key, value, least, _LONGEST_STEP)
         else:
             raise unknown_name("option of a sequence", key, [*_STREAM_NUMBERS, *names])
     return replace(start, states=tuple(states.items()), constants=constants, **changes)
@@ -174,20 +174,3 @@ def _stream(options: dict[str, str], before: Task, inputs: Specs, outputs: Specs
 
 # Option: the field of Stream, and the smallest value.
 _STREAM_NUMBERS = {"step": ("step", 1), "context": ("context", 0), "rate": ("sample_rate", 0)}
-
-
-def _number(key: str, text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise InputError(f"cannot read {text!r} in {key} as a number", hint=f"write {key}=0.5")
-    return number
-
-
-def _whole(key: str, text: str, least: int) -> int:
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-    if not least <= number <= _LONGEST_STEP:
-        raise InputError(f"cannot read {text!r} in {key}", hint=f"a whole number from {least} to {_LONGEST_STEP:,}")
-    return number
