@@ -22,6 +22,7 @@ from chipwise.core.errors import NetworkError
 LIMIT_BYTES = 2_000_000_000  # of all arrays together
 _SECONDS, _BYTES_A_SECOND = 20.0, 50e6  # of a busy machine
 _ADDRESS_SPACE_BYTES = 8 << 30  # a chunk may claim any size
+_CPU_SECONDS = 120  # should nobody be there to stop it
 _HINT = "it was damaged: copy it again, or save the model again"
 
 
@@ -52,6 +53,7 @@ def _visit(name: str, found: Any) -> None:
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_SECONDS, _CPU_SECONDS))
     with h5py.File(sys.argv[1], "r") as whole:
         dict(whole.attrs)
         whole.visititems(_visit)
