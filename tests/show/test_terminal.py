@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from chipwise.core.plan import Choice
+from chipwise.core.report import Prediction, RunResult
 from chipwise.show.terminal import TerminalProgress, print_record
 
 from . import samples
@@ -34,6 +36,13 @@ def test_answers_go_to_stdout_without_escape_codes(capsys: pytest.CaptureFixture
     assert "onnxruntime default" in out
     assert "\x1b" not in out
     assert not err
+
+
+def test_long_paths_stay_whole(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    path = "a/long/folder/" * 10 + "picture.png"
+    print_record(RunResult("x.plan", Choice("onnxruntime"), (Prediction(path, top=(("cat", 0.9),)),), 1e-3))
+    assert path in capsys.readouterr().out.splitlines()
 
 
 def test_no_color_is_respected_on_a_terminal(monkeypatch: pytest.MonkeyPatch, plain_terminal: None) -> None:

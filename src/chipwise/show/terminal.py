@@ -15,6 +15,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Column
 
+from chipwise.core.report import RunResult
 from chipwise.show.grid import cell
 from chipwise.show.tables import table
 from chipwise.show.units import format_time, plain
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
 # Where there is no bar: a line after each tenth, but not so often that quick work fills the page, and in any case after
 # half a minute, so that a log shows life.
 _SOONEST_S, _LATEST_S = 2.0, 30.0
+_UNBROKEN = 1 << 20
 _ASCII = str.maketrans({"µ": "u", "×": "x", "–": "-", "─": "-", "≥": ">=", "≤": "<=", "…": "..."})
 
 
 def print_record(record: Any) -> None:
     """Print a verb's answer on stdout; without colour where NO_COLOR is set or stdout is no terminal."""
-    console = Console(highlight=False)
+    # Lines of names and values are left to the terminal to wrap: a path must be found again in a pipe.
+    console = Console(highlight=False, width=_UNBROKEN if isinstance(record, RunResult) else None)
     if _takes_unicode(sys.stdout):
         console.print(table(record))
         return
