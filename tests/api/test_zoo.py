@@ -35,3 +35,7 @@ def test_table_and_json_say_the_same(capsys: pytest.CaptureFixture[str]) -> None
     assert "81,194" in shown
     assert "1 network;" in shown
     assert json.loads(as_json(answer))["schema"] == "chipwise.zoo/1"
+
+
+def test_printing_the_list_shows_the_table() -> None:
+    assert "81,194" in str(chipwise.zoo("lenet5-keras"))

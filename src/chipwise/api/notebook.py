@@ -30,9 +30,20 @@ def drawn(verb: Callable[P, R]) -> Callable[P, R]:
 @cache
 def _teach() -> None:
     from chipwise.core.plan import Manifest, Plan
-    from chipwise.core.report import BenchResult, CheckResult, Doctor, Fit, Inspection, RunResult, Training
+    from chipwise.core.report import (
+        BenchResult,
+        CheckResult,
+        Doctor,
+        Features,
+        Fit,
+        Inspection,
+        RunResult,
+        Training,
+        ZooList,
+    )
 
-    for kind in (Inspection, Training, Plan, Manifest, RunResult, CheckResult, BenchResult, Doctor, Fit):
+    runs = (Inspection, Training, Plan, Manifest, RunResult, CheckResult, BenchResult, Doctor, Fit)
+    for kind in (*runs, Features, ZooList):
         setattr(kind, "_repr_html_", _as_html)  # noqa: B010  mypy does not let a method be assigned
         setattr(kind, "__str__", _as_text)  # noqa: B010  as above
 
