@@ -95,6 +95,7 @@ def test_errors_are_one_tree_with_exit_codes() -> None:
     assert (InputError("x").exit_code, StorageError("x").exit_code) == (2, 3)
     assert MissingExtraError("torch", "torch").hint == "pip install 'chipwise[torch]'"
     assert unknown_name("network", "zzz", ["lenet5"]).hint == "known: lenet5"
+    assert unknown_name("layer", "mixed_5", ["stem", "Mixed_5b"]).hint == "did you mean Mixed_5b? Known: Mixed_5b, stem"
 
 
 def test_a_part_fills_its_stretch_of_the_bar() -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from chipwise import api
 from chipwise.core.errors import InputError, UnknownNameError
-from chipwise.networks.inner_values import exposing, find_inner, inner_values, kernels_of
+from chipwise.networks.inner_values import InnerValue, exposing, find_inner, inner_values, kernels_of
 from chipwise.networks.onnx_file import from_bytes
 from chipwise.runtimes import load
 from chipwise.show.feature_maps import kernel_sheet, map_sheet
@@ -53,6 +53,27 @@ def test_inner_values_have_the_right_numbers(path: Path) -> None:
 def test_unknown_layers_are_named(path: Path) -> None:
     with pytest.raises(UnknownNameError, match="stem_con"):
         find_inner(inner_values(from_bytes(path.read_bytes(), "small")), "stem_con")
+
+
+def test_a_group_stands_for_its_last_layer() -> None:
+    names = (
+        "stem",
+        "layer1.0.conv",
+        "layer1.0/Relu",
+        "layer10.0/Relu",
+        "/model/layer2/Add",
+        "Mixed_5b.a",
+        "Mixed_5b.A",
+    )
+    known = tuple(InnerValue(name, "Relu", f"value {place}", (1,)) for place, name in enumerate(names))
+    wanted = {
+        "layer1": 2, "layer1.0": 2, "Layer10": 3, "layer2": 4, "model": 4, "STEM": 0, "mixed_5b": 6, "Mixed_5b.a": 5,
+    }  # fmt: skip
+    assert {name: names.index(find_inner(known, name).name) for name in wanted} == wanted
+    for wrong in ("layer", "MIXED_5B.A", "layer1.", ""):
+        with pytest.raises(UnknownNameError) as refused:
+            find_inner(known, wrong)
+        assert "Mixed_5b.A" in refused.value.hint
 
 
 def test_pictures_are_written(path: Path, tmp_path: Path) -> None:

@@ -87,7 +87,8 @@ def features(
     Args:
         network: a plan, a zoo name, a model file, a trained folder, "package.module:callable", or a live `nn.Module`.
         picture: a picture, a .npy file, or an array that holds what a .npy file may hold.
-        layers: names of layers, or one text with commas between them; "list" says which there are.
+        layers: names of layers, or of groups for their last one, also as one text with commas between them; "list"
+            says which there are.
         output: where the PNG files go, as in `run`; made where it is missing.
         example_input: as `load` takes it, and so are weights, preprocess, task, labels, input_shape and progress.
         weights: likewise.
@@ -119,7 +120,7 @@ def features(
         raise InputError("a picture is wanted, to show what the layers make of it")
     from chipwise.api.drawing import Album
 
-    wanted = tuple(find_inner(known, name) for name in names)
+    wanted = tuple(dict.fromkeys(find_inner(known, name) for name in names))
     given = Path(picture) if isinstance(picture, (str, Path)) else picture
     album = Album(Path(output), [given])
     name, values = _looked(graphed, wanted, given)

@@ -103,7 +103,8 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameErro
         known: every name that would have been accepted.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(given.lower(), names, n=2, cutoff=0.5)
-    listed = f"known: {', '.join(names)}"
-    hint = f"did you mean {' or '.join(near)}? {listed.capitalize()}" if near else listed
+    spelled = {name.lower(): name for name in names}
+    near = [spelled[name] for name in difflib.get_close_matches(given.lower(), spelled, n=2, cutoff=0.5)]
+    listed = ", ".join(names)
+    hint = f"did you mean {' or '.join(near)}? Known: {listed}" if near else f"known: {listed}"
     return UnknownNameError(f"unknown {kind} {given!r}", hint=hint)

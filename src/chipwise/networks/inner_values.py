@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -68,14 +69,23 @@ def inner_values(network: Network) -> tuple[InnerValue, ...]:
 
 
 def find_inner(values: tuple[InnerValue, ...], name: str) -> InnerValue:
-    """An inner value by its name, or by what the graph calls it.
+    """An inner value by its name, by what the graph calls it, or by the group that it is the last of ("layer1.0").
+
+    Upper and lower case differ only where two names differ in nothing else.
 
     Raises:
         UnknownNameError: when there is none.
     """
-    for value in values:
+    group = re.compile(rf"(?:^|/){re.escape(name)}[./]", re.IGNORECASE)
+    alike = [value for value in values if name.lower() in (value.name.lower(), value.value.lower())]
+    inside = [value for value in values if name and group.search(value.name)]
+    for value in alike:
         if name in (value.name, value.value):
             return value
+    if len(alike) == 1:
+        return alike[0]
+    if inside and not alike:
+        return inside[-1]
     raise unknown_name("layer", name, [value.name for value in values])
 
 
