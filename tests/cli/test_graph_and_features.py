@@ -55,7 +55,11 @@ def test_features(cli: Callable[..., Any], network: Path, tmp_path: Path) -> Non
     done = cli("run", network, tmp_path / "x.npy", "--features", "stem", "-o", tmp_path / "out")
     assert done.code == 0, done.err
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == ["stem.kernels.png", "stem.maps.png"]
-    for wrong in (("--features", "stem"), (tmp_path / "x.npy", "--features", "stam")):
+    assert str(tmp_path / "out" / "stem.kernels.png") in done.out, "a path is not broken"
+    assert "kernels" not in cli("run", network, "--features", "list").out
+    unsaid = cli("run", network, tmp_path / "x.npy", "--features", "stem")
+    assert (unsaid.code, "-o DIR" in unsaid.err) == (2, True)
+    for wrong in (("--features", "stem"), (tmp_path / "x.npy", "--features", "stam", "-o", tmp_path)):
         refused = cli("run", network, *wrong)
         assert refused.code == 2
         assert "Traceback" not in refused.err

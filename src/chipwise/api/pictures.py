@@ -73,7 +73,7 @@ def features(
     picture: RunInput | None = None,
     layers: str | Sequence[str] = "list",
     *,
-    output: str | Path = "features",
+    output: str | Path | None = None,
     example_input: Any = None,
     weights: str | Path | None = None,
     preprocess: str | None = None,
@@ -89,7 +89,7 @@ def features(
         picture: a picture, a .npy file, or an array that holds what a .npy file may hold.
         layers: names of layers, or of groups for their last one, also as one text with commas between them; "list"
             says which there are.
-        output: where the PNG files go, as in `run`; made where it is missing.
+        output: folder for the PNG files; made where it is missing. It must be given, except for "list".
         example_input: as `load` takes it, and so are weights, preprocess, task, labels, input_shape and progress.
         weights: likewise.
         preprocess: likewise.
@@ -118,6 +118,8 @@ def features(
         return Features(graphed.name, "", tuple(FeatureSheet(each.name, each.op, each.shape) for each in known))
     if picture is None:
         raise InputError("a picture is wanted, to show what the layers make of it")
+    if output is None:
+        raise InputError("the drawings of layers need a folder", hint="name one with -o DIR, or output=DIR in Python")
     from chipwise.api.drawing import Album
 
     wanted = tuple(dict.fromkeys(find_inner(known, name) for name in names))
@@ -160,9 +162,10 @@ def _sheet(network: Network, inner: InnerValue, value: NDArray[Any], stem: str, 
 
     if value.ndim not in (1, 2, 3) or not value.size:
         raise InputError(f"{inner.name} gives {list(value.shape)} for an item, which is no map")
-    maps = str(album.write(f"{stem}.maps", png(map_sheet(value))))
+    title = f"{inner.name} ({inner.op})"
+    maps = str(album.write(f"{stem}.maps", png(map_sheet(value, title))))
     held = kernels_of(network, inner)
     if held is None or held.ndim not in (3, 4):
         return FeatureSheet(inner.name, inner.op, tuple(value.shape), maps=maps)
-    kernels = str(album.write(f"{stem}.kernels", png(kernel_sheet(held))))
+    kernels = str(album.write(f"{stem}.kernels", png(kernel_sheet(held, title))))
     return FeatureSheet(inner.name, inner.op, tuple(value.shape), kernels, maps)

@@ -92,9 +92,8 @@ def main(
     limits: dict[str, Any] = {"top": top, "threshold": threshold, "overlap": overlap}
     if features is not None:
         _refuse_beside_features({"frames": frames, "pipeline": pipeline} | limits)
-        target = output if output is not None else Path("features")
         with progress() as shown:
-            looked = api.features(network, only_input(inputs), features, output=target, progress=shown, **given)
+            looked = api.features(network, only_input(inputs), features, output=output, progress=shown, **given)
         answer(looked, json=json)
         return
     with progress() as shown:

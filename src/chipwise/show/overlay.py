@@ -62,8 +62,8 @@ def classes_png(picture: Picture | None, top: Sequence[tuple[str, float]]) -> by
     for label, share in top:
         value = f"{share:.1%}"
         room = wide - _length(value, size) - 10
-        draw.text((x, y), _cut(label, size, room), _INK, _font(size))
-        draw.text((x + wide, y), value, _INK, _font(size), anchor="ra")
+        draw.text((x, y), shortened(label, size, room), _INK, font(size))
+        draw.text((x + wide, y), value, _INK, font(size), anchor="ra")
         draw.rectangle((x, y + 24, x + wide, y + 32), _TRACK)
         if share >= _LEAST_SHOWN:
             draw.rectangle((x, y + 24, x + max(wide * min(share, 1.0), 2), y + 32), _ACCENT)
@@ -137,7 +137,7 @@ def _tag(page: Image.Image, text: str, tag: _Tag, taken: list[Edges]) -> None:
     Where another name is already, it goes lower, as far as there is room.
     """
     draw, (left, top) = ImageDraw.Draw(page), tag.corner
-    text = _cut(text, tag.size, page.width - 8)
+    text = shortened(text, tag.size, page.width - 8)
     wide, high = _length(text, tag.size) + 8, tag.size + 6
     x = min(max(left, 0), page.width - wide)
     first = top - high if top >= high else min(max(top, 0), page.height - high)
@@ -146,7 +146,7 @@ def _tag(page: Image.Image, text: str, tag: _Tag, taken: list[Edges]) -> None:
     y = next(free, first)
     taken.append((x, y, x + wide, y + high))
     draw.rectangle(taken[-1], tag.colour, outline=_INK)
-    draw.text((x + 4, y + high / 2), text, _readable_on(tag.colour), _font(tag.size), anchor="lm")
+    draw.text((x + 4, y + high / 2), text, _readable_on(tag.colour), font(tag.size), anchor="lm")
 
 
 def _overlap(a: Edges, b: Edges) -> bool:
@@ -157,7 +157,7 @@ def _with_legend(page: Image.Image, rows: Sequence[tuple[tuple[int, ...], str]])
     size, x, y = 15, 12, 10
     placed: list[tuple[int, int, tuple[int, ...], str]] = []
     for colour, text in rows:
-        short = _cut(text, size, page.width - 48)
+        short = shortened(text, size, page.width - 48)
         wide = 24 + int(_length(short, size)) + 18
         if placed and x + wide > page.width - 6:
             x, y = 12, y + 26
@@ -169,7 +169,7 @@ def _with_legend(page: Image.Image, rows: Sequence[tuple[tuple[int, ...], str]])
     for left, top, colour, text in placed:
         top += page.height  # noqa: PLW2901  below the picture
         draw.rectangle((left, top, left + 16, top + 16), tuple(colour), outline=_MUTED)
-        draw.text((left + 24, top + 8), text, _INK, _font(size), anchor="lm")
+        draw.text((left + 24, top + 8), text, _INK, font(size), anchor="lm")
     return whole
 
 
@@ -236,7 +236,7 @@ def _readable_on(colour: Colour) -> Colour:
     return (0, 0, 0) if 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 140 else (255, 255, 255)
 
 
-def _cut(text: str, size: int, room: float) -> str:
+def shortened(text: str, size: int, room: float) -> str:
     """The text, its end left out where it is wider than the room."""
     text = plain(text)[:200]
     if _length(text, size) <= room:
@@ -247,11 +247,12 @@ def _cut(text: str, size: int, room: float) -> str:
 
 
 def _length(text: str, size: int) -> float:
-    return float(_font(size).getlength(text))
+    return float(font(size).getlength(text))
 
 
 @cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """The letters of all drawings, so high in pixels."""
     return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
 
 
