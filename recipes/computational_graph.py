@@ -5,13 +5,17 @@ python recipes/computational_graph.py [f.svg]
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from chipwise.codec.files import atomic_write
 from chipwise.core.computation import Computation
+from chipwise.core.errors import ChipwiseError
 from chipwise.networks.computation import trace_computation
 from chipwise.show.computation_picture import computation_svg
 
@@ -23,16 +27,23 @@ def neuron(w0: Tensor, x0: Tensor, w1: Tensor, x1: Tensor, w2: Tensor) -> Tensor
     return 1 / (1 + torch.exp(-(w0 * x0 + w1 * x1 + w2)))
 
 
-def main(path: Path = Path("f.svg")) -> Computation:
+def main(arguments: Sequence[str] | None = None) -> Computation:
     """Compute forward and backward, draw, and print each step."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", nargs="?", type=Path, default=Path("f.svg"), metavar="f.svg")
+    options = parser.parse_args(arguments)
     inputs = {name: torch.tensor(value, dtype=torch.float64) for name, value in INPUTS.items()}
     computation = trace_computation(neuron, inputs, "f(w, x) = 1 / (1 + exp(−(w0 x0 + w1 x1 + w2)))")
-    path.write_text(computation_svg(computation), encoding="utf-8")
+    atomic_write(options.output, computation_svg(computation).encode())
     for step in computation.steps:
         print(f"{step.label:>6}  value {step.value[0]:6.2f}  gradient {step.gradient[0]:6.2f}")
-    print(path)
+    print(options.output)
     return computation
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:2]))
+    try:
+        main()
+    except ChipwiseError as error:
+        print(f"error: {error.message}; {error.hint}".rstrip("; "), file=sys.stderr)
+        sys.exit(error.exit_code)

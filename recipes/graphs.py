@@ -20,6 +20,7 @@ import json
 import logging
 import os
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from chipwise import runtimes
-from chipwise.core.errors import RuntimeUnavailableError
+from chipwise.core.errors import ChipwiseError, RuntimeUnavailableError
 
 Array = NDArray[np.float32]
 Arrays = tuple[Array, ...]
@@ -360,4 +361,8 @@ def show(sums: list[Way], layers: list[Way], branch: list[Branch], steps: int, m
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ChipwiseError as error:
+        print(f"error: {error.message}; {error.hint}".rstrip("; "), file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -8,6 +8,7 @@ Without a photograph the recipe draws a scene of its own. Negative results are d
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from chipwise.tasks.pictures import open_picture
+from chipwise.codec.files import atomic_write
+from chipwise.core.errors import ChipwiseError
+from chipwise.tasks.pictures import open_picture, png_bytes
 
 Plane = NDArray[np.float64]
 KERNELS = (
@@ -38,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Plane]:
         planes["\n".join("  ".join(f"{weight:4.1f}" for weight in row) for row in kernel)] = convolved(plane, kernel)
     planes["2x2 max pooling"] = pooled(plane, np.max)
     planes["2x2 average pooling"] = pooled(plane, np.mean)
-    sheet(planes).save(options.output)
+    atomic_write(options.output, png_bytes(np.asarray(sheet(planes))))
     print(options.output)
     return planes
 
@@ -105,4 +108,8 @@ def visible(plane: Plane) -> Image.Image:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ChipwiseError as error:
+        print(f"error: {error.message}; {error.hint}".rstrip("; "), file=sys.stderr)
+        sys.exit(error.exit_code)

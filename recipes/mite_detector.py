@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 import chipwise
 from chipwise.codec.pipeline_file import read_pipeline
+from chipwise.core.errors import ChipwiseError
 from chipwise.core.measure import Accuracy
 from chipwise.core.report import Box
 from chipwise.datasets.dataset import Dataset, make
@@ -241,4 +242,8 @@ def main(arguments: list[str]) -> Score:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except ChipwiseError as error:
+        print(f"error: {error.message}; {error.hint}".rstrip("; "), file=sys.stderr)
+        sys.exit(error.exit_code)

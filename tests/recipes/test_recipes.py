@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -29,7 +30,7 @@ def recipe(name: str) -> ModuleType:
 @pytest.mark.runtime
 def test_computational_graph(tmp_path: Path) -> None:
     """The numbers of the lecture notes."""
-    made = recipe("computational_graph").main(tmp_path / "f.svg")
+    made = recipe("computational_graph").main([str(tmp_path / "f.svg")])
     inputs = {step.label: round(step.gradient[0], 2) for step in made.steps if not step.reads}
     assert inputs == {"w0": -0.20, "x0": 0.39, "w1": -0.39, "x1": -0.59, "w2": 0.20}
     inner = [(step.label, round(step.value[0], 2), round(step.gradient[0], 2)) for step in made.steps if step.reads]
@@ -77,3 +78,21 @@ def test_kernels_on_a_given_photograph(tmp_path: Path) -> None:
     Image.new("RGB", (300, 201), (10, 200, 30)).save(tmp_path / "photo.jpg")
     planes = recipe("kernels_on_a_photograph").main([str(tmp_path / "photo.jpg"), "-o", str(tmp_path / "sheet.png")])
     assert planes["the picture"].shape == (172, 256)
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize(
+    ("name", "words", "code"),
+    [
+        ("computational_graph", ["--help"], 0),
+        ("computational_graph", ["/dev/null/f.svg"], 3),
+        ("kernels_on_a_photograph", ["nofile.jpg"], 2),
+        ("kernels_on_a_photograph", ["-o", "/dev/null/sheet.png"], 3),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(name: str, words: list[str], code: int, tmp_path: Path) -> None:
+    command = [sys.executable, str(RECIPES / f"{name}.py"), *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == code, done.stderr
+    assert len(done.stderr.splitlines()) == (code != 0), done.stderr
+    assert not list(tmp_path.iterdir())
