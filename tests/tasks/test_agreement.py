@@ -95,6 +95,13 @@ def test_another_kind_forgets_what_the_old_one_was_fed_by() -> None:
         ("detection:yolox", SEEN, outputs((1, 3549, 5)), "do not fit a yolox detector"),
         ("detection:corners", SEEN, YOLOX, "do not fit a corners detector"),
         ("image", SEEN, outputs((1, 9)), r"image needs an output with 4 dimensions; this network gives y0 \[1, 9\]"),
+        (
+            "classification",
+            SEEN,
+            YOLOX,
+            r"classification needs scores \[N, K\] or \[N, K, 1, 1\]; this net",
+        ),
+        ("classification", SEEN, outputs(("N", 21, 9, 9)), "classification needs scores"),
         ("segmentation", SEEN, outputs((1, 9)), "segmentation needs an output with 3 or 4 dimensions"),
     ],
 )
@@ -103,6 +110,11 @@ def test_tasks_that_outputs_rule_out_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=says):
         told(Task(preprocess=seen), PHOTO, given, task=task)
+
+
+@pytest.mark.parametrize("shape", [("N", 9), ("N", 1), (1, 9, 1, 1), (1, 1, 1, 9), (1, 9, "H", "W"), ()])
+def test_scores_of_classes_may_have_axes_of_one(shape: tuple[int | str, ...]) -> None:
+    assert told(Task("tensor"), PHOTO, outputs(shape), task="classification").kind == "classification"
 
 
 def test_each_side_is_compared_with_its_own_axis() -> None:

@@ -39,6 +39,9 @@ def check_task(task: Task, outputs: Specs) -> None:
     if ranks is not None and shaped and len(shaped[0].shape) not in ranks:
         wanted = " or ".join(map(str, ranks))
         raise InputError(f"{task.kind} needs an output with {wanted} dimensions; this network gives {listed}")
+    if task.kind == "classification" and shaped and not _is_scores(shaped[0].shape):
+        hint = "is this the right --task for the network?"
+        raise InputError(f"classification needs scores [N, K] or [N, K, 1, 1]; this network gives {listed}", hint=hint)
     found = task.detection if task.kind == "detection" and len(shaped) == len(outputs) > 0 else None
     if found is not None and not _fits(found, outputs):
         hint = "is this the right --task for the network?"
@@ -115,6 +118,11 @@ def _fits(detection: Detection, outputs: Specs) -> bool:
     if detection.decoder == "corners":
         return len(shapes) == 2 and all(len(shape) == 3 for shape in shapes) and any(shape[2] == 4 for shape in shapes)
     return True
+
+
+def _is_scores(shape: tuple[int | str, ...]) -> bool:
+    """False when an output has more than one axis besides the batch along which it is known to be longer than 1."""
+    return len(shape) > 1 and sum(isinstance(dim, int) and dim != 1 for dim in shape[1:]) <= 1
 
 
 def _background(task: Task) -> int:
