@@ -135,6 +135,8 @@ def test_folder_of_another_run_is_refused_and_fresh_starts_over(tmp_path: Path) 
     with pytest.raises(InputError, match=r"learning_rate 0.01 there, 0.02 now") as caught:
         tiny.run(tmp_path, settings=other)
     assert "--fresh" in caught.value.hint
+    with pytest.raises(InputError, match=r"freeze not set there, backbone now"):
+        tiny.run(tmp_path, settings=dataclasses.replace(tiny.SETTINGS, freeze="backbone"))
     assert tiny.run(tmp_path) == first
     assert tiny.run(tmp_path, settings=other, fresh=True).settings["learning_rate"] == 0.02
 

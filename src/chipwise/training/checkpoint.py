@@ -150,7 +150,7 @@ def _digest(text: bytes, tensors: dict[str, Tensor]) -> str:
 
 def _short(state: State, name: str) -> str:
     value = state.identity.get(name)
-    return value[:12] if isinstance(value, str) else str(value)
+    return "not set" if value is None else value[:12] if isinstance(value, str) else str(value)
 
 
 def _damaged(path: Path, reason: str) -> InputError:
