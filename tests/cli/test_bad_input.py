@@ -157,9 +157,18 @@ def test_a_plan_is_inspected_and_not_compiled_again(cli: Cli, relu_plan: Path, t
     refused(cli("inspect", tmp_path / "bad.plan"), 2, "not a plan file")
 
 
+def test_tensorflow_lite_is_known_by_its_first_bytes(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "net.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(90))
+    done = cli("inspect", tmp_path / "net.tflite")
+    refused(done, 2, "is a TensorFlow Lite file")
+    assert "tf2onnx" in done.err
+
+
 def test_nearest_name_is_suggested(cli: Cli) -> None:
     assert "lenet5" in cli("inspect", "lenet5-kears").err
     assert "did you mean digits" in cli("train", "lenet5", "--data", "digts").err
+    assert "hint: width is a number above 0" in cli("inspect", "resnet18:width=abc").err
+    assert "hint: num_classes is a whole number from 1" in cli("inspect", "resnet18:num_classes=0").err
 
 
 @pytest.mark.parametrize(

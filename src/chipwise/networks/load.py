@@ -171,3 +171,6 @@ def _refuse_other_formats(path: Path) -> None:
     for magic, kind in _MAGIC:
         if start.startswith(magic):
             raise NetworkError(f"{path} is {kind}, not an ONNX file", hint="give an ONNX file, a zoo name or a factory")
+    if start[4:8] == b"TFL3":
+        hint = f"convert it to ONNX: python -m tf2onnx.convert --tflite {path} --output {path.stem}.onnx"
+        raise NetworkError(f"{path} is a TensorFlow Lite file", hint=hint)

@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 import csv
+import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chipwise.codec.files import read_bounded
-from chipwise.core.errors import DataError, InputError
+from chipwise.core.errors import DataError, InputError, unknown_name
 from chipwise.core.network import Network, TensorSpec
 from chipwise.core.task import Preprocess, Task
 from chipwise.tasks import class_names
@@ -115,9 +116,13 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
     Raises:
         DataError: when it cannot be read, is no text, or has no names.
+        UnknownNameError: when it is nearly the name of a list, and no file.
     """
-    if str(path) in _KNOWN and not path.exists():
-        return _KNOWN[str(path)]
+    name = str(path)
+    if not path.exists() and (name in _KNOWN or difflib.get_close_matches(name.lower(), _KNOWN)):
+        if name not in _KNOWN:
+            raise unknown_name("list of labels", name, _KNOWN)
+        return _KNOWN[name]
     try:
         lines = read_bounded(path, _LABELS_LIMIT_BYTES, "labels", DataError).decode().splitlines()
     except UnicodeDecodeError as error:

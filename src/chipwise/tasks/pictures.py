@@ -140,7 +140,10 @@ def _reading(path: Path) -> Iterator[Image.Image]:
         hint = f"pictures may have {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller"
         raise DataError(f"{path} has too many pixels", hint=hint) from error
     except _DAMAGE as error:
-        reason = "is a folder" if path.is_dir() else f"is no picture, or damaged: {_one_line(error)}"
+        if path.is_dir():
+            hint = f"name the pictures in it, or run them all: --frames {path}"
+            raise DataError(f"{path} is a folder", hint=hint) from error
+        reason = f"is no picture, or damaged: {_one_line(error)}"
         raise DataError(f"{path} {reason}", hint=f"known formats: {', '.join(sorted(SUFFIXES))}") from error
 
 

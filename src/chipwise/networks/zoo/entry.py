@@ -14,8 +14,9 @@ from chipwise.core.errors import InputError, unknown_name
 from chipwise.core.network import TensorSpec
 from chipwise.core.task import Preprocess, Task
 
-# Mean and standard deviation of ImageNet's training pixels on the 0..1 scale, as torchvision's networks expect.
+_WHOLE = ("num_classes", "size")
 _LARGEST = 100_000  # of any option: beyond it is a slip of the finger
+# Mean and standard deviation of ImageNet's training pixels on the 0..1 scale, as torchvision's networks expect.
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -104,8 +105,9 @@ def _option(name: str, entry: ZooEntry, part: str) -> tuple[str, int | float]:
     except ValueError:
         number = 0
     if not 0 < number < _LARGEST:  # NaN is neither
-        raise InputError(f"{name}: {key}={value!r} is no number that is possible here", hint=f"write {key}=1 or more")
-    if key in ("num_classes", "size") and not isinstance(number, int):
+        least = "a whole number from 1" if key in _WHOLE else "a number above 0"
+        raise InputError(f"{name}: {key}={value!r} is no number that is possible here", hint=f"{key} is {least}")
+    if key in _WHOLE and not isinstance(number, int):
         raise InputError(f"{name}: {key}={value!r} is no whole number")
     return key, number
 
