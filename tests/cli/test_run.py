@@ -10,12 +10,16 @@ import onnx
 import pytest
 from PIL import Image
 
+import chipwise
+
 DETECTOR = """<ir_version: 8, opset_import: ["": 17]> g
 (float[1,3,32,32] x) => (float[1,2,4] boxes, float[1,2,2] scores)
 { m = ReduceMin <keepdims=0> (x)
   boxes = Constant <value = float[1,2,4] {0.0,0.0,0.5,1.0, 0.5,0.0,1.0,0.5}> ()
   s = Constant <value = float[1,2,2] {0.1,0.9, 0.8,0.2}> ()
   scores = Add(s, m) }"""
+
+ASSUMED = "note: pixels are assumed to be scaled to 0..1 (nothing in {} says so); say otherwise with --preprocess"
 
 
 @pytest.fixture
@@ -34,14 +38,15 @@ def dog(tmp_path: Path) -> Path:
 def test_boxes_are_printed_and_drawn(cli, detector: Path, dog: Path, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("nothing\ndog\n")
     done = cli("run", detector, dog, "--labels", tmp_path / "labels.txt", "-o", tmp_path / "out", "--threshold", 0.5)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.err.splitlines()) == (0, [ASSUMED.format(detector)])
     assert "dog 90% at 0,0-32,48" in done.out
     assert Image.open(tmp_path / "out" / "dog.png").size == (320, 240)
 
 
 def test_without_a_folder_a_hint_says_how_to_draw(cli, detector: Path, dog: Path) -> None:
     done = cli("run", detector, dog)
-    assert done.err.splitlines() == ["hint: -o DIR draws the boxes"]
+    assert done.err.splitlines() == [ASSUMED.format(detector), "hint: -o DIR draws the boxes"]
+    assert "-o DIR" not in cli("run", detector, dog.with_name("absent.png")).err
 
 
 def test_json_says_everything(cli, detector: Path, dog: Path) -> None:
@@ -97,10 +102,12 @@ def test_frames_are_never_drawn_over(cli, detector: Path, dog: Path) -> None:
         (("absent.png",), "no such picture"),
         (("x.npy",), "absent"),
         (("dog.png", "--threshold", "2"), "between 0 and 1"),
-        (("dog.png", "--task", "classification", "--overlap", "0.5"), "overlap is for detectors"),
+        (("dog.png", "--task", "classification"), "classification needs scores"),
+        (("dog.png", "--task", "tensor", "--overlap", "0.5"), "overlap is for detectors"),
         (("dog.png", "--task", "detection:rcnn"), "unknown detector 'rcnn'"),
         (("dog.png", "--preprocess", "fit=zoom"), "fit='zoom'"),
         (("dog.png", "--labels", "absent.txt"), "cannot read labels"),
+        (("dog.png", "--labels", "coco80"), "unknown list of labels 'coco80'"),
         (("dog.png", "--weights", "w.pth"), "holds its weights itself"),
     ],
 )
@@ -132,6 +139,47 @@ def test_arrays_are_drawn_as_heat_maps_where_they_have_rows(cli, tmp_path: Path)
     assert (done.code, done.err) == (0, "")
     assert "y: float32 (1, 6, 7)" in done.out
     assert (tmp_path / "out" / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pixels_that_nothing_describes_are_told_of(cli, detector: Path, dog: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 32, 32), np.float32))
+    np.save(tmp_path / "bytes.npy", np.zeros((3, 4, 3), np.uint8))
+    assert ASSUMED.format(detector) in cli("run", detector, tmp_path / "bytes.npy").err
+    assert ASSUMED.format(detector) in cli("run", detector, "--frames", dog.parent).err
+    assert "assumed" not in cli("run", detector, tmp_path / "x.npy").err, "no pixels, nothing assumed"
+    assert "assumed" not in cli("run", detector, dog, "--preprocess", "scale=1/255").err
+    said = onnx.load(detector)
+    said.metadata_props.add(key="Image.NominalPixelRange", value="Normalized_0_1")
+    onnx.save(said, detector)
+    assert "assumed" not in cli("run", detector, dog).err
+
+
+def test_a_folder_is_pointed_to_frames(cli, detector: Path, dog: Path) -> None:
+    assert cli("run", detector, dog.parent).err.splitlines() == [
+        f"error: {dog.parent} is a folder",
+        f"hint: name the pictures in it, or run them all: --frames {dog.parent}",
+    ]
+
+
+def test_inputs_are_counted_before_anything_is_exported(cli, dog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chipwise.api.running.load", lambda *_, **__: pytest.fail("opened"))
+    done = cli("run", "bert-base", dog)
+    assert done.code == 2
+    assert "takes 3 inputs" in done.err
+    assert "hint: give one .npy file or array for each, in this order: input_ids int64 [" in done.err
+
+
+@pytest.mark.runtime
+def test_python_hears_of_random_weights_as_a_warning(cli, dog: Path, recwarn: pytest.WarningsRecorder) -> None:
+    chipwise.load("mlp-4096")
+    chipwise.run("lenet5", np.zeros((1, 1, 32, 32), np.float32))
+    heard = [each for each in recwarn if "no weights were given" in str(each.message)]
+    assert [(each.category, Path(each.filename)) for each in heard] == [(UserWarning, Path(__file__))] * 2
+    recwarn.clear()
+    assert cli("run", "lenet5", dog).err.count("no weights were given") == 1
+    assert not [each for each in recwarn if "no weights" in str(each.message)]
+    chipwise.features("lenet5")
+    assert not [each for each in recwarn if "no weights" in str(each.message)]
 
 
 @pytest.mark.runtime

@@ -215,6 +215,12 @@ def test_plans_of_every_kind_run(tmp_path: Path) -> None:
         chipwise.load(tmp_path / "d.plan", weights="x.safetensors")
 
 
+@pytest.mark.parametrize(("name", "shown"), [("nets/yolo.onnx", "yolo"), ("squeezenet1.1", "squeezenet1.1")])
+def test_a_runner_shows_what_it_is(name: str, shown: str) -> None:
+    runner = from_graph(name, serialize(network(CLASSIFIER)), Task())
+    assert repr(runner) == f"<Runner {shown}: classification, onnxruntime fp32>"
+
+
 def test_accuracy_is_counted_for_classes_only(tmp_path: Path) -> None:
     onnx.save(onnx.parser.parse_model(f"{HEAD} g {DETECTOR}"), tmp_path / "d.onnx")
     plan = chipwise.compile(tmp_path / "d.onnx", budget_s=1, runtimes=("onnxruntime",))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.core.errors import InputError, MissingExtraError
+from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
-    from chipwise.core.events import Progress
     from chipwise.core.network import Network, TensorSpec
     from chipwise.core.plan import Plan
     from chipwise.core.report import BenchResult
@@ -120,11 +122,40 @@ def graph_told(
 
     loaded = network_from(given, example_input, weights=weights, input_shape=input_shape)
     if is_untrained(loaded):
-        progress.note("warning: no weights were given: they are random (seed 0), and so is what it says")
+        warn("no weights were given: they are random (seed 0), and so is what it says", progress)
     graphed = with_graph(loaded)
     task = told(graphed.task, graphed.inputs, graphed.outputs, **said)
     note_surplus(task, graphed.outputs, said, progress)
     return replace(graphed, task=task)
+
+
+def warn(message: str, progress: Progress) -> None:
+    """Show a warning; where nobody watches progress it becomes Python's, at the line outside of this package."""
+    if progress is not silent:
+        progress.note(f"warning: {message}")
+        return
+    names = [each.frame.f_globals.get("__name__", "") for each in inspect.stack(0)]
+    level = next((level for level, name in enumerate(names, 1) if not name.startswith("chipwise.")), len(names))
+    warnings.warn(message, stacklevel=level)
+
+
+def assumed_pixels(network: Network) -> str:
+    """What to tell of a model file that does not say which pixels it wants, and was no known network; else empty."""
+    from chipwise.networks.onnx_file import TASK_KEY
+
+    seen, suffix = network.task.preprocess, Path(network.origin).suffix.lower()
+    said = () if network.graph is None else network.graph.metadata_props
+    stored = TASK_KEY in said or "Image.NominalPixelRange" in said or suffix in (".cfg", ".plan")
+    if seen is None or network.source is not None or stored:
+        return ""
+    if (seen.scale, seen.mean, seen.std) == (1 / 255, (0.0,), (1.0,)):
+        what = "scaled to 0..1"
+    elif suffix == ".prototxt":
+        what = f"{seen.order} from 0 to 255, less {'/'.join(f'{value:g}' for value in seen.mean)}"
+    else:
+        return ""
+    name = network.origin or network.name
+    return f"note: pixels are assumed to be {what} (nothing in {name} says so); say otherwise with --preprocess"
 
 
 def note_surplus(task: Task, outputs: tuple[TensorSpec, ...], said: dict[str, Any], progress: Progress) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from chipwise.api.given import graph_told, is_plan, plan_told
 from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError
-from chipwise.core.events import Progress, silent
+from chipwise.core.events import Progress, Silent, silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +107,7 @@ def features(
     from chipwise.networks.inner_values import find_inner, inner_values
 
     names = [name.strip() for name in layers.split(",")] if isinstance(layers, str) else list(layers)
-    progress = silent if names == ["list"] else progress  # names do not depend on weights
+    progress = Silent() if names == ["list"] else progress  # names do not depend on weights
     said = {"preprocess": preprocess, "task": task, "labels": None if labels is None else Path(labels)}
     if is_plan(network):
         graphed = _graph_of(*plan_told(network, weights, input_shape, said, progress))

@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.api.given import graph_told, is_plan, need, plan_told
+from chipwise.api.given import assumed_pixels, graph_told, is_plan, need, network_from, plan_told
 from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
@@ -123,6 +123,7 @@ def run(
     if pipeline is not None and top is not None:
         raise InputError("a pipeline gives each region one class; top has no meaning there", hint="leave top out")
     from chipwise.compiler.run import run_all, run_frames
+    from chipwise.core.network import Network
     from chipwise.tasks.classify import check_top
 
     count = 5 if top is None else top
@@ -130,10 +131,8 @@ def run(
     album = _album(output, given if frames is None else _files(Path(frames)), numbered=frames is not None)
     shown: dict[str, Any] = {"progress": progress} | ({} if album is None else {"keep": album.keep})
     stages = None if pipeline is None else _stages(Path(pipeline))
+    network = _opened(network, given if frames is None and options.get("task") is None else None, options)
     runner = load(network, progress=progress, **options)
-    worth = "boxes" if stages is not None else _WORTH_DRAWING.get(runner.task.kind)
-    if output is None and worth:
-        progress.note(f"hint: -o DIR draws the {worth}")
     if stages is not None:
         from chipwise.compiler.pipeline import run_pipeline
 
@@ -147,7 +146,29 @@ def run(
         result = run_frames(runner, pictures, many, top=count, **shown)
     if album is not None and album.blank:
         progress.note(f"note: {album.blank} of {len(result.predictions)} answers have nothing to draw")
+    assumed = assumed_pixels(network) if isinstance(network, Network) and options.get("preprocess") is None else ""
+    if assumed and runner.pictured:
+        progress.note(assumed)
+    worth = "boxes" if stages is not None else _WORTH_DRAWING.get(runner.task.kind)
+    if output is None and worth and result.predictions:
+        progress.note(f"hint: -o DIR draws the {worth}")
     return result
+
+
+def _opened(network: Any, given: list[Any] | None, options: dict[str, Any]) -> Any:
+    """A plan as it is, else the network, with `options` that are used up taken out of them.
+
+    Exporting takes long: before that what is given is counted, unless it is None.
+    """
+    if is_plan(network):
+        return network
+    from chipwise.compiler.feeds import check_count
+
+    used = {key: options.pop(key) for key in ("example_input", "weights", "input_shape") if key in options}
+    opened = network_from(network, **used)
+    if given is not None and opened.graph is None:
+        check_count(given, opened.task, opened.inputs)
+    return opened
 
 
 def _album(output: str | Path | None, inputs: Sequence[Any], *, numbered: bool) -> Album | None:

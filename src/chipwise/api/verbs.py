@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.api.given import (
+    assumed_pixels,
     bench_from,
     data_from,
     need,
@@ -21,6 +22,7 @@ from chipwise.api.given import (
     note_surplus,
     plan_from,
     source_bytes,
+    warn,
     with_graph,
 )
 from chipwise.api.notebook import drawn
@@ -124,7 +126,7 @@ def train(
     chosen = replace(chosen, threads=chosen.threads or detect().cores)  # torch does not know of quotas
     fitted, module = begun(loaded, dataset, chosen.seed, progress)
     if chosen.freeze is not None and loaded.source is not None and loaded.source.weights is None:
-        progress.note("warning: no weights were given, so what is frozen is random: --weights W")
+        warn("no weights were given, so what is frozen is random: --weights W", progress)
     result = train_module(module, fitted, dataset, chosen, Path(folder), fresh=fresh, progress=progress)
     run_folder.save(Path(folder), fitted, Path(folder) / "weights.safetensors")
     atomic_write(Path(folder) / "curves.png", charts.training_png(result))
@@ -196,6 +198,9 @@ def compile(
     if not loaded.outputs:  # a factory's are known only now
         graphed = described(graphed, task=task, labels=None if labels is None else Path(labels))
     note_surplus(graphed.task, graphed.outputs, said, progress)
+    assumed = assumed_pixels(graphed) if preprocess is None else ""
+    if assumed:  # the plan keeps it
+        progress.note(assumed)
     return compile_plan(
         graphed,
         serialize(graphed),

@@ -220,5 +220,7 @@ def check_count(given: Sequence[Any], task: Task, specs: Specs) -> bool:
     several = len(specs) > 1 and task.stream is None
     if several and len(given) != len(specs):
         wanted = ", ".join(spec.name for spec in specs)
-        raise InputError(f"the network takes {len(specs)} inputs ({wanted}); received {len(given)}")
+        each = ", ".join(f"{spec.name} {spec.dtype} [{', '.join(map(str, spec.shape))}]" for spec in specs)
+        hint = f"give one .npy file or array for each, in this order: {each}"
+        raise InputError(f"the network takes {len(specs)} inputs ({wanted}); received {len(given)}", hint=hint)
     return several

@@ -52,14 +52,23 @@ class Runner:
         name: of the network or plan, for answers.
         choice: runtime, number format and threads.
         inputs: what it takes, where that is known from elsewhere than the engine.
+
+    `pictured` turns True with the first picture that it answers.
     """
 
     def __init__(self, engine: Engine, task: Task, name: str, choice: Choice, inputs: Specs = ()) -> None:
         self.task, self.name, self.choice = task, name, choice
         self.inputs, self.outputs = inputs or engine.inputs, engine.outputs
+        self.pictured = False
         self.seconds: list[float] = []
         self._engine = engine
         self._warm: set[tuple[tuple[int, ...], ...]] = set()
+
+    def __repr__(self) -> str:
+        """Name, task, and what runs it."""
+        path = Path(self.name)
+        name = path.stem if path.suffix[1:].isalpha() else path.name
+        return f"<Runner {name}: {self.task.kind}, {self.choice.runtime} {self.choice.precision}>"
 
     @property
     def latency_s(self) -> float:
@@ -130,6 +139,7 @@ class Runner:
         Raises:
             DataError: the outputs are not what the task says.
         """
+        self.pictured = self.pictured or feed.pictures is not None
         stream = self.task.stream
         if stream is None or feed.signal is None or feed.arrays:
             return answers(feed, self._call(feed.arrays), self.outputs, self.task, top)
