@@ -29,9 +29,14 @@ def network(tmp_path: Path) -> Path:
 
 def test_graph(cli: Callable[..., Any], network: Path, tmp_path: Path) -> None:
     done = cli("inspect", network, "--graph", tmp_path / "small.svg")
-    assert (done.code, "MaxPool" in done.out) == (0, True)
+    assert done.code == 0
+    assert done.out.splitlines() == ["small: 2 layers, 18 parameters, 608 FLOP, 424 B moved; batch 1"]
     assert "small.svg" in done.err
     assert "stem" in (tmp_path / "small.svg").read_text()
+    assert "MaxPool" in cli("inspect", network, "--graph", tmp_path / "small.svg", "--style", "table").out
+    assert "MaxPooling2D" in cli("inspect", network, "--graph", tmp_path / "small.html", "--style", "keras").out
+    drawn = json.loads(cli("inspect", network, "--graph", tmp_path / "small.svg", "--json").out)
+    assert len(drawn["layers"]) == 2
     refused = cli("inspect", network, "--graph", tmp_path / "small.pdf")
     assert refused.code == 2
     assert ".svg or .html" in refused.err

@@ -22,10 +22,13 @@ BLOCKS = [f"stage{place // 24}.{place % 24 // 3}.conv{place % 3}" for place in r
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("graphs")
     long = "a_very_long_name_without_any_place_to_break_it" * 3
+    endless = [f"stage{place // 40}.conv{place % 40}" for place in range(1200)]
     steps = (Step("x", (), (3.0,), (2.0,)), Step("× 2", (0,), (6.0,), (1.0,)))
     made = {
         "blocks": graph_html(inspection(chain(BLOCKS))),
         "long": graph_html(inspection(chain([f"{long}{place}" for place in range(5)]))),
+        "endless": graph_html(inspection(chain(endless))),
+        "grouped": graph_html(inspection(chain([f"{long}{place // 40}.conv{place % 40}" for place in range(80)]))),
         "values": computation_html(Computation(long, steps)),
     }
     for name, text in made.items():
@@ -119,6 +122,7 @@ def test_keys_and_wheel_move_and_zoom(page: Any) -> None:
     def place() -> str:
         return str(page.evaluate("document.getElementById('world').getAttribute('transform')"))
 
+    page.keyboard.press("0")
     before = place()
     page.keyboard.press("ArrowDown")
     assert place() != before
@@ -145,3 +149,44 @@ def test_details_are_said(page: Any) -> None:
     for _ in range(8):
         page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.matches('.box, .frame, button')")
+
+
+def test_fit_shows_all_of_a_long_network(browser: Any, pages: dict[str, Path]) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(pages["endless"].as_uri())
+    page.click("#all")
+    assert seen(page) == 1200
+    extent = """() => {
+      const [world, view] = ['world', 'view'].map(id => document.getElementById(id).getBoundingClientRect());
+      return [world.top >= view.top, world.bottom <= view.bottom, world.left >= view.left, world.right <= view.right];
+    }"""
+    assert not all(page.evaluate(extent)), "it opens at a size that can be read"
+    page.click("#fit")
+    assert all(page.evaluate(extent))
+    scale = "document.getElementById('world').transform.baseVal[1].matrix.a"
+    small = page.evaluate(scale)
+    assert small < 0.02
+    page.click("#in")
+    assert page.evaluate(scale) == pytest.approx(small * 1.25)
+    page.click("#fit")
+    page.set_viewport_size({"width": 800, "height": 500})
+    page.wait_for_function(f"small => {scale} < small", arg=small)
+    assert all(page.evaluate(extent))
+    page.close()
+
+
+def test_long_titles_of_groups_end_with_their_frame(browser: Any, pages: dict[str, Path]) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(pages["grouped"].as_uri())
+    page.click("#all")
+    frames = page.evaluate("""() => [...document.querySelectorAll('.frame:not(.gone)')].map(frame => {
+      const [rect, text] = [frame.querySelector('rect'), frame.querySelector('text')];
+      return [text.getBoundingClientRect().right < rect.getBoundingClientRect().right, text.textContent,
+        frame.querySelector('title').textContent];
+    })""")
+    assert len(frames) == 2
+    for fits, said, whole in frames:
+        assert fits
+        assert said.endswith("…")
+        assert "to_break_it0" in whole or "to_break_it1" in whole
+    page.close()

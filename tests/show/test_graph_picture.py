@@ -158,3 +158,17 @@ def test_a_file_is_written(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError):
         api.inspect("lenet5", graph=tmp_path / name)
+
+
+def test_long_titles_of_frames_are_cut() -> None:
+    long = "a_long_name_of_a_group" * 20
+    svg = graph_svg(inspection(chain([f"{long}{place // 4}.conv{place % 4}" for place in range(40)])))
+    frames = [each for each in ET.fromstring(svg).iter(f"{SPACE}g") if each.get("class") == "frame"]
+    assert frames
+    for each in frames:
+        title, said = (each.find(f"{SPACE}{tag}") for tag in ("title", "text"))
+        assert title is not None
+        assert said is not None
+        assert long in (title.text or "")
+        assert (said.text or "").endswith("…")
+        assert len(said.text or "") < 60

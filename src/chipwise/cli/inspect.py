@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from chipwise import api
 from chipwise.cli.answer import InputShapeOption, JsonFlag, NetworkArgument, WeightsOption, answer, shape
+
+if TYPE_CHECKING:
+    from chipwise.core.report import Inspection
 
 
 def main(
@@ -18,21 +21,32 @@ def main(
         Path | None, typer.Option(metavar="FILE", help="Draw it: X.svg, or X.html where groups open and close.")
     ] = None,
     style: Annotated[
-        Literal["table", "keras", "darknet"], typer.Option(help="The columns of ours, Keras's or Darknet's table.")
-    ] = "table",
+        Literal["table", "keras", "darknet"] | None,
+        typer.Option(help="The columns of ours, Keras's or Darknet's table."),
+    ] = None,
     input_shape: InputShapeOption = None,
     weights: WeightsOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Show a network's layers: shapes, parameters, FLOPs, bytes moved, arithmetic intensity."""
-    if json and style != "table":
+    if json and style not in (None, "table"):
         raise typer.BadParameter(f"--json prints no {style} table; give one of them")
     record = api.inspect(network, batch=batch, input_shape=shape(input_shape), weights=weights, graph=graph)
-    if json or style == "table":
-        answer(record, json=json)
-    else:
-        from chipwise.show.styles import styled  # noqa: PLC0415  `--help` must not import what draws
-
-        typer.echo(styled(record, style))
+    _say(record, style or ("totals" if graph else "table"), json=json)
     if graph is not None:
         typer.echo(f"the graph is in {graph}", err=True)
+
+
+def _say(record: Inspection, style: Literal["table", "keras", "darknet", "totals"], *, json: bool) -> None:
+    """Print the table; of what was drawn, only the totals, unless a table was asked for."""
+    if json or style == "table":
+        answer(record, json=json)
+    elif style == "totals":
+        from chipwise.show.graph_marks import totals_of  # noqa: PLC0415  `--help` must not import what draws
+        from chipwise.show.terminal import print_line  # noqa: PLC0415  as above
+
+        print_line(f"{record.name}: {totals_of(record)}")
+    else:
+        from chipwise.show.styles import styled  # noqa: PLC0415  as above
+
+        typer.echo(styled(record, style))

@@ -4,7 +4,7 @@ const view = document.getElementById("view"), world = document.getElementById("w
 const edges = document.getElementById("edges"), about = document.getElementById("about");
 const search = document.getElementById("search"), hint = about.textContent;
 const open = new Set(data.open), parents = new Map();
-let size = [1, 1], at = { x: 0, y: 0, k: 1 }, spots = new Map(), fitted = true;
+let size = [1, 1], at = { x: 0, y: 0, k: 1 }, spots = new Map(), placed = null;
 
 (function note(block, path) {
   for (const node of block.nodes) {
@@ -57,6 +57,16 @@ function curve(points) {
   return path;
 }
 
+// A title ends where its frame does; the tooltip has all of it.
+function shorten(text, room) {
+  const whole = text.dataset.whole ??= text.textContent;
+  let most = whole.length;
+  text.textContent = whole;
+  if (text.getComputedTextLength() <= room) return;
+  while (most > 1 && text.getSubStringLength(0, most) > room - 12) most--;
+  text.textContent = whole.slice(0, most) + "…";
+}
+
 function show(made, dx, dy, lines) {
   made.block.nodes.forEach((node, index) => {
     const { x, y, w, h, inner } = made.spot[index];
@@ -70,6 +80,7 @@ function show(made, dx, dy, lines) {
     part.firstElementChild.nextElementSibling.setAttribute("width", w);
     part.firstElementChild.nextElementSibling.setAttribute("height", h);
     part.lastElementChild.setAttribute("x", w - 12);
+    shorten(part.querySelector(".t"), w - 36);
     const [top, end] = inner.spot.slice(-2).map(port => port.x - inner.left + px + data.pad), middle = px + w / 2;
     lines.push(curve([[middle, py, py], [top, py + data.head, py + data.head]]));
     lines.push(curve([[end, py + h - data.pad, py + h - data.pad], [middle, py + h, py + h]]));
@@ -99,24 +110,34 @@ function draw() {
   }));
 }
 
+// The scale at which all is seen, and the scale within what can be read; only Fit asks for less than 0.02.
+const whole = () => Math.max(1e-4, Math.min(1.25, (view.clientWidth - 32) / size[0], (view.clientHeight - 32) / size[1]));
+const within = k => Math.min(Math.max(k, Math.min(0.02, whole())), 4);
+
 function move(x, y, k) {
-  fitted = false;
-  at = { x, y, k: Math.min(Math.max(k, 0.02), 4) };
+  placed = null;
+  at = { x, y, k: within(k) };
   world.setAttribute("transform", `translate(${at.x} ${at.y}) scale(${at.k})`);
 }
 
 function zoom(factor, x = view.clientWidth / 2, y = view.clientHeight / 2) {
-  const k = Math.min(Math.max(at.k * factor, 0.02), 4);
+  const k = within(at.k * factor);
   move(x - (x - at.x) * k / at.k, y - (y - at.y) * k / at.k, k);
 }
 
-// The whole width is seen; a long network starts at its top at a size that can be read.
+function place(k, how) {
+  move((view.clientWidth - size[0] * k) / 2, Math.max(16, (view.clientHeight - size[1] * k) / 2), k);
+  placed = how;
+}
+
+// All of it, however small it gets.
 function fit() {
-  const wide = (view.clientWidth - 32) / size[0], tall = (view.clientHeight - 32) / size[1];
-  const k = Math.min(1.25, Math.max(Math.min(wide, tall), Math.min(wide, 0.75)));
-  const y = size[1] * k + 32 < view.clientHeight ? (view.clientHeight - size[1] * k) / 2 : 16;
-  move((view.clientWidth - size[0] * k) / 2, y, k);
-  fitted = true;
+  place(whole(), fit);
+}
+
+// The whole width is seen; a long network starts at its top at a size that can be read.
+function start() {
+  place(Math.max(whole(), Math.min((view.clientWidth - 32) / size[0], 0.75)), start);
 }
 
 function toggle(number, wanted = !open.has(number)) {
@@ -199,8 +220,8 @@ const press = (id, act) => document.getElementById(id)?.addEventListener("click"
 press("fit", fit);
 press("in", () => zoom(1.25));
 press("out", () => zoom(0.8));
-press("all", () => { for (const [each] of parents) if (document.getElementById("f" + each)) open.add(each); draw(); fit(); });
-press("none", () => { open.clear(); draw(); fit(); });
-addEventListener("resize", () => { if (fitted) fit(); });
+press("all", () => { for (const [each] of parents) if (document.getElementById("f" + each)) open.add(each); draw(); start(); });
+press("none", () => { open.clear(); draw(); start(); });
+addEventListener("resize", () => placed?.());
 draw();
-fit();
+start();

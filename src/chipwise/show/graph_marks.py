@@ -56,12 +56,7 @@ class Ink:
     @property
     def totals(self) -> str:
         """Sums of the whole network."""
-        total = self.record.totals
-        least = "≥ " if total.unknown_ops else ""
-        return (
-            f"{total.layers} layers, {format_count(total.parameters)} parameters, {least}{format_flops(total.flops)}, "
-            f"{format_bytes(total.moved_bytes)} moved; batch {self.record.batch}"
-        )
+        return totals_of(self.record)
 
     @property
     def headline(self) -> str:
@@ -123,14 +118,26 @@ class Ink:
         )
 
 
+def totals_of(record: Inspection) -> str:
+    """Sums of a whole network, in one line."""
+    total = record.totals
+    least = "≥ " if total.unknown_ops else ""
+    return (
+        f"{total.layers} layers, {format_count(total.parameters)} parameters, {least}{format_flops(total.flops)}, "
+        f"{format_bytes(total.moved_bytes)} moved; batch {record.batch}"
+    )
+
+
 _BUTTON = ' role="button" aria-expanded="false"'
 
 
 def frame(box: Box, x: float, y: float, width: float, height: float) -> str:
     """The border of a group that is shown open."""
+    title = _cut(plain(box.title), int((width - 24) / 7.2))
     return (
-        f'<g class="frame"><rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="9"/>'
-        f'<text class="t" x="{x + 12:.1f}" y="{y + 17:.1f}">{text(box.title)}</text></g>'
+        f'<g class="frame"><title>{text(box.title)}</title>'
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="9"/>'
+        f'<text class="t" x="{x + 12:.1f}" y="{y + 17:.1f}">{text(title)}</text></g>'
     )
 
 

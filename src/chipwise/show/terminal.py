@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, TextIO
 
+    from rich.console import RenderableType
     from rich.progress import TaskID
 
 # Where there is no bar: a line after each tenth, but not so often that quick work fills the page, and in any case after
@@ -37,11 +38,20 @@ def print_record(record: Any) -> None:
     """Print a verb's answer on stdout; without colour where NO_COLOR is set or stdout is no terminal."""
     # Lines of names and values are left to the terminal to wrap: a path must be found again in a pipe.
     console = Console(highlight=False, width=_UNBROKEN if isinstance(record, (Features, RunResult)) else None)
+    _print(console, table(record))
+
+
+def print_line(text: str) -> None:
+    """Print one line of an answer on stdout, unbroken."""
+    _print(Console(highlight=False, width=_UNBROKEN), cell(text))
+
+
+def _print(console: Console, shown: RenderableType) -> None:
     if _takes_unicode(sys.stdout):
-        console.print(table(record))
+        console.print(shown)
         return
     with console.capture() as captured:
-        console.print(table(record))
+        console.print(shown)
     sys.stdout.write(captured.get().translate(_ASCII).encode("ascii", "replace").decode())
 
 
