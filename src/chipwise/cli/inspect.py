@@ -22,7 +22,9 @@ def main(
     ] = None,
     style: Annotated[
         Literal["table", "keras", "darknet"] | None,
-        typer.Option(help="The columns of ours, Keras's or Darknet's table."),
+        typer.Option(
+            help="Columns of ours, Keras's or Darknet's table; default ours, or only the totals beside --graph."
+        ),
     ] = None,
     input_shape: InputShapeOption = None,
     weights: WeightsOption = None,
