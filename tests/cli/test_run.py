@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 
 import chipwise
+from chipwise.api.given import assumed_pixels, network_from
+from chipwise.core.task import Preprocess, Task
 
 DETECTOR = """<ir_version: 8, opset_import: ["": 17]> g
 (float[1,3,32,32] x) => (float[1,2,4] boxes, float[1,2,2] scores)
@@ -187,3 +190,12 @@ def test_a_network_without_weights_is_run_with_a_warning(cli, dog: Path) -> None
     done = cli("run", "lenet5", dog, "--top", 1)
     assert done.code == 0
     assert done.err.startswith("warning: no weights")
+
+
+def test_caffe_files_are_assumed_to_be_trained_on_imagenets_means(detector: Path) -> None:
+    loaded = network_from(detector)
+    seen = Preprocess(32, 32, 3, "BGR", scale=1.0, mean=(104, 117, 123))
+    caffe = replace(loaded, origin="a.prototxt", task=Task(preprocess=seen))
+    assert "BGR from 0 to 255, less 104/117/123 (nothing in a.prototxt" in assumed_pixels(caffe)
+    assert not assumed_pixels(replace(caffe, origin="a.onnx")), "that was somebody's word"
+    assert not assumed_pixels(replace(loaded, origin="a.cfg"))

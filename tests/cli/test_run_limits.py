@@ -65,7 +65,7 @@ def test_labels_that_do_not_fit_are_refused_by_compile_too(cli, network: Path, t
     assert "do not fit a yolox detector" in done.err
     (tmp_path / "four.txt").write_text("a\nb\nc\nd\n")
     longer = cli("run", network, tmp_path / "a.png", "--labels", tmp_path / "four.txt")
-    assert (longer.code, longer.err) == (0, "note: 4 labels for 3 classes: the last ones are not used\n")
+    assert (longer.code, longer.err.splitlines()[0]) == (0, "note: 4 labels for 3 classes: the last ones are not used")
 
 
 @pytest.mark.runtime
