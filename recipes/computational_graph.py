@@ -6,16 +6,15 @@ python recipes/computational_graph.py [f.svg]
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from chipwise.cli.ending import errors_said
 from chipwise.codec.files import atomic_write
 from chipwise.core.computation import Computation
-from chipwise.core.errors import ChipwiseError
 from chipwise.networks.computation import trace_computation
 from chipwise.show.computation_picture import computation_svg
 
@@ -42,8 +41,5 @@ def main(arguments: Sequence[str] | None = None) -> Computation:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_said():
         main()
-    except ChipwiseError as error:
-        print(f"error: {error.message}; {error.hint}".rstrip("; "), file=sys.stderr)
-        sys.exit(error.exit_code)

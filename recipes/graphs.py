@@ -20,7 +20,6 @@ import json
 import logging
 import os
 import statistics
-import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -39,7 +38,8 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from chipwise import runtimes
-from chipwise.core.errors import ChipwiseError, RuntimeUnavailableError
+from chipwise.cli.ending import errors_said
+from chipwise.core.errors import RuntimeUnavailableError
 
 Array = NDArray[np.float32]
 Arrays = tuple[Array, ...]
@@ -361,8 +361,5 @@ def show(sums: list[Way], layers: list[Way], branch: list[Branch], steps: int, m
 
 
 if __name__ == "__main__":
-    try:
+    with errors_said():
         main()
-    except ChipwiseError as error:
-        print(f"error: {error.message}; {error.hint}".rstrip("; "), file=sys.stderr)
-        sys.exit(error.exit_code)

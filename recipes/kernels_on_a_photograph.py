@@ -8,7 +8,6 @@ Without a photograph the recipe draws a scene of its own. Negative results are d
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from chipwise.cli.ending import errors_said
 from chipwise.codec.files import atomic_write
-from chipwise.core.errors import ChipwiseError
 from chipwise.tasks.pictures import open_picture, png_bytes
 
 Plane = NDArray[np.float64]
@@ -108,8 +107,5 @@ def visible(plane: Plane) -> Image.Image:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_said():
         main()
-    except ChipwiseError as error:
-        print(f"error: {error.message}; {error.hint}".rstrip("; "), file=sys.stderr)
-        sys.exit(error.exit_code)

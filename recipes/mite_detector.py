@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import chipwise
+from chipwise.cli.ending import errors_said
 from chipwise.codec.pipeline_file import read_pipeline
-from chipwise.core.errors import ChipwiseError
 from chipwise.core.measure import Accuracy
 from chipwise.core.report import Box
 from chipwise.datasets.dataset import Dataset, make
@@ -242,8 +242,5 @@ def main(arguments: list[str]) -> Score:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_said():
         main(sys.argv[1:])
-    except ChipwiseError as error:
-        print(f"error: {error.message}; {error.hint}".rstrip("; "), file=sys.stderr)
-        sys.exit(error.exit_code)

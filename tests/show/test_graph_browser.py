@@ -37,15 +37,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def page(browser: Any, pages: dict[str, Path]) -> Iterator[Any]:
-    opened = browser.new_page(viewport={"width": 1280, "height": 900})
-    said: list[str] = []
-    opened.on("console", lambda message: said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.goto(pages["blocks"].as_uri())
-    yield opened
-    assert not said
-    opened.close()
+def page(opened: Any, pages: dict[str, Path]) -> Iterator[Any]:
+    with opened(pages["blocks"], 1280) as shown:
+        yield shown
 
 
 def seen(page: Any) -> int:
@@ -55,22 +49,12 @@ def seen(page: Any) -> int:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("name", ["blocks", "long", "values"])
-def test_page(browser: Any, pages: dict[str, Path], name: str, width: int, scheme: str) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(pages[name].as_uri())
-    assert not said
-    assert [url for url in asked if not url.startswith("data:")] == [pages[name].as_uri()]
-    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
-    if name != "values":
-        assert page.evaluate("document.scrollingElement.scrollHeight <= innerHeight")
-        tools = "[...document.querySelectorAll('header button, header input')]"
-        assert page.evaluate(f"{tools}.every(e => e.getBoundingClientRect().right <= innerWidth)")
-    page.close()
+def test_page(opened: Any, pages: dict[str, Path], name: str, width: int, scheme: str) -> None:
+    with opened(pages[name], width, scheme) as page:
+        if name != "values":
+            assert page.evaluate("document.scrollingElement.scrollHeight <= innerHeight")
+            tools = "[...document.querySelectorAll('header button, header input')]"
+            assert page.evaluate(f"{tools}.every(e => e.getBoundingClientRect().right <= innerWidth)")
 
 
 def test_dark_and_light_differ(browser: Any, pages: dict[str, Path]) -> None:

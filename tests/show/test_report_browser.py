@@ -39,23 +39,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("name", ["usual", "long names"])
-def test_page(browser: Any, pages: dict[str, Path], name: str, width: int, scheme: str) -> None:
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(pages[name].as_uri())
-    assert not said
-    assert [url for url in asked if not url.startswith("data:")] == [pages[name].as_uri()]
-    assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
-    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
-    assert page.evaluate("document.images.length") == 8
-    if name == "usual":
-        cut = "[...document.querySelectorAll('.scroll, .tiles, section')].some(e => e.scrollWidth > e.clientWidth + 1)"
-        assert not page.evaluate(cut)
-    page.close()
+def test_page(opened: Any, pages: dict[str, Path], name: str, width: int, scheme: str) -> None:
+    with opened(pages[name], width, scheme) as page:
+        assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+        assert page.evaluate("document.images.length") == 8
+        if name == "usual":
+            places = "[...document.querySelectorAll('.scroll, .tiles, section')]"
+            assert not page.evaluate(f"{places}.some(e => e.scrollWidth > e.clientWidth + 1)")
 
 
 def test_dark_and_light_differ(browser: Any, pages: dict[str, Path]) -> None:

@@ -29,21 +29,11 @@ def drawn(verb: Callable[P, R]) -> Callable[P, R]:
 
 @cache
 def _teach() -> None:
+    from chipwise.core import report
     from chipwise.core.plan import Manifest, Plan
-    from chipwise.core.report import (
-        BenchResult,
-        CheckResult,
-        Doctor,
-        Features,
-        Fit,
-        Inspection,
-        RunResult,
-        Training,
-        ZooList,
-    )
 
-    runs = (Inspection, Training, Plan, Manifest, RunResult, CheckResult, BenchResult, Doctor, Fit)
-    for kind in (*runs, Features, ZooList):
+    answers = {kind for kind in vars(report).values() if isinstance(kind, type) and hasattr(kind, "schema")}
+    for kind in (answers | {Plan, Manifest}) - {report.Report}:  # a report is what a page is drawn from, no answer
         setattr(kind, "_repr_html_", _as_html)  # noqa: B010  mypy does not let a method be assigned
         setattr(kind, "__str__", _as_text)  # noqa: B010  as above
 

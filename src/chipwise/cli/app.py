@@ -14,7 +14,7 @@ import typer
 import typer.main
 
 from chipwise.cli import bench, check, compile, doctor, fit, inspect, report, run, train, zoo
-from chipwise.core.errors import ChipwiseError
+from chipwise.cli.ending import errors_said, say
 
 HELP_NAMES = ["-h", "--help"]
 
@@ -54,21 +54,17 @@ def main() -> None:
         if page:
             typer.echo(page)
             sys.exit(0)
-        app()
-    except ChipwiseError as error:
-        _say(f"error: {error.message}", *([f"hint: {error.hint}"] if error.hint else []))
-        sys.exit(error.exit_code)
+        with errors_said():
+            app()
     except SystemExit as end:  # typer has turned both of these into exits of its own
         if isinstance(end.__context__, BrokenPipeError):  # `chipwise inspect NET | head`
             sys.exit(0)
         if end.code == 130:
-            _say("interrupted")
+            say("interrupted")
         raise
     except Exception as error:  # noqa: BLE001  the one place where our own bugs end
         traceback.print_exc()
-        _say(
-            f"error: a bug in chipwise: {type(error).__name__}: {error}", "hint: please report it with the lines above"
-        )
+        say(f"error: a bug in chipwise: {type(error).__name__}: {error}", "hint: please report it with the lines above")
         sys.exit(101)
 
 
@@ -90,8 +86,3 @@ def _help_page(words: list[str]) -> str:
     if named not in commands:
         return ""
     return str(commands[named].get_help(typer.Context(commands[named], info_name=named, parent=context)))
-
-
-def _say(*lines: str) -> None:
-    for line in lines:
-        print(" ".join(line.split()), file=sys.stderr)  # noqa: T201  one line each, whatever a library put into it

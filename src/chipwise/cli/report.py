@@ -18,8 +18,4 @@ def main(
     json: JsonFlag = False,
 ) -> None:
     """Write one self-contained HTML page with the proof."""
-    result = api.report(target, output=output, data=data)
-    if json:
-        answer(result, json=True)
-    else:
-        typer.echo(result.page)
+    answer(api.report(target, output=output, data=data), json=json)

@@ -29,6 +29,7 @@ from chipwise.core.report import (
     Features,
     Fit,
     Inspection,
+    Page,
     RunResult,
     Training,
     ZooList,
@@ -248,6 +249,11 @@ def fit(record: Fit) -> RenderableType:
     return Group(facts(lines), *(line(note, "yellow") for note in record.notes))
 
 
+def page(record: Page) -> RenderableType:
+    """Where the page is."""
+    return line(record.page)
+
+
 _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Inspection: inspection,
     Training: training,
@@ -259,6 +265,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Fit: fit,
     ZooList: ZooTable,
     Features: features_table,
+    Page: page,
 }
 
 

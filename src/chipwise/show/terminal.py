@@ -15,7 +15,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Column
 
-from chipwise.core.report import Features, RunResult
+from chipwise.core.report import Features, Page, RunResult
 from chipwise.show.grid import cell
 from chipwise.show.tables import table
 from chipwise.show.units import format_time, plain
@@ -37,7 +37,7 @@ _ASCII = str.maketrans({"µ": "u", "×": "x", "–": "-", "─": "-", "≥": ">=
 def print_record(record: Any) -> None:
     """Print a verb's answer on stdout; without colour where NO_COLOR is set or stdout is no terminal."""
     # Lines of names and values are left to the terminal to wrap: a path must be found again in a pipe.
-    console = Console(highlight=False, width=_UNBROKEN if isinstance(record, (Features, RunResult)) else None)
+    console = Console(highlight=False, width=_UNBROKEN if isinstance(record, (Features, Page, RunResult)) else None)
     _print(console, table(record))
 
 

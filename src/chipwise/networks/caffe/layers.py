@@ -28,44 +28,34 @@ _Pair = tuple[int, int]
 
 def convolution(sketch: Sketch, layer: CaffeLayer) -> list[Blob]:
     """Convolution rounds its output down, as ONNX does."""
-    (bottom,) = sketch.bottoms(layer)
-    facts = layer.message.convolution_param
-    channels, height, width = _picture(layer, bottom)
-    maps, group = _count(layer, facts.num_output, "num_output"), _count(layer, facts.group, "group")
-    if channels % group or maps % group:
-        raise layer.error(f"has {channels} channels in and {maps} out, in {group} groups")
-    kernel, stride, pad, dilation = _window(layer, facts, dilated=True)
-    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
-    sizes = [(size + 2 * p - r) // s + 1 for size, p, r, s in zip((height, width), pad, reach, stride, strict=True)]
-    sketch.check(layer, (maps, *sizes))
-    fan_in = channels // group * math.prod(kernel)
-    weight = sketch.parameter(layer, "weight", (maps, channels // group, *kernel), "normal", fan_in)
-    bias = sketch.parameter(layer, "bias", (maps,)) if facts.bias_term else None
-    return [
-        sketch.node(
-            layer, "Conv", [bottom.value, weight, *([bias] if bias else [])], (maps, *sizes),
-            kernel_shape=list(kernel), strides=list(stride), pads=[*pad, *pad], dilations=list(dilation), group=group,
-        )
-    ]  # fmt: skip
+    return _convolved(sketch, layer, transposed=False)
 
 
 def deconvolution(sketch: Sketch, layer: CaffeLayer) -> list[Blob]:
     """Weights are [inputs, outputs / group, rows, columns], as ONNX has them."""
+    return _convolved(sketch, layer, transposed=True)
+
+
+def _convolved(sketch: Sketch, layer: CaffeLayer, *, transposed: bool) -> list[Blob]:
     (bottom,) = sketch.bottoms(layer)
     facts = layer.message.convolution_param
-    channels, height, width = _picture(layer, bottom)
+    channels, *picture = _picture(layer, bottom)
     maps, group = _count(layer, facts.num_output, "num_output"), _count(layer, facts.group, "group")
     if channels % group or maps % group:
         raise layer.error(f"has {channels} channels in and {maps} out, in {group} groups")
     kernel, stride, pad, dilation = _window(layer, facts, dilated=True)
-    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
-    sizes = [s * (size - 1) + r - 2 * p for size, p, r, s in zip((height, width), pad, reach, stride, strict=True)]
+    sizes = []
+    for size, k, s, p, d in zip(picture, kernel, stride, pad, dilation, strict=True):
+        reach = d * (k - 1) + 1
+        sizes.append(s * (size - 1) + reach - 2 * p if transposed else (size + 2 * p - reach) // s + 1)
     sketch.check(layer, (maps, *sizes))
-    weight = sketch.parameter(layer, "weight", (channels, maps // group, *kernel), "normal", channels // group)
-    bias = sketch.parameter(layer, "bias", (maps,)) if facts.bias_term else None
+    shape = (channels, maps // group, *kernel) if transposed else (maps, channels // group, *kernel)
+    fan_in = channels // group * (1 if transposed else math.prod(kernel))
+    weight = sketch.parameter(layer, "weight", shape, "normal", fan_in)
+    bias = [sketch.parameter(layer, "bias", (maps,))] if facts.bias_term else []
     return [
         sketch.node(
-            layer, "ConvTranspose", [bottom.value, weight, *([bias] if bias else [])], (maps, *sizes),
+            layer, "ConvTranspose" if transposed else "Conv", [bottom.value, weight, *bias], (maps, *sizes),
             kernel_shape=list(kernel), strides=list(stride), pads=[*pad, *pad], dilations=list(dilation), group=group,
         )
     ]  # fmt: skip
