@@ -220,6 +220,17 @@ def test_what_training_alone_runs_is_left_out(tmp_path: Path) -> None:
     assert [row.op for row in layer_rows(made)] == ["Relu"]
 
 
+def test_silence_swallows_what_it_reads(tmp_path: Path) -> None:
+    text = HEAD + layer("Slice", name="s", top='a" top: "b') + layer("ReLU", bottom="b", name="r")
+    silence = 'layer { name: "q" type: "Silence" bottom: "a" }\n'
+    assert [spec.name for spec in network(tmp_path, text).outputs] == ["a", "y"]
+    net = network(tmp_path, text + silence)
+    assert [spec.name for spec in net.outputs] == ["y"]
+    assert np.array_equal(run(net)[0], np.maximum(X[:, 2:], 0))
+    with pytest.raises(NetworkError, match="no layer's result is left over"):
+        network(tmp_path, text + silence.replace('"a"', '"a" bottom: "y"'))
+
+
 def test_the_old_spelling(tmp_path: Path) -> None:
     text = HEAD.replace(
         "input_shape { dim: 2 dim: 4 dim: 7 dim: 6 }", "input_dim: 2 input_dim: 4 input_dim: 7 input_dim: 6"

@@ -31,13 +31,13 @@ from chipwise.networks.caffe.prototxt import LIMIT_BYTES, CaffeLayer, CaffeNet, 
 from chipwise.networks.caffe.sketch import Blob, Sketch
 from chipwise.networks.onnx_file import from_model
 from chipwise.networks.parameters import leave_untrained
-from chipwise.tasks.describe import guess_task
+from chipwise.tasks.guess import guess_task
 
 _UNTRAINED = b"caffe 1, untrained\n"  # counts up when the same prototxt begins with other numbers
 # What Caffe's own examples subtract: the mean of ImageNet, blue first.
 _MEAN = (104.0, 117.0, 123.0)
 # Layers that judge an answer; inference has no labels to do so.
-_JUDGING = ("Accuracy", "Silence")
+_JUDGING = ("Accuracy",)
 
 
 def load(path: Path, weights: Path | None) -> Network:
@@ -78,6 +78,10 @@ def _draw(net: CaffeNet) -> tuple[Sketch, dict[str, Blob]]:
     named: set[str] = set()
     for layer in net.layers:
         if layer.type.endswith("Loss") or layer.type in _JUDGING:
+            continue
+        if layer.type == "Silence":  # it swallows what nobody else wants
+            for name in layer.bottoms:
+                left.pop(name, None)
             continue
         if not layer.name or layer.name in named:
             raise layer.error("has no name of its own")
