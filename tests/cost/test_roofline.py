@@ -56,13 +56,13 @@ def test_it_is_a_floor_and_says_so() -> None:
 def test_bf16_halves_the_bytes_and_takes_its_own_peak() -> None:
     result = estimate([GEMM, ADD], DEVICE, Workload(precision="bf16"))
     assert [row.time_s for row in result.rows] == pytest.approx([1e-3, 6e-5])
-    assert result.weights_bytes == 2_000_000
+    assert result.memory.weights == 2_000_000
 
 
 def test_memory() -> None:
     result = estimate([GEMM, ADD], DEVICE, Workload())
-    assert result.weights_bytes == 4_000_000
-    assert result.activations_bytes == 12_000_000  # the addition holds three vectors of 4 MB
+    assert result.memory.weights == 4_000_000
+    assert result.memory.activations == 12_000_000  # the addition holds three vectors of 4 MB
     assert (result.energy_j, result.price_usd) == (None, None)
 
 

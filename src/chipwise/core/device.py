@@ -13,56 +13,171 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What something cost, as a range, when, and who says so.
+
+    Attributes:
+        kind: what sort of price it is: at launch by the maker, in shops, used, or rented by the hour.
+        low: of the range; equal to `high` for a single price.
+        high: of the range.
+        currency: as in ISO 4217 ("USD").
+        date: when it was asked, as "2021-03" or "2021".
+        source: who says so.
+    """
+
+    kind: Literal["launch", "street", "used", "hour"]
+    low: float
+    high: float
+    currency: str
+    date: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """One chip or card.
 
     Attributes:
         name: the vendor's name for it.
         kind: what sort of chip it is.
-        peak_flops: dense peak per number format ("fp32", "bf16", "int8", ...), operations per second.
+        vendor: who makes it; aliases: what else it is called.
+        peak_flops: dense peak per number format ("fp32", "bf16", "int8", ...), operations per second, at `clock_hz`
+            where that is known. "fp16" is by matrix units where there are some; "fp16_vector" without them.
         bandwidth_bytes_s: main memory bandwidth.
-        memory_bytes: main memory.
+        memory_bytes: main memory; memory_type: its kind ("HBM2e").
         cache_bytes: last-level cache.
-        power_w: board or package power.
-        price_usd: price with its date in `source`.
+        cores: as the vendor counts them; multiprocessors: units that blocks of work are spread over.
+        clock_hz: boost clock, the one that stated peaks are for; base_clock_hz: guaranteed one; sustained_clock_hz: seen
+            under load.
+        rates: operations per clock of the whole chip per number format, so that peak = rate x clock.
+        array: rows and columns of one systolic array; arrays: how many there are.
+        chips: how many chips the name stands for (a K80 board has 2); all numbers are of all chips.
+        process_nm, transistors, die_mm2: how it is made.
+        power_w: board or package power; idle_power_w: doing nothing.
         year: of release.
-        source: where the numbers come from ("measured here" for measured ones).
+        host_link: how it is connected to its host, by its name in the catalogue of links; links: to others of its kind.
+        prices: what it cost, when and where.
+        source: where the numbers come from as a whole ("measured here" for measured ones).
+        sources: of single facts, by the name of the attribute ("peak_flops.fp16"), with a date.
+        notes: what else a reader must know.
     """
 
     name: str
     kind: Literal["cpu", "gpu", "tpu", "edge", "fpga"]
+    vendor: str = ""
+    aliases: tuple[str, ...] = ()
     peak_flops: dict[str, float] = field(default_factory=dict)
     bandwidth_bytes_s: float | None = None
     memory_bytes: int | None = None
+    memory_type: str = ""
     cache_bytes: int | None = None
+    cores: int | None = None
+    multiprocessors: int | None = None
+    clock_hz: float | None = None
+    base_clock_hz: float | None = None
+    sustained_clock_hz: float | None = None
+    rates: dict[str, float] = field(default_factory=dict)
+    array: tuple[int, int] | None = None
+    arrays: int | None = None
+    chips: int = 1
+    process_nm: float | None = None
+    transistors: float | None = None
+    die_mm2: float | None = None
     power_w: float | None = None
-    price_usd: float | None = None
+    idle_power_w: float | None = None
     year: int | None = None
+    host_link: str = ""
+    links: tuple[str, ...] = ()
+    prices: tuple[Price, ...] = ()
     source: str = ""
+    sources: dict[str, str] = field(default_factory=dict)
+    notes: str = ""
 
     def ridge(self, precision: str) -> float | None:
         """Arithmetic intensity where memory stops being the limit, FLOPs per byte; None when not known."""
         peak = self.peak_flops.get(precision)
         return peak / self.bandwidth_bytes_s if peak and self.bandwidth_bytes_s else None
 
+    @property
+    def price_usd(self) -> float | None:
+        """What one costs to buy: the middle of the launch price, else of the newest other one; None if not known."""
+        bought = [price for price in self.prices if price.kind != "hour" and price.currency == "USD"]
+        first = next((price for price in bought if price.kind == "launch"), None)
+        price = first or max(bought, key=lambda price: price.date, default=None)
+        return None if price is None else (price.low + price.high) / 2
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A connection between two devices: bytes per second each way, and latency in seconds where known."""
+    """A connection between two devices.
+
+    Attributes:
+        name: as in the catalogue ("NVLink 3").
+        bandwidth_bytes_s: each way, of all lanes or links that one device has.
+        latency_s: of an empty message.
+        kind: between what it is; year: of release.
+        notes: how it is counted.
+        source: where the numbers come from, with a date.
+    """
 
     name: str
     bandwidth_bytes_s: float
     latency_s: float | None = None
+    kind: Literal["host", "device", "network"] = "device"
+    year: int | None = None
+    notes: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """`count` devices of one kind and the link between them."""
+    """`count` devices of one kind and the link between them.
+
+    Attributes:
+        name: the vendor's name for it; aliases: what else it is called.
+        device: one of its accelerators; None for machines without (Top500 of 2007).
+        count: of them; link: between them; network: to other systems.
+        memory_bytes: of the host; host: its processors.
+        power_w: of the whole.
+        peak_flops: of the whole where it is stated; reached_flops: measured by LINPACK.
+        year, prices, sources, notes: as of `Device`.
+    """
 
     name: str
-    device: Device
+    device: Device | None
     count: int = 1
     link: Link | None = None
+    aliases: tuple[str, ...] = ()
+    network: Link | None = None
+    host: str = ""
+    memory_bytes: int | None = None
+    power_w: float | None = None
+    peak_flops: dict[str, float] = field(default_factory=dict)
+    reached_flops: float | None = None
+    year: int | None = None
+    prices: tuple[Price, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Erratum:
+    """A figure that is widely printed and wrong.
+
+    Attributes:
+        device: whose figure it is; figure: which.
+        printed: as it is printed; printed_in: where.
+        right: what it should be; why: what went wrong.
+        source: of the right one, with a date.
+    """
+
+    device: str
+    figure: str
+    printed: str
+    printed_in: str
+    right: str
+    why: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)

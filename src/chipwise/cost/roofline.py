@@ -10,7 +10,7 @@ peak arithmetic everywhere. It has no middle and no upper value until something 
 >>> device = Device("example", "cpu", peak_flops={"fp32": 1e9}, bandwidth_bytes_s=1e9)
 >>> estimate([Layer("fc", "Gemm", ((1, 8),), ((1, 4),), flops=64, read_bytes=176, write_bytes=16)], device, Workload())
 ... # doctest: +ELLIPSIS
-Estimate(device='example', ... time_s=Interval(low=1.92e-07, mid=None, high=None), ...
+Estimate(device='example', ... time_s=Interval(low=1.92e-07, mid=None, high=None, coverage=None), ...
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from chipwise.core.device import Device
 from chipwise.core.errors import InputError
-from chipwise.core.estimate import Estimate, EstimateRow, Interval, Workload
+from chipwise.core.estimate import Estimate, EstimateRow, Interval, MemoryUse, Workload
 from chipwise.core.layer import Layer, Shape
 
 # Bytes of one value. Layer rows hold float32 bytes; other formats scale them.
@@ -52,10 +52,10 @@ def estimate(layers: Sequence[Layer], device: Device, workload: Workload) -> Est
         workload=workload,
         rows=rows,
         time_s=Interval(low=float(total_s), mid=None, high=None),
-        weights_bytes=math.ceil(scale * _ROW_BYTES * sum(layer.parameters for layer in layers)),
-        activations_bytes=math.ceil(scale * _ROW_BYTES * max(map(_activation_values, layers), default=0)),
-        energy_j=None,
-        price_usd=None,
+        memory=MemoryUse(
+            weights=math.ceil(scale * _ROW_BYTES * sum(layer.parameters for layer in layers)),
+            activations=math.ceil(scale * _ROW_BYTES * max(map(_activation_values, layers), default=0)),
+        ),
         bound="memory" if memory_s > total_s / 2 else "compute",
         method=_METHOD,
     )
@@ -76,7 +76,7 @@ def _rates(device: Device, workload: Workload) -> tuple[float, float, float]:
 
 def _row(layer: Layer, peak: float, bandwidth: float) -> EstimateRow:
     compute_s, memory_s = layer.flops / peak, layer.moved_bytes / bandwidth
-    return EstimateRow(layer.name, max(compute_s, memory_s), "compute" if compute_s >= memory_s else "memory")
+    return EstimateRow(layer.name, max(compute_s, memory_s), "compute" if compute_s >= memory_s else "memory", layer.op)
 
 
 def _activation_values(layer: Layer) -> int:
