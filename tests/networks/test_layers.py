@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,15 @@ def test_shipped_rows_are_of_this_code(name: str) -> None:
     assert shipped_rows(load(name)) is not None
 
 
+def test_rows_of_another_entry_are_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = ZOO["lenet5"]
+    other = replace(entry, inputs=(replace(entry.inputs[0], shape=("batch", 1, 36, 36)),))
+    monkeypatch.setitem(ZOO, "lenet5", other)
+    assert shipped_rows(load("lenet5")) is None
+    monkeypatch.setitem(ZOO, "lenet5", replace(entry, arguments={**entry.arguments, "num_classes": 11}))
+    assert shipped_rows(load("lenet5")) is None
+
+
 @pytest.mark.runtime
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ZOO)
@@ -84,8 +94,6 @@ def test_shipped_rows_have_not_drifted(name: str) -> None:
 @pytest.mark.runtime
 @pytest.mark.parametrize("name", ["lenet5-keras", "lenet5-caffe", "lenet-300-100", "convnet-small"])
 def test_source_and_exported_graph_agree(name: str) -> None:
-    from dataclasses import replace
-
     from chipwise.networks.export import with_graph
 
     network = load(name)
@@ -124,6 +132,24 @@ def test_functions_outside_modules_get_rows(tmp_path: Path, monkeypatch: pytest.
     assert [row.parameters for row in rows] == [38, 0, 2, 0, 0]  # shared weights count once
     assert [row.activation for row in rows] == ["Relu", "", "", "Sigmoid", ""]
     assert len({row.name for row in rows}) == 5
+
+
+@pytest.mark.runtime
+def test_a_window_has_one_value_per_axis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "windows_of_mine.py").write_text(
+        "from torch import nn\n"
+        "def line(): return nn.Sequential(nn.MaxPool1d(3, 2), nn.Conv1d(2, 2, 5))\n"
+        "def plane(): return nn.Sequential(nn.MaxPool2d(3, 2), nn.AvgPool2d((2, 1)))\n"
+        "def space(): return nn.Sequential(nn.MaxPool3d(3, 2))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+
+    def windows(name: str, shape: tuple[int, ...]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        return [(row.kernel, row.stride) for row in layer_rows(load(f"windows_of_mine:{name}", input_shape=shape))]
+
+    assert windows("line", (2, 16)) == [((3,), (2,)), ((5,), (1,))]
+    assert windows("plane", (2, 9, 9)) == [((3, 3), (2, 2)), ((2, 1), (2, 1))]
+    assert windows("space", (2, 9, 9, 9)) == [((3, 3, 3), (2, 2, 2))]
 
 
 def test_rows_of_a_graph() -> None:

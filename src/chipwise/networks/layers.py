@@ -24,28 +24,24 @@ from chipwise.codec.files import atomic_write
 from chipwise.codec.hashes import sha256_bytes, sha256_file
 from chipwise.core.errors import InputError, NetworkError
 from chipwise.core.layer import Layer
-from chipwise.core.network import Network
+from chipwise.core.network import Network, Source
 from chipwise.networks.lazy import late
 from chipwise.networks.rows import alike, at_batch
 from chipwise.networks.source_digest import RULES, source_digest
 from chipwise.networks.zoo import ZOO
+from chipwise.networks.zoo.entry import PACKAGE, from_zoo
 
-_ZOO = "chipwise.networks.zoo."
 _MOST_ITEMS = 2**24  # beyond it, sizes of real layers leave the 64 bits that ONNX has for them
 _SIBLING = re.compile(r"^from chipwise\.networks\.zoo\.(\w+) import", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class RowPair:
-    """A source's rows for batch 1 and 2, from which those for any batch follow; `digest` says of which source.
+    """A source's rows for batch 1 and 2, from which those for any batch follow; `key` says of which, as `rows_key`."""
 
-    `family` is a hash of the zoo file that the source's function is in; "" for other sources.
-    """
-
-    digest: str
+    key: str
     one: tuple[Layer, ...]
     two: tuple[Layer, ...]
-    family: str = ""
 
 
 def layer_rows(network: Network, batch: int = 1) -> tuple[Layer, ...]:
@@ -79,36 +75,37 @@ def fixed_batch(network: Network) -> int | None:
     return next((size for size in sizes if isinstance(size, int)), None)
 
 
-def shipped_rows(network: Network) -> RowPair | None:
-    """The rows that come with the package; None where there are none, or the network's code is another now."""
+def rows_key(network: Network) -> str:
+    """Hash all that decides a source's rows: function, arguments, its code where that is ours, rules, and inputs."""
     assert network.source is not None
-    pair = _shipped(network.name) if network.name in ZOO and network.inputs == ZOO[network.name].inputs else None
-    digest = source_digest(replace(network.source, weights=None))
-    fits = pair is not None and pair.digest == digest and pair.family == _family_digest(network.source.factory)
-    return pair if fits else None
+    untrained = replace(network.source, weights=None)
+    return sha256_bytes(f"{source_digest(untrained)} {_code_digest(untrained)} {network.inputs!r}".encode())
+
+
+def shipped_rows(network: Network) -> RowPair | None:
+    """The rows that come with the package; None where there are none, or they were made from something else."""
+    pair = _shipped(network.name) if network.name in ZOO else None
+    return pair if pair is not None and pair.key == rows_key(network) else None
 
 
 def _pair(network: Network) -> RowPair:
     """Shipped rows, else cached ones, else traced. Only the zoo's are kept: a user's code may change any time."""
     assert network.source is not None
-    untrained = replace(network.source, weights=None)
-    if not untrained.factory.startswith(_ZOO):
-        return trace_pair(network, "")
+    if not from_zoo(network.source):
+        return trace_pair(network)
     shipped = shipped_rows(network)
     if shipped is not None:
         return shipped
-    digest = source_digest(untrained)
-    key = digest + _family_digest(untrained.factory) + repr(network.inputs)
-    path = cache_folder("rows") / f"{sha256_bytes(key.encode())}.json"
+    path = cache_folder("rows") / f"{rows_key(network)}.json"
     try:
         return records.decode(path.read_bytes(), RowPair, str(path))
     except (OSError, InputError):  # absent, or damaged and made again
-        pair = trace_pair(network, digest)
+        pair = trace_pair(network)
         atomic_write(path, records.encode(pair))
         return pair
 
 
-def trace_pair(network: Network, digest: str) -> RowPair:
+def trace_pair(network: Network) -> RowPair:
     """Trace a network's source at batch 1 and 2."""
     trace = late("trace").trace
     two = trace(network, 2)
@@ -120,8 +117,7 @@ def trace_pair(network: Network, digest: str) -> RowPair:
             replace(row, saved_bytes=None if twin.saved_bytes is None else twin.saved_bytes // 2)
             for row, twin in zip(one, two, strict=True)
         )
-    assert network.source is not None
-    return RowPair(digest, one, two, _family_digest(network.source.factory))
+    return RowPair(rows_key(network), one, two)
 
 
 @cache
@@ -130,11 +126,11 @@ def _shipped(name: str) -> RowPair | None:
     return msgspec.json.decode(gzip.decompress(path.read_bytes()), type=RowPair) if path.is_file() else None
 
 
-def _family_digest(factory: str) -> str:
+def _code_digest(source: Source) -> str:
     """Hash the code that makes a zoo network's rows: its family's file, what that imports, and the tracer's rules."""
-    if not factory.startswith(_ZOO):
+    if not from_zoo(source):
         return ""
-    digests = _family_files(factory.removeprefix(_ZOO).partition(":")[0])
+    digests = _family_files(source.factory.removeprefix(PACKAGE).partition(":")[0])
     return sha256_bytes(f"{RULES} {' '.join(digests.values())}".encode())
 
 

@@ -16,13 +16,12 @@ from chipwise.core.task import Task
 from chipwise.networks.lazy import late
 from chipwise.networks.source_digest import source_digest
 from chipwise.networks.zoo import ZOO
-from chipwise.networks.zoo.entry import with_options
+from chipwise.networks.zoo.entry import PACKAGE, with_options
 from chipwise.tasks.describe import described
 from chipwise.tasks.preprocess import default_preprocess
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
-_ZOO = "chipwise.networks.zoo."
 # Suffix: the module of this folder that reads it, and the suffix of its weights where they are another file.
 _FORMATS = {
     ".cfg": ("darknet_file", ".weights"),
@@ -145,7 +144,7 @@ def with_classes(network: Network, classes: int) -> Network:
 
 def _zoo(name: str, options: str, origin: str) -> Network:
     entry = with_options(name, ZOO[name], options) if options else ZOO[name]
-    source = Source(f"{_ZOO}{entry.factory}", dict(entry.arguments))
+    source = Source(f"{PACKAGE}{entry.factory}", dict(entry.arguments))
     digest = source_digest(source)
     return Network(name, entry.inputs, entry.outputs, entry.task, source=source, digest=digest, origin=origin)
 

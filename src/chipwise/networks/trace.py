@@ -208,18 +208,18 @@ def _row(call: _Call, state: dict[int, Tensor], counted: set[int], names: dict[s
         read_bytes=sum(min(_bytes(each), most) for each in (*activations, *(state[key] for key in weights))),
         write_bytes=write_bytes,
         known=all(operation.flops is not None for operation in call.operations),
-        kernel=_pair_of(call.leaf, "kernel_size"),
-        stride=_pair_of(call.leaf, "stride"),
+        kernel=_per_axis(call, "kernel_size"),
+        stride=_per_axis(call, "stride"),
         groups=int(getattr(call.leaf, "groups", 1)),
     )
 
 
-def _pair_of(leaf: nn.Module | None, attribute: str) -> tuple[int, ...]:
+def _per_axis(call: _Call, attribute: str) -> tuple[int, ...]:
     """Window or step of a convolution or pooling, one value an axis; empty for other layers."""
-    value = getattr(leaf, attribute, None) if hasattr(leaf, "kernel_size") else None
+    value = getattr(call.leaf, attribute, None) if hasattr(call.leaf, "kernel_size") else None
     if value is None:
         return ()
-    return tuple(map(int, value)) if isinstance(value, tuple) else (int(value), int(value))
+    return tuple(map(int, value)) if isinstance(value, tuple) else (int(value),) * (call.final[0].ndim - 2)
 
 
 def _saved_bytes(module: nn.Module, examples: Sequence[Tensor]) -> dict[str, int] | None:

@@ -20,12 +20,11 @@ FOLDER = Path(__file__).parent / "zoo" / "rows"
 
 def build(name: str) -> RowPair:
     """Trace one zoo network."""
-    network = load(name)
-    return trace_pair(network, network.digest)
+    return trace_pair(load(name))
 
 
 def stale(name: str) -> bool:
-    """Whether the shipped rows of a zoo network are absent or were made from other code."""
+    """Whether the shipped rows of a zoo network are absent, or were made from another entry or other code."""
     return shipped_rows(load(name)) is None
 
 

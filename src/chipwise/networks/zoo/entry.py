@@ -11,13 +11,21 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from chipwise.core.errors import InputError, unknown_name
-from chipwise.core.network import TensorSpec
+from chipwise.core.network import Source, TensorSpec
 from chipwise.core.task import Preprocess, Task
 
 _WHOLE = ("num_classes", "size")
 _LARGEST = 100_000  # of any option: beyond it is a slip of the finger
 # Mean and standard deviation of ImageNet's training pixels on the 0..1 scale, as torchvision's networks expect.
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+PACKAGE = "chipwise.networks.zoo."
+
+
+def from_zoo(source: Source) -> bool:
+    """Whether a source is one of chipwise's own networks, whose code is known, rather than a user's."""
+    return source.factory.startswith(PACKAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +41,7 @@ class ZooEntry:
         arguments: keyword arguments of the function.
         options: names that may be given after the zoo name ("resnet18:width=0.5"), besides `num_classes` and `size`;
             each becomes a keyword argument.
-        sizing: "fixed" (one input size only), "free" (the module takes any square picture), or "argument" (the
-            function wants to know the side, as `size`).
+        sizing: "fixed" (one input size only) or "free" (the module takes any square picture, by the option `size`).
         rebuilt: makes the entry for other options where outputs or boxes depend on them; it takes `num_classes`,
             `size` and `options` as keyword arguments. None where the rules above are enough.
     """
@@ -46,7 +53,7 @@ class ZooEntry:
     description: str
     arguments: dict[str, int | float] = field(default_factory=dict)
     options: tuple[str, ...] = ()
-    sizing: Literal["fixed", "free", "argument"] = "fixed"
+    sizing: Literal["fixed", "free"] = "fixed"
     rebuilt: Callable[..., ZooEntry] | None = None
 
 
@@ -84,7 +91,7 @@ def with_options(name: str, entry: ZooEntry, text: str) -> ZooEntry:
     if entry.rebuilt is not None:
         return entry.rebuilt(**given)
     size, classes = given.get("size"), given.get("num_classes")
-    arguments = {key: value for key, value in given.items() if key != "size" or entry.sizing == "argument"}
+    arguments = {key: value for key, value in given.items() if key != "size"}
     changed = replace(entry, arguments={**entry.arguments, **arguments})
     if size is not None:
         changed = _resized(changed, int(size))
