@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,17 @@ def test_files_are_read_up_to_a_limit(tmp_path):
             read_bounded(tmp_path / wrong, 5, "note", DataError)
 
 
+def test_a_large_limit_reserves_no_memory(tmp_path):
+    path = tmp_path / "note.txt"
+    for data in (b"", b"12345"):
+        path.write_bytes(data)
+        tracemalloc.start()
+        assert read_bounded(path, 2_000_000_000, "note") == data
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 10_000_000
+
+
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="POSIX only")
 def test_devices_and_pipes(tmp_path):
     with pytest.raises(InputError, match="is a device"):
@@ -52,6 +64,8 @@ def test_devices_and_pipes(tmp_path):
             with pytest.raises(InputError, match="more than 5 bytes"):
                 read_bounded(path, 5, "note")
         os.close(source)
+    if Path("/proc/self/stat").exists():  # said to be empty, and is not
+        assert read_bounded(Path("/proc/self/stat"), 10_000, "facts").endswith(b"\n")
 
 
 def test_atomic_write_makes_folders_and_replaces(tmp_path):

@@ -41,8 +41,13 @@ def read_bounded(
         reason = _not_to_be_read(facts.st_mode)
         if not reason and facts.st_size <= limit_bytes:
             with path.open("rb") as file:
-                # Pipes and what the system makes up have no size; to ask for the limit would reserve as much for all.
-                data = file.read(min(facts.st_size or limit_bytes, limit_bytes) + 1)
+                data = file.read(facts.st_size + 1)  # to ask for the limit would reserve as much
+                # Pipes and what the system makes up have no size, and come in pieces.
+                while facts.st_size < len(data) <= limit_bytes:
+                    piece = file.read(min(len(data), limit_bytes + 1 - len(data)))
+                    if not piece:
+                        break
+                    data += piece
             if len(data) <= limit_bytes:
                 return data
     except (OSError, ValueError) as problem:  # ValueError: a name with a zero in it

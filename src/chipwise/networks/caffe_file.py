@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-
-import onnx_ir as ir
 
 from chipwise.codec.files import read_bounded
 from chipwise.codec.hashes import sha256_bytes
@@ -30,7 +28,7 @@ from chipwise.networks.caffe.layers import LAYERS
 from chipwise.networks.caffe.prototxt import LIMIT_BYTES, CaffeLayer, CaffeNet, parse
 from chipwise.networks.caffe.sketch import Blob, Sketch
 from chipwise.networks.onnx_file import from_model
-from chipwise.networks.parameters import leave_untrained
+from chipwise.networks.parameters import leave_untrained, specs_of
 from chipwise.tasks.guess import guess_task
 
 _UNTRAINED = b"caffe 1, untrained\n"  # counts up when the same prototxt begins with other numbers
@@ -61,7 +59,7 @@ def load(path: Path, weights: Path | None) -> Network:
     except NetworkError as error:
         raise NetworkError(f"{path}: {error.message}", hint=error.hint) from error
     graph = sketch.finish(outputs, path.stem)
-    inputs, results = _specs(graph.graph.inputs), _specs(graph.graph.outputs)
+    inputs, results = specs_of(graph.graph.inputs), specs_of(graph.graph.outputs)
     network = Network(path.stem, inputs, results, _task(inputs, results), graph=graph, origin=str(path))
     if weights is None:
         leave_untrained([parameter for each in sketch.parameters.values() for parameter in each])
@@ -135,11 +133,3 @@ def _task(inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Ta
     if task.preprocess is None or task.kind != "classification" or task.preprocess.channels != 3:
         return task
     return replace(task, preprocess=replace(task.preprocess, order="BGR", scale=1.0, mean=_MEAN, std=(1.0,)))
-
-
-def _specs(values: Sequence[ir.Value]) -> tuple[TensorSpec, ...]:
-    shapes_of = [() if value.shape is None else value.shape[1:] for value in values]
-    return tuple(
-        TensorSpec(str(value.name), ("batch", *(dim for dim in shape if isinstance(dim, int))))
-        for value, shape in zip(values, shapes_of, strict=True)
-    )

@@ -11,23 +11,20 @@ r"""Networks from Darknet's files: a `.cfg`, and the numbers of its `.weights` w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import onnx_ir as ir
 
 from chipwise.codec.files import read_bounded
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.core.errors import NetworkError
-from chipwise.core.network import Network, TensorSpec
+from chipwise.core.network import Network
 from chipwise.networks.darknet.build import build
 from chipwise.networks.darknet.cfg import LIMIT_BYTES, Cfg, parse
 from chipwise.networks.darknet.drawing import Drawing
 from chipwise.networks.darknet.task import gives_scores, task_of
-from chipwise.networks.darknet.weights import fill, header_of
+from chipwise.networks.darknet.weights import MOST_BYTES, fill, read_header
 from chipwise.networks.onnx_file import from_model
-from chipwise.networks.parameters import leave_untrained
+from chipwise.networks.parameters import leave_untrained, specs_of
 
 _UNTRAINED = b"darknet 1, untrained\n"  # counts up when the same cfg begins with other numbers
 
@@ -47,17 +44,18 @@ def load(path: Path, weights: Path | None) -> Network:
             exactly as many as the layers need.
     """
     data = _read(path)
-    header = None if weights is None else header_of(weights)
+    held = None if weights is None else read_bounded(weights, MOST_BYTES, "weights", NetworkError)
+    header = None if held is None else read_header(held, str(weights))
     try:
         cfg = parse(data.decode("utf-8", errors="replace"))
         drawing = build(cfg, forked=header is not None and header.forked)
         network = _network(cfg, drawing, path)
     except NetworkError as error:
         raise NetworkError(f"{path}: {error.message}", hint=error.hint) from error
-    if weights is None or header is None:
+    if held is None or header is None:
         leave_untrained(drawing.parameters)
         return replace(network, digest=sha256_bytes(_UNTRAINED + data))
-    fill(drawing.parameters, weights, header)
+    fill(drawing.parameters, held, header, str(weights))
     assert network.graph is not None
     return from_model(network.graph, network.name, task=network.task, origin=network.origin)
 
@@ -71,16 +69,8 @@ def _network(cfg: Cfg, drawing: Drawing, path: Path) -> Network:
     else:
         results = [drawing.like(last)]
     graph = drawing.finish(results, path.stem)
-    inputs, outputs = _specs(graph.graph.inputs), _specs(graph.graph.outputs)
+    inputs, outputs = specs_of(graph.graph.inputs), specs_of(graph.graph.outputs)
     return Network(path.stem, inputs, outputs, task_of(cfg, drawing), graph=graph, origin=str(path))
-
-
-def _specs(values: Sequence[ir.Value]) -> tuple[TensorSpec, ...]:
-    shapes = [() if value.shape is None else value.shape[1:] for value in values]
-    return tuple(
-        TensorSpec(str(value.name), ("batch", *(dim for dim in shape if isinstance(dim, int))))
-        for value, shape in zip(values, shapes, strict=True)
-    )
 
 
 def _read(path: Path) -> bytes:

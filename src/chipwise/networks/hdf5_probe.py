@@ -18,8 +18,8 @@ from typing import Any
 import h5py  # type: ignore[import-untyped]
 
 from chipwise.core.errors import NetworkError
+from chipwise.networks.parameters import LIMIT_BYTES
 
-LIMIT_BYTES = 2_000_000_000  # of all arrays together
 _SECONDS, _BYTES_A_SECOND = 20.0, 50e6  # of a busy machine
 _ADDRESS_SPACE_BYTES = 8 << 30  # a chunk may claim any size
 _CPU_SECONDS = 120  # should nobody be there to stop it

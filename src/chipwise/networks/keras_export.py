@@ -30,7 +30,8 @@ from torch import Tensor, nn
 from chipwise.core.errors import NetworkError, first_line
 from chipwise.networks import keras_config, onnx_file
 from chipwise.networks.export_module import export_module
-from chipwise.networks.hdf5_probe import LIMIT_BYTES, require_readable
+from chipwise.networks.hdf5_probe import require_readable
+from chipwise.networks.parameters import LIMIT_BYTES
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 # What Keras raises for files that it does not like.

@@ -19,8 +19,8 @@ from chipwise.core.errors import InputError, NetworkError
 from chipwise.core.network import Network
 from chipwise.networks import onnx_file
 from chipwise.networks.lazy import late
+from chipwise.networks.parameters import LIMIT_BYTES
 
-LIMIT_BYTES = 2_000_000_000
 _RULES = 1  # raised when what is made of a file changes
 
 

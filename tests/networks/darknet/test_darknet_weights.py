@@ -11,6 +11,7 @@ from files import header, numbers, picture, run, written
 
 from chipwise.core.errors import NetworkError
 from chipwise.core.network import Network
+from chipwise.networks import darknet_file
 from chipwise.networks import parameters as parameters_module
 from chipwise.networks.darknet.weights import read_header
 from chipwise.networks.darknet_file import load
@@ -112,13 +113,21 @@ def test_files_of_the_wrong_size(change: object, problem: str, hint: str, tmp_pa
     assert hint in caught.value.hint
 
 
-def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
     values = numbers(TEXT)
-    values[20] = np.nan
+    values[20] = value
     with pytest.raises(NetworkError, match=r"not a number \(byte 100, section \[convolutional\] \(line 5\)\)"):
         load(*written(tmp_path, TEXT, values))
-    values[20] = np.inf
-    assert np.isinf(array(load(*written(tmp_path, TEXT, values)), "000.conv.weight")).sum() == 1
+
+
+def test_files_longer_than_any_network_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg, weights = written(tmp_path, TEXT)
+    monkeypatch.setattr(darknet_file, "MOST_BYTES", weights.stat().st_size)
+    assert load(cfg, weights).digest
+    monkeypatch.setattr(darknet_file, "MOST_BYTES", weights.stat().st_size - 1)
+    with pytest.raises(NetworkError, match=r"cannot read weights .* it has more than"):
+        load(cfg, weights)
 
 
 def test_weights_that_are_not_there(tmp_path: Path) -> None:

@@ -14,16 +14,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from chipwise.core.errors import NetworkError
-from chipwise.networks.parameters import Parameter
+from chipwise.networks.parameters import LIMIT_BYTES, Parameter
 
 _HEADER_BYTES = 20
+MOST_BYTES = _HEADER_BYTES + LIMIT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,41 +64,29 @@ def read_header(start: bytes, title: str) -> Header:
     return Header((major, minor, revision), _HEADER_BYTES if long else _HEADER_BYTES - 4)
 
 
-def header_of(path: Path) -> Header:
-    """Read a weights file's header.
-
-    Raises:
-        NetworkError: when it cannot be read or is too short.
-    """
-    try:
-        with path.open("rb") as file:
-            return read_header(file.read(_HEADER_BYTES), str(path))
-    except OSError as error:
-        raise NetworkError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def fill(parameters: Sequence[Parameter], path: Path, header: Header) -> None:
+def fill(parameters: Sequence[Parameter], data: bytes, header: Header, title: str) -> None:
     """Give every parameter its numbers from a file that holds these and no others.
 
+    Args:
+        parameters: in the order of the file.
+        data: the whole file.
+        header: of the file.
+        title: of the file, for messages.
+
     Raises:
-        NetworkError: when the file cannot be read, is shorter or longer than the layers need, or holds a value that
-            is not a number.
+        NetworkError: when the file is shorter or longer than the layers need, or holds a value that is not a number.
     """
     needed = header.bytes + 4 * sum(parameter.count for parameter in parameters)
-    try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size == needed else b""
-    except OSError as error:
-        raise NetworkError(f"cannot read {path}: {error.strerror or error}") from error
     if len(data) != needed:
-        raise _wrong_size(parameters, path, header, size, needed)
+        raise _wrong_size(parameters, title, header, len(data), needed)
     offset = header.bytes
     for parameter in parameters:
         array = np.frombuffer(data, "<f4", parameter.count, offset)
-        if np.isnan(array).any():
-            place = offset + 4 * int(np.isnan(array).argmax())
+        bad = ~np.isfinite(array)
+        if bad.any():
+            place = offset + 4 * int(bad.argmax())
             raise NetworkError(
-                f"{path} holds a value that is not a number (byte {place}, {parameter.layer})",
+                f"{title} holds a value that is not a number (byte {place}, {parameter.layer})",
                 hint="training diverged, or the file is damaged: take an earlier one",
             )
         flipped = parameter.flipped == "always" or (parameter.flipped == "old" and header.transposed)
@@ -113,8 +101,8 @@ def _give(parameter: Parameter, array: npt.NDArray[np.float32], flipped: bool) -
     parameter.value.const_value = ir.Tensor(array.reshape(parameter.shape), name=parameter.value.name)
 
 
-def _wrong_size(parameters: Sequence[Parameter], path: Path, header: Header, size: int, needed: int) -> NetworkError:
-    message = f"{path} has {size} bytes, the network needs {needed}"
+def _wrong_size(parameters: Sequence[Parameter], title: str, header: Header, size: int, needed: int) -> NetworkError:
+    message = f"{title} has {size} bytes, the network needs {needed}"
     if size > needed:
         return NetworkError(message, hint="the weights are another network's: give the cfg that they were trained with")
     left, last, held = size - header.bytes, "", 0
