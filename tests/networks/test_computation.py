@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from chipwise import api
 from chipwise.core.errors import NetworkError
-from chipwise.networks.computation import trace_computation
+from chipwise.networks.computation import tiny_computation, trace_computation
+from chipwise.networks.load import load
 from chipwise.show.computation_picture import computation_html, computation_svg
 
 pytestmark = pytest.mark.runtime
@@ -87,6 +88,12 @@ class Wide(nn.Linear):
 
     def __init__(self):
         super().__init__(30, 2)
+
+class Any(nn.Module):
+    example_input = tuple(torch.tensor([value]) for value in (2.0, 3.0, 5.0))
+
+    def forward(self, first, *xs):
+        return first * xs[0] + xs[1]
 """
 
 
@@ -103,6 +110,16 @@ def test_inspect_draws_a_tiny_factory_with_values(tmp_path: Path, monkeypatch: p
     assert "0.73" in Path("f.html").read_text()
     api.inspect("tiny_neuron:Wide", graph="wide.svg")
     assert "full bar" in Path("wide.svg").read_text()  # too wide for values: the picture of its layers
+
+
+def test_arguments_that_have_no_names_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny_neuron.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "tiny_neuron", raising=False)
+    traced = tiny_computation(load("tiny_neuron:Any"))
+    assert traced is not None
+    assert [step.label for step in traced.steps] == ["first", "input_1", "input_2", "×", "+"]
+    assert traced.steps[-1].value == (11.0,)
 
 
 def test_the_page_is_whole() -> None:

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from chipwise.core.computation import Computation, Step
 from chipwise.core.errors import NetworkError
-from chipwise.networks.torch_source import build_module, find_factory
+from chipwise.networks.torch_source import build_module, examples_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -126,16 +126,17 @@ def tiny_computation(network: Network) -> Computation | None:
     """
     if network.source is None:
         return None
+    examples = examples_of(network.source)
+    if examples is None:
+        return None
     module = build_module(network.source).eval()
-    example = getattr(find_factory(network.source.factory), "example_input", getattr(module, "example_input", None))
-    if example is None:
-        return None
-    examples = (example,) if isinstance(example, Tensor) else tuple(example)
     tensors = (*examples, *module.parameters())
-    if sum(value.numel() > MOST_VALUES for value in tensors) or len(tensors) > MOST_STEPS:
+    if any(value.numel() > MOST_VALUES for value in tensors) or len(tensors) > MOST_STEPS:
         return None
-    names = list(inspect.signature(module.forward).parameters)
-    traced = trace_computation(module, dict(zip(names, examples, strict=False)), network.name)
+    given = inspect.signature(module.forward).parameters.values()
+    named = [each.name for each in given if each.kind is not inspect.Parameter.VAR_POSITIONAL]
+    names = [*named, *(f"input_{index}" for index in range(len(named), len(examples)))][: len(examples)]
+    traced = trace_computation(module, dict(zip(names, examples, strict=True)), network.name)
     small = len(traced.steps) <= MOST_STEPS and all(len(step.value) <= MOST_VALUES for step in traced.steps)
     return traced if small else None
 

@@ -142,21 +142,29 @@ def example_specs(source: Source) -> tuple[TensorSpec, ...]:
     Raises:
         NetworkError: when there is none.
     """
-    factory = find_factory(source.factory)
-    example = getattr(factory, "example_input", None)
-    if example is None:
-        example = getattr(build_module(source), "example_input", None)
-    if example is None:
+    examples = examples_of(source)
+    if examples is None:
         raise NetworkError(
             f"{source.factory} does not say what its network takes",
             hint="give the input shape (--input-shape 3x224x224, input_shape=(3, 224, 224)), or set an example_input",
         )
-    examples = (example,) if isinstance(example, Tensor) else tuple(example)
     names = ["input"] if len(examples) == 1 else [f"input_{index}" for index in range(len(examples))]
     return tuple(
         TensorSpec(name, ("batch", *tensor.shape[1:]), str(tensor.dtype).removeprefix("torch."))
         for name, tensor in zip(names, examples, strict=True)
     )
+
+
+def examples_of(source: Source) -> tuple[Tensor, ...] | None:
+    """The `example_input` that a factory, or else the module that it makes, carries; None when there is none.
+
+    Raises:
+        NetworkError: when the factory cannot be imported or called.
+    """
+    example = getattr(find_factory(source.factory), "example_input", None)
+    if example is None:
+        example = getattr(build_module(source), "example_input", None)
+    return (example,) if isinstance(example, Tensor) else None if example is None else tuple(example)
 
 
 def examples_for(inputs: Sequence[TensorSpec], batch: int, device: str = "cpu") -> tuple[Tensor, ...]:
