@@ -47,8 +47,8 @@ class Device:
         memory_bytes: main memory; memory_type: its kind ("HBM2e").
         cache_bytes: last-level cache.
         cores: as the vendor counts them; multiprocessors: units that blocks of work are spread over.
-        clock_hz: boost clock, the one that stated peaks are for; base_clock_hz: guaranteed one; sustained_clock_hz: seen
-            under load.
+        clock_hz: boost clock, the one that stated peaks are for; base_clock_hz: guaranteed one; sustained_clock_hz:
+            seen under load.
         rates: operations per clock of the whole chip per number format, so that peak = rate x clock.
         array: rows and columns of one systolic array; arrays: how many there are.
         chips: how many chips the name stands for (a K80 board has 2); all numbers are of all chips.

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-
 Bound = Literal["compute", "memory", "launch", "unknown"]
 
 
@@ -22,7 +21,7 @@ class Workload:
         batch: items per step.
         precision: number format of weights and activations ("fp32", "bf16", "int8", ...); of the products, where
             "amp" is among the techniques.
-        compiled: run by a compiler that fuses layers (torch.compile, ONNX Runtime, OpenVINO, TensorRT); else layer by layer.
+        compiled: run by what fuses layers (torch.compile, ONNX Runtime, OpenVINO, TensorRT); else layer by layer.
         runtime: which software runs it ("torch", "onnxruntime", "openvino", "tflite"); "" for what is usual.
         techniques: memory- or time-saving techniques by name ("amp", "channels_last", "checkpointing", ...).
         parallelism: ways per axis, as ("dp", 2); empty for one device.
