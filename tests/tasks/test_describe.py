@@ -12,8 +12,8 @@ from chipwise.core.errors import DataError, InputError
 from chipwise.core.network import TensorSpec
 from chipwise.core.task import Detection, Preprocess, Rendering, Stream, Task
 from chipwise.tasks.class_names import COCO_80, VOC_20, VOC_21
-from chipwise.tasks.describe import guess_task, read_labels, told
-from chipwise.tasks.guess import as_declared
+from chipwise.tasks.describe import read_labels, told
+from chipwise.tasks.guess import as_declared, guess_task
 
 PHOTO = (TensorSpec("x", (1, 3, 416, 416)),)
 SILERO_IN = (TensorSpec("input", ("b", "s")), TensorSpec("state", (2, "b", 128)), TensorSpec("sr", (), "int64"))

@@ -22,10 +22,13 @@ from chipwise.codec.cache import cache_folder
 from chipwise.codec.files import atomic_write
 from chipwise.core.errors import NetworkError
 from chipwise.core.network import Network
+from chipwise.core.task import Task
 from chipwise.networks import onnx_file, torch_source
 from chipwise.networks.export_module import export_module
 from chipwise.networks.source_digest import source_digest
-from chipwise.tasks.describe import guess_task
+from chipwise.networks.zoo.entry import from_zoo
+from chipwise.tasks.guess import guess_task
+from chipwise.tasks.preprocess import default_preprocess
 
 # Raised when export or clean-up changes what it makes, so that older cache entries are not used.
 _RULES = 3
@@ -52,18 +55,25 @@ def with_graph(network: Network) -> Network:
         data = export_module(module, examples, names=[spec.name for spec in network.inputs])
         atomic_write(path, data)
         exported = onnx_file.from_bytes(data, network.name, task=network.task)
-    task = network.task
-    known = network.source.factory.startswith("chipwise.networks.zoo.")
-    if not known and ":" in network.origin:  # a factory's task is a guess until its outputs are known
-        task = replace(task, kind=guess_task(exported.inputs, exported.outputs).kind)
     return replace(
         network,
         inputs=exported.inputs,
         outputs=exported.outputs,
-        task=task,
+        task=_task(network, exported),
         graph=exported.graph,
         digest=exported.digest,
     )
+
+
+def _task(network: Network, exported: Network) -> Task:
+    """What a network is for; a factory's is guessed anew now that its outputs are known, but for what was told."""
+    task = network.task
+    if network.source is None or from_zoo(network.source) or ":" not in network.origin:
+        return task
+    guess = guess_task(exported.inputs, exported.outputs)
+    usual = default_preprocess(network.inputs[0]) if len(network.inputs) == 1 else None
+    seen = guess.preprocess if task.preprocess in (None, usual) else task.preprocess
+    return replace(guess, labels=task.labels or guess.labels, preprocess=seen)
 
 
 def _cached(path: Path, network: Network) -> Network | None:

@@ -19,7 +19,6 @@ from chipwise.core.task import Preprocess, Task
 from chipwise.tasks import class_names
 from chipwise.tasks.agreement import check_labels, check_task
 from chipwise.tasks.guess import guess_rendering
-from chipwise.tasks.guess import guess_task as guess_task  # noqa: PLC0414  both names are public
 from chipwise.tasks.preprocess import default_preprocess, free_sides, parse_preprocess, side_axes
 from chipwise.tasks.task_text import parse_task, with_limits
 
