@@ -111,8 +111,9 @@ def graph_told(
     said: dict[str, Any],
     *,
     progress: Progress,
+    random: bool = False,
 ) -> Network:
-    """Load a network with its graph, its task as `told` changes it; warn where its weights are random.
+    """Load a network with its graph, its task as `told` changes it; warn of random weights, unless they may be so.
 
     Raises:
         InputError, NetworkError: as `network_from`, `with_graph` and `told`.
@@ -121,7 +122,7 @@ def graph_told(
     from chipwise.tasks.describe import told
 
     loaded = network_from(given, example_input, weights=weights, input_shape=input_shape)
-    if is_untrained(loaded):
+    if not random and is_untrained(loaded):
         warn("no weights were given: they are random (seed 0), and so is what it says", progress)
     graphed = with_graph(loaded)
     task = told(graphed.task, graphed.inputs, graphed.outputs, **said)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from chipwise.api.given import graph_told, is_plan, plan_told
 from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError
-from chipwise.core.events import Progress, Silent, silent
+from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,14 +47,14 @@ def check_picture(path: Path) -> Path:
 def draw(record: Inspection, network: Network, path: Path) -> Inspection:
     """Write the picture of a network; a tiny one shows the value and the gradient at every operation."""
     from chipwise.codec.files import atomic_write
+    from chipwise.networks.zoo.entry import from_zoo
 
     page = path.suffix.lower() == ".html"
     computation = None
-    written = network.source is not None and not network.source.factory.startswith("chipwise.networks.zoo.")
-    if written and record.totals.layers <= 40:  # a factory of the user's: torch is here
-        from chipwise.networks.computation import tiny_computation
+    if network.source is not None and not from_zoo(network.source):  # a factory of the user's: torch is here
+        from chipwise.networks.computation import MOST_STEPS, tiny_computation
 
-        computation = tiny_computation(network)
+        computation = tiny_computation(network) if record.totals.layers <= MOST_STEPS else None
     if computation is not None:
         from chipwise.show.computation_picture import computation_html, computation_svg
 
@@ -107,12 +107,12 @@ def features(
     from chipwise.networks.inner_values import find_inner, inner_values
 
     names = [name.strip() for name in layers.split(",")] if isinstance(layers, str) else list(layers)
-    progress = Silent() if names == ["list"] else progress  # names do not depend on weights
     said = {"preprocess": preprocess, "task": task, "labels": None if labels is None else Path(labels)}
     if is_plan(network):
         graphed = _graph_of(*plan_told(network, weights, input_shape, said, progress))
     else:
-        graphed = graph_told(network, example_input, weights, input_shape, said, progress=progress)
+        random = names == ["list"]  # names do not depend on weights
+        graphed = graph_told(network, example_input, weights, input_shape, said, progress=progress, random=random)
     known = inner_values(graphed)
     if names == ["list"]:
         return Features(graphed.name, "", tuple(FeatureSheet(each.name, each.op, each.shape) for each in known))

@@ -17,13 +17,12 @@ from chipwise.api.given import (
     assumed_pixels,
     bench_from,
     data_from,
+    graph_told,
     need,
     network_from,
-    note_surplus,
     plan_from,
     source_bytes,
     warn,
-    with_graph,
 )
 from chipwise.api.notebook import drawn
 from chipwise.api.transfer import begun, network_to_train
@@ -182,7 +181,6 @@ def compile(
     from chipwise.devices.detect import detect
     from chipwise.networks.layers import layer_rows
     from chipwise.networks.onnx_file import check_runnable, serialize
-    from chipwise.tasks.describe import described
 
     if isinstance(network, (str, Path)) and Path(network).suffix.lower() == ".plan":
         raise InputError(f"{network} is compiled already", hint="compile the network that it was made from")
@@ -190,14 +188,10 @@ def compile(
         raise InputError(f"max_drop {max_drop:.2%} cannot be guarded without data", hint="--data D, or leave it out")
     limit = 0.01 if max_drop is None else max_drop
     options = CompileOptions(goal, limit, budget_s, seed, tuple(runtimes), tuple(allow))
-    said = {"weights": weights, "preprocess": preprocess, "task": task, "labels": labels}
-    loaded = network_from(network, example_input, input_shape=input_shape, **said)
     dataset = data_from(data) if data is not None else None
-    graphed = with_graph(loaded)
+    said = {"preprocess": preprocess, "task": task, "labels": None if labels is None else Path(labels)}
+    graphed = graph_told(network, example_input, weights, input_shape, said, progress=progress)
     check_runnable(graphed)
-    if not loaded.outputs:  # a factory's are known only now
-        graphed = described(graphed, task=task, labels=None if labels is None else Path(labels))
-    note_surplus(graphed.task, graphed.outputs, said, progress)
     assumed = assumed_pixels(graphed) if preprocess is None else ""
     if assumed:  # the plan keeps it
         progress.note(assumed)

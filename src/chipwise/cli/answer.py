@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from chipwise.core.task import Kind
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,6 +31,8 @@ def _label_names(incomplete: str) -> list[str]:
 
 
 def _task_names(incomplete: str) -> list[str]:
+    from chipwise.core.task import Kind  # noqa: PLC0415  as above
+
     kinds = [kind for kind in get_args(Kind) if kind != "detection"]
     return _begun([*kinds, "detection:corners", "detection:yolox"], incomplete)
 

@@ -163,19 +163,24 @@ def _serialized(model: ir.Model) -> bytes:
     return data
 
 
-def require_classes(task: Task, name: str) -> None:
+def require_classes(task: Task, name: str, *, hint: str = "") -> None:
     """Refuse to count right answers of a network that does not answer with classes.
+
+    Args:
+        task: what it is for.
+        name: what it is called.
+        hint: what to do instead, if there is something.
 
     Raises:
         InputError: when it is for something else.
     """
     if task.kind != "classification":
-        hint = "compile without --data: only plans that equal the source up to rounding are considered then"
         raise InputError(f"{name} is for {task.kind}; accuracy is counted for classification only", hint=hint)
 
 
 def _guard_data(network: Network, source: bytes, data: Dataset, seed: int) -> GuardData:
-    require_classes(network.task, network.name)
+    hint = "compile without --data: only plans that equal the source up to rounding are considered then"
+    require_classes(network.task, network.name, hint=hint)
     splits = data.split()  # the one that training uses whatever its seed: no sample may be in its training part
     inputs = inputs_for(splits.validation, network)
     batch = network.inputs[0].concrete()[0]
