@@ -50,7 +50,9 @@ def inputs_for(dataset: Dataset, network: Network) -> NDArray[Any]:
         raise _misfit(dataset, network)
     else:
         size = preprocess.channels * preprocess.height * preprocess.width
-        require_memory(len(dataset) * size * 4, f"{dataset.name} as input of {network.name}")
+        require_memory(
+            len(dataset) * size * np.dtype(spec.dtype).itemsize, f"{dataset.name} as input of {network.name}"
+        )
         arrays = prepare(np.asarray(dataset.inputs, np.uint8), preprocess, spec.dtype)
     fits = arrays.ndim == len(spec.shape) and all(
         not isinstance(wanted, int) or wanted == given

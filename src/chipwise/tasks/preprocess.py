@@ -61,11 +61,16 @@ def prepare(
     mean, std = np.array(preprocess.mean, np.float32), np.array(preprocess.std, np.float32)
     for start in range(0, count, _CHUNK):
         chunk = sized(pictures[start : start + _CHUNK], preprocess)
-        part = (chunk * np.float32(preprocess.scale) - mean) / std
+        target = scaled[start : start + _CHUNK]
+        part = target if kind == np.float32 else np.empty(chunk.shape, np.float32)
+        np.multiply(chunk, np.float32(preprocess.scale), out=part)  # in place: pictures are large
+        part -= mean
+        part /= std
         if kind.kind in "iu":
             limits = np.iinfo(kind)
-            part = np.clip(np.rint(part), limits.min, limits.max)
-        scaled[start : start + _CHUNK] = part
+            np.clip(np.rint(part, out=part), limits.min, limits.max, out=part)
+        if part is not target:
+            target[...] = part
     return result.reshape(count, -1) if preprocess.layout == "flat" else result
 
 
