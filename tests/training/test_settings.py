@@ -83,6 +83,7 @@ def test_recipes_are_of_zoo_networks_and_leave_seed_and_threads_alone() -> None:
         ({"freeze": 0}, "freeze must be at least 1, not 0"),
         ({"freeze": True}, "freeze must be a word or a whole number or left out, not True"),
         ({"freeze": "head"}, "unknown freeze 'head'"),
+        ({"freeze": "a number of layers"}, "unknown freeze 'a number of layers'"),
         ({"freeze": 1, "unfreeze_after": -1}, "unfreeze_after must be at least 0, not -1"),
         ({"unfreeze_after": 3}, "unfreeze_after=3, but nothing is frozen"),
         ({"backbone_rate": 0.0}, "backbone_rate must be above 0 and at most 1, not 0.0"),

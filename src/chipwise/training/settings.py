@@ -158,11 +158,11 @@ def _names(allowed: tuple[type, ...]) -> str:
 
 def _check_choices(settings: Settings) -> None:
     choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "augment": AUGMENTATIONS}
-    choices |= {"loss": LOSSES, "freeze": (BACKBONE, "a number of layers")}
+    choices |= {"loss": LOSSES, "freeze": (BACKBONE,)}
     for name, known in choices.items():
         value = getattr(settings, name)
         if isinstance(value, str) and value not in known:
-            raise unknown_name(name, value, known)
+            raise unknown_name(name, value, (*known, "a number of layers") if name == "freeze" else known)
 
 
 def _check_ranges(settings: Settings) -> None:
