@@ -47,13 +47,11 @@ _REDUCTIONS = _names(
 )
 # Operations per output element of functions made of several.
 _PER_OUTPUT = {
-    "Affine": 2,
     "BatchNormalization": 2,  # in inference: scale and shift
     "DequantizeLinear": 2,  # less the zero point, times the scale
     "DynamicQuantizeLinear": 4,  # minimum, maximum, scale, round
     "GroupNormalization": 7,
     "Hardmax": 2,
-    "ImageScaler": 2,
     "InstanceNormalization": 7,  # mean, centre, square, sum, scale, and two for weight and bias
     "LayerNormalization": 7,
     "LogSoftmax": 5,
