@@ -101,10 +101,7 @@ class Device:
     @property
     def price_usd(self) -> float | None:
         """What one costs to buy: the middle of the launch price, else of the newest other one; None if not known."""
-        bought = [price for price in self.prices if price.kind != "hour" and price.currency == "USD"]
-        first = next((price for price in bought if price.kind == "launch"), None)
-        price = first or max(bought, key=lambda price: price.date, default=None)
-        return None if price is None else (price.low + price.high) / 2
+        return _bought_usd(self.prices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +155,11 @@ class System:
     prices: tuple[Price, ...] = ()
     sources: dict[str, str] = field(default_factory=dict)
     notes: str = ""
+
+    @property
+    def price_usd(self) -> float | None:
+        """What one costs to buy, as of `Device`."""
+        return _bought_usd(self.prices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,3 +242,10 @@ class RuntimeStatus:
     version: str = ""
     precisions: tuple[str, ...] = ()
     reason: str = ""
+
+
+def _bought_usd(prices: tuple[Price, ...]) -> float | None:
+    bought = [price for price in prices if price.kind != "hour" and price.currency == "USD"]
+    first = next((price for price in bought if price.kind == "launch"), None)
+    price = first or max(bought, key=lambda price: price.date, default=None)
+    return None if price is None else (price.low + price.high) / 2

@@ -6,8 +6,9 @@ Every record has a `schema` field, so that `--json` output can be recognised and
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
-from chipwise.core.device import Machine, RuntimeStatus
+from chipwise.core.device import Device, Erratum, Link, Machine, RuntimeStatus, System
 from chipwise.core.layer import Layer, Totals
 from chipwise.core.measure import Accuracy, PairedDrop, Ratio, Timing
 from chipwise.core.network import TensorSpec
@@ -53,6 +54,50 @@ class ZooList:
 
     networks: tuple[ZooLine, ...]
     schema: str = "chipwise.zoo/1"
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareLine:
+    """A device, a system or a link, with what follows from its facts; what is not known is None.
+
+    Attributes:
+        name, kind, year: what it is; `kind` is that of a device, or "system" or "link".
+        peak_flops, memory_bytes, bandwidth_bytes_s, power_w, price_usd: of the whole; of a system, its accelerators'
+            peaks, memory and bandwidth together where it states none. The bandwidth of a link is that each way.
+        flops_per_watt (eta), flops_per_usd (mu): of the number format that the answer is for.
+        ridges: FLOPs per byte from which on memory is no limit, by number format.
+        device, system, link: all its facts; one of them.
+    """
+
+    name: str
+    kind: str
+    year: int | None = None
+    peak_flops: dict[str, float] = field(default_factory=dict)
+    memory_bytes: int | None = None
+    bandwidth_bytes_s: float | None = None
+    power_w: float | None = None
+    price_usd: float | None = None
+    flops_per_watt: float | None = None
+    flops_per_usd: float | None = None
+    ridges: dict[str, float] = field(default_factory=dict)
+    device: Device | None = None
+    system: System | None = None
+    link: Link | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Answer of `hardware`: what was asked for, in order, and errata about it.
+
+    `view` says what to make of it; `precision` is the number format of eta and mu; `pictures` were written.
+    """
+
+    view: Literal["list", "sheet", "comparison", "errata", "top500"]
+    lines: tuple[HardwareLine, ...]
+    errata: tuple[Erratum, ...] = ()
+    precision: str = "fp32"
+    pictures: tuple[str, ...] = ()
+    schema: str = "chipwise.devices/1"
 
 
 @dataclass(frozen=True, slots=True)
