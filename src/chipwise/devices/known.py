@@ -1,0 +1,203 @@
+"""Hardware that is known from data sheets: chips and cards, the links between them, whole systems, and misprints.
+
+The facts stand in `catalogue/*.toml` beside this module, each with its source. Names are found whatever their case,
+spaces and dashes are, with or without the vendor's prefix ("GeForce RTX 4090", "rtx4090"). Files of your own are read
+in the same form: give a file, or a folder of them, as `extra`.
+
+>>> device("rtx-3090").multiprocessors, link("NVLink 3").bandwidth_bytes_s
+(82, 300000000000.0)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from chipwise.core.device import Device, Erratum, Link, System
+from chipwise.core.errors import InputError, unknown_name
+from chipwise.devices.catalogue_file import (
+    MAX_BYTES,
+    Tables,
+    read_device,
+    read_erratum,
+    read_link,
+    read_system,
+    read_tables,
+)
+
+CATALOGUE = Path(__file__).parent / "catalogue"
+# What vendors, drivers and operating systems put around a name.
+_FILLERS = {
+    "nvidia", "geforce", "tesla", "intel", "amd", "google", "core", "cpu", "gpu", "processor", "r", "tm", "instinct",
+    "corporation", "with", "radeon", "graphics",
+}  # fmt: skip
+_WORD = re.compile(r"[a-z0-9]+")
+_CORES = re.compile(r"\b\d+-core\b|@.*$")
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+T = TypeVar("T", bound=_Named)
+
+
+def devices(extra: Path | None = None) -> tuple[Device, ...]:
+    """Every chip and card of the catalogue, and of `extra` (a TOML file, or a folder of them).
+
+    Raises:
+        InputError: naming file, device and key, when a file does not fit; when two devices have one name.
+    """
+    return tuple(_devices(extra)[0])
+
+
+def device(name: str, extra: Path | None = None) -> Device:
+    """The chip or card of that name or alias.
+
+    Raises:
+        UnknownNameError: with the nearest names, when there is none; systems are found by `system` and `find`.
+        InputError: as of `devices`.
+    """
+    found, by_name = _devices(extra)
+    if (known := by_name.get(_plain(name))) is not None:
+        return known
+    if _plain(name) in _systems()[1]:
+        raise InputError(f"{name!r} is a system of several devices", hint="estimate it as a whole, or name its device")
+    raise _unknown("device", name, found)
+
+
+def links() -> tuple[Link, ...]:
+    """Every connection of the catalogue: to the host, between devices, between systems."""
+    return tuple(_links()[0])
+
+
+def link(name: str) -> Link:
+    """The connection of that name; raises UnknownNameError."""
+    found, by_name = _links()
+    if (known := by_name.get(_plain(name))) is None:
+        raise _unknown("link", name, found)
+    return known
+
+
+def systems() -> tuple[System, ...]:
+    """Every system of several devices, and the Top500 of June 2007."""
+    return tuple(_systems()[0])
+
+
+def system(name: str) -> System:
+    """The system of that name or alias; raises UnknownNameError."""
+    found, by_name = _systems()
+    if (known := by_name.get(_plain(name))) is None:
+        raise _unknown("system", name, found)
+    return known
+
+
+def find(name: str, extra: Path | None = None) -> Device | System:
+    """The device of that name, or else the system; raises UnknownNameError with the nearest of both."""
+    found, by_name = _devices(extra)
+    machines, by_machine = _systems()
+    known: Device | System | None = by_name.get(_plain(name)) or by_machine.get(_plain(name))
+    if known is None:
+        raise _unknown("device or system", name, [*found, *machines])
+    return known
+
+
+@cache
+def errata() -> tuple[Erratum, ...]:
+    """Figures that are widely printed and wrong, with the right ones."""
+    sources = _sources()
+    return tuple(read_erratum(tables, row, sources) for tables in _files(CATALOGUE) for row in tables.rows("erratum"))
+
+
+def _plain(name: str) -> str:
+    """A name without case, spaces, dashes, vendor and the other words around it."""
+    words = _WORD.findall(_CORES.sub("", name.lower()))
+    return "".join(word for word in words if word not in _FILLERS) or "".join(words)
+
+
+@cache
+def _files(place: Path) -> tuple[Tables, ...]:
+    """All TOML files of a folder, in the order of their names, or the one file."""
+    try:
+        paths = sorted(place.glob("*.toml")) if place.is_dir() else [place]
+        texts = [(path, path.read_bytes()[: MAX_BYTES + 1]) for path in paths]
+    except OSError as error:
+        raise InputError(f"cannot read {place}: {error.strerror}", hint="give a TOML file or a folder") from error
+    if not paths:
+        raise InputError(f"no .toml file in {place}", hint="give a TOML file, or a folder of them")
+    return tuple(read_tables(_text(path, data), path.name) for path, data in texts)
+
+
+def _text(path: Path, data: bytes) -> str:
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{path.name} is larger than {MAX_BYTES} bytes", hint="facts of hardware are a few kilobytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name} is no text: {error}", hint="write it as UTF-8") from error
+
+
+@cache
+def _sources() -> dict[str, str]:
+    """Sources of the whole catalogue, by key."""
+    return {key: text for tables in _files(CATALOGUE) for key, text in tables.sources.items()}
+
+
+@cache
+def _devices(extra: Path | None) -> tuple[list[Device], dict[str, Device]]:
+    found: list[Device] = []
+    for place in (CATALOGUE, extra):
+        for tables in _files(place) if place else ():
+            sources = {**_sources(), **tables.sources}
+            found += [read_device(tables, row, sources) for row in tables.rows("device")]
+    return found, _by_name(found, lambda each: each.aliases)
+
+
+@cache
+def _links() -> tuple[list[Link], dict[str, Link]]:
+    found = [read_link(tables, row, _sources()) for tables in _files(CATALOGUE) for row in tables.rows("link")]
+    return found, _by_name(found, lambda _: ())
+
+
+@cache
+def _systems() -> tuple[list[System], dict[str, System]]:
+    of_devices = _devices(None)[1]
+
+    def known(name: str) -> Device:
+        if (each := of_devices.get(_plain(name))) is None:
+            raise _unknown("device", name, of_devices.values())
+        return each
+
+    found = [
+        read_system(tables, row, _sources(), known, link)
+        for tables in _files(CATALOGUE)
+        for row in tables.rows("system")
+    ]
+    return found, _by_name(found, lambda each: each.aliases)
+
+
+def _by_name(found: Iterable[T], aliases: Callable[[T], tuple[str, ...]]) -> dict[str, T]:
+    """Everything under each of its plain names.
+
+    Raises:
+        InputError: when two share one.
+    """
+    named: dict[str, T] = {}
+    for each in found:
+        for plain in {_plain(name) for name in (each.name, *aliases(each))}:
+            if plain in named:
+                raise InputError(
+                    f"{named[plain].name!r} and {each.name!r} are both called {plain!r}", hint="rename one of them"
+                )
+            named[plain] = each
+    return named
+
+
+def _unknown(kind: str, name: str, found: Iterable[Device | Link | System]) -> InputError:
+    """The error for a name that is not known, near names being offered without the vendors' prefixes too."""
+    short = {each.name: each.name for each in found}
+    return unknown_name(kind, name, short)
