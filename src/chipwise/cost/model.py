@@ -1,0 +1,160 @@
+"""Seconds per operation: a roofline whose peaks are reached in part, by class of work and by size.
+
+    t = (compute^p + memory^p)^(1/p) + launch
+    compute = FLOPs / (peak x share), memory = activations / (bandwidth x share) + weights / (bandwidth x share)
+    log share = coefficient of the class + sum of curves over features of the operation
+
+and a step takes `step_s` plus the longer of the device's time and the host's (`dispatch_s` per operation), softly.
+
+How a `Profile` is fitted (benchmarks/published/fit.py): all coefficients are logarithms, all features are known before
+(`features`), so the predicted time of a network is a smooth function of the coefficients; they are found by gradient
+descent on the mean Huber loss of log(predicted / measured), with curves held near 0 and smooth. Rates, features and
+formula are exactly those of this file; a test compares them.
+
+>>> from chipwise.core.device import Device
+>>> from chipwise.core.profile import Profile, WorkClass
+>>> from chipwise.cost.ops import Op
+>>> device = Device("example", "gpu", peak_flops={"fp16": 1e12, "fp32": 1e11}, bandwidth_bytes_s=1e11)
+>>> profile = Profile("p", "gpu", "torch", "inference", "fp16", False, {"mm": WorkClass(compute=0.0)}, sharpness=64)
+>>> price = prices([Op("mm", 2e9, 2e3, 2e3, 2e3, (1e3, 1e3, 1e3, 1))], rates(device, profile), profile)[0]
+>>> round(price.total_s, 6), price.bound
+(0.002, 'compute')
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chipwise.core.device import Device
+from chipwise.core.errors import InputError
+from chipwise.core.estimate import Bound
+from chipwise.core.profile import Curve, Profile, Scales, WorkClass
+from chipwise.cost.ops import Op
+
+# Side of the block of a product's result that one multiprocessor works on; the usual size in cuBLAS and cuDNN.
+TILE = 128
+# Where the catalogue does not say: a mid-size chip. Only curves over cache and tiles use these.
+_CACHE_BYTES, _MULTIPROCESSORS = 8 * 2**20, 64
+_HOST_SHARPNESS = 4.0
+# A format without a stated peak runs at the rate of the first of these that has one.
+_VECTOR = {"fp64": ("fp64",), "fp16": ("fp16_vector", "fp32"), "bf16": ("fp32",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a device can do at most, in the number format of a profile, and what its sizes are."""
+
+    matrix: float
+    vector: float
+    bandwidth: float
+    cache_bytes: float
+    multiprocessors: float
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Seconds of one operation; they overlap, so the total is less than the sum."""
+
+    compute_s: float
+    memory_s: float
+    launch_s: float
+    total_s: float
+    launches: int = 1
+
+    @property
+    def bound(self) -> Bound:
+        """The largest of the three."""
+        if self.launch_s > max(self.compute_s, self.memory_s):
+            return "launch"
+        return "compute" if self.compute_s >= self.memory_s else "memory"
+
+
+def rates(device: Device, profile: Profile, scales: Scales | None = None) -> Rates:
+    """The peaks of `device` that count for `profile`, times `scales`.
+
+    Raises:
+        InputError: the peak of the number format or the bandwidth is not known.
+    """
+    scales = scales or Scales()
+    peaks = device.peak_flops
+    matrix = peaks.get(profile.precision)
+    vector = next((peaks[each] for each in _VECTOR.get(profile.precision, ("fp32",)) if each in peaks), matrix)
+    if not matrix or not vector or not device.bandwidth_bytes_s:
+        missing = "memory bandwidth" if matrix else f"peak for {profile.precision}"
+        known = ", ".join(sorted(peaks)) or "none"
+        raise InputError(f"the {missing} of {device.name} is not known", hint=f"formats with a known peak: {known}")
+    return Rates(
+        matrix=matrix * scales.compute,
+        vector=vector * scales.compute,
+        bandwidth=device.bandwidth_bytes_s * scales.bandwidth,
+        cache_bytes=float(device.cache_bytes or _CACHE_BYTES),
+        multiprocessors=float(device.multiprocessors or device.cores or _MULTIPROCESSORS),
+    )
+
+
+def features(op: Op, rates: Rates) -> dict[str, float]:
+    """What curves may depend on, each as log2.
+
+    `m`, `n`, `k`: of the product; `width`: of all groups together; `tiles`: blocks of the result per multiprocessor;
+    `align`: largest power of two up to 8 that divides n and k; `mib`: activations read and written in MiB; `cache`: the
+    same over the last-level cache; `shrink`: read over written.
+    """
+    m, n, k, groups = op.dims
+    moved = max(op.read_bytes + op.write_bytes, 1.0)
+    tiles = max(m / TILE, 1.0) * math.ceil(n / TILE) * groups / rates.multiprocessors
+    return {
+        "m": math.log2(max(m, 1.0)),
+        "n": math.log2(max(n, 1.0)),
+        "k": math.log2(max(k, 1.0)),
+        "width": math.log2(max(n * groups, 1.0)),
+        "tiles": math.log2(max(tiles, 2**-20)),
+        "align": math.log2(math.gcd(int(n), int(k), 8)),
+        "mib": math.log2(moved / 2**20),
+        "cache": math.log2(moved / rates.cache_bytes),
+        "shrink": math.log2(max(op.read_bytes, 1.0) / max(op.write_bytes, 1.0)),
+    }
+
+
+def prices(ops: Sequence[Op], rates: Rates, profile: Profile, scales: Scales | None = None) -> list[Price]:
+    """Seconds of each operation; `scales` only matters for the launch here, the rest is in `rates`."""
+    launch_s = profile.launch_s * (scales or Scales()).launch
+    weights = sum(op.weight_bytes for op in ops)
+    kept = _gain(profile.classes.get("weights"), {"resident": math.log2(max(weights, 1.0) / rates.cache_bytes)})
+    return [_price(op, rates, profile, launch_s, rates.bandwidth * kept) for op in ops]
+
+
+def step_s(prices: Sequence[Price], profile: Profile, scales: Scales | None = None) -> float:
+    """Seconds of a step of these operations: the device's work beside the host's."""
+    launch = (scales or Scales()).launch
+    device_s = sum(price.total_s for price in prices)
+    host_s = profile.dispatch_s * launch * sum(price.launches for price in prices)
+    return profile.step_s * launch + soft_maximum(device_s, host_s, _HOST_SHARPNESS)
+
+
+def soft_maximum(one: float, other: float, power: float) -> float:
+    """A maximum with a round corner: between the larger and the sum; power 1 is the sum."""
+    high, low = max(one, other), min(one, other)
+    return high * float((1.0 + (low / high) ** power) ** (1.0 / power)) if high > 0 else 0.0
+
+
+def _price(op: Op, rates: Rates, profile: Profile, launch_s: float, weights_s: float) -> Price:
+    shares = profile.classes.get(op.kind) or profile.classes.get("ew") or WorkClass()
+    known = features(op, rates)
+    compute_s = 0.0
+    if shares.compute is not None and op.flops:
+        peak = rates.matrix if shares.unit == "matrix" else rates.vector
+        compute_s = op.flops / (peak * math.exp(shares.compute + _sum(shares.compute_curves, known)))
+    memory_s = (op.read_bytes + op.write_bytes) / (rates.bandwidth * _gain(shares, known)) + op.weight_bytes / weights_s
+    launch_s *= shares.launch * op.launches
+    total_s = soft_maximum(compute_s, memory_s, profile.sharpness) + launch_s
+    return Price(compute_s, memory_s, launch_s, total_s, op.launches)
+
+
+def _gain(shares: WorkClass | None, known: dict[str, float]) -> float:
+    return math.exp(shares.memory + _sum(shares.memory_curves, known)) if shares else 1.0
+
+
+def _sum(curves: dict[str, Curve], known: dict[str, float]) -> float:
+    return sum(curve(known[name]) for name, curve in curves.items())
