@@ -30,10 +30,12 @@ def drawn(verb: Callable[P, R]) -> Callable[P, R]:
 @cache
 def _teach() -> None:
     from chipwise.core import report
+    from chipwise.core.estimation import Estimation
     from chipwise.core.plan import Manifest, Plan
 
     answers = {kind for kind in vars(report).values() if isinstance(kind, type) and hasattr(kind, "schema")}
-    for kind in (answers | {Plan, Manifest}) - {report.Report}:  # a report is what a page is drawn from, no answer
+    not_answers = {report.Report}  # what a page is drawn from
+    for kind in (answers | {Estimation, Plan, Manifest}) - not_answers:
         setattr(kind, "_repr_html_", _as_html)  # noqa: B010  mypy does not let a method be assigned
         setattr(kind, "__str__", _as_text)  # noqa: B010  as above
 

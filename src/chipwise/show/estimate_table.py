@@ -1,0 +1,273 @@
+"""What a network should take on devices, for the terminal: times with bounds, memory by parts, energy and money.
+
+>>> from rich.console import Console
+>>> from chipwise.core.estimate import Estimate, Interval, MemoryUse, Workload
+>>> from chipwise.core.estimation import Cost, Estimation, Forecast
+>>> time = Interval(1e-3, 2e-3, 3e-3, 0.8)
+>>> expected = Estimate("Chip", Workload(), (), time, MemoryUse(8, 8), "compute", "by hand")
+>>> answer = Estimation("net", "", 2, 4, (Forecast(expected, None, Cost(time.times(1000))),))
+>>> Console(width=80).print(EstimateTable(answer))  # doctest: +ELLIPSIS
+net on Chip: inference, fp32, layer by layer
+...
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from chipwise.show.estimate_layers import bound_words, layer_tables
+from chipwise.show.estimate_memory import memory_blocks
+from chipwise.show.grid import cell, facts, grid, heading, line, muted
+from chipwise.show.intervals import number, number_range, time_range
+from chipwise.show.units import (
+    format_bytes,
+    format_count,
+    format_flops,
+    format_share,
+    format_spread,
+    format_time,
+    plain,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.table import Table
+
+    from chipwise.core.estimate import Workload
+    from chipwise.core.estimation import Cost, Estimation, Forecast, Knee, Score
+
+_ROOM_FOR_COSTS = 100  # columns from which on energy and money fit beside the times of several devices
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateTable:
+    """One row a batch and device, fastest device first; then knees, memory, layers, the method and what to know."""
+
+    record: Estimation
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the tables for this width."""
+        del console
+        record, several = self.record, len(self.record.devices) > 1
+        wide = not several or options.max_width >= _ROOM_FOR_COSTS
+        ordered = _ranked(record.forecasts) if several else list(record.forecasts)
+        yield heading(_title(record))
+        yield _times(ordered, several=several, costs=wide)
+        if not wide:
+            yield Text()
+            yield _costs(ordered)
+        yield from _legend(record)
+        yield from _spaced(_summary(record))
+        yield from _spaced(_scores(ordered, several=several))
+        yield from memory_blocks(ordered, several=several, width=options.max_width)
+        if record.layered:
+            for forecast in ordered:
+                yield from layer_tables(forecast.estimate, several=several or len(ordered) > 1)
+        yield from _spaced(_endings(record))
+
+
+def _title(record: Estimation) -> str:
+    devices = record.devices
+    on = devices[0] if len(devices) == 1 else f"{len(devices)} devices"
+    described = list(dict.fromkeys(_described(each.estimate.workload) for each in record.forecasts))
+    said = described[0] if len(described) == 1 else described[0].partition(",")[0]
+    return f"{record.network} on {on}: {said}"
+
+
+def _described(workload: Workload) -> str:
+    formats = f"amp ({workload.precision})" if "amp" in workload.techniques else workload.precision
+    how = "compiled" if workload.compiled else "layer by layer"
+    parts = [workload.phase, formats, f"{how} ({workload.runtime})" if workload.runtime else how]
+    return ", ".join([*parts, *(each for each in workload.techniques if each != "amp")])
+
+
+def _ranked(forecasts: Sequence[Forecast]) -> list[Forecast]:
+    """By batch, then fastest first; devices of which only a floor is known come last."""
+
+    def place(forecast: Forecast) -> tuple[int, bool, float]:
+        time = forecast.estimate.time_s
+        return forecast.estimate.workload.batch, time.mid is None, time.mid or time.low or 0.0
+
+    return sorted(forecasts, key=place)
+
+
+def _times(forecasts: Sequence[Forecast], *, several: bool, costs: bool) -> Table:
+    step = "step" if forecasts[0].estimate.workload.phase == "training" else "latency"
+    formats = len({_format(each.estimate.workload) for each in forecasts}) > 1
+    names = ["device"] if several else []
+    names += ["format!"] if formats else []
+    columns = [*names, ">batch!", f"{step}!", ">items/s!", "bound by", ">memory!"]
+    rows = grid(*columns, *([">J per\n1000!", ">USD per\n1000!"] if costs else []))
+    before = None
+    for forecast in forecasts:
+        workload = forecast.estimate.workload
+        if several and before not in (None, workload.batch):
+            rows.add_section()
+        before = workload.batch
+        lead = [cell(forecast.estimate.device, "bold")] if several else []
+        lead += [cell(_format(workload))] if formats else []
+        rows.add_row(
+            *lead, *_time_cells(forecast, bold=not several), *(_cost_cells(forecast.thousand) if costs else [])
+        )
+    return rows
+
+
+def _format(workload: Workload) -> str:
+    return "amp" if "amp" in workload.techniques else workload.precision
+
+
+def _time_cells(forecast: Forecast, *, bold: bool) -> list[Text]:
+    expected = forecast.estimate
+    full = expected.fits is False
+    return [
+        cell(expected.workload.batch, "bold" if bold else ""),
+        cell(time_range(expected.time_s), "dim" if full else ""),
+        cell(number(expected.items_s), "dim" if full else ""),
+        cell(bound_words(expected)),
+        cell(format_bytes(expected.memory.device_bytes) + (" !" if full else ""), "bold red" if full else ""),
+    ]
+
+
+def _costs(forecasts: Sequence[Forecast]) -> Table:
+    rows = grid("device", ">batch!", ">J per\n1000!", ">USD per\n1000!")
+    for forecast in forecasts:
+        expected = forecast.estimate
+        rows.add_row(cell(expected.device, "bold"), cell(expected.workload.batch), *_cost_cells(forecast.thousand))
+    return rows
+
+
+def _cost_cells(thousand: Cost) -> list[Text]:
+    return [cell(number(thousand.energy_j)), cell(number(thousand.price_usd, 2))]
+
+
+def _legend(record: Estimation) -> Iterator[RenderableType]:
+    """What brackets and signs mean, and what does not fit."""
+    estimates = [each.estimate for each in record.forecasts]
+    coverages = sorted({each.time_s.coverage for each in estimates if each.time_s.coverage is not None})
+    if coverages:
+        shares = " or ".join(format_share(each, 0) for each in coverages)
+        yield muted(f"[low–high] should hold {shares} of measurements, as it did on networks that were held out.")
+    if any(each.time_s.mid is not None and each.time_s.coverage is None for each in estimates):
+        yield muted("[low–high] without a stated coverage was not calibrated.")
+    if any(each.time_s.mid is None for each in estimates):
+        yield muted("≥ is a floor that no software can go below; it says nothing about how far above it ends.")
+    if any(cost is not None for each in record.forecasts for cost in (each.thousand.energy_j, each.thousand.price_usd)):
+        yield muted("J and USD are per thousand items, at the middle estimate.")
+    for forecast in record.forecasts:
+        if forecast.estimate.fits is False and forecast.capacity_bytes is not None:
+            yield line(f"! does not fit: {_fitting(forecast)}", "yellow")
+
+
+def _fitting(forecast: Forecast) -> str:
+    expected = forecast.estimate
+    needs, has = format_bytes(expected.memory.device_bytes), format_bytes(forecast.capacity_bytes or 0)
+    return f"batch {expected.workload.batch} on {expected.device} needs {needs} of {has}"
+
+
+def _summary(record: Estimation) -> list[RenderableType]:
+    """Work of one item, knees of the sweeps, and what epochs cost."""
+    work = f"{format_count(record.parameters)} parameters, {format_flops(record.flops)} an item forward"
+    pairs = [("network", f"{work} (1 multiply-add = 2 FLOPs)")]
+    pairs += [("knee", _knee(knee)) for knee in record.knees if len(record.knees) == 1]
+    for forecast in record.forecasts if record.data_size is not None else ():
+        batch, device = forecast.estimate.workload.batch, forecast.estimate.device
+        where = f"batch {batch}" + (f" on {device}" if len(record.devices) > 1 else "")
+        for name, cost in (("epoch", forecast.epoch), (f"{record.epochs} epochs", forecast.training)):
+            if cost is not None:
+                pairs.append((name, f"{_cost(cost)}; {where}"))
+    if record.picture:
+        pairs.append(("roofline", record.picture))
+    shown: list[RenderableType] = [facts(pairs)]
+    return [*shown, Text(), _knees(record.knees)] if len(record.knees) > 1 else shown
+
+
+def _knees(knees: Sequence[Knee]) -> Table:
+    """Where larger batches stop paying, one row a device."""
+    rows = grid("device", ">knee at\nbatch!", ">items/s!", ">of the\nbest!", ">best at\nbatch!")
+    for knee in knees:
+        share = format_share(knee.items_s / knee.best_items_s if knee.best_items_s else 1.0, 0)
+        rate = f"{'≤ ' if knee.floor else ''}{_rate(knee.items_s)}"
+        rows.add_row(
+            cell(knee.device, "bold"), cell(knee.batch, "bold"), cell(rate), cell(share), cell(knee.best_batch)
+        )
+    return rows
+
+
+def _knee(knee: Knee) -> str:
+    at_most = "at most " if knee.floor else ""
+    share = format_share(knee.items_s / knee.best_items_s if knee.best_items_s else 1.0, 0)
+    says = f"batch {knee.batch}, the smallest that reaches {format_share(knee.share, 0)} of the best: {at_most}"
+    best = f"{at_most}{_rate(knee.best_items_s)} at batch {knee.best_batch}"
+    return f"{says}{_rate(knee.items_s)} items/s ({share} of {best})"
+
+
+def _rate(value: float) -> str:
+    """Items per second without decimals where there are thousands of them."""
+    return format_count(round(value)) if value >= 999.5 else f"{value:.3g}"
+
+
+def _cost(cost: Cost) -> str:
+    parts = [time_range(cost.time_s)]
+    if cost.energy_j is not None:
+        large = (cost.energy_j.mid or cost.energy_j.low or 0.0) >= 3.6e5
+        scaled = cost.energy_j.times(1 / 3.6e6) if large else cost.energy_j
+        parts.append(number_range(scaled, "kWh" if large else "J"))
+    if cost.price_usd is not None:
+        parts.append(number_range(cost.price_usd, "USD"))
+    return ", ".join(parts)
+
+
+def _scores(forecasts: Sequence[Forecast], *, several: bool) -> list[RenderableType]:
+    """Each prediction that was put to the test, and how they did together."""
+    scored = [(each.score, each) for each in forecasts if each.score is not None]
+    if not scored:
+        return []
+    rows = grid(
+        *(["device"] if several else []), ">batch!", "predicted!", ">measured!", ">p10–p90!", ">error!", "inside"
+    )
+    for score, forecast in scored:
+        lead = [cell(forecast.estimate.device)] if several else []
+        batch = cell(forecast.estimate.workload.batch)
+        rows.add_row(*lead, batch, cell(time_range(forecast.estimate.time_s)), *_score_cells(score))
+    ran = list(dict.fromkeys(f"{each.runtime} {each.precision} x{each.threads}" for each, _ in scored if each.timing))
+    about = [muted(f"Measured here with {', '.join(ran)}: median of calls in turns.")] if ran else []
+    return [line("The prediction, put to the test", "bold"), rows, *about]
+
+
+def _score_cells(score: Score) -> list[Text]:
+    if score.timing is None:
+        return [cell("-"), cell("-"), cell("-"), cell(f"not timed: {score.reason}", "dim")]
+    inside = {True: cell("yes", "green"), False: cell("no", "red"), None: cell("-")}[score.inside]
+    return [
+        cell(format_time(score.timing.median_s), "bold"),
+        cell(format_spread(score.timing)),
+        cell("-" if score.error is None else f"{score.error:+.1%}"),
+        inside,
+    ]
+
+
+def _endings(record: Estimation) -> list[RenderableType]:
+    """Operators that are not known, notes, and the method, each said once."""
+    estimates = [each.estimate for each in record.forecasts]
+    unknown = sorted({op for each in estimates for op in each.unknown_ops})
+    shown: list[RenderableType] = []
+    if unknown:
+        names = ", ".join(map(plain, unknown))
+        shown.append(
+            line(f"Work not known for {names}: only their traffic is counted, and bounds are wider.", "bold yellow")
+        )
+    notes = dict.fromkeys([*record.notes, *(note for each in estimates for note in each.notes)])
+    shown += [line(f"note: {note}", "yellow") for note in notes]
+    shown += [muted(f"method: {method}") for method in dict.fromkeys(each.method for each in estimates)]
+    return shown
+
+
+def _spaced(parts: Sequence[RenderableType]) -> Iterator[RenderableType]:
+    if parts:
+        yield Text()
+        yield from parts

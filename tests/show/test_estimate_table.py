@@ -1,0 +1,71 @@
+"""Estimates in the terminal, compared with golden text at two widths. CHIPWISE_UPDATE_GOLDEN=1 rewrites the files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chipwise.core.estimate import Interval, MemoryUse
+from chipwise.show import tables
+from chipwise.show.estimate_memory import bar
+from chipwise.show.intervals import number, number_range, time_range
+
+from . import estimate_samples as samples
+from .test_tables import text_of
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", samples.RECORDS)
+def test_golden(name: str, width: int) -> None:
+    made = text_of(tables.table(samples.RECORDS[name]()), width)
+    assert max(map(len, made.splitlines())) <= width
+    path = GOLDEN / f"{name}_{width}.txt"
+    if os.environ.get("CHIPWISE_UPDATE_GOLDEN"):
+        path.write_text(made, encoding="utf-8")
+    assert made == path.read_text(encoding="utf-8")
+
+
+def test_bar_has_a_cell_for_each_part_that_shows() -> None:
+    use = MemoryUse(weights=50, activations=10, saved=30, workspace=10)
+    assert bar(use, 100, 10).plain == "█████▓▓▓▒░"
+    assert bar(use, 200, 10).cell_len in (5, 6)
+    assert bar(MemoryUse(1000, 0, context=26), 1026, 10).plain == "██████████"
+    assert bar(MemoryUse(0, 0), 1, 10).plain == ""
+
+
+def test_intervals_say_what_is_not_known() -> None:
+    assert time_range(Interval(None, None, None)) == "not known"
+    assert time_range(Interval(None, None, 2.0)) == "≤ 2.00 s"
+    assert time_range(Interval(None, 0.5, None)) == "500 ms"
+    assert time_range(Interval(50.0, 80.0, 120.0)) == "1 min 20 s [50.0 s–2 min 00 s]"
+    assert time_range(Interval(0.9e-3, 1.1e-3, 1.5e-3)) == "1.10 ms [0.900–1.50]"
+    assert number(None) == "-"
+    assert number_range(None, "J") == "not known"
+    assert number_range(Interval(1.0, None, None), "J") == "≥ 1.00 J"
+    assert number_range(Interval(1.0, 2.0, 3.0), "J") == "2.00 [1.00–3.00] J"
+
+
+def test_unknown_operators_are_said_loudly_and_what_does_not_fit_too() -> None:
+    assert "Work not known for MyAttention, NonMaxSuppressionPlus" in text_of(tables.table(samples.layered()), 120)
+    assert "! does not fit: batch 256 on Example Card 4090 needs 3.90 GiB of 3.00 GiB" in text_of(
+        tables.table(samples.sweep()), 120
+    )
+
+
+def test_devices_are_ranked_within_a_batch_and_floors_come_last() -> None:
+    lines = text_of(tables.table(samples.devices()), 120).splitlines()
+    names = [line.partition("  ")[0] for line in lines if "memory 9" in line]
+    assert names == ["H100 SXM5 80GB", "Example Card 4090", "Tesla K80", "Edge TPU"] * 2
+
+
+def test_names_are_neither_markup_nor_terminal_commands() -> None:
+    hostile = replace(samples.layered(), network="[red]x\x1b[2J", notes=("[bold]n",))
+    made = text_of(tables.table(hostile), 120)
+    assert "[red]x" in made
+    assert "[bold]n" in made
+    assert "\x1b" not in made
