@@ -16,7 +16,7 @@ from chipwise.core.task import Task
 from chipwise.networks.lazy import late
 from chipwise.networks.source_digest import source_digest
 from chipwise.networks.zoo import ZOO
-from chipwise.networks.zoo.entry import PACKAGE, with_options
+from chipwise.networks.zoo.named import named
 from chipwise.tasks.describe import described
 from chipwise.tasks.preprocess import default_preprocess
 
@@ -74,11 +74,11 @@ def load(
         InputError: when `preprocess`, `task` or `labels` cannot be read or do not suit the network.
         MissingExtraError: when it needs torch or keras and that is not installed.
     """
-    path, (name, _, options) = Path(spec), spec.partition(":")
+    path, name, of_zoo = Path(spec), spec.partition(":")[0], named(spec)
     if input_shape is not None and (name in ZOO or path.exists()):
         raise NetworkError(f"{spec} says itself what it takes", hint="leave the input shape out: it is for factories")
-    if spec in ZOO or (name in ZOO and "=" in options):
-        network = _with_weights(_zoo(name, options, spec), weights)
+    if of_zoo is not None:
+        network = _with_weights(of_zoo, weights)
     elif path.is_file():
         network = _file(path, weights)
     elif path.is_dir():
@@ -140,13 +140,6 @@ def with_classes(network: Network, classes: int) -> Network:
     source = replace(network.source, arguments={**network.source.arguments, "num_classes": classes})
     outputs = tuple(replace(spec, shape=(*spec.shape[:-1], classes)) for spec in network.outputs)
     return replace(network, source=source, outputs=outputs, graph=None, digest=source_digest(source))
-
-
-def _zoo(name: str, options: str, origin: str) -> Network:
-    entry = with_options(name, ZOO[name], options) if options else ZOO[name]
-    source = Source(f"{PACKAGE}{entry.factory}", dict(entry.arguments))
-    digest = source_digest(source)
-    return Network(name, entry.inputs, entry.outputs, entry.task, source=source, digest=digest, origin=origin)
 
 
 def _factory(spec: str, input_shape: tuple[int, ...] | None) -> Network:
