@@ -1,0 +1,139 @@
+"""Memory that a workload takes, part by part.
+
+Inference: weights, the activations alive at once (`chipwise.cost.liveness`), scratch memory, and what the software
+itself takes. Training: beside them what is saved for the backward pass, gradients, the optimizer's state and, with
+automatic mixed precision, 2-byte copies of the weights.
+
+>>> from chipwise.core.device import Device
+>>> from chipwise.core.estimate import Workload
+>>> from chipwise.core.layer import Layer
+>>> rows = [Layer("fc", "Gemm", ((8, 1000),), ((8, 1000),), 1_000_000, write_bytes=32_000, saved_bytes=32_000)]
+>>> use = memory_of(rows, Device("example", "gpu"), Workload("training", 8, techniques=("adam",)))
+>>> use.weights, use.gradients, use.optimizer, use.saved
+(4000000, 4000000, 8000000, 32000)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from chipwise.core.device import Device
+from chipwise.core.estimate import Interval, MemoryUse, Workload
+from chipwise.core.layer import Layer
+from chipwise.cost import runtime_memory
+from chipwise.cost.formats import ROW_BYTES, value_bytes
+from chipwise.cost.liveness import input_bytes, most_alive
+from chipwise.cost.torch_memory import context_bytes, rounding_bytes, workspace_bytes
+
+# Values of state per weight: of SGD without and with momentum (as `train --optimizer sgd` has), of Adam and AdamW.
+_OPTIMIZERS = {"plain-sgd": 0, "sgd": 1, "momentum": 1, "adam": 2, "adamw": 2}
+_USUAL_OPTIMIZER = "adamw"
+# Of products and normalizations autocast keeps 2-byte results for the backward pass; of the rest 4-byte ones.
+_AMP_BYTES = 2
+
+
+def memory_of(layers: Sequence[Layer], device: Device, workload: Workload) -> MemoryUse:
+    """Bytes of each part at the peak.
+
+    Args:
+        layers: rows for `workload.batch` items, float32 bytes.
+        device: a CPU runs ONNX Runtime or OpenVINO by their own rules (`workload.runtime`), everything else torch's.
+        workload: techniques may name the optimizer ("sgd", "adam", "adamw" (usual), "plain-sgd"), "amp" and
+            "checkpointing".
+
+    Returns:
+        In training, gradients and saved tensors are each counted in full. They are not at their most at the same
+        moment unless gradients are kept between steps: `memory_interval` tells the low bound.
+
+    Raises:
+        InputError: unknown precision.
+    """
+    if workload.phase == "training":
+        return _training(layers, device, workload)
+    if device.kind == "cpu" and workload.runtime in runtime_memory.RUNTIMES:
+        return runtime_memory.of_runtime(layers, workload)
+    scale = value_bytes(workload.precision) / ROW_BYTES
+    weights = math.ceil(scale * _weight_bytes(layers))
+    alive = most_alive(layers, in_place=workload.compiled) + input_bytes(layers)
+    activations = math.ceil(scale * alive)
+    return MemoryUse(
+        weights=weights,
+        activations=activations,
+        workspace=workspace_bytes(layers, device, scale),
+        rounding=rounding_bytes(layers, device, weights + activations, scale),
+        context=context_bytes(device),
+    )
+
+
+def memory_interval(layers: Sequence[Layer], device: Device, workload: Workload) -> Interval:
+    """Bytes that are gone from the device, as an interval.
+
+    low: tensors alone; in training gradients grow as saved tensors go, so the larger of the two counts. mid: as
+    `memory_of`. high: with the spread seen against measured peaks (benchmarks/peak_memory.py).
+    """
+    use = memory_of(layers, device, workload)
+    tensors = use.weights + use.optimizer + max(use.saved, use.gradients) + (0 if use.saved else use.activations)
+    spread = runtime_memory.SPREAD if device.kind == "cpu" else _SPREAD
+    return Interval(min(tensors, use.device_bytes), use.device_bytes, (1 + spread) * use.device_bytes)
+
+
+# Kernels' scratch memory and fragmentation beyond what is counted; a guess, nothing was measured on an accelerator.
+_SPREAD = 0.25
+
+
+def _training(layers: Sequence[Layer], device: Device, workload: Workload) -> MemoryUse:
+    values = sum(layer.parameters for layer in layers)
+    mixed = "amp" in workload.techniques
+    scale = (ROW_BYTES if mixed else value_bytes(workload.precision)) / ROW_BYTES
+    kept = _AMP_BYTES / ROW_BYTES if mixed else scale
+    optimizer = next((name for name in workload.techniques if name in _OPTIMIZERS), _USUAL_OPTIMIZER)
+    weights = math.ceil(scale * _weight_bytes(layers))
+    trained = math.ceil(scale * ROW_BYTES * values)
+    saved = [math.ceil(kept * _saved_bytes(layer)) for layer in layers]
+    # In the backward pass of one row its result's gradient and its inputs' are alive together.
+    largest = max((kept * (layer.write_bytes + _read_values(layer)) for layer in layers), default=0)
+    saved_bytes = _checkpointed(saved) if "checkpointing" in workload.techniques else sum(saved)
+    activations = math.ceil(largest + scale * input_bytes(layers))
+    state = _OPTIMIZERS[optimizer] * trained
+    copies = math.ceil(_AMP_BYTES * values) if mixed else 0
+    tensors = weights + activations + saved_bytes + trained + state + copies
+    return MemoryUse(
+        weights=weights,
+        activations=activations,
+        saved=saved_bytes,
+        gradients=trained,
+        optimizer=state,
+        copies=copies,
+        workspace=workspace_bytes(layers, device, kept),
+        rounding=rounding_bytes(layers, device, tensors, kept),
+        context=context_bytes(device),
+    )
+
+
+def _checkpointed(saved: Sequence[int]) -> int:
+    """Saved bytes where only the border of each of sqrt(n) segments is kept and one segment is run again at a time.
+
+    Chen et al., "Training deep nets with sublinear memory cost", arXiv 1604.06174.
+    """
+    segments = max(1, math.isqrt(len(saved)))
+    length = math.ceil(len(saved) / segments)
+    parts = [saved[start : start + length] for start in range(0, len(saved), length)]
+    return sum(part[0] for part in parts if part) + max((sum(part) for part in parts), default=0)
+
+
+def _saved_bytes(layer: Layer) -> int:
+    """As traced; else inputs of what has weights, as their gradients need them, and results of the rest."""
+    if layer.saved_bytes is not None:
+        return layer.saved_bytes
+    return _read_values(layer) if layer.parameters else layer.write_bytes
+
+
+def _read_values(layer: Layer) -> int:
+    return ROW_BYTES * sum(math.prod(shape) for shape in layer.inputs)
+
+
+def _weight_bytes(layers: Sequence[Layer]) -> int:
+    """Float32 bytes of parameters, and of the running mean and variance of batch normalizations."""
+    running = sum(layer.parameters for layer in layers if layer.op == "BatchNormalization")
+    return ROW_BYTES * (sum(layer.parameters for layer in layers) + running)

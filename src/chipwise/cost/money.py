@@ -1,0 +1,98 @@
+"""What a batch costs: a share of the price of a device and its electricity, or rent by the hour.
+
+Prices are dated ranges, and how long a device lives and how busy it is are assumptions, so the answer is a range too.
+
+>>> from chipwise.core.device import Device, Price
+>>> from chipwise.core.estimate import Interval, Workload
+>>> rented = Device("example", "gpu", prices=(Price("hour", 1.8, 3.6, "USD", "2024-05"),))
+>>> price_of(rented, Workload(), Interval(1.0, 1.0, 1.0))
+Interval(low=0.0005, mid=0.00075, high=0.001, coverage=None)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chipwise.core.device import Device, Price
+from chipwise.core.estimate import Interval, Workload
+
+_HOUR_S = 3600.0
+_YEAR_S = 365.25 * 24 * _HOUR_S
+_KWH_J = 3.6e6
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """What is assumed of somebody who buys a device; each is cheapest, middle, dearest.
+
+    Attributes:
+        years: until it is written off. Servers are usually depreciated over 3 to 5 years.
+        duty: share of that time in which it computes.
+        usd_kwh: price of electricity.
+    """
+
+    years: tuple[float, float, float] = (5.0, 4.0, 3.0)
+    duty: tuple[float, float, float] = (1.0, 0.5, 0.25)
+    usd_kwh: tuple[float, float, float] = (0.08, 0.15, 0.35)
+
+
+USUAL = Ownership()
+
+
+def price_of(device: Device, workload: Workload, time_s: Interval, ownership: Ownership = USUAL) -> Interval | None:
+    """US dollars for one batch.
+
+    Args:
+        device: with prices; those in other currencies are not converted.
+        workload: what runs; the price does not depend on it but through its time.
+        time_s: of one batch.
+        ownership: assumptions about a device that is bought.
+
+    Returns:
+        From the cheapest to the dearest way to have the device for that time. The middle is rent where a rent is
+        known, else the purchase. None when no price in US dollars is known.
+    """
+    del workload
+    ways = [way for way in (_rent(device.prices), _purchase(device, ownership)) if way]
+    if not ways:
+        return None
+    lows, mids, highs = zip(*ways, strict=True)
+    return Interval(
+        low=None if time_s.low is None else min(lows) * time_s.low,
+        mid=None if time_s.mid is None else mids[0] * time_s.mid,
+        high=None if time_s.high is None else max(highs) * time_s.high,
+    )
+
+
+def electricity_of(energy_j: Interval, ownership: Ownership = USUAL) -> Interval:
+    """US dollars for energy."""
+    low, mid, high = (usd / _KWH_J for usd in ownership.usd_kwh)
+    return Interval(
+        low=None if energy_j.low is None else energy_j.low * low,
+        mid=None if energy_j.mid is None else energy_j.mid * mid,
+        high=None if energy_j.high is None else energy_j.high * high,
+    )
+
+
+def _rent(prices: Sequence[Price]) -> tuple[float, float, float] | None:
+    """Dollars per second of rent: the range of all known ones."""
+    hours = [price for price in prices if price.kind == "hour" and price.currency == "USD"]
+    if not hours:
+        return None
+    low, high = min(price.low for price in hours), max(price.high for price in hours)
+    return low / _HOUR_S, (low + high) / 2 / _HOUR_S, high / _HOUR_S
+
+
+def _purchase(device: Device, ownership: Ownership) -> tuple[float, float, float] | None:
+    """Dollars per computing second of a device that was bought: its price over its life, and its electricity."""
+    bought = [price for price in device.prices if price.kind != "hour" and price.currency == "USD"]
+    if not bought or device.price_usd is None:
+        return None
+    prices = min(price.low for price in bought), device.price_usd, max(price.high for price in bought)
+    power_w = device.power_w or 0.0
+    low, mid, high = (
+        price / (years * _YEAR_S * duty) + power_w * usd_kwh / _KWH_J
+        for price, years, duty, usd_kwh in zip(prices, ownership.years, ownership.duty, ownership.usd_kwh, strict=True)
+    )
+    return low, mid, high
