@@ -50,6 +50,7 @@ class WorkClass:
         unit: which peak counts: of matrix units, or of vector units.
         compute_curves: corrections of `compute` by feature (see `cost.model.features`).
         memory_curves: corrections of `memory` by feature.
+        sharpness: power of the soft maximum of compute and memory time: 1 is their sum, large a plain maximum.
         launch: times the profile's `launch_s` that one operation costs.
     """
 
@@ -58,6 +59,7 @@ class WorkClass:
     unit: Literal["matrix", "vector"] = "matrix"
     compute_curves: dict[str, Curve] = field(default_factory=dict)
     memory_curves: dict[str, Curve] = field(default_factory=dict)
+    sharpness: float = 2.0
     launch: float = 1.0
 
 
@@ -100,8 +102,7 @@ class Profile:
         classes: coefficients by class of operations (see `cost.ops.Op`).
         launch_s: of one kernel, on the device; dispatch_s: of one operation, on the host, beside the device's work.
         step_s: once per step.
-        sharpness: power of the soft maximum of compute and memory time; large is a plain maximum.
-        widths: bytes of a value as kept: of products, and of what automatic mixed precision keeps wide.
+    widths: bytes of a value as kept: of products, and of what automatic mixed precision keeps wide.
         fused: whether neighbours are merged before they are priced.
         attention: whether attention is one operation, or two products and a softmax.
         spread: of measurements around predictions; None when nothing was held out.
@@ -120,7 +121,6 @@ class Profile:
     launch_s: float = 0.0
     dispatch_s: float = 0.0
     step_s: float = 0.0
-    sharpness: float = 4.0
     widths: tuple[int, int] = (4, 4)
     fused: bool = False
     attention: Literal["fused", "plain"] = "fused"

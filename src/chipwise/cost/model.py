@@ -15,7 +15,7 @@ formula are exactly those of this file; a test compares them.
 >>> from chipwise.core.profile import Profile, WorkClass
 >>> from chipwise.cost.ops import Op
 >>> device = Device("example", "gpu", peak_flops={"fp16": 1e12, "fp32": 1e11}, bandwidth_bytes_s=1e11)
->>> profile = Profile("p", "gpu", "torch", "inference", "fp16", False, {"mm": WorkClass(compute=0.0)}, sharpness=64)
+>>> profile = Profile("p", "gpu", "torch", "inference", "fp16", False, {"mm": WorkClass(compute=0.0, sharpness=64)})
 >>> price = prices([Op("mm", 2e9, 2e3, 2e3, 2e3, (1e3, 1e3, 1e3, 1))], rates(device, profile), profile)[0]
 >>> round(price.total_s, 6), price.bound
 (0.002, 'compute')
@@ -148,7 +148,7 @@ def _price(op: Op, rates: Rates, profile: Profile, launch_s: float, weights_s: f
         compute_s = op.flops / (peak * math.exp(shares.compute + _sum(shares.compute_curves, known)))
     memory_s = (op.read_bytes + op.write_bytes) / (rates.bandwidth * _gain(shares, known)) + op.weight_bytes / weights_s
     launch_s *= shares.launch * op.launches
-    total_s = soft_maximum(compute_s, memory_s, profile.sharpness) + launch_s
+    total_s = soft_maximum(compute_s, memory_s, shares.sharpness) + launch_s
     return Price(compute_s, memory_s, launch_s, total_s, op.launches)
 
 
