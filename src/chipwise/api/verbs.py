@@ -190,7 +190,7 @@ def compile(
     options = CompileOptions(goal, limit, budget_s, seed, tuple(runtimes), tuple(allow))
     dataset = data_from(data) if data is not None else None
     said = {"preprocess": preprocess, "task": task, "labels": None if labels is None else Path(labels)}
-    graphed = graph_told(network, example_input, weights, input_shape, said, progress=progress)
+    graphed = graph_told(network, example_input, weights, input_shape, said, progress=progress, random=True)
     check_runnable(graphed)
     assumed = assumed_pixels(graphed) if preprocess is None else ""
     if assumed:  # the plan keeps it
