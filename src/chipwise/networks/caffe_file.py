@@ -27,8 +27,9 @@ from chipwise.networks.caffe import weights as caffe_weights
 from chipwise.networks.caffe.layers import LAYERS
 from chipwise.networks.caffe.prototxt import LIMIT_BYTES, CaffeLayer, CaffeNet, parse
 from chipwise.networks.caffe.sketch import Blob, Sketch
+from chipwise.networks.drawn import specs_of
 from chipwise.networks.onnx_file import from_model
-from chipwise.networks.parameters import leave_untrained, specs_of
+from chipwise.networks.parameters import leave_untrained
 from chipwise.tasks.guess import guess_task
 
 _UNTRAINED = b"caffe 1, untrained\n"  # counts up when the same prototxt begins with other numbers

@@ -23,8 +23,9 @@ from chipwise.networks.darknet.cfg import LIMIT_BYTES, Cfg, parse
 from chipwise.networks.darknet.drawing import Drawing
 from chipwise.networks.darknet.task import gives_scores, task_of
 from chipwise.networks.darknet.weights import MOST_BYTES, fill, read_header
+from chipwise.networks.drawn import specs_of
 from chipwise.networks.onnx_file import from_model
-from chipwise.networks.parameters import leave_untrained, specs_of
+from chipwise.networks.parameters import leave_untrained
 
 _UNTRAINED = b"darknet 1, untrained\n"  # counts up when the same cfg begins with other numbers
 

@@ -12,12 +12,12 @@ chipwise.core.errors.NetworkError: empty.onnx holds no ONNX graph
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
 
 from chipwise.core.errors import NetworkError
 
@@ -91,7 +91,7 @@ def _graph_tensors(graph: GraphProto) -> Iterator[TensorProto]:
     yield from _node_tensors(graph.node)
 
 
-def _node_tensors(nodes: Iterator[NodeProto]) -> Iterator[TensorProto]:
+def _node_tensors(nodes: Sequence[NodeProto]) -> Iterator[TensorProto]:
     for attribute in chain.from_iterable(node.attribute for node in nodes):
         if attribute.HasField("t"):
             yield attribute.t
@@ -99,15 +99,22 @@ def _node_tensors(nodes: Iterator[NodeProto]) -> Iterator[TensorProto]:
         for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
             yield sparse.values
             yield sparse.indices
-        for graph in subgraphs(attribute):
-            yield from _graph_tensors(graph)
+    for graph in inner_graphs(nodes):
+        yield from _graph_tensors(graph)
 
 
-def subgraphs(attribute: AttributeProto) -> Iterator[GraphProto]:
-    """The graphs that an attribute holds."""
-    if attribute.HasField("g"):
-        yield attribute.g
-    yield from attribute.graphs
+def inner_graphs(nodes: Iterable[NodeProto]) -> list[GraphProto]:
+    """The branches and bodies that nodes hold themselves; not those within these."""
+    attributes = list(chain.from_iterable(node.attribute for node in nodes))
+    return [graph for each in attributes for graph in (*((each.g,) if each.HasField("g") else ()), *each.graphs)]
+
+
+def all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """Nodes, each followed by those in its branches and bodies, at any depth."""
+    for node in nodes:
+        yield node
+        for graph in inner_graphs((node,)):
+            yield from all_nodes(graph.node)
 
 
 def _check_versions(model: ModelProto, name: str) -> None:
@@ -145,7 +152,7 @@ def _check_nodes(nodes: Iterator[NodeProto], known: set[str], name: str, depth: 
         for value in node.input:
             if value and value not in known:
                 raise NetworkError(f"{name}: {title} reads {value!r}, which nothing computed before it", hint=_HINT)
-        for graph in chain.from_iterable(subgraphs(attribute) for attribute in node.attribute):
+        for graph in inner_graphs((node,)):
             _check_graph(graph, frozenset(known), name, depth + 1)
         for value in node.output:
             if value in made:

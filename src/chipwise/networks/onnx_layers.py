@@ -28,7 +28,7 @@ from chipwise.core.network import Network
 from chipwise.core.work import work
 from chipwise.networks import onnx_shapes
 from chipwise.networks.lazy import late
-from chipwise.networks.onnx_check import bits_of, subgraphs
+from chipwise.networks.onnx_check import all_nodes, bits_of, inner_graphs
 from chipwise.networks.onnx_file import outline, proto
 from chipwise.networks.onnx_swish import with_swish
 from chipwise.networks.rows import ACTIVATIONS
@@ -58,7 +58,7 @@ _TRAINABLE = {
     "RNN": (1, 2, 3),
 }
 # A constant here is trained when it has more than one value: single numbers are part of the formula.
-_ARITHMETIC = frozenset({"Add", "Affine", "Div", "Mul", "Sub"})
+_ARITHMETIC = frozenset({"Add", "Div", "Mul", "Sub"})
 _INDEX_TYPES = frozenset({TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING})
 
 
@@ -118,7 +118,7 @@ class _Reader:
         self.described: set[str] = set()
         self.alias: dict[str, str] = {}
         self.counted: set[str] = set()
-        self.readers = Counter(chain.from_iterable(node.input for node in _all_nodes(model.graph.node)))
+        self.readers = Counter(chain.from_iterable(node.input for node in all_nodes(model.graph.node)))
         self.readers.update(value.name for value in model.graph.output)
         self.nodes = with_swish(model.graph.node, self.readers)
 
@@ -153,7 +153,8 @@ class _Reader:
         if node.op_type == "Constant":
             self._note_constant(node)
             return True
-        if not node.domain and known and all(value in self.constants.facts for value in known) and not _nested(node):
+        computable = not node.domain and not inner_graphs((node,))
+        if computable and known and all(value in self.constants.facts for value in known):
             self._note_computed(node)
             return True
         if node.op_type in _DESCRIBES or (known and all(self._descriptive(value) for value in known)):
@@ -227,7 +228,7 @@ class _Reader:
 
     def _parameters(self, node: NodeProto) -> int:
         total = sum(self._trained(value) for value in _trainable(node))
-        for inner in _all_nodes(chain.from_iterable(graph.node for graph in _nested(node))):
+        for inner in all_nodes(chain.from_iterable(graph.node for graph in inner_graphs((node,)))):
             if inner.op_type == "Constant":
                 self._note_constant(inner)
             else:
@@ -281,26 +282,15 @@ def _ints(value: Any) -> Shape:
     return tuple(int(number) for number in value) if isinstance(value, list) else ()
 
 
-def _nested(node: NodeProto) -> list[onnx.GraphProto]:
-    return list(chain.from_iterable(subgraphs(attribute) for attribute in node.attribute))
-
-
 def _reads(node: NodeProto) -> list[str]:
     """What a node reads, in its branches and bodies too."""
     read = list(node.input)
-    for graph in _nested(node):
+    for graph in inner_graphs((node,)):
         inside = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
         for inner in graph.node:
             read += (value for value in _reads(inner) if value not in inside)
             inside.update(inner.output)
     return read
-
-
-def _all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    for node in nodes:
-        yield node
-        for graph in _nested(node):
-            yield from _all_nodes(graph.node)
 
 
 def _plain(attribute: onnx.AttributeProto) -> Any:

@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
 
-from chipwise.networks.onnx_check import subgraphs
+from chipwise.networks.onnx_check import all_nodes, inner_graphs
 from chipwise.networks.onnx_old_operators import modernise
 
 _FIELDS = (
@@ -61,13 +61,13 @@ def _free_dimensions(graph: GraphProto) -> None:
         for dim in value.type.tensor_type.shape.dim if value.type.HasField("tensor_type") else ():
             if dim.dim_value < 0:
                 dim.Clear()
-    for inner in _inner(graph):
+    for inner in inner_graphs(graph.node):
         _free_dimensions(inner)
 
 
 def _own_outputs(graph: GraphProto) -> None:
     """A branch may give a value of the graph around it, which neither onnx_ir nor ONNX Runtime takes as it is."""
-    for inner in _inner(graph):
+    for inner in inner_graphs(graph.node):
         made = set(chain.from_iterable(node.output for node in inner.node))
         made.update(value.name for value in chain(inner.input, inner.initializer))
         for value in inner.output:
@@ -78,16 +78,9 @@ def _own_outputs(graph: GraphProto) -> None:
         _own_outputs(inner)
 
 
-def _inner(graph: GraphProto) -> Iterator[GraphProto]:
-    for attribute in chain.from_iterable(node.attribute for node in graph.node):
-        yield from subgraphs(attribute)
-
-
 def _type_attributes(nodes: Iterable[NodeProto]) -> None:
-    for attribute in chain.from_iterable(node.attribute for node in nodes):
+    for attribute in chain.from_iterable(node.attribute for node in all_nodes(nodes)):
         if attribute.type == AttributeProto.UNDEFINED and not attribute.ref_attr_name:
             given = [kind for field, kind in _FIELDS if attribute.HasField(field)]
             given += [kind for field, kind in _LISTS if len(getattr(attribute, field))]
             attribute.type = given[0] if given else AttributeProto.INTS
-        for graph in subgraphs(attribute):
-            _type_attributes(graph.node)

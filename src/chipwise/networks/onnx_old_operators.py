@@ -15,17 +15,16 @@ docs/Changelog.md, and for the experimental ones in docs/Operators.md of release
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from chipwise.core.errors import NetworkError
+from chipwise.core.errors import NetworkError, first_line
 from chipwise.networks import onnx_shapes
-from chipwise.networks.onnx_check import subgraphs
+from chipwise.networks.onnx_check import all_nodes, inner_graphs
 
 _OLDEST = 7  # the first operator set with NumPy's broadcasting, and the oldest that runtimes promise to run
 _ALIGNED = frozenset({"Add", "And", "Div", "Equal", "Greater", "Less", "Mul", "Or", "PRelu", "Pow", "Sub", "Xor"})
@@ -97,11 +96,11 @@ def modernise(model: ModelProto, title: str) -> None:
     """
     entry = next((entry for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
     if entry is None or not (
-        entry.version < _OLDEST or any(_removed(node, entry.version) for node in _all(model.graph))
+        entry.version < _OLDEST or any(_removed(node, entry.version) for node in all_nodes(model.graph.node))
     ):
         return
     old, float_type = entry.version, _float_type(model.graph)
-    names = {value for node in _all(model.graph) for value in (*node.input, *node.output)}
+    names = {value for node in all_nodes(model.graph.node) for value in (*node.input, *node.output)}
     names |= {tensor.name for tensor in model.graph.initializer}
     entry.version = max(old, _OLDEST)
     try:
@@ -112,7 +111,7 @@ def modernise(model: ModelProto, title: str) -> None:
         OverflowError,
         IndexError,
     ) as error:  # an attribute of another type than its name says
-        raise NetworkError(f"{title}: operator set {old} cannot be read: {error}"[:300].splitlines()[0]) from error
+        raise NetworkError(f"{title}: operator set {old} cannot be read: {first_line(error)}") from error
 
 
 def _site(graph: GraphProto, names: set[str], float_type: int, version: int, title: str) -> _Site:
@@ -127,7 +126,7 @@ def _rewrite(site: _Site, model: ModelProto) -> None:
     made: list[NodeProto] = []
     waiting: list[tuple[int, NodeProto, int]] = []
     for node in site.graph.node:
-        for inner in chain.from_iterable(subgraphs(attribute) for attribute in node.attribute):
+        for inner in inner_graphs((node,)):
             _rewrite(_site(inner, site.names, site.float_type, site.version, site.title), model)
         axis = _axis(node, site) if site.version < _OLDEST and node.op_type in _ALIGNED and not node.domain else None
         if axis is not None:  # a stand-in of the same shape, until all shapes are known
@@ -372,13 +371,6 @@ def _drop(node: NodeProto, *names: str) -> None:
         held = [type(attribute).FromString(attribute.SerializeToString()) for attribute in kept]
         del node.attribute[:]
         node.attribute.extend(held)
-
-
-def _all(graph: GraphProto) -> Iterator[NodeProto]:
-    for node in graph.node:
-        yield node
-        for inner in chain.from_iterable(subgraphs(attribute) for attribute in node.attribute):
-            yield from _all(inner)
 
 
 def _float_type(graph: GraphProto) -> int:

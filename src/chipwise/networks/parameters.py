@@ -17,7 +17,6 @@ import numpy as np
 import onnx_ir as ir
 
 from chipwise.core.layer import Shape
-from chipwise.core.network import TensorSpec
 
 LIMIT_BYTES = 2_000_000_000  # of one network's weights: one ONNX file holds less than 2 GiB
 Start = Literal["normal", "ones", "zeros"]
@@ -56,15 +55,6 @@ def leave_untrained(parameters: Sequence[Parameter]) -> None:
         parameter.value.const_value = ir.LazyTensor(
             draw, ir.DataType.FLOAT, shape, cache=True, name=parameter.value.name
         )
-
-
-def specs_of(values: Sequence[ir.Value]) -> tuple[TensorSpec, ...]:
-    """Specs of a drawn graph's inputs or outputs, [batch, ...], whose sizes beside the batch are all known."""
-    shapes = [() if value.shape is None else value.shape[1:] for value in values]
-    return tuple(
-        TensorSpec(str(value.name), ("batch", *(dim for dim in shape if isinstance(dim, int))))
-        for value, shape in zip(values, shapes, strict=True)
-    )
 
 
 def _draw(parameter: Parameter, index: int) -> ir.TensorProtocol:

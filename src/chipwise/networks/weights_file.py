@@ -72,11 +72,8 @@ def fitting(module: nn.Module, path: Path) -> dict[str, Tensor]:
     Raises:
         NetworkError: as `load_weights`.
     """
-    own = module.state_dict()
-    found = _as_today(read_tensors(path), own)
-    missing = _untied([key for key in own if key not in found and not key.endswith(_COUNTER)], found, own)
-    unknown = [key for key in found if key not in own and not key.endswith(_COUNTER)]
-    mismatching = _mismatching(found, own)
+    own, found = module.state_dict(), read_tensors(path)
+    found, missing, unknown, mismatching = _compared(found, own)
     parts = [f"{verb} {_few(keys)}" for verb, keys in (("lacks", missing), ("has unknown", unknown)) if keys]
     parts += [f"has {_differences(mismatching, found, own)}"] if mismatching else []
     if parts:
@@ -100,11 +97,8 @@ def load_backbone(module: nn.Module, path: Path) -> tuple[str, ...]:
     Raises:
         NetworkError: when anything else does not fit, when less than half of the keys fit, or the file is unreadable.
     """
-    own = module.state_dict()
-    found = _as_today(read_tensors(path), own)
-    missing = _untied([key for key in own if key not in found and not key.endswith(_COUNTER)], found, own)
-    unknown = [key for key in found if key not in own and not key.endswith(_COUNTER)]
-    mismatching = _mismatching(found, own)
+    own, found = module.state_dict(), read_tensors(path)
+    found, missing, unknown, mismatching = _compared(found, own)
     head = _last_layer(module)
     inner = [key for key in mismatching if found[key].shape[1:] != own[key].shape[1:] and _layer(key) != head]
     inner += [key for key in missing if _layer(key) != head]
@@ -170,6 +164,16 @@ def _state_dict(loaded: object, path: Path) -> dict[str, Tensor]:
         if not isinstance(key, str) or not plain or value.is_meta:
             raise NetworkError(f"{path}: {key!r} is a {type(value).__name__}, no plain tensor", hint="no state_dict?")
     return dict(loaded)
+
+
+def _compared(
+    found: dict[str, Tensor], own: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str], list[str], list[str]]:
+    """What was found by today's keys; and which keys it lacks, has beyond the module's, and has in another form."""
+    found = _as_today(found, own)
+    missing = _untied([key for key in own if key not in found and not key.endswith(_COUNTER)], found, own)
+    unknown = [key for key in found if key not in own and not key.endswith(_COUNTER)]
+    return found, missing, unknown, _mismatching(found, own)
 
 
 def _as_today(found: dict[str, Tensor], own: Collection[str]) -> dict[str, Tensor]:

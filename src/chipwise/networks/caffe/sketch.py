@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +18,11 @@ import onnx_ir as ir
 from chipwise.core.errors import NetworkError
 from chipwise.core.layer import Shape
 from chipwise.networks.caffe.prototxt import CaffeLayer
+from chipwise.networks.drawn import FLOAT, MOST_VALUES, drawn_constant, drawn_model, drawn_value
 from chipwise.networks.parameters import LIMIT_BYTES, Parameter, Start
 
 _MOST_NAMES = 20_000  # of values and arrays: the largest networks in use have 5,000
-_MOST_VALUES = 2**28  # of one result of one item: 1 GiB
-_FLOAT = ir.TensorType(ir.DataType.FLOAT)
-_OPSET, _IR_VERSION = 17, 8
+_OPSET = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class Sketch:
         for name, shape in inputs.items():
             if shape[0] != self.batch:
                 raise NetworkError(f"input {name!r} has a batch of {shape[0]}, another has {self.batch}")
-            self.blobs[name] = Blob(self._value(self._name(name), shape[1:]), shape[1:])
+            self.blobs[name] = Blob(drawn_value(self._name(name), shape[1:]), shape[1:])
         self.inputs = dict.fromkeys(blob.value for blob in self.blobs.values())
 
     def bottoms(self, layer: CaffeLayer, least: int = 1, most: int = 1) -> list[Blob]:
@@ -81,14 +79,14 @@ class Sketch:
             NetworkError: when the result is empty, or larger than any machine's memory.
         """
         self.check(layer, shape)
-        result = self._value(self._name(layer.name), shape)
+        result = drawn_value(self._name(layer.name), shape)
         self._nodes.append(ir.node(op, inputs, attributes, outputs=[result], name=result.name))  # type: ignore[arg-type]
         return Blob(result, shape)
 
     def split(self, layer: CaffeLayer, blob: Blob, axis: int, sizes: Sequence[int]) -> list[Blob]:
         """Add a node that splits a blob along an axis (the batch counts as 0)."""
         shapes = [(*blob.shape[: axis - 1], size, *blob.shape[axis:]) for size in sizes]
-        values = [self._value(self._name(layer.name), shape) for shape in shapes]
+        values = [drawn_value(self._name(layer.name), shape) for shape in shapes]
         inputs = [blob.value, self.constant(layer, "sizes", list(sizes), np.int64)]
         name = self._name(f"{layer.name}/split")
         self._nodes.append(ir.node("Split", inputs, {"axis": axis}, outputs=values, name=name))
@@ -102,8 +100,8 @@ class Sketch:
         """Refuse a result that is empty, or larger than any machine's memory."""
         if min(shape, default=1) < 1:
             raise layer.error(f"leaves nothing: its output would be {list(shape)}", "check its sizes")
-        if math.prod(shape) > _MOST_VALUES:
-            raise layer.error(f"gives {list(shape)} values", f"at most {_MOST_VALUES} are supported")
+        if math.prod(shape) > MOST_VALUES:
+            raise layer.error(f"gives {list(shape)} values", f"at most {MOST_VALUES} are supported")
 
     def parameter(
         self, layer: CaffeLayer, name: str, shape: Shape, start: Start = "zeros", fan_in: int = 1
@@ -112,19 +110,15 @@ class Sketch:
         self._bytes += 4 * math.prod(shape)
         if min(shape) < 1 or self._bytes > LIMIT_BYTES:
             raise layer.error(f"has {name} {list(shape)}", f"weights of 1 to {LIMIT_BYTES} bytes are supported")
-        value = ir.Value(name=self._name(f"{layer.name}.{name}"), shape=ir.Shape(shape), type=_FLOAT)
+        value = ir.Value(name=self._name(f"{layer.name}.{name}"), shape=ir.Shape(shape), type=FLOAT)
         made = Parameter(value, layer.title, shape, start, fan_in)
         self.parameters.setdefault(layer.name, []).append(made)
         return value
 
     def constant(self, layer: CaffeLayer, name: str, numbers: npt.ArrayLike, dtype: type = np.float32) -> ir.Value:
         """Add numbers that belong to the formula."""
-        array: npt.NDArray[Any] = np.asarray(numbers, dtype)
-        tensor = ir.Tensor(array, name=self._name(f"{layer.name}/{name}"))
-        kind = ir.TensorType(tensor.dtype)
-        value = ir.Value(name=tensor.name, shape=ir.Shape(array.shape), type=kind, const_value=tensor)
-        self._constants.append(value)
-        return value
+        self._constants.append(drawn_constant(self._name(f"{layer.name}/{name}"), numbers, dtype))
+        return self._constants[-1]
 
     def finish(self, outputs: Mapping[str, Blob], name: str) -> ir.Model:
         """The graph with these results, named as their blobs are."""
@@ -133,7 +127,7 @@ class Sketch:
         for title, blob in outputs.items():
             value = blob.value
             if value in self.inputs or value in results:
-                value = self._value(self._name(title), blob.shape)
+                value = drawn_value(self._name(title), blob.shape)
                 self._nodes.append(ir.node("Identity", [blob.value], outputs=[value], name=value.name))
             elif value.name != title and (title in made or title not in self._names):
                 if title in made:
@@ -143,18 +137,8 @@ class Sketch:
                 value.name, made[title], self._names[title] = title, value, 1
             results[value] = None
         held = [parameter.value for parameters in self.parameters.values() for parameter in parameters]
-        graph = ir.Graph(
-            list(self.inputs),
-            list(results),
-            nodes=self._nodes,
-            initializers=[*held, *self._constants],
-            opset_imports={"": _OPSET},
-            name=name,
-        )
-        return ir.Model(graph, ir_version=_IR_VERSION, producer_name="chipwise")
-
-    def _value(self, name: str, shape: Shape) -> ir.Value:
-        return ir.Value(name=name, shape=ir.Shape(["batch", *shape]), type=_FLOAT)
+        held += self._constants
+        return drawn_model(list(self.inputs), list(results), self._nodes, held, opset=_OPSET, name=name)
 
     def _name(self, name: str) -> str:
         """The name itself where it is free, else with the next free number."""

@@ -13,7 +13,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +21,11 @@ import onnx_ir as ir
 from chipwise.core.errors import NetworkError
 from chipwise.core.layer import Shape
 from chipwise.core.task import Decoder, Head
+from chipwise.networks.drawn import FLOAT, MOST_VALUES, drawn_constant, drawn_model, drawn_value
 from chipwise.networks.parameters import LIMIT_BYTES, Parameter, Start
 
-_MOST_VALUES = 2**28  # of one activation of one item: 1 GiB
 _MOST_NODES = 10_000  # the largest networks in use have 1,000
-_FLOAT = ir.TensorType(ir.DataType.FLOAT)
 _OPSET = 18  # Mish came with it
-_IR_VERSION = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +94,7 @@ class Drawing:
 
     def open(self, name: str, shape: Shape) -> Flow:
         """Add an input of the graph: [batch, *shape]."""
-        value = self._value(name, shape)
+        value = drawn_value(name, shape)
         self._inputs.append(value)
         return Flow(value, _three(shape), flat=len(shape) == 1)
 
@@ -117,11 +114,11 @@ class Drawing:
             raise NetworkError(
                 f"{self._layer} leaves nothing: its output would be {_by(shape)}", hint="check its sizes"
             )
-        if math.prod(shape) > _MOST_VALUES:
-            raise NetworkError(f"{self._layer} gives {_by(shape)} values", hint=f"at most {_MOST_VALUES} are supported")
+        if math.prod(shape) > MOST_VALUES:
+            raise NetworkError(f"{self._layer} gives {_by(shape)} values", hint=f"at most {MOST_VALUES} are supported")
         if len(self._nodes) >= _MOST_NODES:
             raise NetworkError(f"{self._layer} makes the graph too large", hint=f"at most {_MOST_NODES} nodes")
-        result = self._value(self._name("_", name), shape)
+        result = drawn_value(self._name("_", name), shape)
         self._nodes.append(ir.node(op, inputs, attributes, outputs=[result], name=result.name))  # type: ignore[arg-type]
         return result
 
@@ -138,19 +135,14 @@ class Drawing:
             raise NetworkError(
                 f"{self._layer} brings the weights to {self._bytes} bytes", hint=f"at most {LIMIT_BYTES} are supported"
             )
-        value = ir.Value(name=self._name(".", name), shape=ir.Shape(shape), type=_FLOAT)
+        value = ir.Value(name=self._name(".", name), shape=ir.Shape(shape), type=FLOAT)
         self.parameters.append(Parameter(value, self._layer, shape, start, fan_in, flipped))  # type: ignore[arg-type]
         return value
 
     def constant(self, name: str, numbers: npt.ArrayLike, dtype: type = np.float32) -> ir.Value:
         """Add numbers that belong to the formula."""
-        array: npt.NDArray[Any] = np.asarray(numbers, dtype)
-        tensor = ir.Tensor(array, name=self._name(".", name))
-        value = ir.Value(
-            name=tensor.name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
-        )
-        self._constants.append(value)
-        return value
+        self._constants.append(drawn_constant(self._name(".", name), numbers, dtype))
+        return self._constants[-1]
 
     def maps(self, flow: Flow) -> ir.Value:
         """The value as [batch, channels, rows, columns]."""
@@ -175,15 +167,8 @@ class Drawing:
             taken = value in self._inputs or value in outputs
             outputs.append(self._copy(value) if taken else value)
         self.states = [(before, after) for (before, _), after in zip(self.states, outputs[len(results) :], strict=True)]
-        graph = ir.Graph(
-            self._inputs,
-            outputs,
-            nodes=self._nodes,
-            initializers=[*(parameter.value for parameter in self.parameters), *self._constants],
-            opset_imports={"": _OPSET},
-            name=name,
-        )
-        return ir.Model(graph, ir_version=_IR_VERSION, producer_name="chipwise")
+        held = [*(parameter.value for parameter in self.parameters), *self._constants]
+        return drawn_model(self._inputs, outputs, self._nodes, held, opset=_OPSET, name=name)
 
     def _copy(self, value: ir.Value) -> ir.Value:
         assert value.shape is not None
@@ -195,9 +180,6 @@ class Drawing:
                 f"{self._layer} reads the boxes of {flow.closed}", hint="a detection layer ends its branch: use [route]"
             )
         return flow.value
-
-    def _value(self, name: str, shape: Shape) -> ir.Value:
-        return ir.Value(name=name, shape=ir.Shape(["batch", *shape]), type=_FLOAT)
 
     def _name(self, separator: str, name: str) -> str:
         full = f"{self._index:03d}{separator}{name}"

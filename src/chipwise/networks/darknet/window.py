@@ -113,11 +113,25 @@ def reorg(drawing: Drawing, section: Section, before: Flow) -> Flow:
         NetworkError: when the sizes do not divide.
     """
     section.refuse(("flatten", "extra"))
+    return _reorganised(drawing, section, before, honest=False)
+
+
+def reorg3d(drawing: Drawing, section: Section, before: Flow) -> Flow:
+    """Add AlexeyAB's [reorg3d]: space to depth, or depth to space with `reverse`.
+
+    Raises:
+        NetworkError: when the sizes do not divide.
+    """
+    return _reorganised(drawing, section, before, honest=True)
+
+
+def _reorganised(drawing: Drawing, section: Section, before: Flow, *, honest: bool) -> Flow:
+    """Space to depth, of the values as they are or as Darknet reads them; or depth to space, which both do alike."""
     stride = section.integer("stride", 1, least=1, most=_MOST_SCALE)
     square = stride * stride
     channels, rows, columns = before.shape
     reverse = section.flag("reverse")
-    if channels % square or (not reverse and (rows % stride or columns % stride)):
+    if (channels % square and (reverse or not honest)) or (not reverse and (rows % stride or columns % stride)):
         raise section.error(
             f"with stride {stride} does not divide {channels} x {rows} x {columns}", "give sizes that it divides"
         )
@@ -127,30 +141,8 @@ def reorg(drawing: Drawing, section: Section, before: Flow) -> Flow:
         shape = (small, rows * stride, columns * stride)
         return Flow(_regrouped(drawing, value, (stride, stride, small, rows, columns), (3, 4, 1, 5, 2), shape), shape)
     shape = (channels * square, rows // stride, columns // stride)
-    return Flow(_regrouped(drawing, value, (small, rows, stride, columns, stride), (3, 5, 1, 2, 4), shape), shape)
-
-
-def reorg3d(drawing: Drawing, section: Section, before: Flow) -> Flow:
-    """Add AlexeyAB's [reorg3d]: space to depth, or depth to space with `reverse`.
-
-    Raises:
-        NetworkError: when the sizes do not divide.
-    """
-    stride = section.integer("stride", 1, least=1, most=_MOST_SCALE)
-    square = stride * stride
-    channels, rows, columns = before.shape
-    reverse = section.flag("reverse")
-    if (reverse and channels % square) or (not reverse and (rows % stride or columns % stride)):
-        raise section.error(
-            f"with stride {stride} does not divide {channels} x {rows} x {columns}", "give sizes that it divides"
-        )
-    value = drawing.maps(before)
-    if reverse:
-        small = channels // square
-        shape = (small, rows * stride, columns * stride)
-        return Flow(_regrouped(drawing, value, (stride, stride, small, rows, columns), (3, 4, 1, 5, 2), shape), shape)
-    shape = (channels * square, rows // stride, columns // stride)
-    split = (channels, shape[1], stride, shape[2], stride)
+    read = (channels, *shape[1:]) if honest else (small, rows, columns)
+    split = (read[0], read[1], stride, read[2], stride)
     return Flow(_regrouped(drawing, value, split, (3, 5, 1, 2, 4), shape), shape)
 
 
