@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import onnx.version_converter
 
-from chipwise.core.errors import RuntimeUnavailableError
+from chipwise.core.errors import RuntimeUnavailableError, first_line
 
 QUANTIZABLE_OPSET = 17
 
@@ -23,7 +23,7 @@ def quantizable(model: bytes) -> onnx.ModelProto:
             proto = onnx.version_converter.convert_version(proto, QUANTIZABLE_OPSET)
         return onnx.shape_inference.infer_shapes(proto)
     except (RuntimeError, ValueError) as error:  # the C++ converter's assertions arrive as RuntimeError
-        reason = str(error).splitlines()[0][:120]
+        reason = first_line(error)[:120]
         raise RuntimeUnavailableError(f"cannot bring opset {opset} to {QUANTIZABLE_OPSET}: {reason}") from error
 
 

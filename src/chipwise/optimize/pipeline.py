@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chipwise.core.errors import first_line
 from chipwise.optimize import drop_noops, drop_unused, fold_batch_norm, fold_constants, fold_scales, freeze_initializers
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def optimize(model: ir.Model) -> tuple[ir.Model, tuple[str, ...]]:
         try:
             report = each.apply(attempt)
         except (ValueError, RuntimeError) as error:  # what the graph library raises where a rewrite does not fit
-            done.append(f"rolled back {each.__name__.rpartition('.')[2]}: {str(error).splitlines()[0][:120]}")
+            done.append(f"rolled back {each.__name__.rpartition('.')[2]}: {first_line(error)[:120]}")
             continue
         if [v.name for v in attempt.graph.outputs] != [v.name for v in model.graph.outputs]:
             # onnx_ir does so to an Identity between two outputs

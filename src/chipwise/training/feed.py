@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from chipwise.core.errors import DataError, NetworkError
+from chipwise.core.errors import DataError, NetworkError, first_line
 from chipwise.datasets.feed import inputs_for
 
 if TYPE_CHECKING:
@@ -85,13 +85,13 @@ def check_fits(module: nn.Module, feed: Feed, classes: int) -> None:
         with torch.inference_mode():
             scores = module(sample)
     except (RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise NetworkError(f"the network does not take inputs of shape {list(sample.shape)}: {reason}") from error
+        shape = list(sample.shape)
+        raise NetworkError(f"the network does not take inputs of shape {shape}: {first_line(error)}") from error
     finally:
         module.train(before)
-    shape = list(scores.shape) if torch.is_tensor(scores) else type(scores).__name__
+    given = list(scores.shape) if torch.is_tensor(scores) else type(scores).__name__
     if not torch.is_tensor(scores) or scores.ndim != 2 or len(scores) != len(sample) or scores.shape[1] < classes:
         raise NetworkError(
-            f"the network gives {shape}, and training needs scores [batch, {classes} classes or more]",
+            f"the network gives {given}, and training needs scores [batch, {classes} classes or more]",
             hint="give it as many outputs as the data have classes",
         )

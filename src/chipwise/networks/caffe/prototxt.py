@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf import text_format  # type: ignore[import-untyped]
 
-from chipwise.core.errors import NetworkError
+from chipwise.core.errors import NetworkError, first_line
 from chipwise.core.layer import Shape
 from chipwise.networks.caffe import schema
 
@@ -74,7 +74,7 @@ def parse(text: str, title: str) -> CaffeNet:
     try:
         text_format.Parse(text, net, allow_unknown_field=True)
     except (text_format.ParseError, RecursionError, ValueError) as error:
-        raise NetworkError(f"{title} is no prototxt: {str(error).splitlines()[0][:200]}") from error
+        raise NetworkError(f"{title} is no prototxt: {first_line(error)[:200]}") from error
     if len(net.layers) + len(net.layer) > _MOST_LAYERS:
         raise NetworkError(
             f"{title} has {len(net.layers) + len(net.layer):,} layers", hint=f"at most {_MOST_LAYERS:,} are supported"
