@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, TypeVar
 from chipwise.compiler.answers import Answer
 from chipwise.core.errors import DataError
 from chipwise.core.events import Progress, silent
-from chipwise.core.report import Prediction
+from chipwise.core.report import Prediction, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from chipwise.compiler.runner import Runner
 
     Keep = Callable[[Answer], Prediction]
 
@@ -58,6 +60,13 @@ class Collected:
     skipped: tuple[str, ...]
     complete: bool
     seconds: float
+
+
+def result(runner: Runner, done: Collected, rate: float | None = None) -> RunResult:
+    """What a network said of all inputs; with frames a second where they were timed."""
+    return RunResult(
+        runner.name, runner.choice, done.predictions, runner.latency_s, rate, done.complete, skipped=done.skipped
+    )
 
 
 def unchanged(answer: Answer) -> Prediction:

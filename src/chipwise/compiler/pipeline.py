@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chipwise.compiler.answers import Answer
-from chipwise.compiler.collect import FEW, Watch, collect, unchanged
+from chipwise.compiler.collect import FEW, Watch, collect, result, unchanged
 from chipwise.compiler.feeds import picture_feed, read_array
 from chipwise.core.errors import DataError, InputError
 from chipwise.core.events import Progress, silent
 from chipwise.core.pipeline import Classify, Keep
-from chipwise.core.report import Box, Prediction, RunResult
+from chipwise.core.report import Box, Prediction
 from chipwise.tasks.agreement import class_count
 from chipwise.tasks.classify import name_of
 from chipwise.tasks.pictures import check_header, open_picture
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from chipwise.compiler.collect import Keep as Keeper
     from chipwise.compiler.runner import Runner
     from chipwise.core.pipeline import Pipeline
+    from chipwise.core.report import RunResult
 
 _REGION = "region"  # of pipelines that do not classify
 _MOST_LISTED = 20  # classes in a hint
@@ -78,9 +79,7 @@ def run_pipeline(
         return [Answer(Prediction(read[0], boxes=boxes), read[1])]
 
     done = collect(map(_read, inputs), answer, Watch("pictures", len(inputs), progress, len(inputs) > FEW), keep)
-    return RunResult(
-        runner.name, runner.choice, done.predictions, runner.latency_s, complete=done.complete, skipped=done.skipped
-    )
+    return result(runner, done)
 
 
 def found(runner: Runner, pipeline: Pipeline, picture: NDArray[np.uint8]) -> list[Box]:

@@ -10,11 +10,10 @@ from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.compiler.collect import FEW, Watch, collect, unchanged
+from chipwise.compiler.collect import FEW, Watch, collect, result, unchanged
 from chipwise.compiler.feeds import check_count, takes_pictures
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
-from chipwise.core.report import RunResult
 from chipwise.tasks.pictures import check_header
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from chipwise.compiler.collect import Keep
     from chipwise.compiler.feeds import Feed
     from chipwise.compiler.runner import Runner
+    from chipwise.core.report import RunResult
 
     Given = Path | NDArray[Any]
     Frames = Iterable[tuple[str, NDArray[np.uint8]]]
@@ -70,9 +70,7 @@ def run_all(
 
     bar = Watch("inputs", len(given), progress, len(given) > FEW)
     done = collect(map(read, range(len(given))), lambda feed: runner.answer(feed, top), bar, keep)
-    return RunResult(
-        runner.name, runner.choice, done.predictions, runner.latency_s, complete=done.complete, skipped=done.skipped
-    )
+    return result(runner, done)
 
 
 def run_frames(
@@ -101,7 +99,4 @@ def run_frames(
     )
     if not done.predictions and done.complete:
         raise InputError("there are no frames", hint="give a folder of pictures, or a film")
-    rate = len(done.predictions) / max(done.seconds, 1e-9)
-    return RunResult(
-        runner.name, runner.choice, done.predictions, runner.latency_s, rate, done.complete, skipped=done.skipped
-    )
+    return result(runner, done, rate=len(done.predictions) / max(done.seconds, 1e-9))
