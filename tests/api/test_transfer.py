@@ -10,13 +10,17 @@ import pytest
 
 import chipwise
 from chipwise import datasets
+from chipwise.api.transfer import begun, network_to_train
 from chipwise.core.errors import NetworkError
+from chipwise.core.network import Source
 from chipwise.core.task import Task
 from chipwise.datasets.dataset import Dataset, make
 from chipwise.networks.load import load
 
 torch = pytest.importorskip("torch")
 from safetensors.torch import load_file  # noqa: E402
+
+from chipwise.networks import torch_source  # noqa: E402
 
 pytestmark = pytest.mark.runtime
 
@@ -97,6 +101,26 @@ def test_head_is_replaced_where_as_many_classes_have_other_names(trained: Path, 
     assert close["other"] == [True, True, True, True, False, False]
     assert all(close["same"])
     assert all(close["numbered"])
+
+
+def test_trained_weights_go_into_the_module_that_was_built(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[object] = []
+
+    def counted(source: Source) -> torch.nn.Module:
+        built.append(source)
+        return build(source)
+
+    build = torch_source.build_module
+    monkeypatch.setattr(torch_source, "build_module", counted)
+    dataset = part(0, 4)
+    network, module = begun(network_to_train(str(trained), None), dataset, 0, Notes())
+    assert len(built) == 1
+    assert network.source is not None
+    assert network.source.weights is not None
+    held = load_file(network.source.weights)
+    assert all(torch.equal(value, held[name]) for name, value in module.state_dict().items())
 
 
 def test_other_weights_are_another_run(trained: Path, tmp_path: Path) -> None:

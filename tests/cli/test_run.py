@@ -102,7 +102,7 @@ def test_frames_are_never_drawn_over(cli, detector: Path, dog: Path) -> None:
         ((), "no input was given"),
         (("dog.png", "--frames", "."), "one of them is run"),
         (("--frames", "absent"), "no such folder or film"),
-        (("absent.png",), "no such picture"),
+        (("absent.png",), "no such file: absent.png"),
         (("x.npy",), "absent"),
         (("dog.png", "--threshold", "2"), "between 0 and 1"),
         (("dog.png", "--task", "classification"), "classification needs scores"),

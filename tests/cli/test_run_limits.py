@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from chipwise import api
+from chipwise.api import running
 from chipwise.cli import answer
 
 GRAPH = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 3, 4, 4] x) => (float[N, 3] y)
@@ -53,6 +54,18 @@ def test_a_damaged_picture_is_skipped_and_the_end_says_so(cli, network: Path, tm
     assert "a.png" in done.out
     assert "c.png" in done.out
     assert [line for line in done.err.splitlines() if "skipped" in line and "b.png" in line]
+
+
+@pytest.mark.parametrize("words", [("absent.png",), ("absent.npy",), ("--frames", "absent")])
+def test_what_is_missing_is_found_out_before_a_network_is_loaded(
+    cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    loaded: list[object] = []
+    monkeypatch.setattr(running, "network_from", lambda *given, **_: loaded.append(given))
+    done = cli("run", "lenet5", *words)
+    assert done.code == 2
+    assert "error: no such f" in done.err  # file, or folder or film
+    assert not loaded
 
 
 def test_labels_that_do_not_fit_are_refused_by_compile_too(cli, network: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from chipwise.api.given import assumed_pixels, graph_told, is_plan, need, network_from, plan_told
 from chipwise.api.notebook import drawn
-from chipwise.core.errors import InputError
+from chipwise.core.errors import DataError, InputError
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from chipwise.compiler.runner import Runner
     from chipwise.core.pipeline import Pipeline
     from chipwise.core.report import RunResult
+    from chipwise.tasks.frames import Frames
 
 _WORTH_DRAWING = {"detection": "boxes", "segmentation": "areas", "image": "pictures"}
 
@@ -131,19 +132,18 @@ def run(
     album = _album(output, given if frames is None else _files(Path(frames)), numbered=frames is not None)
     shown: dict[str, Any] = {"progress": progress} | ({} if album is None else {"keep": album.keep})
     stages = None if pipeline is None else _stages(Path(pipeline))
+    _check_files(given)
+    opened = None if frames is None else _open_frames(Path(frames))
     network = _opened(network, given if frames is None and options.get("task") is None else None, options)
     runner = load(network, progress=progress, **options)
     if stages is not None:
         from chipwise.compiler.pipeline import run_pipeline
 
         result = run_pipeline(runner, stages, given, **shown)
-    elif frames is None:
+    elif opened is None:
         result = run_all(runner, given, top=count, **shown)
     else:
-        from chipwise.tasks.frames import open_frames
-
-        many, pictures = open_frames(Path(frames))
-        result = run_frames(runner, pictures, many, top=count, **shown)
+        result = run_frames(runner, opened[1], opened[0], top=count, **shown)
     if album is not None and album.blank:
         progress.note(f"note: {album.blank} of {len(result.predictions)} answers have nothing to draw")
     assumed = assumed_pixels(network) if isinstance(network, Network) and options.get("preprocess") is None else ""
@@ -182,6 +182,23 @@ def _album(output: str | Path | None, inputs: Sequence[Any], *, numbered: bool) 
 def _files(frames: Path) -> list[Path]:
     """What must not be drawn over: the frames themselves."""
     return list(frames.iterdir()) if frames.is_dir() else [frames]
+
+
+def _check_files(given: Sequence[Any]) -> None:
+    """Refuse a file that is not there before a network is built and exported for it."""
+    for path in (each for each in given if isinstance(each, Path)):
+        try:
+            path.stat()
+        except FileNotFoundError as error:
+            raise DataError(f"no such file: {path}") from error
+        except (OSError, ValueError):  # whoever reads it says what it is
+            continue
+
+
+def _open_frames(path: Path) -> tuple[int, Frames]:
+    from chipwise.tasks.frames import open_frames
+
+    return open_frames(path)
 
 
 def _stages(path: Path) -> Pipeline:

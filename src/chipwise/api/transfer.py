@@ -64,7 +64,7 @@ def begun(network: Network, dataset: Dataset, seed: int, progress: Progress) -> 
     from chipwise.networks import torch_source
     from chipwise.networks.load import with_classes
     from chipwise.networks.source_digest import source_digest
-    from chipwise.networks.weights_file import load_backbone
+    from chipwise.networks.weights_file import load_backbone, load_weights
     from chipwise.training.freeze import head_state
     from chipwise.training.seeds import seeded
 
@@ -84,7 +84,7 @@ def begun(network: Network, dataset: Dataset, seed: int, progress: Progress) -> 
         fresh = head_state(module, torch_source.examples_for(fitted.inputs, 1)[0])
     left: tuple[str, ...] = ()
     if network.outputs and fitted.outputs == network.outputs:
-        module = torch_source.build_module(source)
+        load_weights(module, weights)
     else:
         left = load_backbone(module, weights)
     module.load_state_dict(fresh, strict=False)
