@@ -35,6 +35,7 @@ from chipwise.cost.ops import Op
 
 # Side of the block of a product's result that one multiprocessor works on; the usual size in cuBLAS and cuDNN.
 TILE = 128
+_BLOCK, _PANEL_BYTES = 64, 4  # side of the smaller blocks, and bytes of a value, of the curves over fill and panel
 # Where the catalogue does not say: a mid-size chip. Only curves over cache and tiles use these.
 _CACHE_BYTES, _MULTIPROCESSORS = 8 * 2**20, 64
 _HOST_SHARPNESS = 4.0
@@ -99,11 +100,13 @@ def features(op: Op, rates: Rates) -> dict[str, float]:
 
     `m`, `n`, `k`: of the product; `width`: of all groups together; `tiles`: blocks of the result per multiprocessor;
     `align`: largest power of two up to 8 that divides n and k; `mib`: activations read and written in MiB; `cache`: the
-    same over the last-level cache; `shrink`: read over written.
+    same over the last-level cache; `shrink`: read over written; `fill`: share of small blocks of the result that is
+    used; `panel`: values of the right-hand matrix over those that the last-level cache holds.
     """
     m, n, k, groups = op.dims
     moved = max(op.read_bytes + op.write_bytes, 1.0)
     tiles = max(m / TILE, 1.0) * math.ceil(n / TILE) * groups / rates.multiprocessors
+    used = m * n / (_BLOCK**2 * math.ceil(m / _BLOCK) * math.ceil(n / _BLOCK)) if m and n else 1.0
     return {
         "m": math.log2(max(m, 1.0)),
         "n": math.log2(max(n, 1.0)),
@@ -114,6 +117,8 @@ def features(op: Op, rates: Rates) -> dict[str, float]:
         "mib": math.log2(moved / 2**20),
         "cache": math.log2(moved / rates.cache_bytes),
         "shrink": math.log2(max(op.read_bytes, 1.0) / max(op.write_bytes, 1.0)),
+        "fill": math.log2(used),
+        "panel": math.log2(max(n * k, 1.0) * _PANEL_BYTES / rates.cache_bytes),
     }
 
 
