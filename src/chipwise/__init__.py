@@ -5,7 +5,7 @@
 266610
 """
 
-from chipwise.api import bench, check, compile, doctor, features, fit, inspect, load, report, run, train, zoo
+from chipwise.api import bench, check, compile, doctor, features, fit, hardware, inspect, load, report, run, train, zoo
 from chipwise.core.errors import ChipwiseError
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "doctor",
     "features",
     "fit",
+    "hardware",
     "inspect",
     "load",
     "report",

@@ -1,6 +1,7 @@
 """The line as Python functions, one a verb: the command line and notebooks call these and nothing else."""
 
 from chipwise.api.given import data_names, label_names, network_names
+from chipwise.api.hardware import hardware, hardware_names
 from chipwise.api.line import fit, report
 from chipwise.api.pictures import features
 from chipwise.api.running import load, run
@@ -15,6 +16,8 @@ __all__ = [
     "doctor",
     "features",
     "fit",
+    "hardware",
+    "hardware_names",
     "inspect",
     "label_names",
     "load",

@@ -24,6 +24,13 @@ def network_names(incomplete: str) -> list[str]:
     return _begun(api.network_names(), incomplete) or _files(incomplete)
 
 
+def hardware_names(incomplete: str) -> list[str]:
+    """Names of hardware that begin so."""
+    from chipwise import api  # noqa: PLC0415  as above
+
+    return _begun(api.hardware_names(), incomplete.lower())
+
+
 def _label_names(incomplete: str) -> list[str]:
     from chipwise import api  # noqa: PLC0415  as above
 

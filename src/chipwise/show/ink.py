@@ -43,6 +43,7 @@ class Palette:
 
 
 LIGHT = Palette("#16191f", "#5a6472", "#dfe3e8", "#b8430f", "#33669c", "#b3243b", "#ffffff")
+DARK = Palette("#e9ebee", "#9aa4b2", "#2d333b", "#ff9a5e", "#83b5ea", "#ff8093", "#181b20")
 # Colours that no chart uses otherwise; as_svg replaces each by its variable.
 _MARKS = Palette("#010203", "#010204", "#010205", "#010206", "#010207", "#010208", "#010209")
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -90,6 +91,26 @@ def as_png(draw: Draw, size_in: tuple[float, float], dpi: int = 144) -> bytes:
         draw(figure, LIGHT)
         figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
     return file.getvalue()
+
+
+def as_file(draw: Draw, size_in: tuple[float, float], suffix: str, name: str, label: str) -> bytes:
+    """Draw a figure into what a file of that suffix holds.
+
+    Args:
+        draw: fills the figure with the palette's colours.
+        size_in: width and height.
+        suffix: ".png", or ".svg" for a drawing that follows the reader's light or dark.
+        name: as of `as_svg`, and so is `label`.
+        label: likewise.
+    """
+    if suffix == ".png":
+        return as_png(draw, size_in)
+    opening, rest = as_svg(draw, size_in, name, label).split(">", 1)
+    width, height = re.findall(r"[\d.]+", opening.partition('viewBox="')[2])[2:4]
+    light, dark = (" ".join(f"--{field}: {value};" for field, value in asdict(each).items()) for each in (LIGHT, DARK))
+    style = f"<style>svg {{ {light} }} @media (prefers-color-scheme: dark) {{ svg {{ {dark} }} }}</style>"
+    paper = '<rect width="100%" height="100%" style="fill: var(--paper)"/>'
+    return f'{opening} width="{width}pt" height="{height}pt">\n{style}\n{paper}{rest}\n'.encode()
 
 
 def quiet_axes(axes: Axes, palette: Palette, *, grid: str = "y") -> None:

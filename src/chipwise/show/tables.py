@@ -28,6 +28,7 @@ from chipwise.core.report import (
     Doctor,
     Features,
     Fit,
+    Hardware,
     Inspection,
     Page,
     RunResult,
@@ -35,6 +36,7 @@ from chipwise.core.report import (
     ZooList,
 )
 from chipwise.show import claims
+from chipwise.show.device_table import HardwareTable
 from chipwise.show.features_table import features_table
 from chipwise.show.grid import cell, facts, grid, heading, line, muted
 from chipwise.show.predictions import run
@@ -264,6 +266,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Doctor: doctor,
     Fit: fit,
     ZooList: ZooTable,
+    Hardware: HardwareTable,
     Features: features_table,
     Page: page,
 }

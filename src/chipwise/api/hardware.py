@@ -1,0 +1,236 @@
+"""Hardware: what devices, systems and links can do, cost and draw, and who says so.
+
+>>> chip = hardware("rtx4090").lines[0]
+>>> chip.name, chip.year
+('GeForce RTX 4090', 2022)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from chipwise.api.notebook import drawn
+from chipwise.core.errors import InputError, UnknownNameError, unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from chipwise.core.device import Device, Erratum, Link, System
+    from chipwise.core.report import Hardware, HardwareLine
+
+    Known = Device | System | Link
+
+Kind = Literal["gpu", "cpu", "tpu", "edge", "fpga", "system", "link"]
+KINDS = ("gpu", "cpu", "tpu", "edge", "fpga", "system", "link")
+# What can be sorted by, and whether the largest value comes first.
+ORDERS = {
+    "flops": True, "flops-per-watt": True, "flops-per-dollar": True, "bandwidth": True, "memory": True, "year": True,
+    "power": False, "price": False, "name": False,
+}  # fmt: skip
+_PICTURES = (".svg", ".png")
+_CARDS = 3  # of today, beside the machines of 2007
+
+
+@drawn
+def hardware(
+    *names: str,
+    compare: bool = False,
+    kind: str | None = None,
+    sort: str | None = None,
+    precision: str | None = None,
+    errata: bool = False,
+    top500: bool = False,
+    roofline: str | Path | None = None,
+    history: str | Path | None = None,
+    catalogue: str | Path | None = None,
+) -> Hardware:
+    """Tell what is known of hardware: a list of all, one in full, or several side by side.
+
+    Args:
+        names: devices, systems and links; case, spaces and dashes do not matter.
+        compare: side by side, which several names are anyway unless they are to be sorted; wants at least two.
+        kind: "gpu", "cpu", "tpu", "edge", "fpga", "system" or "link": only these are listed.
+        sort: what to list by, best first, unknown last: "flops", "flops-per-watt", "flops-per-dollar", "bandwidth",
+            "memory", "year", "power", "price" or "name". Several names are listed then instead of compared.
+        precision: number format of eta, mu and the roofline ("fp32" where none is given).
+        errata: figures that are widely printed and wrong; of these devices, where names are given.
+        top500: the fastest machines of June 2007 beside these devices, or those of the highest fp64 peak.
+        roofline: an .svg or .png file to draw the roofs of the named devices into.
+        history: an .svg or .png file to draw year against FLOP/s, watts and bandwidth into.
+        catalogue: a TOML file of yours, or a folder of them, with more devices.
+
+    Raises:
+        UnknownNameError: no such hardware, kind, order or number format. InputError: the catalogue of yours cannot be
+        read, or what is asked for does not go together.
+    """
+    from chipwise.core.report import Hardware
+    from chipwise.cost.figures import figures
+
+    _check(kind, sort, [name for name, asked in (("errata", errata), ("top500", top500)) if asked])
+    pictures = [_picture(Path(path)) for path in (roofline, history) if path is not None]
+    extra = None if catalogue is None else Path(catalogue)
+    everything = _everything(extra)
+    if compare and len(names) < 2:
+        raise InputError(
+            f"{len(names)} {'name is' if len(names) == 1 else 'names are'} given to compare", hint="name two or more"
+        )
+    asked = [_find(name, extra, everything) for name in names]
+    if precision is not None:
+        _check_precision(precision, everything)
+    used = precision or ("fp64" if top500 else "fp32")
+    found: Sequence[Known] = asked or _listed(everything, kind)
+    if top500:
+        found = [*_machines(everything), *(asked or _fastest(everything))]
+    lines = tuple(figures(known, used) for known in found)
+    if sort is not None:
+        lines = sort_lines(lines, sort, used)
+    view = "errata" if errata else "top500" if top500 else _view(len(asked), None if compare else sort)
+    if view == "comparison" and len({each.kind == "link" for each in lines}) > 1:
+        raise InputError("a link cannot be compared with a device", hint="name devices and systems, or only links")
+    record = Hardware(view, lines, _errata(asked, view), used, tuple(map(str, pictures)))
+    _draw(record, roofline, history, precision)
+    return record
+
+
+def hardware_names() -> list[str]:
+    """Short names of devices, systems and links, for completion."""
+    names = {alias for known in _everything(None) for alias in (*_aliases(known), _dashed(known.name))}
+    return sorted(names)
+
+
+def sort_lines(lines: Sequence[HardwareLine], order: str, precision: str) -> tuple[HardwareLine, ...]:
+    """Lines best first by one of `ORDERS`; those of which it is not known last, by name."""
+    value: Callable[[HardwareLine], float | None] = {
+        "flops": lambda each: each.peak_flops.get(precision),
+        "flops-per-watt": lambda each: each.flops_per_watt,
+        "flops-per-dollar": lambda each: each.flops_per_usd,
+        "bandwidth": lambda each: each.bandwidth_bytes_s,
+        "memory": lambda each: each.memory_bytes,
+        "year": lambda each: each.year,
+        "power": lambda each: each.power_w,
+        "price": lambda each: each.price_usd,
+        "name": lambda _: 0.0,
+    }[order]
+    sign = -1 if ORDERS[order] else 1
+
+    def key(each: HardwareLine) -> tuple[bool, float, str]:
+        known = value(each)
+        return known is None, sign * (known or 0.0), each.name.lower()
+
+    return tuple(sorted(lines, key=key))
+
+
+def _check(kind: str | None, sort: str | None, views: Sequence[str]) -> None:
+    if kind is not None and kind not in KINDS:
+        raise unknown_name("kind of hardware", kind, KINDS)
+    if sort is not None and sort not in ORDERS:
+        raise unknown_name("order", sort, ORDERS)
+    if len(views) > 1:
+        raise InputError(f"{' and '.join(views)} are two questions", hint="ask one of them")
+
+
+def _check_precision(precision: str, everything: Sequence[Known]) -> None:
+    from chipwise.core.device import Link
+
+    formats = {name for known in everything if not isinstance(known, Link) for name in known.peak_flops}
+    if precision not in formats:
+        raise unknown_name("number format", precision, formats)
+
+
+def _everything(extra: Path | None) -> list[Known]:
+    from chipwise.devices import known
+
+    return [*known.devices(extra), *known.systems(), *known.links()]
+
+
+def _find(name: str, extra: Path | None, everything: Sequence[Known]) -> Known:
+    """Hardware of any sort by its name."""
+    from chipwise.devices import known
+
+    for look_up in (lambda: known.find(name, extra), lambda: known.link(name)):
+        try:
+            return look_up()
+        except UnknownNameError:
+            continue
+    spelled = {text: each.name for each in everything for text in (*_aliases(each), _dashed(each.name))}
+    near = unknown_name("hardware", _dashed(name), spelled).hint.partition("? Known:")
+    said = [spelled[text] for text in near[0].removeprefix("did you mean ").split(" or ") if near[1]]
+    meant = f"did you mean {' or '.join(dict.fromkeys(said))}? " if said else ""
+    raise UnknownNameError(f"unknown hardware {name!r}", hint=f"{meant}chipwise devices lists what is known")
+
+
+def _aliases(known: Known) -> tuple[str, ...]:
+    return getattr(known, "aliases", ())
+
+
+def _dashed(name: str) -> str:
+    return "-".join(name.lower().split())
+
+
+def _listed(everything: Sequence[Known], kind: str | None) -> list[Known]:
+    """What a list shows: devices, or one kind; by kind, then by year."""
+    from chipwise.core.device import Device, Link
+
+    def sort_of(each: Known) -> str:
+        return each.kind if isinstance(each, Device) else "link" if isinstance(each, Link) else "system"
+
+    wanted = (kind,) if kind else ("gpu", "tpu", "cpu", "edge", "fpga")
+    found = [each for each in everything if sort_of(each) in wanted]
+    return sorted(found, key=lambda each: (wanted.index(sort_of(each)), each.year or 0, each.name))
+
+
+def _machines(everything: Sequence[Known]) -> list[Known]:
+    from chipwise.core.device import System
+
+    found = [each for each in everything if isinstance(each, System) and each.device is None and each.reached_flops]
+    return [*sorted(found, key=lambda each: -(each.reached_flops or 0.0))]
+
+
+def _fastest(everything: Sequence[Known]) -> list[Known]:
+    from chipwise.core.device import Device
+
+    cards = [
+        each for each in everything if isinstance(each, Device) and each.kind == "gpu" and "fp64" in each.peak_flops
+    ]
+    return [*sorted(cards, key=lambda each: -each.peak_flops["fp64"])[:_CARDS]]
+
+
+def _view(asked: int, sort: str | None) -> Literal["list", "sheet", "comparison"]:
+    return "sheet" if asked == 1 else "comparison" if asked and sort is None else "list"
+
+
+def _errata(asked: Sequence[Known], view: str) -> tuple[Erratum, ...]:
+    """All of them where that is the question and nothing is named; else those about what is named."""
+    from chipwise.devices import known
+
+    if not asked:
+        return known.errata() if view == "errata" else ()
+    names = {_bare(name) for each in asked for name in (each.name, *_aliases(each))}
+    return tuple(each for each in known.errata() if _bare(each.device) in names)
+
+
+def _bare(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
+
+
+def _picture(path: Path) -> Path:
+    """Refuse what cannot be drawn before any work is done."""
+    if path.suffix.lower() not in _PICTURES:
+        raise InputError(f"a chart cannot be drawn into {path.name!r}", hint="give a file that ends in .svg or .png")
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"no such folder: {path.parent}")
+    return path
+
+
+def _draw(record: Hardware, roofline: str | Path | None, history: str | Path | None, precision: str | None) -> None:
+    if roofline is None and history is None:
+        return
+    from chipwise.codec.files import atomic_write
+    from chipwise.show import device_charts
+
+    if roofline is not None:
+        drawn = device_charts.roofline(record.lines, precision, Path(roofline).suffix.lower())
+        atomic_write(Path(roofline), drawn)
+    if history is not None:
+        atomic_write(Path(history), device_charts.history(record.lines, record.precision, Path(history).suffix.lower()))

@@ -1,0 +1,73 @@
+"""Facts about hardware as short texts: what is not known is "-", never 0.
+
+>>> rate(82.58e12, 1e12), rate(1979e12, 1e12), number(24e9, 1e9), rate(None)
+('82.6', '1,979', '24', '-')
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chipwise.show.units import significant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from chipwise.core.device import Price
+
+NONE = "-"
+# From wide to narrow; what is not named here follows by its name.
+FORMATS = (
+    "fp64", "fp64_vector", "fp32", "tf32", "fp16", "bf16", "fp16_vector", "bf16_vector", "fp8", "fp6", "fp4", "int16",
+    "int8", "int4", "int1",
+)  # fmt: skip
+_DEVICE_KINDS = {"gpu": "GPU", "cpu": "CPU", "tpu": "TPU", "edge": "edge accelerator", "fpga": "FPGA"}
+_PRICES = {"launch": "at launch", "street": "in shops", "used": "used", "hour": "rented, an hour"}
+
+
+def ordered(formats: Iterable[str]) -> list[str]:
+    """Number formats from wide to narrow."""
+    return sorted(formats, key=lambda name: (FORMATS.index(name) if name in FORMATS else len(FORMATS), name))
+
+
+def rate(value: float | None, unit: float = 1.0) -> str:
+    """A peak or a ratio in this unit: three significant digits, more before the point."""
+    if value is None:
+        return NONE
+    return f"{value / unit:,.0f}" if value >= 100 * unit else significant(value / unit)
+
+
+def number(value: float | None, unit: float = 1.0) -> str:
+    """As `rate`, but a whole number has no point: 24, not 24.0."""
+    whole = value is not None and value >= unit and value % unit == 0
+    return f"{value / unit:,.0f}" if value is not None and whole else rate(value, unit)
+
+
+def work_name(precision: str) -> str:
+    """What an operation is called: FLOP of floating-point formats, OP of others."""
+    return "OP" if precision.startswith(("int", "uint")) else "FLOP"
+
+
+def sixteen(peaks: Mapping[str, float]) -> float | None:
+    """The peak with 16-bit floating point of either kind, the higher one."""
+    return max((peaks[name] for name in ("fp16", "bf16") if name in peaks), default=None)
+
+
+def kind_name(kind: str) -> str:
+    """What sort of hardware it is, in words."""
+    return _DEVICE_KINDS.get(kind, kind)
+
+
+def price_kind(price: Price) -> str:
+    """What sort of price it is, in words."""
+    return _PRICES[price.kind]
+
+
+def price_range(price: Price) -> str:
+    """A price as it was asked, "1,499 USD" or "949–999 EUR"."""
+    low, high = _money(price.low), _money(price.high)
+    return f"{low if low == high else f'{low}–{high}'} {price.currency}"
+
+
+def _money(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == round(value) else f"{value:,.2f}"

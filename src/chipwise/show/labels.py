@@ -1,0 +1,167 @@
+"""Places for the names of points in a chart, so that no name covers another one or a point.
+
+Sizes and places are in points (1/72 inch). Names come in the order of their weight: one that finds no room is left out.
+
+>>> [place is not None for place in placed([(50, 50), (52, 50)], [(30, 8), (30, 8)], (0, 0, 100, 100))]
+[True, True]
+>>> placed([(50, 50)], [(300, 8)], (0, 0, 100, 100))
+[None]
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from matplotlib.textpath import TextPath
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Spot = tuple[float, float]
+Line = tuple[Spot, Spot]
+Box = tuple[float, float, float, float]  # left, bottom, right, top
+
+_DOT = 2.8  # half of what a point takes
+# Where a name may stand, seen from its point: a distance, and a direction; the nearest come first.
+_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+_DISTANCES = (4.0, 10.0, 18.0, 28.0, 42.0)
+
+
+def placed(points: Sequence[Spot], sizes: Sequence[Spot], bounds: Box, taken: Sequence[Box] = ()) -> list[Spot | None]:
+    """The middle of each name, or None where there is no room.
+
+    Args:
+        points: where each name belongs, those that must be named first; a name without a size is a point only.
+        sizes: width and height of each name; (0, 0) where a point has none.
+        bounds: what names must not leave.
+        taken: what they must not cover besides.
+    """
+    blocked = [*taken, *(_around(point, (2 * _DOT, 2 * _DOT)) for point in points)]
+    found: list[Spot | None] = []
+    for point, size in zip(points, sizes, strict=True):
+        spots = _spots(point, size) if size[0] else []
+        free = (spot for spot in spots if _fits(_around(spot, size), bounds, blocked))
+        spot = next(free, None)
+        if spot is not None:
+            blocked.append(_around(spot, size))
+        found.append(spot)
+    return found
+
+
+def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Places moved as little as needed so that neighbours are `gap` apart, inside low..high where that is possible."""
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    moved = [min(max(places[index], low), high) for index in order]
+    for _ in range(200):
+        for index in range(len(moved) - 1):
+            short = gap - (moved[index + 1] - moved[index])
+            if short > 1e-9:
+                moved[index] -= short / 2
+                moved[index + 1] += short / 2
+        if moved:
+            shift = max(low - moved[0], 0.0) - max(moved[-1] - high, 0.0)
+            moved = [place + shift for place in moved] if moved[-1] - moved[0] <= high - low else moved
+    back = [0.0] * len(places)
+    for index, place in zip(order, moved, strict=True):
+        back[index] = place
+    return back
+
+
+def text_size(text: str, size_pt: float) -> Spot:
+    """Width and height of a text; of an ample font, since the reader's is not known."""
+    return _width(text) * size_pt + 2.0, size_pt * 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What to write beside a point, which is in the data of its axes."""
+
+    point: Spot
+    text: str
+    colour: str
+
+
+def name_points(
+    figure: Figure, axes: Axes, names: Sequence[Name], leader: str, size_pt: float = 6.5, *, lines: Sequence[Line] = ()
+) -> int:
+    """Write names beside their points, with a line of colour `leader` to those that stand away.
+
+    Limits must be final; the layout is settled here. No name covers one of the `lines`, from one point to another.
+
+    Returns:
+        how many found room.
+    """
+    figure.draw_without_rendering()
+    unit = 72 / figure.dpi
+
+    def on_paper(point: Spot) -> Spot:
+        x, y = axes.transData.transform(point)
+        return float(x) * unit, float(y) * unit
+
+    spots = [on_paper(name.point) for name in names]
+    taken = [box for start, end in lines for box in _along(on_paper(start), on_paper(end))]
+    frame = axes.get_window_extent()
+    bounds = (frame.x0 * unit, frame.y0 * unit, frame.x1 * unit, frame.y1 * unit)
+    sizes = [text_size(name.text, size_pt) for name in names]
+    middles = placed(spots, sizes, bounds, taken)
+    for name, spot, size, middle in zip(names, spots, sizes, middles, strict=True):
+        if middle is None:
+            continue
+        away = (middle[0] - spot[0], middle[1] - spot[1])
+        far = abs(away[0]) > size[0] / 2 + 8 or abs(away[1]) > size[1] / 2 + 8
+        line = {"arrowstyle": "-", "color": leader, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2.5}
+        note = axes.annotate(
+            name.text, name.point, xytext=away, textcoords="offset points", ha="center", va="center", fontsize=size_pt,
+            color=name.colour, arrowprops=line if far else None,
+        )  # fmt: skip
+        note.set_in_layout(False)  # the places hold for the layout as it is
+    return sum(middle is not None for middle in middles)
+
+
+@lru_cache(maxsize=1024)
+def _width(text: str) -> float:
+    """Of a text of size 1; long texts are measured at a size where hinting does not matter."""
+    return float(TextPath((0, 0), text, size=100).get_extents().width) / 100 if text.strip() else 0.0
+
+
+def _spots(point: Spot, size: Spot) -> list[Spot]:
+    return [
+        (
+            point[0] + right * (distance * (0.7 if up else 1.0) + size[0] / 2),
+            point[1] + up * (distance * (0.7 if right else 1.0) + size[1] / 2),
+        )
+        for distance in _DISTANCES
+        for right, up in _DIRECTIONS
+    ]
+
+
+def _around(middle: Spot, size: Spot) -> Box:
+    return (
+        middle[0] - size[0] / 2,
+        middle[1] - size[1] / 2,
+        middle[0] + size[0] / 2,
+        middle[1] + size[1] / 2,
+    )
+
+
+def _along(start: Spot, end: Spot) -> list[Box]:
+    """Small boxes that cover a line."""
+    steps = max(int(math.dist(start, end) / _DOT), 1)
+    shares = [step / steps for step in range(steps + 1)]
+    return [
+        _around((start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share), (_DOT, _DOT))
+        for share in shares
+    ]
+
+
+def _fits(box: Box, bounds: Box, blocked: Sequence[Box]) -> bool:
+    inside = box[0] >= bounds[0] and box[1] >= bounds[1] and box[2] <= bounds[2] and box[3] <= bounds[3]
+    return inside and not any(
+        box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3] for other in blocked
+    )
