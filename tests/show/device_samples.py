@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from chipwise.core.device import Device, Erratum, Link, Price, System
+from chipwise.core.report import Hardware, HardwareLine
+from chipwise.cost.figures import figures
 
 SHEET, SHOP = "Example data sheet, 2022-09, https://example.org/x2", "Example shop, 2023-01"
 NVLINK = Link("Link 3", 300e9, 2e-6, "device", 2020, "12 lanes of 25 GB/s each way", "Example paper, 2020-05")
@@ -45,3 +47,22 @@ WRONG = Erratum(
     "Example X2 Super Extended Edition", "int8 peak", "1,321 TOP/s", "the maker's own table", "660.6 TOP/s",
     "printed with sparsity: twice what a dense product can reach", SHEET,
 )  # fmt: skip
+
+
+def lines(*known: Device | System | Link, precision: str = "fp32") -> tuple[HardwareLine, ...]:
+    """What follows from the facts of each."""
+    return tuple(figures(each, precision) for each in known)
+
+
+RECORDS = {
+    "devices": lambda: Hardware("list", lines(OLD, NEW, CPU, BOARD)),
+    "devices_bf16": lambda: Hardware("list", lines(NEW, OLD, BOARD, precision="bf16"), precision="bf16"),
+    "device_links": lambda: Hardware("list", lines(NVLINK)),
+    "device_sheet": lambda: Hardware("sheet", lines(NEW), (WRONG,)),
+    "device_system": lambda: Hardware("sheet", lines(BOX)),
+    "device_link": lambda: Hardware("sheet", lines(NVLINK)),
+    "device_comparison": lambda: Hardware("comparison", lines(OLD, NEW)),
+    "device_comparison_many": lambda: Hardware("comparison", lines(OLD, NEW, CPU, BOARD, BOX)),
+    "device_errata": lambda: Hardware("errata", (), (WRONG,)),
+    "device_top500": lambda: Hardware("top500", lines(LARGEST, SECOND, NEW, OLD, precision="fp64"), precision="fp64"),
+}

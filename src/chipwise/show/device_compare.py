@@ -15,7 +15,7 @@ from rich.text import Text
 
 from chipwise.show.device_numbers import NONE, number, ordered, rate, work_name
 from chipwise.show.grid import cell, grid, heading, line, muted
-from chipwise.show.units import format_factor
+from chipwise.show.units import format_factor, significant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,19 +41,24 @@ def comparison(record: Hardware, width: int) -> RenderableType:
 
 
 def _side_by_side(lines: Sequence[HardwareLine], precision: str) -> RenderableType:
-    rows = grid("", f">{lines[0].name}", *(title for each in lines[1:] for title in (f">{each.name}", ">×!")))
-    for column in rows.columns:
-        column.vertical = "top"
+    rows = grid("", ">", *([">", ">×!"] * (len(lines) - 1)))
+    for place, each in zip((1, *range(2, 2 * len(lines), 2)), lines, strict=True):
+        rows.columns[place].header = cell(each.name)
     years = [cell(each.year or NONE) for each in lines]
     rows.add_row(cell("year"), years[0], *(part for year in years[1:] for part in (year, Text())))
     for what, unit, values in _figures(lines, precision):
         show = rate if "/" in what else number
         parts = [cell(what), cell(show(values[0], unit))]
         for value in values[1:]:
-            ratio = NONE if value is None or not values[0] else format_factor(value / values[0])
-            parts += [cell(show(value, unit)), cell(ratio, "dim" if ratio == NONE else "bold")]
+            parts += [cell(show(value, unit)), cell(_ratio(value, values[0]), "bold")]
         rows.add_row(*parts)
     return rows
+
+
+def _ratio(value: float | None, first: float | None) -> str:
+    if value is None or not first:
+        return NONE
+    return format_factor(value / first) if value > first / 10 else significant(value / first, 2)
 
 
 def _figures(lines: Sequence[HardwareLine], precision: str) -> list[Figure]:
@@ -75,8 +80,8 @@ def _figures(lines: Sequence[HardwareLine], precision: str) -> list[Figure]:
         (f"mu, G{work}/s per $", 1e9, tuple(each.flops_per_usd for each in lines)),
         ("clock, MHz", 1e6, tuple(each.clock_hz if each else None for each in devices)),
         ("process, nm", 1.0, tuple(each.process_nm if each else None for each in devices)),
-        ("transistors, 10⁹", 1e9, tuple(each.transistors if each else None for each in devices)),
-        ("die, mm²", 1.0, tuple(each.die_mm2 if each else None for each in devices)),
+        ("transistors, 1e9", 1e9, tuple(each.transistors if each else None for each in devices)),
+        ("die, mm2", 1.0, tuple(each.die_mm2 if each else None for each in devices)),
     ]
     return [figure for figure in made if any(value is not None for value in figure[2])]
 
@@ -94,11 +99,14 @@ def top500(record: Hardware) -> RenderableType:
                 cell(each.year or NONE),
                 cell(rate(reached, 1e12)),
                 cell(rate(each.peak_flops.get("fp64"), 1e12)),
-                cell(number(each.power_w, 1e3)),
+                cell(rate(each.power_w, 1e3)),
                 cell(rate(each.flops_per_watt, 1e9)),
             )
         rows.add_section()
-    about = "per W: of the fp64 peak; a machine's power is that of the whole, a card's without its host; - is not known"
+    about = (
+        "LINPACK is measured, peaks are not; per W: of the fp64 peak; a machine's power is that of the whole, "
+        "a card's without its host; - is not known"
+    )
     return Group(
         heading("Top500 of June 2007, and cards of today"),
         rows,

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from chipwise.show.units import significant
@@ -38,9 +39,13 @@ def rate(value: float | None, unit: float = 1.0) -> str:
 
 
 def number(value: float | None, unit: float = 1.0) -> str:
-    """As `rate`, but a whole number has no point: 24, not 24.0."""
-    whole = value is not None and value >= unit and value % unit == 0
-    return f"{value / unit:,.0f}" if value is not None and whole else rate(value, unit)
+    """A fact in this unit, as it is stated: 24, 608.5, 0.18."""
+    if value is None:
+        return NONE
+    scaled = value / unit
+    if scaled >= 1 and math.isclose(scaled, round(scaled), rel_tol=1e-9):
+        return f"{scaled:,.0f}"
+    return significant(scaled, 4 if scaled >= 100 else 3)
 
 
 def work_name(precision: str) -> str:

@@ -127,7 +127,7 @@ def _device_rows(device: Device) -> list[Row]:
         row("idle power", "idle_power_w", plain(device.idle_power_w, "W")),
         row("process", "process_nm", plain(device.process_nm, "nm")),
         row("transistors", "transistors", plain(device.transistors, "billion", 1e9)),
-        row("die", "die_mm2", plain(device.die_mm2, "mm²")),
+        row("die", "die_mm2", plain(device.die_mm2, "mm2")),
         row("host link", "host_link", device.host_link),
         row("links", "links", ", ".join(device.links)),
     ]  # fmt: skip
@@ -148,7 +148,7 @@ def _system_rows(system: System) -> list[Row]:
     if system.memory_bytes is not None:
         rows.append(("host memory", format_bytes(system.memory_bytes), said.get("memory_bytes", "")))
     if system.power_w is not None:
-        rows.append(("power", f"{number(system.power_w, 1e3)} kW", said.get("power_w", "")))
+        rows.append(("power", f"{rate(system.power_w, 1e3)} kW", said.get("power_w", "")))
     if system.reached_flops is not None:
         reached = f"{rate(system.reached_flops, 1e12)} TFLOP/s, fp64"
         rows.append(("LINPACK", reached, said.get("reached_flops", "")))
@@ -188,7 +188,9 @@ def _peaks(shown: HardwareLine, sources: _Sources) -> RenderableType:
         )
     stated = shown.system is not None and not shown.system.peak_flops
     note = "peaks of all accelerators together" if stated else "1 multiply-add = 2 FLOPs"
-    return Group(rows, muted(f"{note}; below the ridge point memory is the limit; - is not known"))
+    return Group(
+        rows, muted(f"{note}; below the ridge point memory is the limit; per W is eta, per $ of the price mu")
+    )
 
 
 def _prices(prices: Sequence[Price], sources: _Sources) -> RenderableType:

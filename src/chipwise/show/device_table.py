@@ -74,7 +74,7 @@ def _devices(record: Hardware, *, wide: bool) -> RenderableType:
     about = (
         f"{count} {'entry' if count == 1 else 'entries'}; peaks are dense, in TFLOP/s (integers: TOP/s), "
         f"1 multiply-add = 2 FLOPs; "
-        f"per W (eta) and per $ of the launch price (mu) for {record.precision}; - is not known"
+        f"per W (eta) and per $ (mu; the launch price where known) for {record.precision}; - is not known"
     )
     return Group(rows, muted(about))
 

@@ -1,0 +1,58 @@
+"""Tables of hardware, compared with golden text at two widths. CHIPWISE_UPDATE_GOLDEN=1 rewrites the files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from chipwise.core.report import Hardware
+from chipwise.show.as_json import as_json
+from chipwise.show.tables import table
+
+from . import device_samples
+from .test_tables import GOLDEN, text_of
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", device_samples.RECORDS)
+def test_golden(name: str, width: int) -> None:
+    made = text_of(table(device_samples.RECORDS[name]()), width)
+    assert max(map(len, made.splitlines())) <= width
+    path = GOLDEN / f"{name}_{width}.txt"
+    if os.environ.get("CHIPWISE_UPDATE_GOLDEN"):
+        path.write_text(made, encoding="utf-8")
+    assert made == path.read_text(encoding="utf-8")
+
+
+def test_what_is_not_known_is_never_zero() -> None:
+    bare = replace(device_samples.CPU, peak_flops={}, bandwidth_bytes_s=None, year=None)
+    shown = text_of(table(Hardware("list", device_samples.lines(bare))), 120).splitlines()[3]
+    assert shown.split() == ["Example", "C-64", *["-"] * 12]
+    facts = text_of(table(Hardware("sheet", device_samples.lines(bare))), 80)
+    assert " 0" not in facts
+
+
+def test_every_source_of_a_sheet_is_told_once_and_numbered() -> None:
+    shown = text_of(table(device_samples.RECORDS["device_sheet"]()), 120)
+    assert shown.count(device_samples.SHEET) == 2  # as a source of facts, and of the misprint
+    assert shown.count(device_samples.SHOP) == 1
+    assert "450 W [1]" in shown
+    assert "[1]  Example data sheet" in shown
+
+
+def test_a_line_tells_the_same_as_json_gives() -> None:
+    text = as_json(device_samples.RECORDS["device_comparison"]())
+    assert '"schema": "chipwise.devices/1"' in text
+    assert '"flops_per_watt": 40000000000.0' in text
+
+
+def test_names_are_neither_markup_nor_terminal_commands() -> None:
+    wild = replace(device_samples.OLD, name="[red]x[/red]\x1b[2J")
+    for view in ("list", "sheet", "comparison"):
+        made = text_of(
+            table(Hardware(view, device_samples.lines(wild, device_samples.NEW)[: 2 - (view == "sheet")])), 120
+        )
+        assert "[red]x[/red]" in made
+        assert "\x1b" not in made
