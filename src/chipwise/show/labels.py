@@ -55,22 +55,22 @@ def placed(points: Sequence[Spot], sizes: Sequence[Spot], bounds: Box, taken: Se
 
 
 def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places moved as little as needed so that neighbours are `gap` apart, inside low..high where that is possible."""
+    """Places moved as little as needed so that neighbours are `gap` apart, or evenly where low..high has no room."""
     order = sorted(range(len(places)), key=lambda index: places[index])
-    moved = [min(max(places[index], low), high) for index in order]
-    for _ in range(200):
-        for index in range(len(moved) - 1):
-            short = gap - (moved[index + 1] - moved[index])
-            if short > 1e-9:
-                moved[index] -= short / 2
-                moved[index + 1] += short / 2
-        if moved:
-            shift = max(low - moved[0], 0.0) - max(moved[-1] - high, 0.0)
-            moved = [place + shift for place in moved] if moved[-1] - moved[0] <= high - low else moved
-    back = [0.0] * len(places)
-    for index, place in zip(order, moved, strict=True):
-        back[index] = place
-    return back
+    gap = min(gap, (high - low) / max(len(places) - 1, 1))
+    # With what the gaps take removed, places must only not fall: neighbours that do are pooled into their mean.
+    pools: list[tuple[float, int]] = []
+    for rank, index in enumerate(order):
+        mean, count = places[index] - rank * gap, 1
+        while pools and pools[-1][0] > mean:
+            before, many = pools.pop()
+            mean, count = (mean * count + before * many) / (count + many), count + many
+        pools.append((mean, count))
+    level = [min(max(mean, low), high - (len(places) - 1) * gap) for mean, count in pools for _ in range(count)]
+    moved = [0.0] * len(places)
+    for rank, index in enumerate(order):
+        moved[index] = level[rank] + rank * gap
+    return moved
 
 
 def text_size(text: str, size_pt: float) -> Spot:
