@@ -5,7 +5,22 @@
 266610
 """
 
-from chipwise.api import bench, check, compile, doctor, features, fit, hardware, inspect, load, report, run, train, zoo
+from chipwise.api import (
+    bench,
+    check,
+    compile,
+    doctor,
+    estimate,
+    features,
+    fit,
+    hardware,
+    inspect,
+    load,
+    report,
+    run,
+    train,
+    zoo,
+)
 from chipwise.core.errors import ChipwiseError
 
 __all__ = [
@@ -14,6 +29,7 @@ __all__ = [
     "check",
     "compile",
     "doctor",
+    "estimate",
     "features",
     "fit",
     "hardware",

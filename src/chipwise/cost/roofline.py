@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from chipwise.core.device import Device
 from chipwise.core.errors import InputError
-from chipwise.core.estimate import Estimate, EstimateRow, Interval, MemoryUse, Workload
+from chipwise.core.estimate import Bound, Estimate, EstimateRow, Interval, MemoryUse, Workload
 from chipwise.core.layer import Layer, Shape
 
 # Bytes of one value. Layer rows hold float32 bytes; other formats scale them.
@@ -44,7 +44,7 @@ def estimate(layers: Sequence[Layer], device: Device, workload: Workload) -> Est
         InputError: training, an unknown precision, or a device whose peak or bandwidth is not known.
     """
     scale, peak, bandwidth = _rates(device, workload)
-    rows = tuple(_row(layer, peak, bandwidth / scale) for layer in layers)
+    rows = tuple(_row(layer, scale, peak, bandwidth) for layer in layers)
     memory_s = sum(row.time_s for row in rows if row.bound == "memory")
     total_s = sum(row.time_s for row in rows)
     return Estimate(
@@ -74,9 +74,11 @@ def _rates(device: Device, workload: Workload) -> tuple[float, float, float]:
     return _BYTES[workload.precision] / _ROW_BYTES, peak, bandwidth
 
 
-def _row(layer: Layer, peak: float, bandwidth: float) -> EstimateRow:
-    compute_s, memory_s = layer.flops / peak, layer.moved_bytes / bandwidth
-    return EstimateRow(layer.name, max(compute_s, memory_s), "compute" if compute_s >= memory_s else "memory", layer.op)
+def _row(layer: Layer, scale: float, peak: float, bandwidth: float) -> EstimateRow:
+    moved = scale * layer.moved_bytes
+    compute_s, memory_s = layer.flops / peak, moved / bandwidth
+    bound: Bound = "compute" if compute_s >= memory_s else "memory"
+    return EstimateRow(layer.name, max(compute_s, memory_s), bound, layer.op, flops=layer.flops, moved_bytes=moved)
 
 
 def _activation_values(layer: Layer) -> int:

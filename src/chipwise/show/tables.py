@@ -21,6 +21,7 @@ from rich.console import Group
 from rich.text import Text
 
 from chipwise.core.device import Machine
+from chipwise.core.estimation import Estimation
 from chipwise.core.plan import Manifest
 from chipwise.core.report import (
     BenchResult,
@@ -37,6 +38,7 @@ from chipwise.core.report import (
 )
 from chipwise.show import claims
 from chipwise.show.device_table import HardwareTable
+from chipwise.show.estimate_table import EstimateTable
 from chipwise.show.features_table import features_table
 from chipwise.show.grid import cell, facts, grid, heading, line, muted
 from chipwise.show.predictions import run
@@ -266,6 +268,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Doctor: doctor,
     Fit: fit,
     ZooList: ZooTable,
+    Estimation: EstimateTable,
     Hardware: HardwareTable,
     Features: features_table,
     Page: page,

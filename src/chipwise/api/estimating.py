@@ -1,0 +1,268 @@
+"""Estimate: what a network should take on any device, how sure that is, and how the prediction did where it was run.
+
+>>> answer = estimate("resnet50", on="rtx4090", batch=(1, 8))
+>>> [each.estimate.workload.batch for each in answer.forecasts]
+[1, 8]
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chipwise.api.notebook import drawn
+from chipwise.api.targets import HERE, Target, target, workload_on
+from chipwise.core.errors import InputError
+from chipwise.core.events import Progress, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chipwise.api.given import NetworkLike
+    from chipwise.core.device import Device, System
+    from chipwise.core.estimate import Estimate, Workload
+    from chipwise.core.estimation import Estimation, Forecast, Knee
+    from chipwise.core.layer import Layer
+    from chipwise.core.network import Network
+
+SWEEP = "sweep"
+_SWEPT = tuple(2**power for power in range(9))
+_KNEE = 0.9  # of the best throughput: the rest costs latency and memory for little
+_PICTURES = (".svg", ".png", ".html")
+
+
+@drawn
+def estimate(
+    network: NetworkLike,
+    *,
+    on: str | Device | System | Sequence[str | Device | System] = HERE,
+    phase: str = "inference",
+    batch: int | Sequence[int] | str = 1,
+    precision: str | None = None,
+    compiled: bool = False,
+    runtime: str = "",
+    layers: bool = False,
+    roofline: str | Path | None = None,
+    data_size: int | None = None,
+    epochs: int = 1,
+    catalogue: str | Path | None = None,
+    measure: bool = False,
+    budget_s: float = 20.0,
+    example_input: Any = None,
+    input_shape: tuple[int, ...] | None = None,
+    weights: str | Path | None = None,
+    progress: Progress = silent,
+) -> Estimation:
+    """Tell how long a network takes on devices, what bounds it, and what it needs of memory, energy and money.
+
+    Args:
+        network: a zoo name, a model file, a trained folder, "package.module:callable", or a live `nn.Module`.
+        on: devices and systems by name, "here" for this machine, or devices of your own.
+        phase: "inference" or "training" (one step); "infer" and "train" will do.
+        batch: items per step: one, several, or "sweep" for powers of two as far as the memory goes.
+        precision: number format, or "amp"; None takes fp32, or what the device has instead.
+        compiled: run by what fuses layers, rather than layer by layer.
+        runtime: software: "torch", "onnxruntime", "openvino"; "" for what is usual on the device.
+        layers: print every layer, too; they are in the answer in any case.
+        roofline: an .svg, .png or .html file to draw every layer under the device's roof into.
+        data_size: items of the data, to say what an epoch costs.
+        epochs: passes over the data.
+        catalogue: a TOML file of yours, or a folder of them, with more devices.
+        measure: run it on this machine, too, and score the prediction.
+        budget_s: wall time for measuring.
+        example_input: for a live module, one input (with its batch dimension).
+        input_shape: for a factory that does not say its own, without the batch dimension.
+        weights: a file of trained weights, for what does not hold its own.
+        progress: told what is measured.
+
+    Raises:
+        UnknownNameError: no such network, device, phase or number format. NetworkError: it cannot be read or built.
+        InputError: a batch below 1, a number format that the device has no known peak for, or what does not go
+            together. MissingExtraError: a network that needs torch, without it.
+    """
+    from chipwise.core.estimation import Estimation
+    from chipwise.networks.layers import fixed_batch, layer_rows
+
+    picture = None if roofline is None else _check_picture(Path(roofline))
+    if data_size is not None and data_size < 1:
+        raise InputError(f"the data has {data_size} items; at least 1 is wanted")
+    if epochs < 1 or (epochs > 1 and data_size is None):
+        raise InputError(f"{epochs} epochs of data of unknown size", hint="give data_size=N (--data-size N) too")
+    sizes = _sizes(batch)
+    targets = _targets(on, None if catalogue is None else Path(catalogue))
+    loaded = _loaded(network, example_input, input_shape, weights)
+    fixed = fixed_batch(loaded)
+    settings = {"phase": phase, "precision": precision, "compiled": compiled, "runtime": runtime}
+    forecasts, notes = _forecasts(loaded, targets, sizes if fixed is None else _fixed(sizes, fixed), settings)
+    if fixed is not None and fixed > 1:
+        notes.append(f"the network has a fixed batch of {fixed}")
+    if measure:
+        forecasts = _measured(loaded, forecasts, targets, budget_s, progress)
+    rows, items = layer_rows(loaded, fixed or 1), fixed or 1
+    record = Estimation(
+        network=loaded.name,
+        origin=loaded.origin,
+        parameters=sum(row.parameters for row in rows),
+        flops=sum(row.flops for row in rows) // items,
+        forecasts=tuple(_with_epochs(each, data_size, epochs) for each in forecasts),
+        knees=_knees(forecasts),
+        layered=layers,
+        data_size=data_size,
+        epochs=epochs,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+    return record if picture is None else _draw(record, targets[0].device, picture)
+
+
+def _targets(on: Any, catalogue: Path | None) -> list[Target]:
+    """Each device once, in the order given."""
+    names = list(on) if isinstance(on, (list, tuple)) else [on]
+    found = [target(name, catalogue) for name in names or [HERE]]
+    return list({each.device.name: each for each in reversed(found)}.values())[::-1]
+
+
+def _sizes(batch: int | Sequence[int] | str) -> tuple[int, ...]:
+    """Batches in ascending order; empty for a sweep."""
+    if isinstance(batch, str):
+        if batch != SWEEP:
+            raise InputError(f"cannot read {batch!r} as batches", hint="as 1,8,32, or sweep")
+        return ()
+    sizes = (batch,) if isinstance(batch, int) else tuple(batch)
+    if not sizes:
+        raise InputError("no batch was given", hint="as 1,8,32, or sweep")
+    for size in sizes:
+        if size < 1:
+            raise InputError(f"batch is {size}; at least 1 is wanted")
+    return tuple(sorted(set(sizes)))
+
+
+def _fixed(sizes: tuple[int, ...], fixed: int) -> tuple[int, ...]:
+    """The only batch that a graph takes, in the place of a sweep or of the usual 1; others are refused with it."""
+    return (fixed,) if sizes in ((), (1,)) else sizes
+
+
+def _loaded(
+    network: NetworkLike, example_input: Any, input_shape: tuple[int, ...] | None, weights: str | Path | None
+) -> Network:
+    """The network; one of the zoo without what reads files, and so in a blink."""
+    if isinstance(network, str) and input_shape is None and weights is None:
+        from chipwise.networks.zoo.named import named
+
+        found = named(network)
+        if found is not None:
+            return found
+    from chipwise.api.given import network_from
+
+    return network_from(network, example_input, input_shape=input_shape, weights=weights)
+
+
+def _forecasts(
+    network: Network, targets: Sequence[Target], sizes: tuple[int, ...], settings: dict[str, Any]
+) -> tuple[list[Forecast], list[str]]:
+    """One forecast a device and batch, and what to know; a sweep ends where the memory does."""
+    from chipwise.networks.layers import layer_rows
+
+    rows: dict[int, tuple[Layer, ...]] = {}
+    made: list[Forecast] = []
+    notes: list[str] = []
+    for each in targets:
+        notes += each.notes
+        for size in sizes or _SWEPT:
+            workload, said = workload_on(each.device, here=each.here, batch=size, **settings)
+            notes += said
+            if size not in rows:
+                rows[size] = layer_rows(network, size)
+            forecast = _forecast(rows[size], each.device, workload)
+            if not sizes and size > 1 and forecast.estimate.fits is False:
+                notes.append(f"the sweep on {each.device.name} ends where batch {size} no longer fits into its memory")
+                break
+            made.append(forecast)
+    return made, notes
+
+
+def _forecast(rows: Sequence[Layer], device: Device, workload: Workload) -> Forecast:
+    from chipwise.core.estimation import Cost, Forecast
+    from chipwise.cost import estimate as estimated
+
+    expected: Estimate = estimated(rows, device, workload)
+    if expected.fits is None and device.memory_bytes is not None:
+        expected = replace(expected, fits=expected.memory.device_bytes <= device.memory_bytes)
+    cost = Cost(expected.time_s, expected.energy_j, expected.price_usd)
+    return Forecast(expected, device.memory_bytes, cost.times(1000 / workload.batch))
+
+
+def _with_epochs(forecast: Forecast, data_size: int | None, epochs: int) -> Forecast:
+    """What passes over the data cost; the last, smaller batch of a pass counts as a whole one."""
+    from chipwise.core.estimation import Cost
+
+    if data_size is None:
+        return forecast
+    expected = forecast.estimate
+    steps = -(-data_size // expected.workload.batch)
+    epoch = Cost(expected.time_s, expected.energy_j, expected.price_usd).times(steps)
+    return replace(forecast, epoch=epoch, training=epoch.times(epochs) if epochs > 1 else None)
+
+
+def _knees(forecasts: Sequence[Forecast]) -> tuple[Knee, ...]:
+    """Of each device with several batches, the smallest that reaches most of the best throughput that fits."""
+    from chipwise.core.estimation import Knee
+
+    knees = []
+    for device in dict.fromkeys(each.estimate.device for each in forecasts):
+        own = [each.estimate for each in forecasts if each.estimate.device == device]
+        floor = any(each.time_s.mid is None for each in own)
+        rates = [
+            (rate, each.workload.batch)
+            for each in own
+            if each.fits is not False and (rate := each.items_s.high if floor else each.items_s.mid)
+        ]
+        if len(own) < 2 or not rates:
+            continue
+        best, best_batch = max(rates, key=lambda pair: pair[0])
+        rate, size = next(pair for pair in rates if pair[0] >= _KNEE * best)
+        knees.append(Knee(device, size, rate, best_batch, best, _KNEE, floor))
+    return tuple(knees)
+
+
+def _measured(
+    network: Network, forecasts: list[Forecast], targets: Sequence[Target], budget_s: float, progress: Progress
+) -> list[Forecast]:
+    from chipwise.api.given import with_graph
+    from chipwise.api.scoring import check_measurable, measured
+
+    for forecast in forecasts:
+        check_measurable(forecast.estimate.workload, here=all(each.here for each in targets))
+    return list(measured(with_graph(network), forecasts, budget_s=budget_s, progress=progress))
+
+
+def _check_picture(path: Path) -> Path:
+    """Refuse what cannot be written before any work is done."""
+    if path.suffix.lower() not in _PICTURES:
+        raise InputError(
+            f"a roofline cannot be drawn into {path.name!r}", hint="give a file that ends in .svg, .png or .html"
+        )
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"no such folder: {path.parent}")
+    return path
+
+
+def _draw(record: Estimation, device: Device, path: Path) -> Estimation:
+    if len(record.forecasts) > 1:
+        raise InputError(
+            f"a roofline shows one batch on one device; {len(record.forecasts)} were asked for",
+            hint="give one --on and one --batch",
+        )
+    from chipwise.codec.files import atomic_write
+
+    expected = record.forecasts[0].estimate
+    if path.suffix.lower() == ".html":
+        from chipwise.show.layer_roofline_page import roofline_html
+
+        data = roofline_html(record.network, expected, device).encode()
+    else:
+        from chipwise.show.layer_roofline import roofline_file
+
+        data = roofline_file(record.network, expected, device, path.suffix.lower())
+    atomic_write(path, data)
+    return replace(record, picture=str(path))

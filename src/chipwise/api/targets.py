@@ -1,0 +1,156 @@
+"""Which devices an estimate is for: names of the catalogue, this machine, systems, and a device's own number format.
+
+>>> target("rtx4090").device.name
+'GeForce RTX 4090'
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chipwise.core.errors import InputError, UnknownNameError, unknown_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from chipwise.core.device import Device, System
+    from chipwise.core.estimate import Workload
+
+HERE = "here"
+PHASES = {"infer": "inference", "inference": "inference", "train": "training", "training": "training"}
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8", "int4", "fp64", "amp")
+# What a device runs where it has no float32 and nothing was asked for.
+_INSTEAD = ("bf16", "fp16", "int8", "fp64")
+# Software that fuses layers whatever it is told, and what runs on this machine unless something else is named.
+_FUSING = ("onnxruntime", "openvino", "tensorrt", "tflite")
+_USUAL_HERE = "onnxruntime"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One device, whether it is this machine, and what to know about how it was found."""
+
+    device: Device
+    here: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def target(name: str | Device | System, catalogue: Path | None = None) -> Target:
+    """Find a device by name; of a system, one of its devices.
+
+    Args:
+        name: of the catalogue ("rtx4090", "tpu-v3", "dgx-1"), "here", or a device of your own.
+        catalogue: a TOML file or folder with more devices.
+
+    Raises:
+        UnknownNameError: with the nearest names. InputError: a system without accelerators, or a damaged catalogue.
+    """
+    from chipwise.core.device import Device, System
+
+    if isinstance(name, str) and name.strip().lower() == HERE:
+        return _here()
+    found = _find(name, catalogue) if isinstance(name, str) else name
+    if isinstance(found, Device):
+        return Target(found)
+    if not isinstance(found, System):
+        raise InputError(f"a {type(found).__name__} is no device", hint='give a name, "here" or a chipwise Device')
+    if found.device is None:
+        raise InputError(
+            f"{found.name} has no accelerators to estimate for", hint="chipwise devices shows what is known of it"
+        )
+    note = (
+        f"{found.name} is {found.count} x {found.device.name}: this is one of them; several together are not estimated"
+    )
+    return Target(found.device, notes=(note,))
+
+
+def device_names() -> list[str]:
+    """Short names of devices and systems, for completion."""
+    from chipwise.devices import known
+
+    found: list[Device | System] = [*known.devices(), *known.systems()]
+    return sorted({HERE, *(alias for each in found for alias in each.aliases), *(_dashed(each.name) for each in found)})
+
+
+def workload_on(
+    device: Device,
+    *,
+    here: bool,
+    phase: str,
+    batch: int,
+    precision: str | None,
+    compiled: bool,
+    runtime: str,
+    techniques: tuple[str, ...] = (),
+) -> tuple[Workload, tuple[str, ...]]:
+    """What is asked of one device, with the number format that it has; and a note where that is not the usual one.
+
+    Raises:
+        UnknownNameError: no such phase or number format.
+    """
+    from chipwise.core.estimate import Workload
+
+    if phase not in PHASES:
+        raise unknown_name("phase", phase, PHASES)
+    if precision is not None and precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
+    runs, notes = _format(device, precision)
+    if precision == "amp":
+        techniques = ("amp", *techniques)
+    runtime = runtime or (_USUAL_HERE if here and PHASES[phase] == "inference" else "")
+    made = Workload(
+        phase="training" if PHASES[phase] == "training" else "inference",
+        batch=batch,
+        precision=runs,
+        compiled=compiled or runtime in _FUSING,
+        runtime=runtime,
+        techniques=techniques,
+    )
+    return made, notes
+
+
+def _format(device: Device, asked: str | None) -> tuple[str, tuple[str, ...]]:
+    if asked == "amp":  # half of GPUs' matrix units; elsewhere the format with float32's range
+        return ("fp16" if device.kind == "gpu" and "fp16" in device.peak_flops else "bf16"), ()
+    if asked is not None:
+        return asked, ()
+    instead = next((each for each in _INSTEAD if each in device.peak_flops), "")
+    if "fp32" in device.peak_flops or not instead:
+        return "fp32", ()
+    return instead, (f"{device.name} has no stated peak for fp32: {instead} is what it is estimated for",)
+
+
+def _here() -> Target:
+    """The machine this runs on, by what was measured of it; else by a quick look at its peaks, which gives a floor."""
+    from chipwise.clock.peaks import measure_peaks
+    from chipwise.devices.detect import detect
+
+    note = "this machine was never measured, so this is a floor from a quick look: run chipwise doctor --measure first"
+    return Target(measure_peaks(detect()), here=True, notes=(note,))
+
+
+def _find(name: str, catalogue: Path | None) -> Device | System:
+    from chipwise.devices import known
+
+    try:
+        return known.find(name, catalogue)
+    except UnknownNameError as error:
+        raise _unknown(name, catalogue) from error
+
+
+def _unknown(name: str, catalogue: Path | None) -> UnknownNameError:
+    """The nearest names, rather than all that there are."""
+    from chipwise.devices import known
+
+    found: list[Device | System] = [*known.devices(catalogue), *known.systems()]
+    spelled = {text: each.name for each in found for text in (_dashed(each.name), *each.aliases)}
+    near = difflib.get_close_matches(_dashed(name), spelled, n=6, cutoff=0.5)
+    said = list(dict.fromkeys(spelled[text] for text in near))[:3]
+    meant = f"did you mean {' or '.join(said)}? " if said else ""
+    return UnknownNameError(f"unknown device {name!r}", hint=f"{meant}chipwise devices lists what is known; or here")
+
+
+def _dashed(name: str) -> str:
+    return "-".join(name.lower().split())

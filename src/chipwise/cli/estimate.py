@@ -1,0 +1,86 @@
+"""`chipwise estimate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from chipwise import api
+from chipwise.cli.answer import InputShapeOption, JsonFlag, NetworkArgument, WeightsOption, answer, progress, shape
+from chipwise.core.units import parse_duration_s, parse_whole
+
+_MOST = 2**24
+
+
+def _devices(incomplete: str) -> list[str]:
+    return [name for name in api.device_names() if name.startswith(incomplete.lower())]
+
+
+def _precisions(incomplete: str) -> list[str]:
+    return [name for name in api.PRECISIONS if name.startswith(incomplete.lower())]
+
+
+def main(
+    network: NetworkArgument,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DEVICE",
+            help="Where: here (default), rtx4090, tpu-v3, edge-tpu, dgx-1, ...; several rank them.",
+            autocompletion=_devices,
+        ),
+    ] = None,
+    phase: Annotated[Literal["infer", "train"], typer.Option(help="Inference, or one step of training.")] = "infer",
+    batch: Annotated[
+        str, typer.Option(metavar="N,...", help="Items per step, as 1,8,32; or sweep, with the knee.")
+    ] = "1",
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="F", help="fp32, tf32, fp16, bf16, int8, amp, ...", autocompletion=_precisions),
+    ] = None,
+    compiled: Annotated[bool, typer.Option("--compiled", help="Run by what fuses layers.")] = False,
+    runtime: Annotated[
+        Literal["torch", "onnxruntime", "openvino"] | None, typer.Option(help="Software; the usual one by default.")
+    ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Show every layer: time, FLOPs, bytes, bound.")] = False,
+    roofline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw every layer under the roof: X.svg, X.png or X.html.")
+    ] = None,
+    data_size: Annotated[int | None, typer.Option(min=1, help="Items of the data: says what an epoch costs.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 1,
+    catalogue: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="More devices: a .toml file of yours, or a folder of them.")
+    ] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="Run it here, too, and score the prediction.")] = False,
+    budget: Annotated[str, typer.Option(metavar="TIME", help="Time for the measurement.")] = "20s",
+    input_shape: InputShapeOption = None,
+    weights: WeightsOption = None,
+    json: JsonFlag = False,
+) -> None:
+    """Tell what a network takes on any device: time with its interval, what bounds it, memory, energy and money."""
+    sizes: str | list[int] = "sweep"
+    if batch.strip().lower() != "sweep":
+        sizes = [parse_whole("--batch", size.strip(), 1, _MOST) for size in batch.split(",")]
+    with progress() as bars:
+        record = api.estimate(
+            network,
+            on=on or "here",
+            phase=phase,
+            batch=sizes,
+            precision=precision,
+            compiled=compiled,
+            runtime=runtime or "",
+            layers=layers,
+            roofline=roofline,
+            data_size=data_size,
+            epochs=epochs,
+            catalogue=catalogue,
+            measure=measure,
+            budget_s=parse_duration_s(budget),
+            input_shape=shape(input_shape),
+            weights=weights,
+            progress=bars,
+        )
+    answer(record, json=json)

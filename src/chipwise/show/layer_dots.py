@@ -1,0 +1,134 @@
+"""Layers of an estimate as points under a device's roof: what the drawn roofline and its page share.
+
+>>> from chipwise.core.device import Device
+>>> chip = Device("Chip", "gpu", peak_flops={"fp32": 1e12}, bandwidth_bytes_s=1e11)
+>>> [(roof.name, roof.flops_s) for roof in roofs(chip, "fp32")]
+[('fp32', 1000000000000.0)]
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chipwise.show.units import format_flops, plain, significant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chipwise.core.device import Device
+    from chipwise.core.estimate import Estimate, EstimateRow
+
+
+@dataclass(frozen=True, slots=True)
+class Roof:
+    """One ceiling of arithmetic: the number format it is for, FLOP/s."""
+
+    name: str
+    flops_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A layer, or all of them: FLOPs per byte, FLOP/s as estimated, and its share of the time."""
+
+    name: str
+    kind: str
+    bound: str
+    intensity: float
+    flops_s: float
+    time_s: float
+    share: float
+    flops: float
+    moved_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the axes span: powers of ten from `left` to `right` FLOPs per byte, `bottom` to `top` FLOP/s."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+
+def roofs(device: Device, precision: str) -> tuple[Roof, ...]:
+    """The ceiling of the number format that is run, then float32's where that is another."""
+    names = dict.fromkeys((precision, "fp32"))
+    return tuple(Roof(name, device.peak_flops[name]) for name in names if device.peak_flops.get(name))
+
+
+def dots(expected: Estimate) -> tuple[Dot, ...]:
+    """Layers that do arithmetic, the longest first, so that small ones are drawn over large ones."""
+    whole = sum(row.time_s for row in expected.rows)
+    drawn = [row for row in expected.rows if row.flops > 0 and row.moved_bytes > 0 and row.time_s > 0]
+    made = [_dot(row, whole) for row in drawn]
+    return tuple(sorted(made, key=lambda dot: -dot.time_s))
+
+
+def whole_dot(expected: Estimate) -> Dot | None:
+    """All layers together; None where there is no arithmetic."""
+    flops, moved = (sum(getattr(row, field) for row in expected.rows) for field in ("flops", "moved_bytes"))
+    time_s = expected.time_s.mid or sum(row.time_s for row in expected.rows)
+    if not (flops and moved and time_s):
+        return None
+    return Dot("all layers", "", expected.bound, flops / moved, flops / time_s, time_s, 1.0, flops, moved)
+
+
+def frame(points: Sequence[Dot], ceilings: Sequence[Roof], bandwidth: float | None) -> Frame:
+    """Axes that hold every point, the ridge and the roofs, a little room around them."""
+    x = [dot.intensity for dot in points] or [1.0]
+    y = [dot.flops_s for dot in points] or [1e9]
+    tops = [roof.flops_s for roof in ceilings]
+    ridges = [top / bandwidth for top in tops] if bandwidth else []
+    left, right = min(x) / 1.6, max([*x, *(3 * ridge for ridge in ridges)]) * 1.6
+    highest = max([*y, *tops])
+    # No more than seven decades: what lies lower takes no time worth a look.
+    lowest = max(min(y), highest / 1e7)
+    return Frame(left, right, lowest / 2, highest * 2.5)
+
+
+def left_out(expected: Estimate) -> str:
+    """Which layers have no point, and their share of the time; "" where all have one."""
+    whole = sum(row.time_s for row in expected.rows)
+    rest = [row for row in expected.rows if row.flops <= 0 or row.moved_bytes <= 0 or row.time_s <= 0]
+    if not rest:
+        return ""
+    share = sum(row.time_s for row in rest) / whole if whole else 0.0
+    some = "layer without arithmetic is" if len(rest) == 1 else "layers without arithmetic are"
+    said = f"{share * 100:.1f}%" if share >= 0.0005 else "less than 0.1%"
+    return f"{len(rest)} {some} not drawn ({said} of the time)"
+
+
+def title(network: str, expected: Estimate) -> str:
+    """What is drawn."""
+    workload = expected.workload
+    formats = f"amp ({workload.precision})" if "amp" in workload.techniques else workload.precision
+    return f"{plain(network)} on {plain(expected.device)}: {workload.phase}, batch {workload.batch}, {formats}"
+
+
+def rate(flops_s: float) -> str:
+    """FLOP/s with a unit."""
+    return f"{format_flops(flops_s)}/s"
+
+
+def bytes_rate(bytes_s: float) -> str:
+    """Bytes per second in decimal units, as data sheets have them."""
+    power = min(max(int(math.log10(bytes_s)) // 3, 0), 5) if bytes_s >= 1 else 0
+    return f"{significant(bytes_s / 1000**power)} {('', 'k', 'M', 'G', 'T', 'P')[power]}B/s"
+
+
+def _dot(row: EstimateRow, whole: float) -> Dot:
+    return Dot(
+        name=plain(row.name),
+        kind=plain(row.op or row.kind),
+        bound=row.bound,
+        intensity=row.flops / row.moved_bytes,
+        flops_s=row.flops / row.time_s,
+        time_s=row.time_s,
+        share=row.time_s / whole,
+        flops=row.flops,
+        moved_bytes=row.moved_bytes,
+    )
