@@ -1,0 +1,70 @@
+"""NeuSight's networks: latencies of transformers in PyTorch 2.1, fp32, with NeuSight's own predictions beside.
+
+sitar-lab/NeuSight, scripts/asplos/summary (MIT; arXiv 2407.13853). What was timed (neusight/Tracing/trace.py there):
+eager code of Hugging Face in fp32 without TF32, after emptying the allocator's cache, the mean of the 5 fastest of 25
+runs; training is a forward and a backward pass with dropout, gradients adding up, without an optimizer or the loss.
+
+All rows are held out: profiles come from single kernels (`fit_kernels.py`). The A100 of 80 GB has no profile of its
+own and takes that of the 40 GB card with its own peaks. Rows of several devices are left out.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from chipwise.core.profile import Profile
+from chipwise.cost.ops import Op
+from chipwise.devices.known import device
+from published.errors import Error
+from published.pricing import priced
+from published.transformers import NETWORKS, forward, training
+
+TABLE = "NeuSight"
+FILE = "neusight_models_e2e.csv"
+DEVICES = {
+    "Tesla_P4": "Tesla P4",
+    "Tesla_P100-PCIE-16GB": "Tesla P100 PCIe 16GB",
+    "Tesla_T4": "Tesla T4",
+    "Tesla_V100-PCIE-32GB": "Tesla V100 PCIe 32GB",
+    "NVIDIA_A100-PCIE-40GB": "A100 PCIe 40GB",
+    "NVIDIA_A100_80GB_PCIe": "A100 PCIe 80GB",
+}
+# Devices without a profile of their own, and whose they take.
+LIKE = {"A100 PCIe 80GB": "A100 PCIe 40GB"}
+
+
+def errors(tables: Path, profiles: Mapping[str, Profile]) -> list[Error]:
+    """One record a row of one device.
+
+    Args:
+        tables: the folder of tables.
+        profiles: eager fp32 profiles by the name of the device that each was fitted on.
+    """
+    with (tables / FILE).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [_error(row, profiles) for row in rows if row["option"] in ("", "fusion")]
+
+
+def operations(row: Mapping[str, str]) -> list[Op]:
+    """What the row's network runs."""
+    net, batch, length = NETWORKS[row["model"]], int(row["batch"]), int(row["seqlen"])
+    return training(net, batch, length) if row["mode"] == "train" else forward(net, batch, length)
+
+
+def _error(row: Mapping[str, str], profiles: Mapping[str, Profile]) -> Error:
+    card = device(DEVICES[row["device"]])
+    profile = profiles[LIKE.get(card.name, card.name)]
+    fused = row["option"] == "fusion"
+    return Error(
+        table=TABLE,
+        device=card.name,
+        row=f"{row['model']} batch {row['batch']} {row['mode']}{' compiled' if fused else ''}",
+        predicted_s=priced(operations(row), card, replace(profile, fused=fused)),
+        measured_s=float(row["measured_e2e_ms"]) / 1e3,
+        zero_shot=card.name in LIKE,
+        published_s=float(row["neusight_e2e_ms"]) / 1e3,
+        note="the eager profile with elementwise kernels merged" if fused else "",
+    )
