@@ -22,7 +22,7 @@ FORMATS = (
     "fp64", "fp64_vector", "fp32", "tf32", "fp16", "bf16", "fp16_vector", "bf16_vector", "fp8", "fp6", "fp4", "int16",
     "int8", "int4", "int1",
 )  # fmt: skip
-_DEVICE_KINDS = {"gpu": "GPU", "cpu": "CPU", "tpu": "TPU", "edge": "edge accelerator", "fpga": "FPGA"}
+_DEVICE_KINDS = {"gpu": "GPU", "cpu": "CPU", "tpu": "TPU", "edge": "edge", "fpga": "FPGA"}
 _PRICES = {"launch": "at launch", "street": "in shops", "used": "used", "hour": "rented, an hour"}
 
 
