@@ -132,7 +132,8 @@ def run(
     album = _album(output, given if frames is None else _files(Path(frames)), numbered=frames is not None)
     shown: dict[str, Any] = {"progress": progress} | ({} if album is None else {"keep": album.keep})
     stages = None if pipeline is None else _stages(Path(pipeline))
-    _check_files(given)
+    if not is_plan(network):  # a plan is read at once, and says first what is wrong with it
+        _check_files(given)
     opened = None if frames is None else _open_frames(Path(frames))
     network = _opened(network, given if frames is None and options.get("task") is None else None, options)
     runner = load(network, progress=progress, **options)
