@@ -108,7 +108,7 @@ def read_tables(text: str, file: str) -> Tables:
     """
     try:
         data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise InputError(f"{file} is no readable TOML: {error}", hint="mend the line that it names") from error
     for key in data.keys() - {"sources", "vendor", "device", "link", "system", "erratum"}:
         raise InputError(f"{file}: unknown table {key!r}", hint="known: sources, device, link, system, erratum")
@@ -178,6 +178,13 @@ class _Reader:
         if not isinstance(pair, list) or len(pair) != 2:
             raise InputError(f"{self.where}: {key} is {pair!r}", hint=f'write {key} = [value, "source"]')
         return pair[0], self.source(key, pair[1])
+
+    def word(self, key: str, pair: object) -> tuple[str, str]:
+        """A fact that is a text."""
+        value, source = self.fact(key, pair)
+        if not isinstance(value, str) or not value:
+            raise InputError(f"{self.where}: {key} is {value!r}, not a text", hint=f'write {key} = ["...", "source"]')
+        return value, source
 
     def number(self, key: str, pair: object, unit: _Unit) -> tuple[float | int, str]:
         """A fact in SI units, checked to be believable."""
@@ -252,18 +259,20 @@ def read_device(tables: Tables, row: Row, sources: Mapping[str, str]) -> Device:
     for key in sorted(row.keys() & _NUMBERS.keys()):
         put(_NUMBERS[key].attribute, *reader.number(key, row[key], _NUMBERS[key]))
     for key in sorted(row.keys() & _TEXTS):
-        put(key, *reader.fact(key, row[key]))
+        put(key, *reader.word(key, row[key]))
     _read_tables_of_formats(reader, values, said)
     if "links" in row:
         names, source = reader.fact("links", row["links"])
         put("links", _Reader(reader.where, {"links": names}, sources).texts("links"), source)
     if "array" in row:
         put("array", *_array(reader))
-    vendor = row.get("vendor", tables.data.get("vendor", ""))
+    vendor = tables.data.get("vendor", "")
+    if not isinstance(vendor, str):
+        raise InputError(f"{tables.file}: vendor is {vendor!r}, not a text", hint='write vendor = "..."')
     return Device(
         name=reader.text("name"),
         kind=reader.choice("kind", _KINDS),
-        vendor=vendor if isinstance(vendor, str) else "",
+        vendor=reader.text("vendor", vendor),
         aliases=reader.texts("aliases"),
         prices=reader.prices(),
         notes=_notes(reader),
@@ -355,7 +364,7 @@ def read_system(
             values[unit.attribute], said[unit.attribute] = reader.number(key, row[key], unit)
     for key, find in (("device", device), ("link", link), ("network", link), ("host", str)):
         if key in row:
-            name, said[key] = reader.fact(key, row[key])
+            name, said[key] = reader.word(key, row[key])
             values[key] = find(name)
     values.setdefault("device", None)
     peaks = reader.table("peak_tflops", _Unit("peak_flops", 1e12, 1e-3, 1e9))

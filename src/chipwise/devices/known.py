@@ -10,14 +10,15 @@ in the same form: give a file, or a folder of them, as `extra`.
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from chipwise.core.device import Device, Erratum, Link, System
-from chipwise.core.errors import InputError, unknown_name
+from chipwise.core.errors import InputError, UnknownNameError
 from chipwise.devices.catalogue_file import (
     MAX_BYTES,
     Tables,
@@ -47,7 +48,7 @@ T = TypeVar("T", bound=_Named)
 
 
 def devices(extra: Path | None = None) -> tuple[Device, ...]:
-    """Every chip and card of the catalogue, and of `extra` (a TOML file, or a folder of them).
+    """Every chip and card of the catalogue, and of `extra` (a TOML file, or a folder of them); read once a process.
 
     Raises:
         InputError: naming file, device and key, when a file does not fit; when two devices have one name.
@@ -62,12 +63,12 @@ def device(name: str, extra: Path | None = None) -> Device:
         UnknownNameError: with the nearest names, when there is none; systems are found by `system` and `find`.
         InputError: as of `devices`.
     """
-    found, by_name = _devices(extra)
+    by_name = _devices(extra)[1]
     if (known := by_name.get(_plain(name))) is not None:
         return known
     if _plain(name) in _systems()[1]:
         raise InputError(f"{name!r} is a system of several devices", hint="estimate it as a whole, or name its device")
-    raise _unknown("device", name, found)
+    raise _unknown("device", name, by_name)
 
 
 def links() -> tuple[Link, ...]:
@@ -77,9 +78,9 @@ def links() -> tuple[Link, ...]:
 
 def link(name: str) -> Link:
     """The connection of that name; raises UnknownNameError."""
-    found, by_name = _links()
+    by_name = _links()[1]
     if (known := by_name.get(_plain(name))) is None:
-        raise _unknown("link", name, found)
+        raise _unknown("link", name, by_name)
     return known
 
 
@@ -90,19 +91,17 @@ def systems() -> tuple[System, ...]:
 
 def system(name: str) -> System:
     """The system of that name or alias; raises UnknownNameError."""
-    found, by_name = _systems()
+    by_name = _systems()[1]
     if (known := by_name.get(_plain(name))) is None:
-        raise _unknown("system", name, found)
+        raise _unknown("system", name, by_name)
     return known
 
 
 def find(name: str, extra: Path | None = None) -> Device | System:
     """The device of that name, or else the system; raises UnknownNameError with the nearest of both."""
-    found, by_name = _devices(extra)
-    machines, by_machine = _systems()
-    known: Device | System | None = by_name.get(_plain(name)) or by_machine.get(_plain(name))
-    if known is None:
-        raise _unknown("device or system", name, [*found, *machines])
+    by_name: dict[str, Device | System] = {**_systems()[1], **_devices(extra)[1]}
+    if (known := by_name.get(_plain(name))) is None:
+        raise _unknown("device or system", name, by_name)
     return known
 
 
@@ -152,6 +151,8 @@ def _devices(extra: Path | None) -> tuple[list[Device], dict[str, Device]]:
     found: list[Device] = []
     for place in (CATALOGUE, extra):
         for tables in _files(place) if place else ():
+            if place is extra and tables.data.keys() & {"link", "system", "erratum"}:
+                raise InputError(f"{tables.file} has more than devices", hint="only [[device]] and sources are read")
             sources = {**_sources(), **tables.sources}
             found += [read_device(tables, row, sources) for row in tables.rows("device")]
     return found, _by_name(found, lambda each: each.aliases)
@@ -169,7 +170,7 @@ def _systems() -> tuple[list[System], dict[str, System]]:
 
     def known(name: str) -> Device:
         if (each := of_devices.get(_plain(name))) is None:
-            raise _unknown("device", name, of_devices.values())
+            raise _unknown("device", name, of_devices)
         return each
 
     found = [
@@ -197,7 +198,10 @@ def _by_name(found: Iterable[T], aliases: Callable[[T], tuple[str, ...]]) -> dic
     return named
 
 
-def _unknown(kind: str, name: str, found: Iterable[Device | Link | System]) -> InputError:
-    """The error for a name that is not known, near names being offered without the vendors' prefixes too."""
-    short = {each.name: each.name for each in found}
-    return unknown_name(kind, name, short)
+def _unknown(kind: str, name: str, named: Mapping[str, Device | Link | System]) -> UnknownNameError:
+    """The error for a name that is not known: the nearest three are offered, by their names or aliases."""
+    close = difflib.get_close_matches(_plain(name), named, n=6, cutoff=0.5)
+    near = list(dict.fromkeys(named[plain].name for plain in close))[:3]
+    count = len({each.name for each in named.values()})
+    hint = f"did you mean {' or '.join(near)}?" if near else f"{count} are known: chipwise devices lists them"
+    return UnknownNameError(f"unknown {kind} {name!r}", hint=hint)
