@@ -9,7 +9,7 @@ as protocols, so that neither inherits anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -84,6 +84,13 @@ class Adapter(Protocol):
 
     def build(self, model: bytes, options: EngineOptions) -> Engine:
         """Build an engine from a serialized ONNX graph. Raises RuntimeUnavailableError with the vendor's reason."""
+
+    @property
+    def node_times(self) -> Callable[[bytes, EngineOptions, Arrays, int], list[dict[str, float]]] | None:
+        """Times every kernel of a graph: graph, options, inputs, rounds; seconds by name for each round. None: cannot.
+
+        A name holds that of one of the nodes, or of their results, that the kernel stands for.
+        """
 
     def build_default(self, model: bytes) -> Engine:
         """Build what a user gets who gives no options: the peer that a plan is compared with."""

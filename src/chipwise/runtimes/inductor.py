@@ -28,6 +28,7 @@ from chipwise.runtimes.onnx_to_torch import OnnxModule, translate
 
 NAME = "inductor"
 NEEDS: tuple[str, ...] = ("torch",)
+node_times = None  # it has no times of kernels
 ORACLE = False
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

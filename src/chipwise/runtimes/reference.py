@@ -21,6 +21,7 @@ from chipwise.runtimes.formats import declared, own_format, parse
 
 NAME = "reference"
 NEEDS: tuple[str, ...] = ()
+node_times = None  # it has no times of kernels
 ORACLE = True
 
 # What NumPy code raises for an operator that it lacks or for inputs that do not fit.
