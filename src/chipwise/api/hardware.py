@@ -29,7 +29,6 @@ ORDERS = {
     "power": False, "price": False, "name": False,
 }  # fmt: skip
 _PICTURES = (".svg", ".png")
-_CARDS = 3  # of today, beside the machines of 2007
 
 
 @drawn
@@ -55,7 +54,7 @@ def hardware(
             "memory", "year", "power", "price" or "name". Several names are listed then instead of compared.
         precision: number format of eta, mu and the roofline ("fp32" where none is given).
         errata: figures that are widely printed and wrong; of these devices, where names are given.
-        top500: the fastest machines of June 2007 beside these devices, or those of the highest fp64 peak.
+        top500: the fastest machines of June 2007 beside these devices, or cards of today.
         roofline: an .svg or .png file to draw the roofs of the named devices into.
         history: an .svg or .png file to draw year against FLOP/s, watts and bandwidth into.
         catalogue: a TOML file of yours, or a folder of them, with more devices.
@@ -81,8 +80,8 @@ def hardware(
     used = precision or ("fp64" if top500 else "fp32")
     found: Sequence[Known] = asked or _listed(everything, kind)
     if top500:
-        found = [*_machines(everything), *(asked or _fastest(everything))]
-    lines = tuple(figures(known, used) for known in found)
+        found = [*_machines(everything), *(asked or _cards(everything))]
+    lines = tuple(figures(known, (top500 and _fp64(known)) or used) for known in found)
     if sort is not None:
         lines = sort_lines(lines, sort, used)
     view = "errata" if errata else "top500" if top500 else _view(len(asked), None if compare else sort)
@@ -95,8 +94,7 @@ def hardware(
 
 def hardware_names() -> list[str]:
     """Short names of devices, systems and links, for completion."""
-    names = {alias for known in _everything(None) for alias in (*_aliases(known), _dashed(known.name))}
-    return sorted(names)
+    return sorted({_dashed(name) for known in _everything(None) for name in (known.name, *_aliases(known))})
 
 
 def sort_lines(lines: Sequence[HardwareLine], order: str, precision: str) -> tuple[HardwareLine, ...]:
@@ -153,11 +151,17 @@ def _find(name: str, extra: Path | None, everything: Sequence[Known]) -> Known:
             return look_up()
         except UnknownNameError:
             continue
-    spelled = {text: each.name for each in everything for text in (*_aliases(each), _dashed(each.name))}
-    near = unknown_name("hardware", _dashed(name), spelled).hint.partition("? Known:")
+    spelled = {text: each.name for each in everything for text in _spellings(each)}
+    near = unknown_name("hardware", _bare(name), spelled).hint.partition("? Known:")
     said = [spelled[text] for text in near[0].removeprefix("did you mean ").split(" or ") if near[1]]
     meant = f"did you mean {' or '.join(dict.fromkeys(said))}? " if said else ""
     raise UnknownNameError(f"unknown hardware {name!r}", hint=f"{meant}chipwise devices lists what is known")
+
+
+def _spellings(known: Known) -> list[str]:
+    """Its aliases, and its name with and without the words that it begins with."""
+    words = known.name.split()
+    return [_bare(text) for text in (*_aliases(known), *(" ".join(words[place:]) for place in range(len(words))))]
 
 
 def _aliases(known: Known) -> tuple[str, ...]:
@@ -187,13 +191,21 @@ def _machines(everything: Sequence[Known]) -> list[Known]:
     return [*sorted(found, key=lambda each: -(each.reached_flops or 0.0))]
 
 
-def _fastest(everything: Sequence[Known]) -> list[Known]:
+def _cards(everything: Sequence[Known]) -> list[Known]:
+    """The card of the highest fp64 peak of each vendor, and the newest one that has a price."""
     from chipwise.core.device import Device
 
-    cards = [
-        each for each in everything if isinstance(each, Device) and each.kind == "gpu" and "fp64" in each.peak_flops
-    ]
-    return [*sorted(cards, key=lambda each: -each.peak_flops["fp64"])[:_CARDS]]
+    gpus = [each for each in everything if isinstance(each, Device) and each.kind == "gpu"]
+    cards = sorted((each for each in gpus if _fp64(each)), key=lambda each: -each.peak_flops[_fp64(each)])
+    best = {each.vendor: each for each in reversed(cards)}.values()
+    newest = max((each for each in cards if each.price_usd), key=lambda each: each.year or 0, default=None)
+    return [*sorted(best, key=cards.index), *([newest] if newest and newest not in best else [])]
+
+
+def _fp64(known: Known) -> str:
+    """The format in which its fp64 peak is stated, by matrix units where it has some; empty where none is known."""
+    peaks = getattr(known, "peak_flops", {})
+    return next((name for name in ("fp64_matrix", "fp64") if name in peaks), "")
 
 
 def _view(asked: int, sort: str | None) -> Literal["list", "sheet", "comparison"]:

@@ -16,8 +16,8 @@ from chipwise.core.report import HardwareLine
 def figures(known: Device | System | Link, precision: str = "fp32") -> HardwareLine:
     """Tell what a piece of hardware gives for a watt and a dollar in one number format, and where memory is its limit.
 
-    A system that states no peak of its own has that of all its accelerators; so do its memory and bandwidth. Its power
-    and price are only those that are stated for the whole: a host costs and draws something too.
+    Where a system states no peak, it has that of all its accelerators together, and so it is with memory and bandwidth.
+    Its power and price are only those that are stated for the whole: a host costs and draws something too.
     """
     if isinstance(known, Link):
         return HardwareLine(known.name, "link", known.year, bandwidth_bytes_s=known.bandwidth_bytes_s, link=known)
@@ -25,7 +25,7 @@ def figures(known: Device | System | Link, precision: str = "fp32") -> HardwareL
         one, count, kind, peaks = known, 1, str(known.kind), known.peak_flops
     else:
         one, count, kind = known.device or Device(known.name, "cpu"), known.count, "system"
-        peaks = known.peak_flops or {name: peak * count for name, peak in one.peak_flops.items()}
+        peaks = {name: peak * count for name, peak in one.peak_flops.items()} | known.peak_flops
     peak, power, price = peaks.get(precision), known.power_w, known.price_usd
     bandwidth = None if one.bandwidth_bytes_s is None else one.bandwidth_bytes_s * count
     return HardwareLine(

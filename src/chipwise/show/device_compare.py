@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from chipwise.show.device_numbers import NONE, number, ordered, rate, work_name
+from chipwise.show.device_numbers import NONE, fp64, number, ordered, rate, work_name
 from chipwise.show.grid import cell, grid, heading, line, muted
 from chipwise.show.units import format_factor, significant
 
@@ -98,13 +98,13 @@ def top500(record: Hardware) -> RenderableType:
                 cell(each.name, "bold"),
                 cell(each.year or NONE),
                 cell(rate(reached, 1e12)),
-                cell(rate(each.peak_flops.get("fp64"), 1e12)),
+                cell(rate(fp64(each.peak_flops), 1e12)),
                 cell(rate(each.power_w, 1e3)),
                 cell(rate(each.flops_per_watt, 1e9)),
             )
         rows.add_section()
     about = (
-        "LINPACK is measured, peaks are not; per W: of the fp64 peak; a machine's power is that of the whole, "
+        "LINPACK is measured, peaks are not; per W: of the fp64 peak, by matrix units where a card has them; a machine's power is that of the whole, "
         "a card's without its host; - is not known"
     )
     return Group(
@@ -117,11 +117,11 @@ def top500(record: Hardware) -> RenderableType:
 
 def _told(machine: HardwareLine, card: HardwareLine) -> str:
     """How many cards have the peak of a machine, and what they draw."""
-    theirs, own = machine.peak_flops.get("fp64"), card.peak_flops.get("fp64")
+    theirs, own = fp64(machine.peak_flops), fp64(card.peak_flops)
     if not theirs or not own:
         return ""
     count = max(-(-theirs // own), 1)
-    said = f"{machine.name}'s peak is that of {rate(theirs / own)} x {card.name}"
+    said = f"{machine.name}'s peak is that of {rate(theirs / own)} {card.name}"
     if not machine.power_w or not card.power_w:
         return said
-    return f"{said}: {number(machine.power_w, 1e3)} kW then, {number(count * card.power_w, 1e3)} kW today"
+    return f"{said}: {rate(machine.power_w, 1e3)} kW then, {rate(count * card.power_w, 1e3)} kW today"

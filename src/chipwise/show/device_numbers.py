@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 NONE = "-"
 # From wide to narrow; what is not named here follows by its name.
 FORMATS = (
-    "fp64", "fp64_vector", "fp32", "tf32", "fp16", "bf16", "fp16_vector", "bf16_vector", "fp8", "fp6", "fp4", "int16",
-    "int8", "int4", "int1",
+    "fp64", "fp64_matrix", "fp32", "fp32_matrix", "tf32", "fp16", "bf16", "fp16_vector", "bf16_vector", "fp8", "fp6",
+    "fp4", "int16", "int8", "int4", "int1",
 )  # fmt: skip
 _DEVICE_KINDS = {"gpu": "GPU", "cpu": "CPU", "tpu": "TPU", "edge": "edge", "fpga": "FPGA"}
 _PRICES = {"launch": "at launch", "street": "in shops", "used": "used", "hour": "rented, an hour"}
@@ -56,6 +56,11 @@ def work_name(precision: str) -> str:
 def sixteen(peaks: Mapping[str, float]) -> float | None:
     """The peak with 16-bit floating point of either kind, the higher one."""
     return max((peaks[name] for name in ("fp16", "bf16") if name in peaks), default=None)
+
+
+def fp64(peaks: Mapping[str, float]) -> float | None:
+    """The fp64 peak, by matrix units where there are some."""
+    return peaks.get("fp64_matrix", peaks.get("fp64"))
 
 
 def kind_name(kind: str) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from chipwise.core.device import Device, Erratum, Link, Price, System
     from chipwise.core.report import Hardware, HardwareLine
 
+BETWEEN = {"host": "device and host", "device": "devices", "network": "systems"}
 Row = tuple[str, str, str]  # what it is, its value, who says so
 
 
@@ -158,8 +159,10 @@ def _system_rows(system: System) -> list[Row]:
 
 
 def _link_rows(link: Link) -> list[Row]:
-    between = {"host": "a device and its host", "device": "devices", "network": "systems"}[link.kind]
-    rows = [("between", between, ""), ("each way", f"{number(link.bandwidth_bytes_s, 1e9)} GB/s", link.source)]
+    rows = [
+        ("between", BETWEEN[link.kind], ""),
+        ("each way", f"{number(link.bandwidth_bytes_s, 1e9)} GB/s", link.source),
+    ]
     if link.latency_s is not None:
         rows.append(("latency", format_time(link.latency_s), link.source))
     return rows
@@ -171,7 +174,8 @@ def _link_line(link: Link) -> str:
 
 def _peaks(shown: HardwareLine, sources: _Sources) -> RenderableType:
     """One row a number format: the peak, the ridge point, and what a watt and a dollar give."""
-    said = {} if shown.device is None else shown.device.sources
+    facts_of = shown.device or shown.system
+    said = facts_of.sources if facts_of else {}
     rows = grid(
         "dense peak!", ">T(FL)OP/s!", ">ridge,\n(FL)OP/byte!", ">G(FL)OP/s\nper W!", ">G(FL)OP/s\nper $!", "source!"
     )
@@ -186,11 +190,8 @@ def _peaks(shown: HardwareLine, sources: _Sources) -> RenderableType:
             cell(rate(peak / shown.price_usd, 1e9) if shown.price_usd else NONE),
             cell(sources.mark(said.get(f"peak_flops.{name}", ""))),
         )
-    stated = shown.system is not None and not shown.system.peak_flops
-    note = "peaks of all accelerators together" if stated else "1 multiply-add = 2 FLOPs"
-    return Group(
-        rows, muted(f"{note}; below the ridge point memory is the limit; per W is eta, per $ of the price mu")
-    )
+    note = "of all accelerators together" if shown.system is not None else "1 multiply-add = 2 FLOPs"
+    return Group(rows, muted(f"{note}; below the ridge point memory is the limit; per W is eta, per $ of the price mu"))
 
 
 def _prices(prices: Sequence[Price], sources: _Sources) -> RenderableType:

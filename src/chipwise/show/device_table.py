@@ -17,8 +17,8 @@ from rich.text import Text
 
 from chipwise.show.device_compare import comparison, top500
 from chipwise.show.device_numbers import NONE, kind_name, number, rate, sixteen, work_name
-from chipwise.show.device_sheet import errata_blocks, sheet
-from chipwise.show.grid import cell, grid, heading, line, muted
+from chipwise.show.device_sheet import BETWEEN, errata_blocks, sheet
+from chipwise.show.grid import cell, grid, muted
 from chipwise.show.units import plain
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class HardwareTable:
         elif record.view == "errata":
             yield Group(*errata_blocks(record.errata))
         elif record.lines and all(each.link for each in record.lines):
-            yield _links(record)
+            yield _links(record, width)
         else:
             yield _devices(record, width)
 
@@ -58,10 +58,23 @@ def _devices(record: Hardware, width: int) -> RenderableType:
     """One row a device or system; in sections by kind where the order is that of the kinds."""
     columns, wide = _columns(record.precision), width >= _WIDE
     more = ("fp64", "memory", "USD") if wide else ()
+    power = "kW" if any(each.system for each in record.lines) else "W"
     work = f"G{work_name(record.precision)}/s\nper"
-    titles = ["name", "year", *more[:1], *columns, "GiB", *more[1:2], "GB/s", "W", f"{work} W", f"{work} $", *more[2:]]
+    titles = [
+        "name",
+        "year",
+        *more[:1],
+        *columns,
+        "GiB",
+        *more[1:2],
+        "GB/s",
+        power,
+        f"{work} W",
+        f"{work} $",
+        *more[2:],
+    ]
     rows = grid(*(title if title in ("name", "memory") else f">{title}!" for title in titles))
-    shown = {each.name: _cells(each, columns, wide=wide) for each in record.lines}
+    shown = {each.name: _cells(each, columns, power, wide=wide) for each in record.lines}
     for_name = width - sum(map(_wide_as, titles[1:], zip(*shown.values(), strict=True))) if shown else width
     kinds = [kind for kind, _ in groupby(each.kind for each in record.lines)]
     grouped = len(kinds) > 1 and len(kinds) == len(set(kinds))
@@ -86,7 +99,7 @@ def _columns(precision: str) -> tuple[str, ...]:
     return ("fp32", precision, "int8")
 
 
-def _cells(each: HardwareLine, columns: tuple[str, ...], *, wide: bool) -> list[str]:
+def _cells(each: HardwareLine, columns: tuple[str, ...], power: str = "W", *, wide: bool) -> list[str]:
     """All columns but the name."""
     peaks = each.peak_flops
     shown = [
@@ -96,7 +109,7 @@ def _cells(each: HardwareLine, columns: tuple[str, ...], *, wide: bool) -> list[
         number(each.memory_bytes, 2.0**30),
         *([plain(each.device.memory_type) or NONE if each.device else NONE] if wide else []),
         number(each.bandwidth_bytes_s, 1e9),
-        number(each.power_w),
+        number(each.power_w) if power == "W" else rate(each.power_w, 1e3),
         rate(each.flops_per_watt, 1e9),
         rate(each.flops_per_usd, 1e9),
     ]
@@ -120,17 +133,13 @@ def _joined(lines: list[tuple[str, list[str]]], for_name: int) -> list[Text]:
     return [Text("\n".join(names), "bold"), *(Text("\n".join(column)) for column in columns)]
 
 
-def _links(record: Hardware) -> RenderableType:
-    rows = grid("name!", ">year!", ">GB/s each way!", ">latency, µs!", "how it is counted")
+def _links(record: Hardware, width: int) -> RenderableType:
+    wide = width >= _WIDE
+    rows = grid("name!", ">year!", ">GB/s each way!", "between!", *(["how it is counted"] if wide else []))
     for each in record.lines:
         link = each.link
         assert link is not None, "only links are listed here"
-        latency = None if link.latency_s is None else link.latency_s * 1e6
-        rows.add_row(
-            cell(link.name, "bold"),
-            cell(number(link.year).replace(",", "")),
-            cell(number(link.bandwidth_bytes_s, 1e9)),
-            cell(number(latency)),
-            cell(link.notes),
-        )
-    return Group(heading("Links"), rows, line(""))
+        about = [cell(link.notes)] if wide else []
+        speed = cell(number(link.bandwidth_bytes_s, 1e9))
+        rows.add_row(cell(link.name, "bold"), cell(link.year or NONE), speed, cell(BETWEEN[link.kind]), *about)
+    return Group(rows, muted("- is not known; chipwise devices NAME tells how a link is counted, and who says so"))
