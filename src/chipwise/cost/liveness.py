@@ -1,13 +1,13 @@
 """How many bytes of activations are alive at once when rows run in order.
 
 A tensor is alive from the row that makes it to the last row that reads it. What only renames or regards a tensor (a
-reshape) keeps it alive and adds nothing. Where kernels may write over what they read for the last time (`in_place`),
-as planners of ONNX Runtime and OpenVINO let them, functions of single elements need no second tensor.
+reshape) keeps it alive and adds nothing. Compiled runtimes (`fused`) let functions of single elements write over what
+they read for the last time, and let a convolution start from the sum that it is added to: no second tensor for either.
 
 >>> from chipwise.core.layer import Layer
 >>> first = Layer("a", "Conv", ((1, 4),), ((1, 8),), write_bytes=32)
 >>> rows = [first, Layer("b", "Relu", ((1, 8),), ((1, 8),), write_bytes=32, after=("a",))]
->>> most_alive(rows), most_alive(rows, in_place=True)
+>>> most_alive(rows), most_alive(rows, fused=True)
 (64, 32)
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from chipwise.core.layer import Layer
 from chipwise.cost.formats import ROW_BYTES
@@ -31,47 +31,55 @@ ELEMENTWISE = frozenset(
         *("Mul", "PRelu", "Relu", "Selu", "Sigmoid", "Softmax", "Softplus", "Sub", "Sum", "Swish", "Tanh"),
     )
 )
+_SUMS = frozenset(("Add", "Sum"))
 
 
-@dataclass(slots=True)
-class _Buffers:
-    """Which memory each row's result lies in, how large it is, and the last row that reads it."""
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Memory that results lie in: its bytes, and the rows (by index) that first write and last read it."""
 
-    place: dict[str, str] = field(default_factory=dict)
-    size: dict[str, int] = field(default_factory=dict)
-    last: dict[str, int] = field(default_factory=dict)
-
-    def join(self, name: str, into: str) -> None:
-        """Let `name` lie in the memory of `into`."""
-        root, old = self.place[into], self.place[name]
-        for key, held in self.place.items():
-            if held == old:
-                self.place[key] = root
-        self.last[root] = max(self.last[root], self.last.pop(old))
-        self.size[root] = max(self.size[root], self.size.pop(old))
+    size: int
+    first: int
+    last: int
 
 
-def most_alive(rows: Sequence[Layer], *, in_place: bool = False) -> int:
+def most_alive(rows: Sequence[Layer], *, fused: bool = False) -> int:
     """Bytes of activations alive at once, in float32; the network's inputs are held by the caller and not counted.
 
     Args:
         rows: in the order they run, with `after` filled.
-        in_place: whether functions of single elements write over what they read for the last time, and strided views
-            are copies, as in compiled runtimes; else as in torch run layer by layer.
+        fused: as compiled runtimes run them; else as torch does layer by layer.
     """
-    buffers = _planned(rows, in_place=in_place)
-    begins: dict[str, int] = {}
-    for index, row in enumerate(rows):
-        begins.setdefault(buffers.place[row.name], index)
     changes = [0] * (len(rows) + 1)
-    for root, first in begins.items():
-        changes[first] += buffers.size[root]
-        changes[buffers.last[root] + 1] -= buffers.size[root]
+    for buffer in planned(rows, fused=fused):
+        changes[buffer.first] += buffer.size
+        changes[buffer.last + 1] -= buffer.size
     alive = most = 0
     for change in changes[:-1]:
         alive += change
         most = max(most, alive)
     return most
+
+
+def packed(rows: Sequence[Layer]) -> int:
+    """Bytes that a planner needs which lays the buffers of `fused` rows into one block, in the order they are made.
+
+    Each goes into the smallest gap that holds it, else behind the last, as ONNX Runtime's memory pattern planner does
+    (onnxruntime/core/framework/mem_pattern_planner.h). Gaps make this more than `most_alive`.
+    """
+    held: list[tuple[int, int, int]] = []
+    top = 0
+    for buffer in sorted(planned(rows, fused=True), key=lambda each: each.first):
+        held = sorted(place for place in held if place[2] >= buffer.first)
+        end, best = 0, None
+        for start, size, _ in held:
+            if start - end >= buffer.size and (best is None or start - end < best[0]):
+                best = start - end, end
+            end = max(end, start + size)
+        start = best[1] if best else end
+        held.append((start, buffer.size, buffer.last))
+        top = max(top, start + buffer.size)
+    return top
 
 
 def input_bytes(rows: Sequence[Layer]) -> int:
@@ -80,33 +88,78 @@ def input_bytes(rows: Sequence[Layer]) -> int:
     return ROW_BYTES * sum(math.prod(shape) for shape in shapes)
 
 
-def _planned(rows: Sequence[Layer], *, in_place: bool) -> _Buffers:
-    buffers = _Buffers()
-    made = {row.name: row for row in rows}
-    end = len(rows) - 1
-    read: dict[str, int] = {}
+def output_bytes(rows: Sequence[Layer]) -> int:
+    """Bytes of the network's results in float32: what no row reads."""
+    read = {name for row in rows for name in row.after}
+    return sum(row.write_bytes for row in rows if row.name not in read)
+
+
+def planned(rows: Sequence[Layer], *, fused: bool) -> list[Buffer]:
+    """The buffers that the results of rows lie in, several results in one where nothing is lost by it."""
+    plan = _Plan(rows)
+    views = VIEWS if fused else VIEWS | STRIDED
     for index, row in enumerate(rows):
-        read.update(dict.fromkeys(row.after, index))
-    for row in rows:
-        buffers.place[row.name] = row.name
-        buffers.size[row.name] = row.write_bytes
-        buffers.last[row.name] = read.get(row.name, end)  # what nobody reads is a result of the network
-    views = VIEWS if in_place else VIEWS | STRIDED
-    for row in rows:
-        if row.op in views and row.after and row.after[0] in made:
-            buffers.join(row.name, row.after[0])
-    if in_place:
+        if row.op in views and row.after and row.after[0] in plan.index:
+            plan.join(index, plan.index[row.after[0]])
+    if fused:
         for index, row in enumerate(rows):
-            if row.op in ELEMENTWISE and (target := _dying(row, index, buffers)):
-                buffers.join(row.name, target)
-    return buffers
+            if row.op in ELEMENTWISE:
+                plan.write_over(index)
+    found: dict[int, Buffer] = {}
+    for index in range(len(rows)):
+        root = plan.root(index)
+        if root not in found:
+            found[root] = Buffer(plan.size[root], index, plan.last[root])
+    return list(found.values())
 
 
-def _dying(row: Layer, index: int, buffers: _Buffers) -> str:
-    """Name of a producer of `row` whose memory nobody reads after it and that is just as large; empty if none."""
-    mine = buffers.place[row.name]
-    for name in row.after:
-        root = buffers.place.get(name, "")
-        if root and root != mine and buffers.last[root] == index and buffers.size[root] == buffers.size[mine]:
-            return name
-    return ""
+class _Plan:
+    """Rows in groups that share memory (a union-find), with each group's bytes and last reader."""
+
+    def __init__(self, rows: Sequence[Layer]) -> None:
+        self.rows = rows
+        self.index = {row.name: index for index, row in enumerate(rows)}
+        self.parent = list(range(len(rows)))
+        self.size = [row.write_bytes for row in rows]
+        self.readers = [0] * len(rows)
+        self.last = [-1] * len(rows)
+        for place, row in enumerate(rows):
+            for name in row.after:
+                if name in self.index:
+                    self.last[self.index[name]] = place
+                    self.readers[self.index[name]] += 1
+        # What nobody reads is a result of the network.
+        self.last = [len(rows) - 1 if last < 0 else last for last in self.last]
+
+    def root(self, index: int) -> int:
+        while self.parent[index] != index:
+            self.parent[index] = self.parent[self.parent[index]]
+            index = self.parent[index]
+        return index
+
+    def join(self, index: int, into: int) -> None:
+        mine, root = self.root(index), self.root(into)
+        if mine != root:
+            self.parent[mine] = root
+            self.last[root] = max(self.last[root], self.last[mine])
+            self.size[root] = max(self.size[root], self.size[mine])
+
+    def write_over(self, index: int) -> None:
+        """Put a row's result where an operand lies that dies there, and a convolution that it adds there as well."""
+        row = self.rows[index]
+        dying = [
+            root
+            for name in row.after
+            if name in self.index
+            and self.last[root := self.root(self.index[name])] == index
+            and self.size[root] == self.size[self.root(index)]
+        ]
+        if not dying:
+            return
+        # The operand that was made first: a sum's later one is computed on top of it.
+        oldest = min(dying)
+        self.join(index, oldest)
+        if row.op in _SUMS:
+            for root in dying:
+                if root != oldest and self.readers[root] == 1 and self.rows[root].op == "Conv":
+                    self.join(root, oldest)

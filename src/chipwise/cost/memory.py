@@ -55,7 +55,7 @@ def memory_of(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
         return runtime_memory.of_runtime(layers, workload)
     scale = value_bytes(workload.precision) / ROW_BYTES
     weights = math.ceil(scale * _weight_bytes(layers))
-    alive = most_alive(layers, in_place=workload.compiled) + input_bytes(layers)
+    alive = most_alive(layers, fused=workload.compiled) + input_bytes(layers)
     activations = math.ceil(scale * alive)
     return MemoryUse(
         weights=weights,

@@ -8,14 +8,14 @@ its last tiles wastes the rest. This is what makes small batches of TPU v1 memor
 
 What has no weights to hold (depthwise convolutions, pooling, additions) runs on `columns` lanes a cycle.
 
-A chip without memory of its own (the Edge TPU) keeps weights on the chip while there is room, in the order of layers;
-the others come over its host link at every inference.
+A chip without memory of its own (the Edge TPU) keeps weights on the chip while there is room beside activations, in
+the order of layers; the others come over its host link at every inference, before they are used.
 
 >>> from chipwise.core.device import Device
 >>> from chipwise.core.estimate import Workload
 >>> from chipwise.core.layer import Layer
 >>> tpu = Device("TPU v1", "tpu", peak_flops={"int8": 92e12}, bandwidth_bytes_s=34e9, cache_bytes=28 * 2**20,
-...              clock_hz=700e6, array=(256, 256), arrays=1)
+...              array=(256, 256))
 >>> layer = Layer("fc", "Gemm", ((200, 2048),), ((200, 2048),), 2048 * 2048, flops=2 * 200 * 2048 * 2048)
 >>> row = seconds([layer], tpu, Workload(batch=200, precision="int8"))[0]
 >>> row.bound, round(row.flops / row.time_s / 1e12, 1)
@@ -33,7 +33,7 @@ from chipwise.core.errors import InputError
 from chipwise.core.estimate import Bound, EstimateRow, Workload
 from chipwise.core.layer import Layer
 from chipwise.cost.formats import ROW_BYTES, value_bytes
-from chipwise.cost.liveness import VIEWS, input_bytes
+from chipwise.cost.liveness import VIEWS, input_bytes, most_alive, output_bytes
 from chipwise.cost.ops import Op, operations
 
 _DENSE = frozenset({"c1", "ck", "grp", "mm", "bmm", "sdpa"})
@@ -59,31 +59,33 @@ def seconds(layers: Sequence[Layer], device: Device, workload: Workload) -> list
 
     Args:
         layers: rows for `workload.batch` items, float32 bytes.
-        device: with `array`, `clock_hz` and a memory bandwidth, or a host link that is known here.
+        device: with a peak, and a memory bandwidth or a host link that is known here. Its clock is what makes its
+            arrays reach its peak; an unknown array is taken to be of the usual size.
         workload: inference; the precision scales bytes and must be one that the device has.
 
     Returns:
         One row a layer that does something; for a chip without memory first one for the invocation itself.
 
     Raises:
-        InputError: the device has no array, its clock or bandwidth is not known, or not the precision.
+        InputError: the device has no such array, its bandwidth is not known, or not its peak for the precision.
     """
     if workload.phase != "inference":
         raise InputError(f"systolic arrays are estimated for inference; received {workload.phase!r}")
     chip = _chip(device, workload.precision)
     rows: list[EstimateRow] = []
-    room = chip.on_chip_bytes
-    if chip.call_s:
-        moved = chip.scale * (input_bytes(layers) + _result_bytes(layers))
-        rows.append(EstimateRow("invocation", chip.call_s + moved / chip.bandwidth, "launch", moved_bytes=moved))
-        room *= 1 - chip.reserved_share
+    room = 0.0
+    if chip.link is not None:
+        moved = chip.scale * (input_bytes(layers) + output_bytes(layers))
+        call_s = chip.link.call_s + moved / chip.bandwidth
+        rows.append(EstimateRow("invocation", call_s, "launch", moved_bytes=moved))
+        room = chip.on_chip_bytes - chip.scale * most_alive(layers, fused=True)
     for layer in layers:
         if layer.op in VIEWS:
             continue
         weights = _streamed_weights(layer, chip.scale)
-        cached = chip.call_s > 0 and weights <= room
-        room -= weights if cached else 0
-        rows.append(_row(layer, chip, 0.0 if cached else weights))
+        held = weights <= room
+        room -= weights if held else 0.0
+        rows.append(_row(layer, chip, 0.0 if held else weights))
     return rows
 
 
@@ -96,55 +98,59 @@ def utilisation(m: float, n: float, k: float, array: tuple[int, int]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Chip:
+    """`cycle_s`: of all arrays together; `link`: of a chip that has no memory."""
+
     array: tuple[int, int]
-    arrays: int
-    clock_hz: float
+    cycle_s: float
     bandwidth: float
     on_chip_bytes: float
     scale: float
-    call_s: float = 0.0
-    reserved_share: float = 0.0
+    link: HostLink | None = None
 
 
-# Fitted on the half of the Edge TPU's published rows that benchmarks/published/edge_tpu.py does not hold out.
-_LINKS = {"USB 3": HostLink(430e6, 1.5e-3), "PCIe": HostLink(380e6, 1.5e-3)}
-_RESERVED_SHARE = 0.1
+# One invocation and the rate are fitted on the published rows that benchmarks/published/edge_tpu.py does not hold out.
+# USB 3.0 carries 500 MB/s at most (5 Gbit/s, 8b/10b), as does one lane of PCIe 2.0, which the Dev Board has.
+_LINKS = {"USB 3": HostLink(470e6, 1.5e-3), "PCIe": HostLink(385e6, 1.5e-3)}
+# Arrays of TPUs that do not say: 128 x 128 as v2 to v5e have (jax-ml.github.io/scaling-book/tpus, 2025); 64 x 64 for
+# the Edge TPU, which at 480 MHz makes its 4 TOPS (qengineering.eu/google-corals-tpu-explained.html).
+_USUAL_ARRAY = {"tpu": (128, 128), "edge": (64, 64)}
 
 
 def _chip(device: Device, precision: str) -> _Chip:
-    if device.array is None or device.clock_hz is None:
-        missing = "systolic array" if device.array is None else "clock"
-        raise InputError(f"{device.name} has no {missing} in the catalogue")
-    if precision not in device.peak_flops:
+    array = device.array or _USUAL_ARRAY.get(device.kind)
+    peak = device.peak_flops.get(precision)
+    if array is None:
+        raise InputError(f"{device.name} is not known to have a systolic array")
+    if not peak:
         known = ", ".join(sorted(device.peak_flops)) or "none"
         raise InputError(f"{device.name} does not compute in {precision}", hint=f"formats with a known peak: {known}")
-    arrays, on_chip = device.arrays or 1, float(device.cache_bytes or 0)
+    cycle_s, on_chip = 2 * array[0] * array[1] / peak, float(device.cache_bytes or 0)
     scale = value_bytes(precision) / ROW_BYTES
     if device.bandwidth_bytes_s:
-        return _Chip(device.array, arrays, device.clock_hz, device.bandwidth_bytes_s, on_chip, scale)
+        return _Chip(array, cycle_s, device.bandwidth_bytes_s, on_chip, scale)
     link = next((link for name, link in _LINKS.items() if name in device.host_link), None)
     if link is None:
         raise InputError(
             f"neither memory bandwidth nor host link of {device.name} is known", hint=f"links: {', '.join(_LINKS)}"
         )
-    return _Chip(device.array, arrays, device.clock_hz, link.bytes_s, on_chip, scale, link.call_s, _RESERVED_SHARE)
+    return _Chip(array, cycle_s, link.bytes_s, on_chip, scale, link)
 
 
 def _row(layer: Layer, chip: _Chip, weights: float) -> EstimateRow:
     ops = operations([layer])
     held = chip.scale * (layer.write_bytes + ROW_BYTES * sum(math.prod(shape) for shape in layer.inputs))
     # Activations stay on the chip where they fit there.
-    moved = weights + (held if not chip.call_s and held > chip.on_chip_bytes else 0.0)
-    compute_s = sum(_cycles(op, chip) for op in ops) / (chip.arrays * chip.clock_hz)
+    moved = weights + (held if chip.link is None and held > chip.on_chip_bytes else 0.0)
+    compute_s = sum(_cycles(op, chip.array) for op in ops) * chip.cycle_s
     memory_s = moved / chip.bandwidth
     bound: Bound = "compute" if compute_s >= memory_s else "memory"
-    kind = ops[0].kind if ops else ""
-    return EstimateRow(layer.name, max(compute_s, memory_s), bound, layer.op, kind, layer.flops, moved)
+    time_s = max(compute_s, memory_s) if chip.link is None else compute_s + memory_s
+    return EstimateRow(layer.name, time_s, bound, layer.op, ops[0].kind if ops else "", layer.flops, moved)
 
 
-def _cycles(op: Op, chip: _Chip) -> float:
+def _cycles(op: Op, array: tuple[int, int]) -> float:
     """Cycles of one array's time; a batch normalization is folded into weights, an activation into the pipeline."""
-    rows, columns = chip.array
+    rows, columns = array
     if op.kind in _DENSE and all(op.dims):
         m, n, k, groups = op.dims
         tiles = math.ceil(k / rows) * math.ceil(n / columns)
@@ -152,7 +158,7 @@ def _cycles(op: Op, chip: _Chip) -> float:
         return products * groups * tiles * max(m, rows)
     if op.kind == "dw":
         return op.flops / 2 / columns
-    if op.kind in ("bn", "ew") and op.weight_bytes == 0 and op.flops == 0:
+    if op.kind == "bn" or (op.kind == "ew" and not op.flops):
         return 0.0
     return op.read_bytes / _OP_BYTES / columns
 
@@ -163,8 +169,3 @@ def _streamed_weights(layer: Layer, scale: float) -> float:
         return layer.write_bytes * scale
     steps = layer.inputs[0][1] if layer.op in ("LSTM", "GRU", "RNN") and len(layer.inputs[0]) > 2 else 1
     return ROW_BYTES * scale * layer.parameters * steps
-
-
-def _result_bytes(layers: Sequence[Layer]) -> int:
-    read = {name for layer in layers for name in layer.after}
-    return sum(layer.write_bytes for layer in layers if layer.name not in read)
