@@ -1,6 +1,6 @@
-"""Where devices come from: so far this machine and the libraries on it, in `detect`.
+"""Where devices come from: `known` has the catalogue, `detect` this machine and the libraries on it.
 
->>> from chipwise.devices.detect import detect
->>> detect().cores >= 1
-True
+>>> from chipwise.devices.known import device
+>>> device("rtx3090").multiprocessors
+82
 """
