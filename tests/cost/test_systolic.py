@@ -99,8 +99,8 @@ def test_tpu_v1_is_bound_by_memory_but_for_convolutions() -> None:
 def test_tpu_v1_between_k80_and_p40() -> None:
     """Published: inferences a second under 10 ms are 1/13, 1 and 2 (published.md; NVIDIA's blog of 2017-04)."""
     tpu_s = sum(row.time_s for row in seconds(MLP0, TPU, Workload(batch=200, precision="int8"))) / 200
-    # A K80 keeps the latency with 16 items only (table 4), in float32, on one of its two chips: 2.8 TFLOP/s without boost
-    # and 160 GB/s with error correction (table 2). The roofline is a floor of its time, so it comes out a little better.
+    # A K80 keeps the latency with 16 items only (table 4), in float32, on one of its two chips: 2.8 TFLOP/s without
+    # boost and 160 GB/s with error correction (table 2). The roofline is a floor of its time, so it is a little better.
     k80 = Device("K80, one chip", "gpu", peak_flops={"fp32": 2.8e12}, bandwidth_bytes_s=160e9)
     small = [dense(layer.name, 16, 2000, 2000) for layer in MLP0]
     k80_s = (estimate(small, k80, Workload(batch=16)).time_s.low or 0) / 16
