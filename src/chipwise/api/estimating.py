@@ -91,14 +91,16 @@ def estimate(
         raise InputError(f"{epochs} epochs of data of unknown size", hint="give data_size=N (--data-size N) too")
     sizes = _sizes(batch)
     targets = _targets(on, None if catalogue is None else Path(catalogue))
+    settings: dict[str, Any] = {"phase": phase, "precision": precision, "compiled": compiled, "runtime": runtime}
+    if measure:
+        _check_measurable(targets, settings)
     loaded = _loaded(network, example_input, input_shape, weights)
     fixed = fixed_batch(loaded)
-    settings = {"phase": phase, "precision": precision, "compiled": compiled, "runtime": runtime}
     forecasts, notes = _forecasts(loaded, targets, sizes if fixed is None else _fixed(sizes, fixed), settings)
     if fixed is not None and fixed > 1:
         notes.append(f"the network has a fixed batch of {fixed}")
     if measure:
-        forecasts = _measured(loaded, forecasts, targets, budget_s, progress)
+        forecasts = _measured(loaded, forecasts, budget_s, progress)
     rows, items = layer_rows(loaded, fixed or 1), fixed or 1
     record = Estimation(
         network=loaded.name,
@@ -118,8 +120,10 @@ def estimate(
 def _targets(on: Any, catalogue: Path | None) -> list[Target]:
     """Each device once, in the order given."""
     names = list(on) if isinstance(on, (list, tuple)) else [on]
-    found = [target(name, catalogue) for name in names or [HERE]]
-    return list({each.device.name: each for each in reversed(found)}.values())[::-1]
+    found: dict[str, Target] = {}
+    for each in (target(name, catalogue) for name in names or [HERE]):
+        found.setdefault(each.device.name, each)
+    return list(found.values())
 
 
 def _sizes(batch: int | Sequence[int] | str) -> tuple[int, ...]:
@@ -225,14 +229,17 @@ def _knees(forecasts: Sequence[Forecast]) -> tuple[Knee, ...]:
     return tuple(knees)
 
 
-def _measured(
-    network: Network, forecasts: list[Forecast], targets: Sequence[Target], budget_s: float, progress: Progress
-) -> list[Forecast]:
-    from chipwise.api.given import with_graph
-    from chipwise.api.scoring import check_measurable, measured
+def _check_measurable(targets: Sequence[Target], settings: dict[str, Any]) -> None:
+    from chipwise.api.scoring import check_measurable
 
-    for forecast in forecasts:
-        check_measurable(forecast.estimate.workload, here=all(each.here for each in targets))
+    for each in targets:
+        check_measurable(workload_on(each.device, here=each.here, batch=1, **settings)[0], here=each.here)
+
+
+def _measured(network: Network, forecasts: list[Forecast], budget_s: float, progress: Progress) -> list[Forecast]:
+    from chipwise.api.given import with_graph
+    from chipwise.api.scoring import measured
+
     return list(measured(with_graph(network), forecasts, budget_s=budget_s, progress=progress))
 
 

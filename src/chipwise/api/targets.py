@@ -70,8 +70,7 @@ def device_names() -> list[str]:
     """Short names of devices and systems, for completion."""
     from chipwise.devices import known
 
-    found: list[Device | System] = [*known.devices(), *known.systems()]
-    return sorted({HERE, *(alias for each in found for alias in each.aliases), *(_dashed(each.name) for each in found)})
+    return [HERE, *known.names()]
 
 
 def workload_on(

@@ -14,11 +14,13 @@ from chipwise.core.units import parse_duration_s, parse_whole
 _MOST = 2**24
 
 
-def _devices(incomplete: str) -> list[str]:
+def complete_device(incomplete: str) -> list[str]:
+    """Short names of devices and systems that begin so."""
     return [name for name in api.device_names() if name.startswith(incomplete.lower())]
 
 
-def _precisions(incomplete: str) -> list[str]:
+def complete_precision(incomplete: str) -> list[str]:
+    """Number formats that begin so."""
     return [name for name in api.PRECISIONS if name.startswith(incomplete.lower())]
 
 
@@ -29,7 +31,7 @@ def main(
         typer.Option(
             metavar="DEVICE",
             help="Where: here (default), rtx4090, tpu-v3, edge-tpu, dgx-1, ...; several rank them.",
-            autocompletion=_devices,
+            autocompletion=complete_device,
         ),
     ] = None,
     phase: Annotated[Literal["infer", "train"], typer.Option(help="Inference, or one step of training.")] = "infer",
@@ -38,7 +40,7 @@ def main(
     ] = "1",
     precision: Annotated[
         str | None,
-        typer.Option(metavar="F", help="fp32, tf32, fp16, bf16, int8, amp, ...", autocompletion=_precisions),
+        typer.Option(metavar="F", help="fp32, tf32, fp16, bf16, int8, amp, ...", autocompletion=complete_precision),
     ] = None,
     compiled: Annotated[bool, typer.Option("--compiled", help="Run by what fuses layers.")] = False,
     runtime: Annotated[
@@ -62,7 +64,7 @@ def main(
     """Tell what a network takes on any device: time with its interval, what bounds it, memory, energy and money."""
     sizes: str | list[int] = "sweep"
     if batch.strip().lower() != "sweep":
-        sizes = [parse_whole("--batch", size.strip(), 1, _MOST) for size in batch.split(",")]
+        sizes = [parse_whole("--batch", size.strip(), 0, _MOST) for size in batch.split(",")]
     with progress() as bars:
         record = api.estimate(
             network,

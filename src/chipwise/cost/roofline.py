@@ -58,6 +58,7 @@ def estimate(layers: Sequence[Layer], device: Device, workload: Workload) -> Est
         ),
         bound="memory" if memory_s > total_s / 2 else "compute",
         method=_METHOD,
+        unknown_ops=tuple(sorted({layer.op for layer in layers if not layer.known})),
     )
 
 

@@ -105,6 +105,11 @@ def find(name: str, extra: Path | None = None) -> Device | System:
     return known
 
 
+def names() -> list[str]:
+    """Every name and alias of devices and systems, as short as they are found by ("rtx4090"), in order."""
+    return sorted({*_devices(None)[1], *_systems()[1]})
+
+
 @cache
 def errata() -> tuple[Erratum, ...]:
     """Figures that are widely printed and wrong, with the right ones."""

@@ -97,12 +97,13 @@ def _bars(forecasts: Sequence[Forecast], *, several: bool, width: int) -> Table:
             cell(expected.workload.batch),
             bar(memory, full, cells),
             cell(format_bytes(memory.device_bytes), "bold"),
-            cell(
-                "-" if share is None else format_share(share, 0 if share > 0.095 else 1),
-                "bold red" if (share or 0) > 1 else "",
-            ),
+            cell("-" if share is None else _share(share), "bold red" if (share or 0) > 1 else ""),
         )
     return rows
+
+
+def _share(share: float) -> str:
+    return "<0.1%" if share < 0.0005 else format_share(share, 0 if share > 0.095 else 1)
 
 
 def _parts(forecasts: Sequence[Forecast], *, several: bool) -> Table:

@@ -155,7 +155,7 @@ def _legend(record: Estimation) -> Iterator[RenderableType]:
     if any(each.time_s.mid is not None and each.time_s.coverage is None for each in estimates):
         yield muted("[low–high] without a stated coverage was not calibrated.")
     if any(each.time_s.mid is None for each in estimates):
-        yield muted("≥ is a floor that no software can go below; it says nothing about how far above it ends.")
+        yield muted("≥ is a floor: every layer at the device's peaks, nothing fused. How far above it ends is not known.")
     if any(cost is not None for each in record.forecasts for cost in (each.thousand.energy_j, each.thousand.price_usd)):
         yield muted("J and USD are per thousand items, at the middle estimate.")
     for forecast in record.forecasts:

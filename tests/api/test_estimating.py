@@ -1,0 +1,243 @@
+"""`chipwise.estimate`: devices by name and of one's own, batches and sweeps, knees, epochs, pictures, and refusals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+import chipwise
+from chipwise import api
+from chipwise.core.device import Device, System
+from chipwise.core.errors import InputError, UnknownNameError
+from chipwise.core.estimate import Interval
+from chipwise.core.measure import Timing
+from chipwise.show.as_json import as_json
+
+CHIP = Device(
+    "Example Chip", "gpu", peak_flops={"fp32": 2e13, "fp16": 4e13}, bandwidth_bytes_s=5e11, memory_bytes=16 * 2**30,
+    power_w=250.0,
+)  # fmt: skip
+
+
+def times(answer) -> list[float]:
+    return [each.estimate.time_s.mid or each.estimate.time_s.low for each in answer.forecasts]
+
+
+def test_batches_are_estimated_in_order_each_once() -> None:
+    answer = chipwise.estimate("resnet18", on=CHIP, batch=(8, 1, 8))
+    assert [each.estimate.workload.batch for each in answer.forecasts] == [1, 8]
+    one, eight = times(answer)
+    assert one < eight < 8.5 * one
+    assert answer.parameters == 11_689_512
+    assert answer.flops == pytest.approx(3.64e9, rel=0.01)
+    assert answer.devices == ("Example Chip",)
+
+
+def test_thousand_items_cost_a_thousand_over_the_batch_times_a_batch() -> None:
+    only = chipwise.estimate("resnet18", on=CHIP, batch=8).forecasts[0]
+    assert only.thousand.time_s == only.estimate.time_s.times(125.0)
+    if only.estimate.energy_j is not None:
+        assert only.thousand.energy_j == only.estimate.energy_j.times(125.0)
+
+
+def test_a_sweep_has_a_knee_and_ends_with_the_memory() -> None:
+    small = replace(CHIP, memory_bytes=2**30)
+    answer = chipwise.estimate("vgg16", on=small, batch="sweep")
+    sizes = [each.estimate.workload.batch for each in answer.forecasts]
+    assert sizes == [2**power for power in range(len(sizes))]
+    assert 1 < len(sizes) < 9
+    assert any("the sweep on Example Chip ends where batch" in note for note in answer.notes)
+    assert len(answer.knees) == 1
+    knee = answer.knees[0]
+    assert knee.batch <= knee.best_batch
+    assert knee.items_s >= 0.9 * knee.best_items_s
+
+
+def test_no_knee_of_one_batch() -> None:
+    assert chipwise.estimate("lenet5", on=CHIP, batch=4).knees == ()
+
+
+def test_what_does_not_fit_is_said() -> None:
+    only = chipwise.estimate("vgg16", on=replace(CHIP, memory_bytes=2**28)).forecasts[0]
+    assert only.estimate.fits is False
+    assert only.capacity_bytes == 2**28
+    assert "! does not fit: batch 1 on Example Chip" in str(
+        chipwise.estimate("vgg16", on=replace(CHIP, memory_bytes=2**28))
+    )
+
+
+def test_epochs_count_whole_steps() -> None:
+    only = chipwise.estimate("lenet5", on=CHIP, batch=32, data_size=100, epochs=3).forecasts[0]
+    assert only.epoch is not None
+    assert only.training is not None
+    assert only.epoch.time_s == only.estimate.time_s.times(4)
+    assert only.training.time_s.low == pytest.approx(12 * only.estimate.time_s.low)
+    assert chipwise.estimate("lenet5", on=CHIP, data_size=100).forecasts[0].training is None
+
+
+def test_several_devices_each_once_in_the_order_given() -> None:
+    other = replace(CHIP, name="Other Chip", bandwidth_bytes_s=1e12)
+    answer = chipwise.estimate("lenet5", on=(other, CHIP, other), batch=(1, 2))
+    assert answer.devices == ("Other Chip", "Example Chip")
+    assert len(answer.forecasts) == 4
+
+
+def test_a_system_is_one_of_its_devices_and_says_so() -> None:
+    box = System("Example Box", CHIP, 8)
+    answer = chipwise.estimate("lenet5", on=box)
+    assert answer.devices == ("Example Chip",)
+    assert answer.notes == ("Example Box is 8 x Example Chip: this is one of them; several together are not estimated",)
+    with pytest.raises(InputError, match="Old Machine has no accelerators"):
+        chipwise.estimate("lenet5", on=System("Old Machine", None))
+
+
+def test_a_device_without_float32_is_estimated_for_what_it_has() -> None:
+    narrow = replace(CHIP, peak_flops={"int8": 4e12})
+    answer = chipwise.estimate("lenet5", on=narrow)
+    assert answer.forecasts[0].estimate.workload.precision == "int8"
+    assert answer.notes == ("Example Chip has no stated peak for fp32: int8 is what it is estimated for",)
+    assert chipwise.estimate("lenet5", on=narrow, precision="int8").notes == ()
+
+
+def test_amp_is_the_half_format_of_the_device() -> None:
+    workload = chipwise.estimate("lenet5", on=CHIP, precision="amp").forecasts[0].estimate.workload
+    assert (workload.precision, workload.techniques) == ("fp16", ("amp",))
+
+
+def test_runtimes_that_fuse_are_compiled() -> None:
+    of = chipwise.estimate("lenet5", on=CHIP, runtime="onnxruntime").forecasts[0].estimate.workload
+    assert of.compiled
+    assert not chipwise.estimate("lenet5", on=CHIP).forecasts[0].estimate.workload.compiled
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"batch": 0}, "batch is 0; at least 1 is wanted"),
+        ({"batch": -3}, "batch is -3; at least 1 is wanted"),
+        ({"batch": ()}, "no batch was given"),
+        ({"batch": "all"}, "cannot read 'all' as batches"),
+        ({"phase": "trian"}, "unknown phase 'trian'"),
+        ({"precision": "fp17"}, "unknown precision 'fp17'"),
+        ({"data_size": 0}, "the data has 0 items"),
+        ({"epochs": 2}, "2 epochs of data of unknown size"),
+        ({"epochs": 0}, "0 epochs"),
+        ({"roofline": "x.pdf"}, "a roofline cannot be drawn into 'x.pdf'"),
+        ({"roofline": "nowhere/x.svg"}, "no such folder: nowhere"),
+        ({"roofline": "x.svg", "batch": (1, 2)}, "a roofline shows one batch on one device; 2 were asked for"),
+        ({"measure": True}, "what is measured runs on this machine"),
+        ({"on": 5}, "a int is no device"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(
+    options: dict, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as raised:
+        chipwise.estimate("lenet5", **{"on": CHIP} | options)
+    assert says in raised.value.message
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_devices_offer_the_nearest() -> None:
+    with pytest.raises(UnknownNameError) as raised:
+        chipwise.estimate("lenet5", on="rtx4091")
+    assert raised.value.message == "unknown device 'rtx4091'"
+    assert "GeForce RTX 4090" in raised.value.hint
+    assert len(raised.value.hint) < 200
+
+
+def test_a_damaged_catalogue_is_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('[[device]]\nname = "Broken\n')
+    with pytest.raises(InputError, match=r"mine\.toml"):
+        chipwise.estimate("lenet5", on="rtx4090", catalogue=path)
+
+
+def test_names_for_completion() -> None:
+    names = api.device_names()
+    assert {"here", "rtx4090", "a100"} <= set(names)
+    assert len(names) == len(set(names))
+    assert "amp" in api.PRECISIONS
+
+
+def unknown_operator(folder: Path) -> Path:
+    text = """<ir_version: 8, opset_import: ["": 17, "mine": 1]>
+    g (float[N, 3, 32, 32] x, float[8, 3, 3, 3] w) => (float[N, 8, 30, 30] z) {
+      y = Conv(x, w)
+      z = mine.Mystery(y)
+    }"""
+    model = onnx.parser.parse_model(text)
+    model.graph.value_info.append(onnx.helper.make_tensor_value_info("y", 1, ["N", 8, 30, 30]))
+    path = folder / "mystery.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def test_unknown_operators_are_listed_and_flagged(tmp_path: Path) -> None:
+    answer = chipwise.estimate(unknown_operator(tmp_path), on=CHIP)
+    assert answer.forecasts[0].estimate.unknown_ops == ("Mystery",)
+    assert "Work not known for Mystery: only their traffic is counted, and bounds are wider." in " ".join(
+        str(answer).split()
+    )
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png", ".html"])
+def test_a_roofline_is_written(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"roof{suffix}"
+    answer = chipwise.estimate("lenet5", on=CHIP, roofline=path)
+    assert answer.picture == str(path)
+    assert path.stat().st_size > 1000
+
+
+def test_answers_are_json_with_a_schema() -> None:
+    document = json.loads(as_json(chipwise.estimate("lenet5", on=CHIP, layers=True)))
+    assert document["schema"] == "chipwise.estimate/1"
+    assert document["forecasts"][0]["estimate"]["rows"]
+
+
+def test_a_prediction_is_scored_by_what_was_measured() -> None:
+    from chipwise.api.scoring import scored
+
+    timing = Timing(3, (0.9, 1.0, 1.2))
+    inside = scored(Interval(0.8, 1.1, 1.5, 0.8), timing, "onnxruntime", "fp32", 2)
+    assert (inside.inside, inside.error) == (True, pytest.approx(0.1))
+    assert scored(Interval(1.1, 1.3, 1.5), timing, "onnxruntime", "fp32", 2).inside is False
+    floor = scored(Interval(0.5, None, None), timing, "onnxruntime", "fp32", 2)
+    assert (floor.inside, floor.error) == (True, None)
+
+
+@pytest.mark.runtime
+def test_measuring_runs_the_network_here(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]>
+    g (float[N, 64] x) => (float[N, 64] y) { y = Relu(x) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "relu.onnx")
+    answer = chipwise.estimate(tmp_path / "relu.onnx", measure=True, budget_s=0.2, batch=(1, 4))
+    for forecast in answer.forecasts:
+        assert forecast.score is not None
+        assert forecast.score.timing is not None
+        assert forecast.score.timing.median_s > 0
+        assert (forecast.score.runtime, forecast.score.precision) == ("onnxruntime", "fp32")
+    assert "put to the test" in str(answer)
+    for options, says in (
+        ({"phase": "training"}, "training steps are not measured"),
+        ({"runtime": "torch"}, "'torch'"),
+    ):
+        with pytest.raises(InputError, match=says):
+            chipwise.estimate(tmp_path / "relu.onnx", measure=True, **options)
+
+
+@pytest.mark.runtime
+def test_a_fixed_batch_is_what_is_estimated(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]>
+    g (float[4, 64] x) => (float[4, 64] y) { y = Relu(x) }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "relu.onnx")
+    answer = chipwise.estimate(tmp_path / "relu.onnx", on=CHIP)
+    assert answer.forecasts[0].estimate.workload.batch == 4
+    assert answer.notes == ("the network has a fixed batch of 4",)
+    assert answer.flops == 64
+    assert len(chipwise.estimate(tmp_path / "relu.onnx", on=CHIP, batch="sweep").forecasts) == 1
