@@ -81,22 +81,26 @@ def history(lines: Sequence[HardwareLine], precision: str, suffix: str) -> bytes
 
 
 def _roofs(each: HardwareLine, precision: str | None, *, all_of_them: bool) -> list[Roof]:
-    """Equal peaks of one device are one roof."""
+    """Peaks of one device that read the same are one roof."""
     if not each.bandwidth_bytes_s:
         raise InputError(f"the bandwidth of {each.name} is not known: it has no roofline")
     wanted = [precision] if precision else ordered(each.peak_flops) if all_of_them else list(_USUAL)
-    names: dict[float, list[str]] = defaultdict(list)
+    names: dict[str, list[str]] = defaultdict(list)
     for name in wanted:
         if name in each.peak_flops:
-            names[each.peak_flops[name]].append(name)
+            names[rate(each.peak_flops[name], 1e12)].append(name)
     if not names:
         raise InputError(
             f"no {precision or 'usual'} peak of {each.name} is known",
             hint=f"known: {', '.join(ordered(each.peak_flops)) or 'none'}",
         )
     return [
-        (f"{', '.join(alike)} {rate(peak, 1e12)} T{work_name(alike[0])}/s", peak, peak / each.bandwidth_bytes_s)
-        for peak, alike in names.items()
+        (
+            f"{', '.join(alike)} {said} T{work_name(alike[0])}/s",
+            each.peak_flops[alike[0]],
+            each.peak_flops[alike[0]] / each.bandwidth_bytes_s,
+        )
+        for said, alike in names.items()
     ]
 
 
@@ -193,12 +197,18 @@ def _draw_history(figure: Figure, palette: Palette, lines: Sequence[HardwareLine
                 axes.plot([x], [value], _MARKERS[each.kind], color=inks[each.kind], markersize=4.2)
         _spare(axes, [value for value in column if value is not None])
         _log_axes(axes, palette, both=False)
+    others = [((x, value / 1e12), (x, value / 1e12)) for x, value in zip(across, sixteens, strict=False) if value]
     for axes, column in zip(panels, values, strict=True):
-        _name_column(figure, axes, palette, [*zip(across, column, lines, strict=True)])
+        named = [*zip(across, column, lines, strict=True)]
+        _name_column(figure, axes, palette, named, others if axes is panels[0] else [])
 
 
 def _name_column(
-    figure: Figure, axes: Axes, palette: Palette, points: Sequence[tuple[float, float | None, HardwareLine]]
+    figure: Figure,
+    axes: Axes,
+    palette: Palette,
+    points: Sequence[tuple[float, float | None, HardwareLine]],
+    lines: Sequence[Line],
 ) -> None:
     """Name the points of one panel: the largest of each year first, then the smallest, then whatever finds room."""
     shown = [(x, value, each) for x, value, each in points if value is not None]
@@ -211,7 +221,7 @@ def _name_column(
     shown = sorted(shown, key=weight)
     inks = _kind_inks(palette)
     names = [Name((x, value), _short(each.name), inks[each.kind]) for x, value, each in shown]
-    name_points(figure, axes, names, palette.muted)
+    name_points(figure, axes, names, palette.muted, lines=lines)
 
 
 def _kind_inks(palette: Palette) -> dict[str, str]:

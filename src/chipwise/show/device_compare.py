@@ -104,8 +104,8 @@ def top500(record: Hardware) -> RenderableType:
             )
         rows.add_section()
     about = (
-        "LINPACK is measured, peaks are not; per W: of the fp64 peak, by matrix units where a card has them; a machine's power is that of the whole, "
-        "a card's without its host; - is not known"
+        "LINPACK is measured, peaks are not; fp64 by matrix units where a card has them; per W: of the peak; "
+        "a machine's power is that of the whole, a card's without its host; - is not known"
     )
     return Group(
         heading("Top500 of June 2007, and cards of today"),

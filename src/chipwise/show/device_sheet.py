@@ -80,8 +80,8 @@ def errata_blocks(errata: Sequence[Erratum]) -> list[RenderableType]:
             ("why", cell(each.why)),
             ("source", cell(each.source)),
         ]
-        blocks += [heading(f"{each.device}: {each.figure}"), facts(rows)]
-    return blocks or [line("no errata are known")]
+        blocks += [Text(), heading(f"{each.device}: {each.figure}"), facts(rows)]
+    return blocks[1:] or [line("no errata are known")]
 
 
 def _title(shown: HardwareLine) -> str:

@@ -28,6 +28,7 @@ Line = tuple[Spot, Spot]
 Box = tuple[float, float, float, float]  # left, bottom, right, top
 
 _DOT = 2.8  # half of what a point takes
+_BESIDE = 8.0  # from here on a line leads from a name to its point
 # Where a name may stand, seen from its point: a distance, and a direction; the nearest come first.
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 _DISTANCES = (4.0, 10.0, 18.0, 28.0, 42.0)
@@ -38,18 +39,27 @@ def placed(points: Sequence[Spot], sizes: Sequence[Spot], bounds: Box, taken: Se
 
     Args:
         points: where each name belongs, those that must be named first; a name without a size is a point only.
-        sizes: width and height of each name; (0, 0) where a point has none.
+        sizes: width and height of each name.
         bounds: what names must not leave.
         taken: what they must not cover besides.
     """
     blocked = [*taken, *(_around(point, (2 * _DOT, 2 * _DOT)) for point in points)]
+    names: list[Box] = []
+    leaders: list[Box] = []
     found: list[Spot | None] = []
     for point, size in zip(points, sizes, strict=True):
-        spots = _spots(point, size) if size[0] else []
-        free = (spot for spot in spots if _fits(_around(spot, size), bounds, blocked))
-        spot = next(free, None)
+        spot = next(
+            (
+                spot
+                for spot in _spots(point, size)
+                if _fits(_around(spot, size), bounds, [*blocked, *names, *leaders])
+                and not any(_meet(step, name) for step in _leader(point, spot, size) for name in names)
+            ),
+            None,
+        )
         if spot is not None:
-            blocked.append(_around(spot, size))
+            names.append(_around(spot, size))
+            leaders += _leader(point, spot, size)
         found.append(spot)
     return found
 
@@ -114,7 +124,7 @@ def name_points(
         if middle is None:
             continue
         away = (middle[0] - spot[0], middle[1] - spot[1])
-        far = abs(away[0]) > size[0] / 2 + 8 or abs(away[1]) > size[1] / 2 + 8
+        far = bool(_leader(spot, middle, size))
         line = {"arrowstyle": "-", "color": leader, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2.5}
         note = axes.annotate(
             name.text, name.point, xytext=away, textcoords="offset points", ha="center", va="center", fontsize=size_pt,
@@ -150,18 +160,27 @@ def _around(middle: Spot, size: Spot) -> Box:
     )
 
 
-def _along(start: Spot, end: Spot) -> list[Box]:
+def _leader(point: Spot, middle: Spot, size: Spot) -> list[Box]:
+    """The line from a name to its point, in small boxes; none where it stands beside it."""
+    left, bottom, right, top = _around(middle, size)
+    nearest = (min(max(point[0], left), right), min(max(point[1], bottom), top))
+    return _along(point, nearest, 1.0) if math.dist(point, nearest) > _BESIDE else []
+
+
+def _along(start: Spot, end: Spot, size: float = _DOT) -> list[Box]:
     """Small boxes that cover a line."""
-    steps = max(int(math.dist(start, end) / _DOT), 1)
+    steps = max(int(math.dist(start, end) / size), 1)
     shares = [step / steps for step in range(steps + 1)]
     return [
-        _around((start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share), (_DOT, _DOT))
+        _around((start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share), (size, size))
         for share in shares
     ]
 
 
 def _fits(box: Box, bounds: Box, blocked: Sequence[Box]) -> bool:
     inside = box[0] >= bounds[0] and box[1] >= bounds[1] and box[2] <= bounds[2] and box[3] <= bounds[3]
-    return inside and not any(
-        box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3] for other in blocked
-    )
+    return inside and not any(_meet(box, other) for other in blocked)
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
