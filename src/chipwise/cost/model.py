@@ -13,7 +13,7 @@ formula are exactly those of this file; a test compares them.
 
 >>> from chipwise.core.device import Device
 >>> from chipwise.core.profile import Profile, WorkClass
->>> from chipwise.cost.ops import Op
+>>> from chipwise.cost.ops import COARSER, Op
 >>> device = Device("example", "gpu", peak_flops={"fp16": 1e12, "fp32": 1e11}, bandwidth_bytes_s=1e11)
 >>> profile = Profile("p", "gpu", "torch", "inference", "fp16", False, {"mm": WorkClass(compute=0.0, sharpness=64)})
 >>> price = prices([Op("mm", 2e9, 2e3, 2e3, 2e3, (1e3, 1e3, 1e3, 1))], rates(device, profile), profile)[0]
@@ -31,7 +31,7 @@ from chipwise.core.device import Device
 from chipwise.core.errors import InputError
 from chipwise.core.estimate import Bound
 from chipwise.core.profile import Curve, Profile, Scales, WorkClass
-from chipwise.cost.ops import Op
+from chipwise.cost.ops import COARSER, Op
 
 # Side of the block of a product's result that one multiprocessor works on; the usual size in cuBLAS and cuDNN.
 TILE = 128
@@ -39,8 +39,8 @@ _BLOCK, _PANEL_BYTES = 64, 4  # side of the smaller blocks, and bytes of a value
 # Where the catalogue does not say: a mid-size chip. Only curves over cache and tiles use these.
 _CACHE_BYTES, _MULTIPROCESSORS = 8 * 2**20, 64
 _HOST_SHARPNESS = 4.0
-# A format without a stated peak runs at the rate of the first of these that has one.
-_VECTOR = {"fp64": ("fp64",), "fp16": ("fp16_vector", "fp32"), "bf16": ("fp32",)}
+# Vector units sum in fp32 whatever is stored.
+_VECTOR = {"fp64": ("fp64",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def soft_maximum(one: float, other: float, power: float) -> float:
 
 
 def _price(op: Op, rates: Rates, profile: Profile, launch_s: float, weights_s: float) -> Price:
-    shares = profile.classes.get(op.kind) or profile.classes.get("ew") or WorkClass()
+    shares = class_of(op.kind, profile)
     known = features(op, rates)
     compute_s = 0.0
     if shares.compute is not None and op.flops:
@@ -155,6 +155,13 @@ def _price(op: Op, rates: Rates, profile: Profile, launch_s: float, weights_s: f
     launch_s *= shares.launch * op.launches
     total_s = soft_maximum(compute_s, memory_s, shares.sharpness) + launch_s
     return Price(compute_s, memory_s, launch_s, total_s, op.launches)
+
+
+def class_of(kind: str, profile: Profile) -> WorkClass:
+    """The coefficients of a class, or of the nearest one that the profile has."""
+    while kind not in profile.classes and kind in COARSER:
+        kind = COARSER[kind]
+    return profile.classes.get(kind) or profile.classes.get("ew") or WorkClass()
 
 
 def _gain(shares: WorkClass | None, known: dict[str, float]) -> float:

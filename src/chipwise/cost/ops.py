@@ -4,9 +4,11 @@ A row of the layer table may be several operations (an activation is folded into
 each is priced; compiled code merges neighbours that only stream data; mixed precision adds casts; training runs
 everything about three times and updates the weights. `planned` applies what a profile asks for, in that order.
 
-Classes: `c1` 1x1 convolution, `ck` larger, `grp` grouped, `dw` depthwise, `mm` product with weights, `bmm` of two
-activations, `sdpa` attention, `bn`, `ln` normalizations, `sm` softmax, `ew` elementwise, `cp` copies, `red` reductions
-and pooling, `fft`, `cast` between formats, `opt` the optimizer.
+Classes: `c1` 1x1 convolution, `ck` larger, `grp` grouped, `dw` depthwise, `mm` product with weights, `mm_nn` with
+weights kept input-major, `bmm` of two activations, `sdpa` attention, `bn`, `ln` normalizations, `sm` softmax, `ew`
+elementwise, `cp` copies, `red` reductions and pooling, `fft`, `cast` between formats, `opt` the optimizer. `refined` tells
+some apart by what stands around them: `ew2` of two tensors, `ewb` of a tensor and a smaller one, `lnc` a norm over the
+channels of an image, and convolutions after a norm that leaves channels last in memory (`c1l`, `ckl`, `grpl`, `dwl`).
 
 >>> from chipwise.core.layer import Layer
 >>> conv = Layer("c", "Conv", ((1, 8, 4, 4),), ((1, 16, 4, 4),), flops=4096, read_bytes=1024, write_bytes=1024,
@@ -27,9 +29,25 @@ from chipwise.core.profile import Profile
 
 Dims = tuple[float, float, float, float]
 
-PRODUCTS = frozenset({"c1", "ck", "grp", "dw", "mm", "bmm", "sdpa"})
-# What a fusing compiler merges with its neighbours, the first of a chain's that are named here giving it its class.
-STREAMS = ("sm", "ln", "red", "bn", "ew", "cast", "cp")
+CONVOLUTIONS = frozenset({"c1", "ck", "grp", "dw"})
+PRODUCTS = frozenset({*CONVOLUTIONS, "c1l", "ckl", "grpl", "dwl", "mm", "mm_nn", "bmm", "sdpa"})
+# What a fusing compiler merges with its neighbours; the first class named here that a chain holds is the chain's.
+STREAMS = ("sm", "lnc", "ln", "red", "bn", "ew2", "ewb", "ew", "cast", "cp")
+# What streams alike once it is compiled.
+_MERGED = {"lnc": "ln", "bn": "ew", "ew2": "ew", "ewb": "ew", "cast": "ew"}
+# Classes that a profile may leave out, and what they are priced as then.
+COARSER = {
+    **{f"{kind}l": kind for kind in CONVOLUTIONS},
+    "lnc": "ln",
+    "ew2": "ew",
+    "ewb": "ew",
+    "sm": "ln",
+    "cast": "cp",
+    "grp": "ck",
+    "c1": "ck",
+    "ck": "mm",
+    "mm_nn": "mm",
+}
 
 _ROW_BYTES = 4  # layer rows hold float32 bytes
 _TRACE_BYTES = 2  # operations are kept in 2-byte values until a profile says otherwise
@@ -120,6 +138,7 @@ def planned(ops: Sequence[Op], profile: Profile) -> list[Op]:
     narrow, wide = profile.widths
     if profile.attention == "plain":
         ops = [part for op in ops for part in attention_parts(op)]
+    ops = refined(ops, layouts=not profile.fused)
     if wide > narrow:
         ops = mixed(ops)
     elif narrow != _TRACE_BYTES:
@@ -147,13 +166,44 @@ def attention_parts(op: Op) -> list[Op]:
     ]
 
 
+def refined(ops: Sequence[Op], *, layouts: bool = True) -> list[Op]:
+    """Classes told apart by what stands around them; streams take rows and channels of the product before them.
+
+    `layouts` tells convolutions apart by the layout they are given; a compiler chooses its own.
+    """
+    found: list[Op] = []
+    last, normed = Op(""), False
+    for op in ops:
+        if op.kind in PRODUCTS:
+            last = op
+            found.append(replace(op, kind=f"{op.kind}l") if layouts and normed and op.kind in CONVOLUTIONS else op)
+            continue
+        normed = normed or op.kind == "ln"
+        kind = op.kind
+        if kind == "ln" and last.kind in CONVOLUTIONS:
+            kind = "lnc"
+        elif kind == "ew":
+            kind = "ew2" if op.read_bytes > 1.5 * op.write_bytes else "ewb" if _broadcasts(op) else "ew"
+        m, n, _, groups = last.dims
+        alike = max(op.read_bytes, op.write_bytes) < 2.5 * last.write_bytes
+        same = alike and min(op.read_bytes, op.write_bytes) > 0.4 * last.write_bytes
+        found.append(
+            replace(op, kind=kind, dims=(m, n * groups if last.kind != "bmm" else n, 0, 1) if same else op.dims)
+        )
+    return found
+
+
+def _broadcasts(op: Op) -> bool:
+    return op.read_bytes > 1.0001 * op.write_bytes
+
+
 def mixed(ops: Sequence[Op]) -> list[Op]:
     """Automatic mixed precision: products in 2-byte values, normalizations and softmax in 4-byte ones, casts between.
 
     Weights are kept in 4 bytes and cast at every step. Additions take the wider of what they read: in networks with
     layer norms, an operation of two tensors (or of a tensor and a 4-byte weight) stays wide until the next product.
     """
-    normed = any(op.kind == "ln" for op in ops)
+    normed = any(op.kind in ("ln", "lnc") for op in ops)
     found: list[Op] = []
     width = 2
     for op in ops:
@@ -165,12 +215,12 @@ def mixed(ops: Sequence[Op]) -> list[Op]:
                 found.append(cast)
             width = 2
             found.append(op)
-        elif op.kind in ("ln", "sm"):
+        elif op.kind in ("ln", "lnc", "sm"):
             if width == 2:
                 found.append(Op("cast", read_bytes=op.read_bytes, write_bytes=2 * op.read_bytes, layer=op.layer))
             width = 4
             found.append(_widened(op, 2))
-        elif op.kind == "ew" and normed and op.read_bytes > 1.0001 * op.write_bytes:
+        elif op.kind in ("ew2", "ewb") and normed:
             first = op.write_bytes * width / 2
             rest = 2 * (op.read_bytes - op.write_bytes)
             width = 4
@@ -215,15 +265,14 @@ def trained(ops: Sequence[Op]) -> list[Op]:
 
 
 def _chained(chain: Sequence[Op]) -> Op:
-    if len(chain) == 1:
-        return chain[0]
     extra = sum(max(0.0, after.read_bytes - before.write_bytes) for before, after in pairwise(chain))
-    kind = min((op.kind for op in chain), key=STREAMS.index)
+    kind = min((_MERGED.get(op.kind, op.kind) for op in chain), key=STREAMS.index)
     return Op(
         kind,
         read_bytes=chain[0].read_bytes + extra,
         weight_bytes=sum(op.weight_bytes for op in chain),
         write_bytes=chain[-1].write_bytes,
+        dims=chain[0].dims,
         layer=chain[-1].layer,
         known=all(op.known for op in chain),
     )

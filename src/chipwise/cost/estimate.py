@@ -1,0 +1,196 @@
+"""What a network should take on a device: time per layer as an interval, memory, energy and money.
+
+With a profile (`chipwise.devices.profiles.profile_for`) the time has a middle, and bounds from the spread that
+cross-validation over families of networks found. Systolic arrays have their own model. Without either, the time is the
+roofline's floor: a low bound alone.
+
+>>> from chipwise.core.layer import Layer
+>>> device = Device("example", "gpu", peak_flops={"fp32": 1e12}, bandwidth_bytes_s=1e11)
+>>> rows = [Layer("fc", "Gemm", ((1, 1000),), ((1, 1000),), flops=2_000_000, read_bytes=4_004_000, write_bytes=4_000)]
+>>> estimate(rows, device, Workload()).time_s.low
+4.008e-05
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from chipwise.core.device import Device
+from chipwise.core.estimate import Bound, Estimate, EstimateRow, Interval, Workload
+from chipwise.core.layer import Layer
+from chipwise.core.profile import Profile, Scales, Spread
+from chipwise.cost import roofline, systolic
+from chipwise.cost.energy import energy_of
+from chipwise.cost.memory import memory_interval, memory_of
+from chipwise.cost.model import Price, prices, rates, step_s
+from chipwise.cost.money import price_of
+from chipwise.cost.ops import Op, operations, planned
+
+# A systolic array's published times lie within this factor of its model (benchmarks/published/edge_tpu.py).
+_ARRAY_FACTOR = 2.0
+# Work that is not known takes between its traffic and this many times as long.
+_UNKNOWN_FACTOR = 4.0
+
+
+def estimate(
+    layers: Sequence[Layer],
+    device: Device,
+    workload: Workload,
+    profile: Profile | None = None,
+    *,
+    scales: Scales | None = None,
+    notes: Sequence[str] = (),
+) -> Estimate:
+    """Estimate time, memory, energy and price of one batch, or of one training step.
+
+    Args:
+        layers: rows made for `workload.batch` items, FLOPs with 1 multiply-add = 2, bytes as float32.
+        device: peaks and bandwidth; for a profile, its cache and multiprocessors sharpen the estimate.
+        workload: what is run.
+        profile: coefficients of a way of running, as `profile_for` chose them; None for the floor.
+        scales: what the device reaches of its stated peaks, where it was measured.
+        notes: about the profile, passed on.
+
+    Raises:
+        InputError: an unknown precision, or a device whose peak or bandwidth is not known.
+    """
+    if device.array is not None and workload.phase == "inference":
+        timed = _systolic(layers, device, workload)
+    elif profile is not None:
+        timed = _profiled(layers, device, workload, profile, scales)
+    else:
+        timed = roofline.estimate(layers, device, workload)
+    unknown = tuple(sorted({layer.op for layer in layers if not layer.known}))
+    said = [*notes, *timed.notes]
+    if unknown:
+        said.append(f"the work of {', '.join(unknown)} is not known: counted by traffic alone, the interval is wider")
+    memory = memory_of(layers, device, workload)
+    held = memory_interval(layers, device, workload)
+    return replace(
+        timed,
+        memory=memory,
+        memory_bytes=held,
+        fits=None if device.memory_bytes is None or held.mid is None else held.mid <= device.memory_bytes,
+        energy_j=energy_of(layers, device, workload, timed.time_s),
+        price_usd=price_of(device, workload, timed.time_s),
+        unknown_ops=unknown,
+        notes=tuple(said),
+    )
+
+
+def difficulty(ops: Sequence[Op], priced: Sequence[Price]) -> dict[str, float]:
+    """Shares of the time that are harder to predict, 0..1: products of odd shapes, launches, unknown work."""
+    total = sum(price.total_s for price in priced) or 1.0
+
+    def share(kinds: Iterable[str]) -> float:
+        chosen = set(kinds)
+        return sum(price.total_s for op, price in zip(ops, priced, strict=True) if op.kind in chosen) / total
+
+    return {
+        "depthwise": share(("dw", "dwl")),
+        "grouped": share(("grp", "grpl")),
+        "attention": share(("bmm", "sdpa", "sm")),
+        "copies": share(("cp", "cast", "red")),
+        "launch": sum(price.launch_s for price in priced) / total,
+    }
+
+
+def interval(mid_s: float, spread: Spread | None, hard: dict[str, float], *, elsewhere: bool) -> Interval:
+    """Bounds around a middle: the spread, widened by difficulty and on devices that were not fitted."""
+    if spread is None:
+        return Interval(None, mid_s, None)
+    width = 1.0 + sum(weight * hard.get(name, 0.0) for name, weight in spread.difficulty.items())
+    width *= spread.elsewhere if elsewhere else 1.0
+    low, high = mid_s * math.exp(width * spread.low), mid_s * math.exp(width * spread.high)
+    return Interval(min(low, mid_s), mid_s, max(high, mid_s), spread.coverage)
+
+
+def timed_ops(
+    ops: Sequence[Op], device: Device, profile: Profile, scales: Scales | None = None
+) -> tuple[Interval, list[Op], list[Price]]:
+    """Seconds of a step of eager operations in 2-byte values, what really runs, and the price of each.
+
+    Raises:
+        InputError: the device's peak or bandwidth is not known.
+    """
+    run = planned(ops, profile)
+    priced = prices(run, rates(device, profile, scales), profile, scales)
+    elsewhere = bool(profile.devices) and device.name not in profile.devices
+    mid_s = step_s(priced, profile, scales)
+    return interval(mid_s, profile.spread, difficulty(run, priced), elsewhere=elsewhere), run, priced
+
+
+def _profiled(
+    layers: Sequence[Layer], device: Device, workload: Workload, profile: Profile, scales: Scales | None
+) -> Estimate:
+    time_s, run, priced = timed_ops(operations(layers), device, profile, scales)
+    unknown_s = sum(price.total_s for op, price in zip(run, priced, strict=True) if not op.known)
+    if unknown_s and time_s.high is not None:
+        time_s = replace(time_s, high=time_s.high + (_UNKNOWN_FACTOR - 1) * unknown_s)
+    said = []
+    if profile.devices and device.name not in profile.devices:
+        said.append(
+            f"{device.name} was not measured: its data sheet stands for it, fitted on {', '.join(profile.devices)}"
+        )
+    if unknown_s and time_s.high is None:
+        said.append("no upper bound: the work of some operators is not known")
+    return Estimate(
+        device=device.name,
+        workload=workload,
+        rows=_rows(layers, run, priced),
+        time_s=time_s,
+        memory=memory_of(layers, device, workload),
+        bound=_bound(priced),
+        method=f"profile {profile.name}: {profile.fitted_on}" if profile.fitted_on else f"profile {profile.name}",
+        notes=tuple(said),
+    )
+
+
+def _rows(layers: Sequence[Layer], run: Sequence[Op], priced: Sequence[Price]) -> tuple[EstimateRow, ...]:
+    """One row a layer, in order; what belongs to none (the optimizer) comes last."""
+    found: dict[str, list[tuple[Op, Price]]] = {layer.name: [] for layer in layers}
+    for op, price in zip(run, priced, strict=True):
+        found.setdefault(op.layer, []).append((op, price))
+    named = {layer.name: layer for layer in layers}
+    rows = []
+    for name, parts in found.items():
+        longest = max(parts, key=lambda part: part[1].total_s, default=None)
+        rows.append(
+            EstimateRow(
+                name=name or "optimizer",
+                time_s=sum(price.total_s for _, price in parts),
+                bound=longest[1].bound if longest else "memory",
+                op=named[name].op if name in named else "",
+                kind=longest[0].kind if longest else "",
+                flops=sum(op.flops for op, _ in parts),
+                moved_bytes=sum(op.read_bytes + op.weight_bytes + op.write_bytes for op, _ in parts),
+            )
+        )
+    return tuple(rows)
+
+
+def _bound(priced: Sequence[Price]) -> Bound:
+    totals: dict[Bound, float] = {"compute": 0.0, "memory": 0.0, "launch": 0.0}
+    for price in priced:
+        totals[price.bound] += price.total_s
+    return max(totals, key=lambda name: totals[name])
+
+
+def _systolic(layers: Sequence[Layer], device: Device, workload: Workload) -> Estimate:
+    rows = tuple(systolic.seconds(layers, device, workload))
+    total_s = sum(row.time_s for row in rows)
+    bounds: dict[Bound, float] = {}
+    for row in rows:
+        bounds[row.bound] = bounds.get(row.bound, 0.0) + row.time_s
+    return Estimate(
+        device=device.name,
+        workload=workload,
+        rows=rows,
+        time_s=Interval(total_s / _ARRAY_FACTOR, total_s, total_s * _ARRAY_FACTOR),
+        memory=memory_of(layers, device, workload),
+        bound=max(bounds, key=lambda name: bounds[name], default="compute"),
+        method="systolic array: fill of its tiles, weights streamed once",
+        notes=("the interval is a factor of two either way, not calibrated",),
+    )
