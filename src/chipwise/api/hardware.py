@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from chipwise.api.notebook import drawn
-from chipwise.core.errors import InputError, UnknownNameError, unknown_name
+from chipwise.core.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,23 +65,21 @@ def hardware(
     """
     from chipwise.core.report import Hardware
     from chipwise.cost.figures import figures
+    from chipwise.devices import known
 
-    _check(kind, sort, [name for name, asked in (("errata", errata), ("top500", top500)) if asked])
+    _check_list(kind, sort, len(names))
+    _check_view(compare=compare, errata=errata, top500=top500, count=len(names))
     pictures = [_picture(Path(path)) for path in (roofline, history) if path is not None]
     extra = None if catalogue is None else Path(catalogue)
     everything = _everything(extra)
-    if compare and len(names) < 2:
-        raise InputError(
-            f"{len(names)} {'name is' if len(names) == 1 else 'names are'} given to compare", hint="name two or more"
-        )
-    asked = [_find(name, extra, everything) for name in names]
+    asked = [known.anything(name, extra) for name in names]
     if precision is not None:
         _check_precision(precision, everything)
     used = precision or ("fp64" if top500 else "fp32")
     found: Sequence[Known] = asked or _listed(everything, kind)
     if top500:
         found = [*_machines(everything), *(asked or _cards(everything))]
-    lines = tuple(figures(known, (top500 and _fp64(known)) or used) for known in found)
+    lines = tuple(figures(each, (top500 and _fp64(each)) or used) for each in found)
     if sort is not None:
         lines = sort_lines(lines, sort, used)
     view = "errata" if errata else "top500" if top500 else _view(len(asked), None if compare else sort)
@@ -94,7 +92,10 @@ def hardware(
 
 def hardware_names() -> list[str]:
     """Short names of devices, systems and links, for completion."""
-    return sorted({_dashed(name) for known in _everything(None) for name in (known.name, *_aliases(known))})
+    from chipwise.devices import known
+
+    spelled = {_dashed(name) for each in _everything(None) for name in (each.name, *_aliases(each))}
+    return sorted(spelled | set(known.names()))
 
 
 def sort_lines(lines: Sequence[HardwareLine], order: str, precision: str) -> tuple[HardwareLine, ...]:
@@ -119,13 +120,23 @@ def sort_lines(lines: Sequence[HardwareLine], order: str, precision: str) -> tup
     return tuple(sorted(lines, key=key))
 
 
-def _check(kind: str | None, sort: str | None, views: Sequence[str]) -> None:
+def _check_list(kind: str | None, sort: str | None, count: int) -> None:
     if kind is not None and kind not in KINDS:
         raise unknown_name("kind of hardware", kind, KINDS)
+    if kind is not None and count:
+        raise InputError(f"{kind!r} chooses from the list, and names are given too", hint="leave the names or it out")
     if sort is not None and sort not in ORDERS:
         raise unknown_name("order", sort, ORDERS)
+
+
+def _check_view(*, compare: bool, errata: bool, top500: bool, count: int) -> None:
+    views = [name for name, asked in (("compare", compare), ("errata", errata), ("top500", top500)) if asked]
     if len(views) > 1:
-        raise InputError(f"{' and '.join(views)} are two questions", hint="ask one of them")
+        raise InputError(f"{' and '.join(views)} are several questions", hint="ask one of them")
+    if compare and count < 2:
+        raise InputError(
+            f"{count} {'name is' if count == 1 else 'names are'} given to compare", hint="name two or more"
+        )
 
 
 def _check_precision(precision: str, everything: Sequence[Known]) -> None:
@@ -140,28 +151,6 @@ def _everything(extra: Path | None) -> list[Known]:
     from chipwise.devices import known
 
     return [*known.devices(extra), *known.systems(), *known.links()]
-
-
-def _find(name: str, extra: Path | None, everything: Sequence[Known]) -> Known:
-    """Hardware of any sort by its name."""
-    from chipwise.devices import known
-
-    for look_up in (lambda: known.find(name, extra), lambda: known.link(name)):
-        try:
-            return look_up()
-        except UnknownNameError:
-            continue
-    spelled = {text: each.name for each in everything for text in _spellings(each)}
-    near = unknown_name("hardware", _bare(name), spelled).hint.partition("? Known:")
-    said = [spelled[text] for text in near[0].removeprefix("did you mean ").split(" or ") if near[1]]
-    meant = f"did you mean {' or '.join(dict.fromkeys(said))}? " if said else ""
-    raise UnknownNameError(f"unknown hardware {name!r}", hint=f"{meant}chipwise devices lists what is known")
-
-
-def _spellings(known: Known) -> list[str]:
-    """Its aliases, and its name with and without the words that it begins with."""
-    words = known.name.split()
-    return [_bare(text) for text in (*_aliases(known), *(" ".join(words[place:]) for place in range(len(words))))]
 
 
 def _aliases(known: Known) -> tuple[str, ...]:

@@ -105,6 +105,14 @@ def find(name: str, extra: Path | None = None) -> Device | System:
     return known
 
 
+def anything(name: str, extra: Path | None = None) -> Device | System | Link:
+    """The device, system or link of that name; raises UnknownNameError with the nearest of all."""
+    named: dict[str, Device | System | Link] = {**_links()[1], **_systems()[1], **_devices(extra)[1]}
+    if (known := named.get(_plain(name))) is None:
+        raise _unknown("hardware", name, named)
+    return known
+
+
 def names() -> list[str]:
     """Every name and alias of devices and systems, as short as they are found by ("rtx4090"), in order."""
     return sorted({*_devices(None)[1], *_systems()[1]})

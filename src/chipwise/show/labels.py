@@ -53,7 +53,7 @@ def placed(points: Sequence[Spot], sizes: Sequence[Spot], bounds: Box, taken: Se
                 spot
                 for spot in _spots(point, size)
                 if _fits(_around(spot, size), bounds, [*blocked, *names, *leaders])
-                and not any(_meet(step, name) for step in _leader(point, spot, size) for name in names)
+                and not any(_meet(step, other) for step in _leader(point, spot, size) for other in (*names, *leaders))
             ),
             None,
         )
