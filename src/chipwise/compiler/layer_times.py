@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from chipwise import runtimes
 from chipwise.clock.sustained import Watch, sustained
 from chipwise.compiler import kernel_fit
+from chipwise.core.device import Machine
 from chipwise.core.errors import RuntimeUnavailableError
 from chipwise.core.measured import KernelTime, LayerTimes
 from chipwise.cost.fused import kernels
@@ -24,10 +25,12 @@ from chipwise.cost.measured_model import KernelModel, whole_s
 from chipwise.runtimes.engine import EngineOptions
 from chipwise.runtimes.probe_graph import Probe
 from chipwise.runtimes.probes import PROBES, probes
+from chipwise.runtimes.products import native
 
 BATCHES = (1, 8)
-_ROUNDS = 8
-_WHOLE_S = 0.6
+# How often each network is run whole, and kernel by kernel: fewer times where that takes long.
+_WHOLE_S, _REPEATS = 0.5, 3
+_ROUNDS_S, _ROUNDS = 0.4, (2, 12)
 _ROW = re.compile(r"L\d{3}")
 # Of a whole's overheads, how strongly "none" is believed, as a relative error.
 _PRIOR = 0.02
@@ -44,43 +47,45 @@ class Whole:
 
 
 def measure_layers(
-    runtime: str,
-    options: EngineOptions,
+    jobs: Sequence[tuple[str, EngineOptions]],
+    machine: Machine,
     *,
-    native: bool,
     deadline_s: float,
     watch: Watch,
     report: Callable[[float], None],
-) -> tuple[LayerTimes | None, str]:
-    """Measure all probes on a runtime, until the time is over.
+) -> tuple[tuple[LayerTimes, ...], tuple[str, ...]]:
+    """Measure all probes on runtimes, until the time is over.
 
     Args:
-        runtime: name of an adapter that can time kernels.
-        options: precision and threads.
-        native: whether the processor has instructions for the precision.
+        jobs: names of adapters that can time kernels, with precision and threads.
+        machine: decides which precisions are native.
         deadline_s: on the clock of `watch`.
         watch: where time comes from.
         report: told the share that is done.
 
     Returns:
-        what was measured, None where time did not suffice for anything useful; and a sentence on what went wrong.
+        what was measured of each job that enough was measured of; and sentences on what went wrong.
     """
-    wholes: list[Whole] = []
-    jobs = [(batch, name) for name in PROBES for batch in BATCHES]
-    problem = ""
-    for number, (batch, name) in enumerate(jobs):
+    wholes: list[list[Whole]] = [[] for _ in jobs]
+    wanted = [(batch, name) for name in PROBES for batch in BATCHES]
+    problems: dict[str, None] = {}
+    for number, (batch, name) in enumerate(wanted):
         if watch.timer.now() > deadline_s:
-            problem = f"time was over after {number} of {len(jobs)} networks on {runtime} {options.precision}"
+            problems[f"time was over after {number} of the {len(wanted)} networks that layers are measured in"] = None
             break
         probe = probes(batch, (name,))[0]
-        try:
-            wholes.append(_measured(runtime, probe, replace(options, batch=batch), watch))
-        except RuntimeUnavailableError as error:
-            problem = error.message
-        report((number + 1) / len(jobs))
-    if len(wholes) < _LEAST_NETWORKS:
-        return None, problem
-    return fitted(runtime, options, wholes, native=native), problem
+        for (runtime, options), found in zip(jobs, wholes, strict=True):
+            try:
+                found.append(_measured(runtime, probe, replace(options, batch=batch), watch))
+            except RuntimeUnavailableError as error:
+                problems[error.message] = None
+        report((number + 1) / len(wanted))
+    done = [
+        fitted(runtime, options, found, native=native(options.precision, machine))
+        for (runtime, options), found in zip(jobs, wholes, strict=True)
+        if len(found) >= _LEAST_NETWORKS
+    ]
+    return tuple(done), tuple(problems)
 
 
 def fitted(runtime: str, options: EngineOptions, wholes: Sequence[Whole], *, native: bool) -> LayerTimes:
@@ -132,11 +137,13 @@ def _measured(runtime: str, probe: Probe, options: EngineOptions, watch: Watch) 
     adapter = runtimes.load(runtime)
     assert adapter.node_times is not None, "only runtimes that time their kernels are asked"
     array = np.random.default_rng(0).standard_normal(probe.input_shape, dtype=np.float32)
-    rounds = adapter.node_times(probe.model, options, [array], _ROUNDS)
     engine = adapter.build(probe.model, options)
-    whole = sustained(lambda: engine.run([array]), 1.0, deadline_s=_WHOLE_S, watch=watch)
+    whole = sustained(lambda: engine.run([array]), 1.0, deadline_s=_WHOLE_S, watch=watch, repeats=_REPEATS)
     engine.close()
-    return Whole(probe.name, 1 / whole.rate, kernel_times(probe, rounds))
+    count = min(max(int(_ROUNDS_S * whole.rate), _ROUNDS[0]), _ROUNDS[1])
+    return Whole(
+        probe.name, 1 / whole.rate, kernel_times(probe, adapter.node_times(probe.model, options, [array], count))
+    )
 
 
 def kernel_times(probe: Probe, rounds: Sequence[dict[str, float]]) -> tuple[KernelTime, ...]:
