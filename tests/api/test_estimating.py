@@ -181,9 +181,11 @@ def unknown_operator(folder: Path) -> Path:
 def test_unknown_operators_are_listed_and_flagged(tmp_path: Path) -> None:
     answer = chipwise.estimate(unknown_operator(tmp_path), on=CHIP)
     assert answer.forecasts[0].estimate.unknown_ops == ("Mystery",)
-    assert "Work not known for Mystery: only their traffic is counted, and bounds are wider." in " ".join(
-        str(answer).split()
-    )
+    says = " ".join(str(answer).split())
+    assert "Mystery is not known" in says or "not known for Mystery" in says
+    known = chipwise.estimate(unknown_operator(tmp_path), on=replace(CHIP, kind="fpga"))  # no profile: the floor
+    assert known.forecasts[0].estimate.time_s.mid is None
+    assert known.forecasts[0].estimate.unknown_ops == ("Mystery",)
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png", ".html"])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.api.notebook import drawn
-from chipwise.api.targets import HERE, Target, target, workload_on
+from chipwise.api.targets import HERE, Target, profiled, target, workload_on
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
 
@@ -36,7 +36,7 @@ _PICTURES = (".svg", ".png", ".html")
 def estimate(
     network: NetworkLike,
     *,
-    on: str | Device | System | Sequence[str | Device | System] = HERE,
+    on: str | Device | System | Sequence[str | Device | System] | None = None,
     phase: str = "inference",
     batch: int | Sequence[int] | str = 1,
     precision: str | None = None,
@@ -47,6 +47,7 @@ def estimate(
     data_size: int | None = None,
     epochs: int = 1,
     catalogue: str | Path | None = None,
+    profile: str | Path | None = None,
     measure: bool = False,
     budget_s: float = 20.0,
     example_input: Any = None,
@@ -58,7 +59,8 @@ def estimate(
 
     Args:
         network: a zoo name, a model file, a trained folder, "package.module:callable", or a live `nn.Module`.
-        on: devices and systems by name, "here" for this machine, or devices of your own.
+        on: devices and systems by name, "here" for this machine, or devices of your own; None is here, or the machine
+            of `profile`.
         phase: "inference" or "training" (one step); "infer" and "train" will do.
         batch: items per step: one, several, or "sweep" for powers of two as far as the memory goes.
         precision: number format, or "amp"; None takes fp32, or what the device has instead.
@@ -69,6 +71,7 @@ def estimate(
         data_size: items of the data, to say what an epoch costs.
         epochs: passes over the data.
         catalogue: a TOML file of yours, or a folder of them, with more devices.
+        profile: what `doctor --measure` wrote on any machine: the estimate is for that machine.
         measure: run it on this machine, too, and score the prediction.
         budget_s: wall time for measuring.
         example_input: for a live module, one input (with its batch dimension).
@@ -90,7 +93,11 @@ def estimate(
     if epochs < 1 or (epochs > 1 and data_size is None):
         raise InputError(f"{epochs} epochs of data of unknown size", hint="give data_size=N (--data-size N) too")
     sizes = _sizes(batch)
-    targets = _targets(on, None if catalogue is None else Path(catalogue))
+    names = list(on) if isinstance(on, (list, tuple)) else [] if on is None else [on]
+    if profile is not None:
+        targets = [profiled(Path(profile), each) for each in names or [None]]
+    else:
+        targets = _targets(names, None if catalogue is None else Path(catalogue))
     settings: dict[str, Any] = {"phase": phase, "precision": precision, "compiled": compiled, "runtime": runtime}
     if measure:
         _check_measurable(targets, settings)
@@ -117,9 +124,8 @@ def estimate(
     return record if picture is None else _draw(record, targets[0].device, picture)
 
 
-def _targets(on: Any, catalogue: Path | None) -> list[Target]:
+def _targets(names: Sequence[Any], catalogue: Path | None) -> list[Target]:
     """Each device once, in the order given."""
-    names = list(on) if isinstance(on, (list, tuple)) else [on]
     found: dict[str, Target] = {}
     for each in (target(name, catalogue) for name in names or [HERE]):
         found.setdefault(each.device.name, each)
@@ -177,7 +183,7 @@ def _forecasts(
             notes += said
             if size not in rows:
                 rows[size] = layer_rows(network, size)
-            forecast = _forecast(rows[size], each.device, workload)
+            forecast = _forecast(rows[size], each, workload)
             if not sizes and size > 1 and forecast.estimate.fits is False:
                 notes.append(f"the sweep on {each.device.name} ends where batch {size} no longer fits into its memory")
                 break
@@ -185,15 +191,34 @@ def _forecasts(
     return made, notes
 
 
-def _forecast(rows: Sequence[Layer], device: Device, workload: Workload) -> Forecast:
+def _forecast(rows: Sequence[Layer], on: Target, workload: Workload) -> Forecast:
     from chipwise.core.estimation import Cost, Forecast
-    from chipwise.cost import estimate as estimated
 
-    expected: Estimate = estimated(rows, device, workload)
-    if expected.fits is None and device.memory_bytes is not None:
-        expected = replace(expected, fits=expected.memory.device_bytes <= device.memory_bytes)
+    expected = _estimate(rows, on, workload)
+    if expected.fits is None and on.device.memory_bytes is not None:
+        expected = replace(expected, fits=expected.memory.device_bytes <= on.device.memory_bytes)
     cost = Cost(expected.time_s, expected.energy_j, expected.price_usd)
-    return Forecast(expected, device.memory_bytes, cost.times(1000 / workload.batch))
+    return Forecast(expected, on.device.memory_bytes, cost.times(1000 / workload.batch))
+
+
+def _estimate(rows: Sequence[Layer], on: Target, workload: Workload) -> Estimate:
+    """By the kernels measured on the machine where there are some, else by the nearest profile, else the floor."""
+    from chipwise.cost.estimate import estimate as estimated
+    from chipwise.devices.profiles import profile_for
+
+    if on.here and on.measured is None:  # quick peaks are no data sheet's: profiles are not made for them
+        return estimated(rows, on.device, workload)
+    notes: tuple[str, ...] = ()
+    if on.measured is not None:
+        from chipwise.cost.measured_estimate import estimate_measured
+
+        expected = estimate_measured(rows, on.measured, workload)
+        if expected is not None:
+            return expected
+        what = "training" if workload.phase == "training" else f"{workload.runtime or 'torch'} {workload.precision}"
+        notes = (f"{what} was not measured on {on.device.name}: a profile of published timings stands in",)
+    profile, said = profile_for(on.device, workload)
+    return estimated(rows, on.device, workload, profile, notes=(*notes, *said))
 
 
 def _with_epochs(forecast: Forecast, data_size: int | None, epochs: int) -> Forecast:

@@ -15,8 +15,9 @@ from chipwise.core.errors import InputError, UnknownNameError, unknown_name
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chipwise.core.device import Device, System
+    from chipwise.core.device import Device, Machine, System
     from chipwise.core.estimate import Workload
+    from chipwise.core.measured import MeasuredMachine
 
 HERE = "here"
 PHASES = {"infer": "inference", "inference": "inference", "train": "training", "training": "training"}
@@ -30,10 +31,11 @@ _USUAL_HERE = "onnxruntime"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One device, whether it is this machine, and what to know about how it was found."""
+    """One device, whether it is this machine, what was measured of it, and what to know about how it was found."""
 
     device: Device
     here: bool = False
+    measured: MeasuredMachine | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -121,13 +123,53 @@ def _format(device: Device, asked: str | None) -> tuple[str, tuple[str, ...]]:
     return instead, (f"{device.name} has no stated peak for fp32: {instead} is what it is estimated for",)
 
 
-def _here() -> Target:
-    """The machine this runs on, by what was measured of it; else by a quick look at its peaks, which gives a floor."""
-    from chipwise.clock.peaks import measure_peaks
+def profiled(path: Path, on: object = None) -> Target:
+    """The machine that a profile was measured on, which `doctor --measure` wrote here or elsewhere.
+
+    Args:
+        path: the profile.
+        on: where the estimate was asked for, to be checked; None for the machine of the profile.
+
+    Raises:
+        InputError: the file is no profile, or `on` is another machine.
+    """
+    from chipwise.codec.machine_file import read_machine
     from chipwise.devices.detect import detect
 
+    found, here = read_machine(path), detect()
+    same = found.machine.fingerprint == here.fingerprint
+    asked = HERE if isinstance(on, str) and on.strip().lower() == HERE else ""
+    other = here.cpu if asked and not same else "" if asked or on is None else str(getattr(on, "name", on))
+    if other:
+        raise InputError(
+            f"profile {path} was measured on {_machine(found.machine)}, not on {other}",
+            hint="leave --on out: the estimate is for the machine of the profile then",
+        )
+    note = "" if same else f"as measured on another machine, {_machine(found.machine)}, on {found.date}"
+    return Target(found.device, same, found, tuple(filter(None, (note, _incomplete(found)))))
+
+
+def _here() -> Target:
+    """The machine this runs on, by what was measured of it; else by a quick look at its peaks, which gives a floor."""
+    from chipwise.codec.machine_file import cached_machine
+    from chipwise.devices.detect import detect
+
+    machine = detect()
+    found = cached_machine(machine)
+    if found is not None:
+        return Target(found.device, True, found, tuple(filter(None, (_incomplete(found),))))
+    from chipwise.clock.peaks import measure_peaks
+
     note = "this machine was never measured, so this is a floor from a quick look: run chipwise doctor --measure first"
-    return Target(measure_peaks(detect()), here=True, notes=(note,))
+    return Target(measure_peaks(machine), here=True, notes=(note,))
+
+
+def _machine(machine: Machine) -> str:
+    return f"{machine.cpu} ({machine.cores} {'core' if machine.cores == 1 else 'cores'})"
+
+
+def _incomplete(found: MeasuredMachine) -> str:
+    return "" if found.complete else "the measurement of the machine was interrupted: what is missing is estimated"
 
 
 def _find(name: str, catalogue: Path | None) -> Device | System:

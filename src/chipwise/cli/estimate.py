@@ -55,6 +55,9 @@ def main(
     catalogue: Annotated[
         Path | None, typer.Option(metavar="FILE", help="More devices: a .toml file of yours, or a folder of them.")
     ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For the machine on which doctor --measure wrote this.")
+    ] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Run it here, too, and score the prediction.")] = False,
     budget: Annotated[str, typer.Option(metavar="TIME", help="Time for the measurement.")] = "20s",
     input_shape: InputShapeOption = None,
@@ -68,7 +71,7 @@ def main(
     with progress() as bars:
         record = api.estimate(
             network,
-            on=on or "here",
+            on=on or None,
             phase=phase,
             batch=sizes,
             precision=precision,
@@ -79,6 +82,7 @@ def main(
             data_size=data_size,
             epochs=epochs,
             catalogue=catalogue,
+            profile=profile,
             measure=measure,
             budget_s=parse_duration_s(budget),
             input_shape=shape(input_shape),

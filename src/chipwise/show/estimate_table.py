@@ -151,11 +151,14 @@ def _legend(record: Estimation) -> Iterator[RenderableType]:
     coverages = sorted({each.time_s.coverage for each in estimates if each.time_s.coverage is not None})
     if coverages:
         shares = " or ".join(format_share(each, 0) for each in coverages)
-        yield muted(f"[low–high] should hold {shares} of measurements, as it did on networks that were held out.")
+        widened = ", widened for what the notes say" if any(each.notes for each in estimates) else ""
+        yield muted(f"[low–high] is meant to hold {shares} of measurements, from networks held out{widened}.")
     if any(each.time_s.mid is not None and each.time_s.coverage is None for each in estimates):
         yield muted("[low–high] without a stated coverage was not calibrated.")
     if any(each.time_s.mid is None for each in estimates):
-        yield muted("≥ is a floor: every layer at the device's peaks, nothing fused. How far above it ends is not known.")
+        yield muted(
+            "≥ is a floor: every layer at the device's peaks, nothing fused. How far above it ends is not known."
+        )
     if any(cost is not None for each in record.forecasts for cost in (each.thousand.energy_j, each.thousand.price_usd)):
         yield muted("J and USD are per thousand items, at the middle estimate.")
     for forecast in record.forecasts:
@@ -255,14 +258,13 @@ def _endings(record: Estimation) -> list[RenderableType]:
     """Operators that are not known, notes, and the method, each said once."""
     estimates = [each.estimate for each in record.forecasts]
     unknown = sorted({op for each in estimates for op in each.unknown_ops})
-    shown: list[RenderableType] = []
-    if unknown:
-        names = ", ".join(map(plain, unknown))
-        shown.append(
-            line(f"Work not known for {names}: only their traffic is counted, and bounds are wider.", "bold yellow")
-        )
     notes = dict.fromkeys([*record.notes, *(note for each in estimates for note in each.notes)])
-    shown += [line(f"note: {note}", "yellow") for note in notes]
+    shown: list[RenderableType] = []
+    if unknown and not any(all(op in note for op in unknown) for note in notes):
+        names = ", ".join(map(plain, unknown))
+        shown.append(line(f"Work not known for {names}: only their traffic is counted.", "bold yellow"))
+    loud = {note for note in notes if any(op in note for op in unknown)}
+    shown += [line(f"note: {note}", "bold yellow" if note in loud else "yellow") for note in notes]
     shown += [muted(f"method: {method}") for method in dict.fromkeys(each.method for each in estimates)]
     return shown
 
