@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chipwise.core.estimate import Interval
 
@@ -98,10 +99,17 @@ def _share(flags: Sequence[bool]) -> float | None:
     return sum(flags) / len(flags) if flags else None
 
 
+def _ranks(values: Sequence[float]) -> NDArray[np.float64]:
+    """Places in order; equal values share the mean of theirs."""
+    _, at, counts = np.unique(values, return_inverse=True, return_counts=True)
+    places = np.cumsum(counts) - (counts - 1) / 2
+    return np.asarray(places[at], dtype=np.float64)
+
+
 def _rank(one: Sequence[float], other: Sequence[float]) -> float | None:
     if len(one) < 3:
         return None
-    first, second = (np.argsort(np.argsort(values)).astype(float) for values in (one, other))
+    first, second = _ranks(one), _ranks(other)
     if first.std() == 0 or second.std() == 0:
         return None
     return float(np.corrcoef(first, second)[0, 1])

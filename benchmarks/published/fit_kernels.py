@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,20 +49,34 @@ def main() -> int:
     parser.add_argument("kernels", type=Path, help="folder of NeuSight's kernel tables")
     parser.add_argument("--out", type=Path, help="folder for the profiles")
     options = parser.parse_args()
-    errors = {}
+    found = {}
     for file, name in DEVICES.items():
-        tables = [read(options.kernels, file, kind) for kind in KINDS]
-        profile, errors[name] = fitted(device(name), tables)
-        print(f"{name}: {errors[name]}", file=sys.stderr)
+        found[name] = fitted(device(name), [read(options.kernels, file, kind) for kind in KINDS])
+        print(f"{name}: {found[name].errors}", file=sys.stderr)
+    for name, fit in found.items():
+        others = [other.problem for card, other in found.items() if card != name]
+        profile = replace(fit.profile, spread=replace(fit.spread, elsewhere=_elsewhere(fit, others)))
         if options.out:
             where = options.out / f"{profile.name}.json"
             where.write_bytes(encode(profile, pretty=True) + b"\n")
+    errors = {name: fit.errors for name, fit in found.items()}
     print(json.dumps({"schema": "chipwise.benchmark/1", "benchmark": "fit_kernels", "errors": errors}))
     return 0
 
 
-def fitted(card: Device, tables: list[Table]) -> tuple[Profile, dict[str, tuple[float, float]]]:
-    """The profile of a card, and by class the median and mean error on kernels that a fit of the others did not see."""
+@dataclass(frozen=True)
+class Fitted:
+    """A profile, what it was fitted to, and by class median and mean error on kernels that a first fit did not see."""
+
+    profile: Profile
+    spread: Spread
+    problem: Problem
+    theta: Vector
+    errors: dict[str, tuple[float, float]]
+
+
+def fitted(card: Device, tables: list[Table]) -> Fitted:
+    """Fit a half of the kernels for the errors, then all of them for the profile."""
     chosen = np.random.default_rng(SEED)
     blank = _blank(card, tables)
     peaks = rates(card, blank)
@@ -73,17 +87,14 @@ def fitted(card: Device, tables: list[Table]) -> tuple[Profile, dict[str, tuple[
         networks += [Network([each.op], peaks, each.device_s, group=each.op.kind) for each in kernels]
     problem = Problem(networks, FORM)
     fitting = chosen.random(len(networks)) < 0.5
-    theta = problem.fit(fitting)
-    errors, spread = _errors(problem, theta, ~fitting), _spread(problem, theta, ~fitting)
-    profile = problem.profile(problem.fit(np.ones(len(networks), bool)), blank)
+    first, theta = problem.fit(fitting), problem.fit(np.ones(len(networks), bool))
+    low, high = _bounds(problem, first, ~fitting)
+    profile = problem.profile(theta, blank)
     seen = {kind: [features(each.ops[0], peaks) for each in networks if each.group == kind] for kind in FORM.memory}
-    profile = replace(
-        profile, classes={name: _inside(each, seen.get(name, [])) for name, each in profile.classes.items()}
-    )
-    classes = {**profile.classes, **{name: profile.classes[other] for name, other in STAND_INS.items()}}
-    return replace(
-        profile, classes=classes, launch_s=LAUNCH_S, dispatch_s=blank.dispatch_s, step_s=0.0, spread=spread
-    ), errors
+    classes = {name: _inside(each, seen.get(name, [])) for name, each in profile.classes.items()}
+    classes |= {name: classes[other] for name, other in STAND_INS.items()}
+    profile = replace(profile, classes=classes, launch_s=LAUNCH_S, dispatch_s=blank.dispatch_s, step_s=0.0)
+    return Fitted(profile, Spread(round(low, 4), round(high, 4)), problem, theta, _errors(problem, first, ~fitting))
 
 
 def _inside(shares: WorkClass, seen: list[dict[str, float]]) -> WorkClass:
@@ -126,14 +137,24 @@ def _blank(card: Device, tables: list[Table]) -> Profile:
     )
 
 
-def _spread(problem: Problem, theta: Vector, rows: NDArray[np.bool_]) -> Spread:
-    """How far seconds of products lie off, as if all of a network were off alike: wide rather than narrow."""
+def _bounds(problem: Problem, theta: Vector, rows: NDArray[np.bool_]) -> tuple[float, float]:
+    """Between which logarithms four fifths of the seconds of products lie off.
+
+    They are a network's bounds too, as if all of its kernels were off alike: wide rather than narrow.
+    """
     products = rows & np.isin([each.group for each in problem.networks], ("mm", "bmm"))
     off = (problem.measured - problem.predict(theta))[products]
     order = np.argsort(off)
     share = np.cumsum(np.exp(problem.measured[products][order]))
     low, high = (float(off[order][np.searchsorted(share, part * share[-1])]) for part in (0.1, 0.9))
-    return Spread(round(low, 4), round(high, 4))
+    return low, high
+
+
+def _elsewhere(fit: Fitted, others: list[Problem]) -> float:
+    """How many times wider bounds are on the kernels of the other devices."""
+    own = max(-fit.spread.low, fit.spread.high)
+    far = [_bounds(other, fit.theta, np.ones(len(other.networks), bool)) for other in others]
+    return round(max(1.0, float(np.median([max(-low, high) for low, high in far])) / own), 3)
 
 
 def _errors(problem: Problem, theta: Vector, rows: NDArray[np.bool_]) -> dict[str, tuple[float, float]]:

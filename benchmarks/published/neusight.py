@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
-from chipwise.core.profile import Profile
+from chipwise.core.estimate import Workload
 from chipwise.cost.ops import Op
 from chipwise.devices.known import device
+from published.choose import chosen
 from published.errors import Error
 from published.pricing import priced
 from published.transformers import NETWORKS, forward, training
@@ -32,20 +32,13 @@ DEVICES = {
     "NVIDIA_A100-PCIE-40GB": "A100 PCIe 40GB",
     "NVIDIA_A100_80GB_PCIe": "A100 PCIe 80GB",
 }
-# Devices without a profile of their own, and whose they take.
-LIKE = {"A100 PCIe 80GB": "A100 PCIe 40GB"}
 
 
-def errors(tables: Path, profiles: Mapping[str, Profile]) -> list[Error]:
-    """One record a row of one device.
-
-    Args:
-        tables: the folder of tables.
-        profiles: eager fp32 profiles by the name of the device that each was fitted on.
-    """
+def errors(tables: Path) -> list[Error]:
+    """One record a row of one device in `tables`, their folder."""
     with (tables / FILE).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return [_error(row, profiles) for row in rows if row["option"] in ("", "fusion")]
+    return [_error(row) for row in rows if row["option"] in ("", "fusion")]
 
 
 def operations(row: Mapping[str, str]) -> list[Op]:
@@ -54,17 +47,17 @@ def operations(row: Mapping[str, str]) -> list[Op]:
     return training(net, batch, length) if row["mode"] == "train" else forward(net, batch, length)
 
 
-def _error(row: Mapping[str, str], profiles: Mapping[str, Profile]) -> Error:
+def _error(row: Mapping[str, str]) -> Error:
     card = device(DEVICES[row["device"]])
-    profile = profiles[LIKE.get(card.name, card.name)]
-    fused = row["option"] == "fusion"
+    compiled = row["option"] == "fusion"
+    profile = chosen(card, Workload(compiled=compiled))  # operations of training hold their backward pass
     return Error(
         table=TABLE,
         device=card.name,
-        row=f"{row['model']} batch {row['batch']} {row['mode']}{' compiled' if fused else ''}",
-        predicted_s=priced(operations(row), card, replace(profile, fused=fused)),
+        row=f"{row['model']} batch {row['batch']} {row['mode']}{' compiled' if compiled else ''}",
+        predicted_s=priced(operations(row), card, profile),
         measured_s=float(row["measured_e2e_ms"]) / 1e3,
-        zero_shot=card.name in LIKE,
+        zero_shot=card.name not in profile.devices[:1],
         published_s=float(row["neusight_e2e_ms"]) / 1e3,
-        note="the eager profile with elementwise kernels merged" if fused else "",
+        note="the eager profile with elementwise kernels merged" if compiled else "",
     )

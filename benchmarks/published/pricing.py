@@ -12,12 +12,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
 
 from chipwise.core.device import Device
 from chipwise.core.estimate import Interval
 from chipwise.core.profile import Profile
 from chipwise.cost.model import prices, rates, step_s
-from chipwise.cost.ops import Op, planned
+from chipwise.cost.ops import Op, operations, planned
+from chipwise.networks.layers import layer_rows
+from chipwise.networks.load import load
+
+
+@cache
+def zoo_operations(network: str, batch: int) -> tuple[Op, ...]:
+    """Operations of a network of the zoo, in 2-byte values."""
+    return tuple(operations(layer_rows(load(network), batch)))
+
+
+@cache
+def zoo_kernels(network: str, batch: int) -> tuple[Op, ...]:
+    """The same for profiles of single kernels, whose `ck` are 3x3 of stride 1 alone: Winograd's method serves these.
+
+    Other convolutions run as one product, which is what `c1` stands for there.
+    """
+    quick = {row.name for row in layer_rows(load(network), batch) if row.kernel == (3, 3) and max(row.stride) == 1}
+    found = zoo_operations(network, batch)
+    return tuple(replace(op, kind="c1") if op.kind == "ck" and op.layer not in quick else op for op in found)
 
 
 def priced(ops: Sequence[Op], card: Device, profile: Profile) -> Interval:

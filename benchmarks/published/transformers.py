@@ -2,8 +2,8 @@
 
 Published tables name networks that the zoo does not have (GPT-2 large, OPT, GPT-3, Switch). Their cost follows from a
 few sizes; what eager code really launches (unfused GELU, masks, scalings, copies of transposed heads) follows from the
-code of `transformers` 4.36 with `attn_implementation="eager"`, which the tables were measured with. Every operation knows
-its backward pass, so that a training step is their sum in reverse and not a multiple of the forward pass.
+code of `transformers` 4.36 with `attn_implementation="eager"`, which the tables were measured with. Every operation
+knows its backward pass, so that a training step is their sum in reverse and not a multiple of the forward pass.
 
 Products of GPT-2's `Conv1D` keep weights as [inputs, outputs], which the fast path of cuBLAS reads row by row: they are
 class `mm_nn`, products of `nn.Linear` are class `mm`.
@@ -111,10 +111,11 @@ def forward(net: Transformer, batch: int, length: int, *, head: bool = False, dr
     return tape.forward
 
 
-def training(net: Transformer, batch: int, length: int) -> list[Op]:
-    """Operations of a forward and a backward pass, with dropout and BERT's head; gradients add up, without an update."""
-    tape = _run(net, batch, length, head=True, dropout=True)
-    tape.loss(batch * length, net.vocabulary)
+def training(net: Transformer, batch: int, length: int, *, head: bool = True) -> list[Op]:
+    """Operations of a forward and a backward pass with dropout; gradients add up, nothing is updated."""
+    tape = _run(net, batch, length, head=head, dropout=True)
+    if head or net.style != "bert":
+        tape.loss(batch * length, net.vocabulary)
     return [*tape.forward, *reversed(tape.backward)]
 
 
