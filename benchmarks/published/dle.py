@@ -2,8 +2,8 @@
 
 NVIDIA/DeepLearningExamples, README files (collected at 729963dd47). All rows are held out and no profile was fitted on
 a network on these devices: fp32 takes profiles of single kernels (PyTorch 2.1), TF32 and mixed precision the profile
-that was fitted on timm's tables of an RTX 3090. Rows are those of one GPU whose batch (and length, for BERT) is stated; of
-TensorFlow's SSD there are none, as it is another network (a feature pyramid at 640 x 640).
+that was fitted on timm's tables of an RTX 3090. Rows are those of one GPU whose batch (and length, for BERT) is stated;
+of TensorFlow's SSD there are none, as it is another network (a feature pyramid at 640 x 640).
 
 What the rows hold beyond the network: pictures are read and decoded while the GPU works, PyTorch's BERT runs NVIDIA's
 fused layer norm and optimizer, and software is of 2019 to 2022.

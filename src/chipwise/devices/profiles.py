@@ -21,6 +21,7 @@ from chipwise.core.device import Device
 from chipwise.core.errors import InputError
 from chipwise.core.estimate import Workload
 from chipwise.core.profile import Profile
+from chipwise.devices.known import devices
 
 FOLDER = Path(__file__).parent / "profiles"
 _MAX_BYTES = 1 << 20
@@ -109,8 +110,15 @@ def _lacks(profile: Profile, workload: Workload) -> list[str]:
 
 
 def _distance(profile: Profile, device: Device, workload: Workload) -> float:
-    here = 0.0 if device.name in profile.devices else 0.5
-    return here + sum(_FAR[each] for each in _lacks(profile, workload))
+    return _apart(profile, device) + sum(_FAR[each] for each in _lacks(profile, workload))
+
+
+def _apart(profile: Profile, device: Device) -> float:
+    """0 for a device that the profile was fitted on; cards with one chip are nearer than others."""
+    if device.name in profile.devices:
+        return 0.0
+    chips = {(each.process_nm, each.cores) for each in devices() if each.name in profile.devices and each.cores}
+    return 0.25 if (device.process_nm, device.cores) in chips else 0.5
 
 
 def _note(lack: str, profile: Profile, workload: Workload) -> str:
