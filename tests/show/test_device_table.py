@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from chipwise.codec.records import decode
 from chipwise.core.report import Hardware
 from chipwise.show.as_json import as_json
 from chipwise.show.tables import table
@@ -46,6 +47,17 @@ def test_a_line_tells_the_same_as_json_gives() -> None:
     text = as_json(device_samples.RECORDS["device_comparison"]())
     assert '"schema": "chipwise.devices/1"' in text
     assert '"flops_per_watt": 40000000000.0' in text
+
+
+@pytest.mark.parametrize("name", device_samples.RECORDS)
+def test_json_decodes_into_the_same_answer(name: str) -> None:
+    record = device_samples.RECORDS[name]()
+    assert decode(as_json(record).encode(), Hardware, name) == record
+
+
+def test_a_terminal_without_unicode_can_show_everything() -> None:
+    text = "".join(text_of(table(make()), 120) for make in device_samples.RECORDS.values())
+    assert set(text) - set(map(chr, range(128))) <= set("─×–µ")
 
 
 def test_names_are_neither_markup_nor_terminal_commands() -> None:
