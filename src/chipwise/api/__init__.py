@@ -1,5 +1,6 @@
 """The line as Python functions, one a verb: the command line and notebooks call these and nothing else."""
 
+from chipwise.api.doctoring import doctor
 from chipwise.api.estimating import estimate
 from chipwise.api.given import data_names, label_names, network_names
 from chipwise.api.hardware import hardware, hardware_names
@@ -7,7 +8,7 @@ from chipwise.api.line import fit, report
 from chipwise.api.pictures import features
 from chipwise.api.running import load, run
 from chipwise.api.targets import PRECISIONS, device_names
-from chipwise.api.verbs import bench, check, compile, doctor, inspect, train
+from chipwise.api.verbs import bench, check, compile, inspect, train
 from chipwise.api.zoo import zoo
 
 __all__ = [

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chipwise.api.doctoring import doctor
 from chipwise.api.given import data_from, network_from, plan_from, trainable_from, with_graph
 from chipwise.api.notebook import drawn
-from chipwise.api.verbs import bench, check, compile, doctor, inspect, train
+from chipwise.api.verbs import bench, check, compile, inspect, train
 from chipwise.core.errors import InputError, PlanError
 from chipwise.core.events import Progress, silent
 

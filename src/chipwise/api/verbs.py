@@ -1,4 +1,4 @@
-"""Inspect, train, compile, check, bench, doctor: one function a verb.
+"""Inspect, train, compile, check, bench: one function a verb.
 
 Stages are imported inside the verb that needs them, so that importing chipwise costs nothing and the light install
 never meets torch.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from chipwise.api.given import DataLike, NetworkLike, PlanLike
     from chipwise.core.plan import Goal, Plan
-    from chipwise.core.report import BenchResult, CheckResult, Doctor, Inspection, Training
+    from chipwise.core.report import BenchResult, CheckResult, Inspection, Training
 
 
 @drawn
@@ -270,17 +270,6 @@ def bench(
         baseline=before,
         progress=progress,
     )
-
-
-@drawn
-def doctor() -> Doctor:
-    """Tell what this machine is and which runtimes are usable on it, or why not."""
-    from chipwise.core.report import Doctor
-    from chipwise.devices.detect import detect, versions
-    from chipwise.runtimes import status
-
-    machine = detect()
-    return Doctor(machine, status(machine), versions())
 
 
 def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def measure_machine(
     *,
     budget_s: float,
     progress: Progress,
-    keep: Callable[[MeasuredMachine], None],
+    keep: Callable[[MeasuredMachine], object],
     watch: Watch | None = None,
 ) -> MeasuredMachine:
     """Measure everything that this machine and the installed libraries allow.

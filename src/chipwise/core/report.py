@@ -11,6 +11,7 @@ from typing import Literal
 from chipwise.core.device import Device, Erratum, Link, Machine, RuntimeStatus, System
 from chipwise.core.layer import Layer, Totals
 from chipwise.core.measure import Accuracy, PairedDrop, Ratio, Timing
+from chipwise.core.measured import MeasuredMachine
 from chipwise.core.network import TensorSpec
 from chipwise.core.plan import Choice, Manifest
 
@@ -315,12 +316,16 @@ class BenchResult:
 
 @dataclass(frozen=True, slots=True)
 class Doctor:
-    """Answer of `doctor`: this machine, the runtimes on it, and versions of the libraries installed."""
+    """Answer of `doctor`: this machine, the runtimes on it, versions of the libraries installed, and what was measured.
+
+    `measured` is of this machine, or of another whose profile was given; None where nothing was measured.
+    """
 
     machine: Machine
     runtimes: tuple[RuntimeStatus, ...]
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
+    measured: MeasuredMachine | None = None
     schema: str = "chipwise.doctor/1"
 
 

@@ -41,6 +41,7 @@ from chipwise.show.device_table import HardwareTable
 from chipwise.show.estimate_table import EstimateTable
 from chipwise.show.features_table import features_table
 from chipwise.show.grid import cell, facts, grid, heading, line, muted
+from chipwise.show.machine_table import features_line, measured_table
 from chipwise.show.predictions import run
 from chipwise.show.units import (
     UNKNOWN,
@@ -212,7 +213,7 @@ def doctor(record: Doctor) -> RenderableType:
     about = [
         ("processor", f"{machine.cpu} ({machine.architecture})"),
         ("cores", f"{machine.cores} usable of {machine.logical_cpus} logical"),
-        ("extensions", " ".join(machine.isa) or "none that matter here"),
+        ("extensions", features_line(machine)),
         ("caches", caches),
         ("memory", f"{memory} usable"),
         ("GPU", "; ".join(_gpu_line(gpu.name, gpu.memory_bytes, gpu.driver) for gpu in machine.gpus) or "none found"),
@@ -226,7 +227,10 @@ def doctor(record: Doctor) -> RenderableType:
         rows.add_row(cell(status.name), cell(status.version or "-"), cell(", ".join(status.precisions) or "-"), usable)
     versions = "  ".join(f"{plain(name)} {plain(version)}" for name, version in sorted(record.versions.items()))
     notes = [line(note, "yellow") for note in record.notes]
-    return Group(heading("This machine"), facts(about), Text(), rows, muted(versions), *notes)
+    blocks: list[RenderableType] = [heading("This machine"), facts(about), Text(), rows, muted(versions)]
+    if record.measured is not None:
+        blocks += [Text(), measured_table(record.measured)]
+    return Group(*blocks, *notes)
 
 
 def fit(record: Fit) -> RenderableType:
