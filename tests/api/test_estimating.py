@@ -11,10 +11,13 @@ import pytest
 
 import chipwise
 from chipwise import api
-from chipwise.core.device import Device, System
+from chipwise.codec.machine_file import encode_machine, read_machine, store_machine
+from chipwise.core.device import Device, Machine, System
 from chipwise.core.errors import InputError, UnknownNameError
 from chipwise.core.estimate import Interval
 from chipwise.core.measure import Timing
+from chipwise.core.measured import KernelTime, LayerTimes, MeasuredMachine
+from chipwise.devices.detect import detect
 from chipwise.show.as_json import as_json
 
 CHIP = Device(
@@ -243,3 +246,50 @@ def test_a_fixed_batch_is_what_is_estimated(tmp_path: Path) -> None:
     assert answer.notes == ("the network has a fixed batch of 4",)
     assert answer.flops == 64
     assert len(chipwise.estimate(tmp_path / "relu.onnx", on=CHIP, batch="sweep").forecasts) == 1
+
+
+KERNEL = KernelTime("conv", 1e9, 1e6, (3136.0, 64.0, 64.0, 9.0, 1.0), 4e-3)
+LAYERS = LayerTimes("onnxruntime", "fp32", 0, (KERNEL,), 1e11, 1e9, 1e-6, {"conv": 0.0})
+
+
+def a_profile(folder: Path, machine: Machine) -> Path:
+    device = Device(machine.cpu, "cpu", peak_flops={"fp32": 1e11}, bandwidth_bytes_s=1e10, source="measured here")
+    found = MeasuredMachine(machine, device, "2026-01-15", {}, layers=(LAYERS,))
+    path = folder / "machine.json"
+    path.write_bytes(encode_machine(found))
+    return path
+
+
+def test_a_profile_of_another_machine_is_estimated_for_and_said(tmp_path: Path) -> None:
+    path = a_profile(tmp_path, Machine("Far Away CPU", "x86_64", (), 4, 8))
+    answer = chipwise.estimate("lenet5", profile=path)
+    assert answer.devices == ("Far Away CPU",)
+    assert answer.notes == ("as measured on another machine, Far Away CPU (4 cores), on 2026-01-15",)
+    assert answer.forecasts[0].estimate.time_s.mid is not None
+    for where in ("here", "rtx4090", CHIP):
+        with pytest.raises(InputError, match="was measured on Far Away CPU"):
+            chipwise.estimate("lenet5", on=where, profile=path)
+    with pytest.raises(InputError, match="what is measured runs on this machine"):
+        chipwise.estimate("lenet5", profile=path, measure=True)
+
+
+def test_this_machine_is_estimated_by_what_was_measured_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIPWISE_CACHE", str(tmp_path))
+    before = chipwise.estimate("lenet5")
+    assert before.forecasts[0].estimate.time_s.mid is None
+    assert "run chipwise doctor --measure first" in before.notes[0]
+    profile = a_profile(tmp_path, detect())
+    store_machine(read_machine(profile))
+    for options in ({}, {"on": "here"}, {"profile": profile}, {"on": "Here", "profile": profile}):
+        after = chipwise.estimate("lenet5", **options)
+        assert after.notes == ()
+        assert after.forecasts[0].estimate.time_s.mid is not None
+        assert "measured on this machine with onnxruntime fp32 on 2026-01-15" in after.forecasts[0].estimate.method
+    other = chipwise.estimate("lenet5", runtime="openvino")
+    assert any("openvino fp32 was not measured" in note for note in other.forecasts[0].estimate.notes)
+
+
+def test_a_damaged_profile_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{"machine": 1}')
+    with pytest.raises(InputError, match=r"profile .*bad\.json cannot be read"):
+        chipwise.estimate("lenet5", profile=tmp_path / "bad.json")

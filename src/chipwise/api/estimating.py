@@ -179,7 +179,7 @@ def _forecasts(
     for each in targets:
         notes += each.notes
         for size in sizes or _SWEPT:
-            workload, said = workload_on(each.device, here=each.here, batch=size, **settings)
+            workload, said = workload_on(each, batch=size, **settings)
             notes += said
             if size not in rows:
                 rows[size] = layer_rows(network, size)
@@ -216,9 +216,12 @@ def _estimate(rows: Sequence[Layer], on: Target, workload: Workload) -> Estimate
         if expected is not None:
             return expected
         what = "training" if workload.phase == "training" else f"{workload.runtime or 'torch'} {workload.precision}"
-        notes = (f"{what} was not measured on {on.device.name}: a profile of published timings stands in",)
+        notes = (f"{what} was not measured on {on.device.name}",)
     profile, said = profile_for(on.device, workload)
-    return estimated(rows, on.device, workload, profile, notes=(*notes, *said))
+    expected = estimated(rows, on.device, workload, profile, notes=notes)
+    if profile is None and expected.time_s.mid is not None:  # a model of its own: profiles have no say in it
+        return expected
+    return replace(expected, notes=(*said, *expected.notes))
 
 
 def _with_epochs(forecast: Forecast, data_size: int | None, epochs: int) -> Forecast:
@@ -258,7 +261,7 @@ def _check_measurable(targets: Sequence[Target], settings: dict[str, Any]) -> No
     from chipwise.api.scoring import check_measurable
 
     for each in targets:
-        check_measurable(workload_on(each.device, here=each.here, batch=1, **settings)[0], here=each.here)
+        check_measurable(workload_on(each, batch=1, **settings)[0], here=each.here)
 
 
 def _measured(network: Network, forecasts: list[Forecast], budget_s: float, progress: Progress) -> list[Forecast]:

@@ -76,9 +76,8 @@ def device_names() -> list[str]:
 
 
 def workload_on(
-    device: Device,
+    on: Target,
     *,
-    here: bool,
     phase: str,
     batch: int,
     precision: str | None,
@@ -97,10 +96,10 @@ def workload_on(
         raise unknown_name("phase", phase, PHASES)
     if precision is not None and precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
-    runs, notes = _format(device, precision)
+    runs, notes = _format(on.device, precision)
     if precision == "amp":
         techniques = ("amp", *techniques)
-    runtime = runtime or (_USUAL_HERE if here and PHASES[phase] == "inference" else "")
+    runtime = runtime or (_USUAL_HERE if (on.here or on.measured) and PHASES[phase] == "inference" else "")
     made = Workload(
         phase="training" if PHASES[phase] == "training" else "inference",
         batch=batch,

@@ -174,7 +174,7 @@ def _fitting(forecast: Forecast) -> str:
 
 def _summary(record: Estimation) -> list[RenderableType]:
     """Work of one item, knees of the sweeps, and what epochs cost."""
-    work = f"{format_count(record.parameters)} parameters, {format_flops(record.flops)} an item forward"
+    work = f"{format_count(record.parameters)} parameters, {format_flops(record.flops)} an item"
     pairs = [("network", f"{work} (1 multiply-add = 2 FLOPs)")]
     pairs += [("knee", _knee(knee)) for knee in record.knees if len(record.knees) == 1]
     for forecast in record.forecasts if record.data_size is not None else ():
