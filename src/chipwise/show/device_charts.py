@@ -135,6 +135,7 @@ def _draw_roofs(
     axes.legend(frameon=False, labelcolor=palette.ink, loc="lower right", ncols=columns, handlelength=3.4, fontsize=8)
     _roof_names(figure, axes, palette, ends)
     highest = max(peaks)
+    figure.draw_without_rendering()  # the names of the roofs took some of the width
     names = [
         Name((ridge, peak / 1e12), f"ridge {rate(ridge)}" if peak == highest else rate(ridge), colour)
         for found, colour in zip(roofs, inks, strict=True)
@@ -197,6 +198,7 @@ def _draw_history(figure: Figure, palette: Palette, lines: Sequence[HardwareLine
                 axes.plot([x], [value], _MARKERS[each.kind], color=inks[each.kind], markersize=4.2)
         _spare(axes, [value for value in column if value is not None])
         _log_axes(axes, palette, both=False)
+    figure.draw_without_rendering()
     others = [((x, value / 1e12), (x, value / 1e12)) for x, value in zip(across, sixteens, strict=False) if value]
     for axes, column in zip(panels, values, strict=True):
         named = [*zip(across, column, lines, strict=True)]

@@ -102,12 +102,12 @@ def name_points(
 ) -> int:
     """Write names beside their points, with a line of colour `leader` to those that stand away.
 
-    Limits must be final; the layout is settled here. No name covers one of the `lines`, from one point to another.
+    Limits and layout must be final (`figure.draw_without_rendering`). No name covers one of the `lines`, each from one
+    point to another.
 
     Returns:
         how many found room.
     """
-    figure.draw_without_rendering()
     unit = 72 / figure.dpi
 
     def on_paper(point: Spot) -> Spot:
