@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chipwise.devices.known import device
-from published import dle, neusight, tf2017
+from published import dle, edge, neusight, tf2017
 from published.choose import chip, chosen
 from published.errors import by, summary
 
@@ -124,3 +124,36 @@ def test_a_younger_profile_reaches_tensorflow_of_2017_within_its_interval(tables
     found = by(tf2017.errors(tables), lambda row: row.device)
     assert found["Tesla P100 SXM2 16GB"].mean < 0.2
     assert found["Tesla K80, one chip"].bias < -0.4  # half as fast as stated peaks say: see the module
+
+
+def test_edge_rows_are_split_by_rule(tmp_path: Path) -> None:
+    lines = [
+        "device,framework,model,input,value,unit,source",
+        "Desktop CPU,TFLite,VGG16,224x224,867,ms,coral.ai/docs",
+        "Desktop CPU,TFLite,SqueezeNet,224x224,55,ms,coral.ai/docs",
+        "Desktop CPU,TFLite,EfficientNet-EdgeTpu-S,,1,ms,coral.ai/docs",
+        "Raspberry Pi 5,TensorFlow,SSD MobileNet v1 0.75,300x300,66.2,ms,aallan",
+        "Raspberry Pi 5,TensorFlow,SSD MobileNet v2,300x300,148.9,ms,aallan",
+    ]
+    file = tmp_path / "edge_latency.csv"
+    file.write_text("\n".join(lines) + "\n")
+    rows = edge.read(file)
+    assert [(row.model, row.fitted) for row in rows] == [
+        ("VGG16", False),
+        ("SqueezeNet", True),
+        ("SSD MobileNet v1 0.75", True),
+        ("SSD MobileNet v2", False),
+    ]
+
+
+@pytest.mark.shared
+@pytest.mark.runtime
+def test_edge_rows(tables: Path) -> None:
+    pytest.importorskip("torch")  # rows of networks at other sizes are traced
+    rows = edge.errors(tables)
+    held = [row for row in rows if row.held_out]
+    processors = summary([row for row in held if "G/s" in row.note])
+    assert processors.rows >= 30
+    assert processors.median < 0.22
+    tpu = summary([row for row in held if not row.note])
+    assert tpu.median < 0.12
