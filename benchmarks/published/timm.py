@@ -25,6 +25,7 @@ from chipwise.cost.ops import Op
 TRACE_BATCH = 2
 _BYTES = 2
 _WEIGHTED = {"c1", "ck", "grp", "dw", "mm"}
+_STREAMS = {"bn", "ln", "sm", "ew", "cp"}
 _BATCHED = {"bmm", "sdpa"}
 # File names say what was run: benchmark-infer-amp-nchw-pt240-cu124-rtx3090[-dynamo].csv
 _NAME = re.compile(
@@ -127,4 +128,28 @@ def op_at(traced: Sequence[Any], batch: int) -> Op:
 
 def ops_at(trace: Sequence[Any], batch: int) -> list[Op]:
     """All operations of a trace at another batch, in 2-byte values."""
-    return [op_at(traced, batch) for traced in trace]
+    fixed = without_batch(trace)
+    return [op_at(traced, TRACE_BATCH if still else batch) for traced, still in zip(trace, fixed, strict=True)]
+
+
+def without_batch(trace: Sequence[Any]) -> list[bool]:
+    """Which operations do not grow with the batch: those on weights, and biases of attention.
+
+    Weights are standardized before a convolution of just that size, biases copied before an attention of as many
+    scores as one item has. What holds an odd number of values at batch 2 cannot be of the batch either.
+    """
+    fixed = [False] * len(trace)
+    for at, (kind, _, read, write, dims) in enumerate(trace):
+        if kind in _WEIGHTED and dims:
+            _, n, k, groups = dims
+            if at and trace[at - 1][0] in _STREAMS and trace[at - 1][2] == trace[at - 1][3] == _BYTES * n * k * groups:
+                fixed[at - 1] = True
+                gain = at > 1 and trace[at - 2][0] in _STREAMS and trace[at - 2][3] == _BYTES * n * groups
+                fixed[at - 2] = fixed[at - 2] or gain
+        elif kind == "sdpa":
+            items, queries, keys, _ = dims
+            for before in range(max(at - 3, 0), at):
+                fixed[before] |= trace[before][3] == _BYTES * queries * keys * items / TRACE_BATCH
+        elif kind in _STREAMS and (read // _BYTES) % TRACE_BATCH and (write // _BYTES) % TRACE_BATCH:
+            fixed[at] = True
+    return fixed

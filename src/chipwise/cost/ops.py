@@ -6,9 +6,9 @@ everything about three times and updates the weights. `planned` applies what a p
 
 Classes: `c1` 1x1 convolution, `ck` larger, `grp` grouped, `dw` depthwise, `mm` product with weights, `mm_nn` with
 weights kept input-major, `bmm` of two activations, `sdpa` attention, `bn`, `ln` normalizations, `sm` softmax, `ew`
-elementwise, `cp` copies, `red` reductions and pooling, `fft`, `cast` between formats, `opt` the optimizer. `refined` tells
-some apart by what stands around them: `ew2` of two tensors, `ewb` of a tensor and a smaller one, `lnc` a norm over the
-channels of an image, and convolutions after a norm that leaves channels last in memory (`c1l`, `ckl`, `grpl`, `dwl`).
+elementwise, `cp` copies, `red` reductions and pooling, `fft`, `cast` between formats, `opt` the optimizer. `refined`
+tells some apart by what stands around them: `ew2` of two tensors, `ewb` of a tensor and a smaller one, `lnc` a norm
+over the channels of an image, and convolutions where channels are last in memory (`c1l`, `ckl`, `grpl`, `dwl`).
 
 >>> from chipwise.core.layer import Layer
 >>> conv = Layer("c", "Conv", ((1, 8, 4, 4),), ((1, 16, 4, 4),), flops=4096, read_bytes=1024, write_bytes=1024,
@@ -30,11 +30,15 @@ from chipwise.core.profile import Profile
 Dims = tuple[float, float, float, float]
 
 CONVOLUTIONS = frozenset({"c1", "ck", "grp", "dw"})
-PRODUCTS = frozenset({*CONVOLUTIONS, "c1l", "ckl", "grpl", "dwl", "mm", "mm_nn", "bmm", "sdpa"})
+_ON_IMAGES = frozenset({*CONVOLUTIONS, "c1l", "ckl", "grpl", "dwl"})
+PRODUCTS = frozenset({*_ON_IMAGES, "mm", "mm_nn", "bmm", "sdpa"})
 # What a fusing compiler merges with its neighbours; the first class named here that a chain holds is the chain's.
-STREAMS = ("sm", "lnc", "ln", "red", "bn", "ew2", "ewb", "ew", "cast", "cp")
+STREAMS = ("sm", "lnc", "ln", "bn", "ew2", "ewb", "ew", "cast", "cp")
+# Of the work of convolutions, where channels first is expected to be faster: (1 - 0.8) / (1.358 - 0.8) there.
+_GROUPED_SHARE = 0.36
 # What streams alike once it is compiled.
-_MERGED = {"lnc": "ln", "bn": "ew", "ew2": "ew", "ewb": "ew", "cast": "ew"}
+_MERGED = {"lnc": "ln", "ew2": "ew", "ewb": "ew", "cast": "ew"}
+_NORMS = ("ln", "lnc", "bn", "cast")
 # Classes that a profile may leave out, and what they are priced as then.
 COARSER = {
     **{f"{kind}l": kind for kind in CONVOLUTIONS},
@@ -138,7 +142,9 @@ def planned(ops: Sequence[Op], profile: Profile) -> list[Op]:
     narrow, wide = profile.widths
     if profile.attention == "plain":
         ops = [part for op in ops for part in attention_parts(op)]
-    ops = refined(ops, layouts=not profile.fused)
+    if not (profile.fused and profile.kind == "cpu"):
+        ops = laid_out(ops, fused=profile.fused)
+    ops = refined(ops)
     if wide > narrow:
         ops = mixed(ops)
     elif narrow != _TRACE_BYTES:
@@ -166,30 +172,43 @@ def attention_parts(op: Op) -> list[Op]:
     ]
 
 
-def refined(ops: Sequence[Op], *, layouts: bool = True) -> list[Op]:
-    """Classes told apart by what stands around them; streams take rows and channels of the product before them.
+def laid_out(ops: Sequence[Op], *, fused: bool) -> list[Op]:
+    """Convolutions told apart by the layout of their input where nobody asked for one.
 
-    `layouts` tells convolutions apart by the layout they are given; a compiler chooses its own.
+    Eagerly, a norm over the channels of an image leaves them last in memory from there on. A compiler puts them last
+    everywhere unless grouped convolutions do much of the work (torch/_inductor/graph.py, decide_layout_opt).
     """
+    if fused:
+        work = sum(op.flops for op in ops if op.kind in CONVOLUTIONS)
+        grouped = sum(op.flops for op in ops if op.kind == "grp")
+        last = grouped <= _GROUPED_SHARE * work
+        return [replace(op, kind=f"{op.kind}l") if last and op.kind in CONVOLUTIONS else op for op in ops]
+    found, normed = [], False
+    for op in ops:
+        normed = normed or op.kind == "ln"
+        found.append(replace(op, kind=f"{op.kind}l") if normed and op.kind in CONVOLUTIONS else op)
+    return found
+
+
+def refined(ops: Sequence[Op]) -> list[Op]:
+    """Classes told apart by what stands around them; streams take rows and channels of the product before them."""
     found: list[Op] = []
-    last, normed = Op(""), False
+    last = Op("")
     for op in ops:
         if op.kind in PRODUCTS:
             last = op
-            found.append(replace(op, kind=f"{op.kind}l") if layouts and normed and op.kind in CONVOLUTIONS else op)
+            found.append(op)
             continue
-        normed = normed or op.kind == "ln"
         kind = op.kind
-        if kind == "ln" and last.kind in CONVOLUTIONS:
+        if kind == "ln" and last.kind in _ON_IMAGES:
             kind = "lnc"
         elif kind == "ew":
             kind = "ew2" if op.read_bytes > 1.5 * op.write_bytes else "ewb" if _broadcasts(op) else "ew"
         m, n, _, groups = last.dims
         alike = max(op.read_bytes, op.write_bytes) < 2.5 * last.write_bytes
         same = alike and min(op.read_bytes, op.write_bytes) > 0.4 * last.write_bytes
-        found.append(
-            replace(op, kind=kind, dims=(m, n * groups if last.kind != "bmm" else n, 0, 1) if same else op.dims)
-        )
+        wide = n if last.kind == "bmm" else n * groups
+        found.append(replace(op, kind=kind, dims=(m, wide, 0, 1) if same else op.dims))
     return found
 
 
@@ -231,15 +250,20 @@ def mixed(ops: Sequence[Op]) -> list[Op]:
 
 
 def merged(ops: Sequence[Op]) -> list[Op]:
-    """Neighbours that only stream data, as one kernel that reads its inputs and writes its result once."""
+    """Neighbours that only stream data, as one kernel that reads its inputs and writes its result once.
+
+    Reductions over images stay alone, and so do copies among convolutions, which are concatenations.
+    """
     found: list[Op] = []
     chain: list[Op] = []
+    last = ""
     for op in ops:
-        joins = op.kind in STREAMS and (not chain or op.read_bytes >= 0.99 * chain[-1].write_bytes)
-        if not joins and chain:
+        last = op.kind if op.kind in PRODUCTS else last
+        streams = op.kind in STREAMS and not (op.kind == "cp" and last in _ON_IMAGES)
+        if chain and not (streams and op.read_bytes >= 0.99 * chain[-1].write_bytes):
             found.append(_chained(chain))
             chain = []
-        if op.kind in STREAMS:
+        if streams:
             chain.append(op)
         else:
             found.append(op)
@@ -271,11 +295,16 @@ def _chained(chain: Sequence[Op]) -> Op:
         kind,
         read_bytes=chain[0].read_bytes + extra,
         weight_bytes=sum(op.weight_bytes for op in chain),
-        write_bytes=chain[-1].write_bytes,
+        write_bytes=chain[-1].write_bytes + sum(_kept_bytes(*pair) for pair in pairwise(chain)),
         dims=chain[0].dims,
         layer=chain[-1].layer,
         known=all(op.known for op in chain),
     )
+
+
+def _kept_bytes(op: Op, after: Op) -> float:
+    """What a merged kernel also writes between two of its parts: a sum before a norm goes on beside it."""
+    return op.write_bytes if op.kind == "ew2" and after.kind in _NORMS else 0.0
 
 
 def _widened(op: Op, factor: float) -> Op:
