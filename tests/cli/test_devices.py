@@ -75,6 +75,12 @@ def test_several_names_stand_side_by_side(cli: Callable[..., Any], words: tuple[
     ]
 
 
+def test_ridge_and_eta_are_for_a_format_that_all_have(cli: Callable[..., Any]) -> None:
+    assert "eta and mu for int8" in " ".join(cli("devices", "tpu-v1", "edge-tpu").out.split())
+    assert json.loads(cli("devices", "tpu-v3", "rtx4090", "--json").out)["precision"] == "bf16"
+    assert json.loads(cli("devices", "tpu-v3", "rtx4090", "--precision", "fp32", "--json").out)["precision"] == "fp32"
+
+
 def test_systems_and_links_are_found(cli: Callable[..., Any]) -> None:
     assert "8 x Tesla V100" in cli("devices", "dgx-1").out
     assert "300 GB/s" in cli("devices", "nvlink-3").out

@@ -28,6 +28,7 @@ ORDERS = {
     "flops": True, "flops-per-watt": True, "flops-per-dollar": True, "bandwidth": True, "memory": True, "year": True,
     "power": False, "price": False, "name": False,
 }  # fmt: skip
+_USUAL = ("fp32", "bf16", "fp16", "int8")
 _PICTURES = (".svg", ".png")
 
 
@@ -52,7 +53,7 @@ def hardware(
         kind: "gpu", "cpu", "tpu", "edge", "fpga", "system" or "link": only these are listed.
         sort: what to list by, best first, unknown last: "flops", "flops-per-watt", "flops-per-dollar", "bandwidth",
             "memory", "year", "power", "price" or "name". Several names are listed then instead of compared.
-        precision: number format of eta, mu and the roofline ("fp32" where none is given).
+        precision: number format of eta, mu and the roofline; "fp32" where none is given, or what all named ones have.
         errata: figures that are widely printed and wrong; of these devices, where names are given.
         top500: the fastest machines of June 2007 beside these devices, or cards of today.
         roofline: an .svg or .png file to draw the roofs of the named devices into.
@@ -75,7 +76,7 @@ def hardware(
     asked = [known.anything(name, extra) for name in names]
     if precision is not None:
         _check_precision(precision, everything)
-    used = precision or ("fp64" if top500 else "fp32")
+    used = precision or ("fp64" if top500 else _shared_format(asked))
     found: Sequence[Known] = asked or _listed(everything, kind)
     if top500:
         found = [*_machines(everything), *(asked or _cards(everything))]
@@ -151,6 +152,14 @@ def _everything(extra: Path | None) -> list[Known]:
     from chipwise.devices import known
 
     return [*known.devices(extra), *known.systems(), *known.links()]
+
+
+def _shared_format(asked: Sequence[Known]) -> str:
+    """The first of the usual formats that all have a peak in: "fp32" of most, "int8" of some accelerators."""
+    peaks = [
+        getattr(each, "peak_flops", {}) or getattr(getattr(each, "device", None), "peak_flops", {}) for each in asked
+    ]
+    return next((name for name in _USUAL if asked and all(name in each for each in peaks)), _USUAL[0])
 
 
 def _aliases(known: Known) -> tuple[str, ...]:

@@ -36,7 +36,9 @@ def comparison(record: Hardware, width: int) -> RenderableType:
     blocks: list[RenderableType] = []
     for start in range(0, len(others), room):
         blocks += [_side_by_side((first, *others[start : start + room]), record.precision), Text()]
-    about = f"×: of {first.name}; peaks are dense, 1 multiply-add = 2 FLOPs; - is not known"
+    links = all(each.link for each in record.lines)
+    said = "" if links else f"; ridge, eta and mu for {record.precision}; peaks are dense, 1 multiply-add = 2 FLOPs"
+    about = f"×: of {first.name}{said}; - is not known"
     return Group(*blocks[:-1], muted(about))
 
 
