@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
 
 from chipwise.devices.known import device
-from published import dle, edge, neusight, tf2017
+from published import dle, edge, mlperf, neusight, tf2017
 from published.choose import chip, chosen
 from published.errors import by, summary
 
@@ -157,3 +158,32 @@ def test_edge_rows(tables: Path) -> None:
     assert processors.median < 0.22
     tpu = summary([row for row in held if not row.note])
     assert tpu.median < 0.12
+
+
+def test_mlperf_takes_the_median_of_single_cards(tmp_path: Path) -> None:
+    names = "accelerator,accels_per_node,nodes,division,framework,model,scenario,perf"
+    lines = [
+        "NVIDIA L4,1,1,closed,TensorRT 9,resnet50,Offline,10000",
+        "NVIDIA L4,1,1,closed,TensorRT 9,resnet50,Offline,12500",
+        "NVIDIA L4,1,1,closed,TensorRT 9,resnet50,Offline,20000",
+        "NVIDIA L4,8,1,closed,TensorRT 9,resnet50,Offline,90000",
+        "NVIDIA L4,1,1,open,TensorRT 9,resnet50,Offline,90000",
+        "Something else,1,1,closed,TensorRT 9,resnet50,Offline,1",
+        "NVIDIA L4,1,1,closed,TensorRT 9,resnet50,SingleStream,0.5",
+    ]
+    file = tmp_path / mlperf.FILE
+    with gzip.open(file, "wt") as out:
+        out.write("\n".join([names, *lines]) + "\n")
+    offline, single = mlperf.read(file)
+    assert (offline.card.name, offline.measured_s, single.measured_s) == ("L4", 1 / 12500, 0.5e-3)
+    peak = device("L4").peak_flops["int8"]
+    assert offline.floor_s >= 2 * 4.08e9 / peak
+
+
+@pytest.mark.shared
+def test_a_roofline_carries_from_card_to_card(tables: Path) -> None:
+    rows = mlperf.errors(tables)
+    held = summary([row for row in rows if row.held_out])
+    assert held.rows >= 14
+    assert held.median < 0.3
+    assert (held.rank or 0) > 0.95
