@@ -1,8 +1,8 @@
 """Finds a profile's coefficients: the formula of `chipwise.cost.model` with its gradient, over many networks at once.
 
-Every share is exp(sum of coefficients times known features), so the logarithm of a network's time is a smooth function of
-the coefficients. They are found by L-BFGS on a Huber loss of log(predicted / measured) with Gaussian priors: shares near
-plausible ones, curves near 0 and without kinks. Only rows of the fitting half may come here (`published.split`).
+Every share is exp(sum of coefficients times known features), so the logarithm of a network's time is a smooth function
+of the coefficients. They are found by L-BFGS on a Huber loss of log(predicted / measured) with Gaussian priors: shares
+near plausible ones, curves near 0 and without kinks. Only rows of the fitting half may come here (`published.split`).
 """
 
 from __future__ import annotations

@@ -127,7 +127,15 @@ def prices(ops: Sequence[Op], rates: Rates, profile: Profile, scales: Scales | N
     launch_s = profile.launch_s * (scales or Scales()).launch
     weights = sum(op.weight_bytes for op in ops)
     kept = _gain(profile.classes.get("weights"), {"resident": math.log2(max(weights, 1.0) / rates.cache_bytes)})
-    return [_price(op, rates, profile, launch_s, rates.bandwidth * kept) for op in ops]
+    # Networks repeat their layers.
+    seen: dict[tuple[object, ...], Price] = {}
+    found = []
+    for op in ops:
+        key = (op.kind, op.flops, op.read_bytes, op.weight_bytes, op.write_bytes, op.dims, op.launches)
+        if key not in seen:
+            seen[key] = _price(op, rates, profile, launch_s, rates.bandwidth * kept)
+        found.append(seen[key])
+    return found
 
 
 def step_s(prices: Sequence[Price], profile: Profile, scales: Scales | None = None) -> float:
