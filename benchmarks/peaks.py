@@ -112,7 +112,8 @@ def plain_openvino(format_: str, size: int) -> Callable[[], object]:
     settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
     request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
     request.set_input_tensor(openvino.Tensor(left, shared_memory=True))
-    return lambda: request.infer()
+    infer: Callable[[], object] = request.infer
+    return infer
 
 
 if __name__ == "__main__":

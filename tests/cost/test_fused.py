@@ -9,12 +9,12 @@ MAP: Shape = (1, 32, 8, 8)
 
 
 def row(
-    name: str, op: str, *after: str, activation: str = "", groups: int = 1, kernel: int = 3, **more: Shape
+    name: str, op: str, *after: str, activation: str = "", groups: int = 1, kernel: int = 3, shape: Shape = MAP
 ) -> Layer:
     window = (kernel, kernel) if op == "Conv" else ()
-    shapes = tuple(more.get("shape", MAP) for _ in after or ("",))
+    shapes = tuple(shape for _ in after or ("",))
     return Layer(
-        name, op, shapes, (more.get("shape", MAP),), flops=1000, activation=activation, kernel=window,
+        name, op, shapes, (shape,), flops=1000, activation=activation, kernel=window,
         groups=groups, after=after,
     )  # fmt: skip
 
