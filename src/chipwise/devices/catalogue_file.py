@@ -218,7 +218,7 @@ class _Reader:
     def _price(self, row: Row) -> Price:
         where = f"{self.where}: price"
         currency = next((key for key in ("usd", "eur") if key in row), "usd")
-        span = row.get(currency)
+        span: Any = row.get(currency)
         if row.keys() - {"kind", currency, "date", "source"} or row.get("kind") not in _PRICE_KINDS:
             raise InputError(
                 f"{where} is {row!r}", hint="keys: kind (launch, street, used, hour), usd or eur, date, source"
