@@ -1,8 +1,9 @@
 """How many bytes of activations are alive at once when rows run in order.
 
-A tensor is alive from the row that makes it to the last row that reads it. What only renames or regards a tensor (a
-reshape) keeps it alive and adds nothing. Compiled runtimes (`fused`) let functions of single elements write over what
-they read for the last time, and let a convolution start from the sum that it is added to: no second tensor for either.
+A tensor is alive from the row that makes it to the last row that reads it; an activation gives a second one. What only
+renames or regards a tensor (a reshape) keeps it alive and adds nothing. Compiled runtimes (`fused`) let functions of
+single elements write over what they read for the last time, and let a convolution start from the sum that it is added
+to: no second tensor for either.
 
 >>> from chipwise.core.layer import Layer
 >>> first = Layer("a", "Conv", ((1, 4),), ((1, 8),), write_bytes=32)
@@ -16,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from chipwise.core.layer import Layer
 from chipwise.cost.formats import ROW_BYTES
@@ -50,15 +52,16 @@ def most_alive(rows: Sequence[Layer], *, fused: bool = False) -> int:
         rows: in the order they run, with `after` filled.
         fused: as compiled runtimes run them; else as torch does layer by layer.
     """
-    changes = [0] * (len(rows) + 1)
+    # Each row has two moments: its operator reads and writes; then its activation makes a second tensor, unless fused.
+    changes = [0] * (2 * len(rows) + 2)
     for buffer in planned(rows, fused=fused):
-        changes[buffer.first] += buffer.size
-        changes[buffer.last + 1] -= buffer.size
-    alive = most = 0
-    for change in changes[:-1]:
-        alive += change
-        most = max(most, alive)
-    return most
+        changes[2 * buffer.first] += buffer.size
+        changes[2 * buffer.last + (2 if fused else 1)] -= buffer.size
+    for index, row in enumerate(rows):
+        if row.activation and not fused:
+            changes[2 * index + 1] += row.write_bytes
+            changes[2 * index + 2] -= row.write_bytes
+    return max(accumulate(changes), default=0)
 
 
 def packed(rows: Sequence[Layer]) -> int:

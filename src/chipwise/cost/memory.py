@@ -44,7 +44,7 @@ def memory_of(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
 
     Returns:
         In training, gradients and saved tensors are each counted in full. They are not at their most at the same
-        moment unless gradients are kept between steps: `memory_interval` tells the low bound.
+        moment, unless gradients are kept between steps: `memory_interval` follows the step.
 
     Raises:
         InputError: unknown precision.
@@ -69,24 +69,48 @@ def memory_of(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
 def memory_interval(layers: Sequence[Layer], device: Device, workload: Workload) -> Interval:
     """Bytes that are gone from the device, as an interval.
 
-    low: tensors alone; in training gradients grow as saved tensors go, so the larger of the two counts. mid: as
-    `memory_of`. high: with the spread seen against measured peaks (benchmarks/peak_memory.py).
+    Inference: low is tensors alone, mid `memory_of`, high wider by what was seen against measured peaks
+    (benchmarks/peak_memory.py) or, on accelerators, by a guess. Training: gradients come as saved tensors go, so mid
+    follows a step backwards, low is weights, state and the larger of the two, and high is everything in full.
     """
     use = memory_of(layers, device, workload)
-    tensors = use.weights + use.optimizer + max(use.saved, use.gradients) + (0 if use.saved else use.activations)
-    spread = runtime_memory.SPREAD if device.kind == "cpu" else _SPREAD
-    return Interval(min(tensors, use.device_bytes), use.device_bytes, (1 + spread) * use.device_bytes)
+    if workload.phase == "inference":
+        spread = runtime_memory.SPREAD if device.kind == "cpu" else _SPREAD
+        return Interval(use.weights + use.activations, use.device_bytes, (1 + spread) * use.device_bytes)
+    held = use.weights + use.optimizer + use.copies
+    mid = held + _step_peak(layers, workload, use) + use.workspace + use.rounding + use.context
+    return Interval(held + max(use.saved, use.gradients), min(mid, use.device_bytes), use.device_bytes)
 
 
 # Kernels' scratch memory and fragmentation beyond what is counted; a guess, nothing was measured on an accelerator.
 _SPREAD = 0.25
 
 
+def _step_peak(layers: Sequence[Layer], workload: Workload, use: MemoryUse) -> int:
+    """Most bytes of saved tensors, gradients and working set together, going backwards row by row."""
+    total = sum(map(_saved_bytes, layers)) or 1
+    kept = use.saved / total  # of what each row saves; less than its bytes where checkpointing drops some
+    values = sum(layer.parameters for layer in layers) or 1
+    left, gradients, most = float(use.saved), 0.0, 0.0
+    scale = _kept_scale(workload)
+    for layer in reversed(layers):
+        gradients += use.gradients * layer.parameters / values
+        most = max(most, left + gradients + scale * (layer.write_bytes + _read_values(layer)))
+        left -= kept * _saved_bytes(layer)
+    return math.ceil(max(most, use.gradients) + scale * input_bytes(layers))
+
+
+def _kept_scale(workload: Workload) -> float:
+    """Bytes of a saved value over those of float32."""
+    mixed = "amp" in workload.techniques
+    return (_AMP_BYTES if mixed else value_bytes(workload.precision)) / ROW_BYTES
+
+
 def _training(layers: Sequence[Layer], device: Device, workload: Workload) -> MemoryUse:
     values = sum(layer.parameters for layer in layers)
     mixed = "amp" in workload.techniques
     scale = (ROW_BYTES if mixed else value_bytes(workload.precision)) / ROW_BYTES
-    kept = _AMP_BYTES / ROW_BYTES if mixed else scale
+    kept = _kept_scale(workload)
     optimizer = next((name for name in workload.techniques if name in _OPTIMIZERS), _USUAL_OPTIMIZER)
     weights = math.ceil(scale * _weight_bytes(layers))
     trained = math.ceil(scale * ROW_BYTES * values)
