@@ -110,7 +110,10 @@ def _lacks(profile: Profile, workload: Workload) -> list[str]:
 
 
 def _distance(profile: Profile, device: Device, workload: Workload) -> float:
-    return _apart(profile, device) + sum(_FAR[each] for each in _lacks(profile, workload))
+    asked, _ = _format(workload)
+    # On a GPU fp32 is vector units' work; every other format is that of the matrix units.
+    units = 1.0 if device.kind == "gpu" and (asked == "fp32") != (profile.precision == "fp32") else 0.0
+    return _apart(profile, device) + units + sum(_FAR[each] for each in _lacks(profile, workload))
 
 
 def _apart(profile: Profile, device: Device) -> float:
