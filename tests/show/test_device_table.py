@@ -27,6 +27,20 @@ def test_golden(name: str, width: int) -> None:
     assert made == path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("width", [40, 50, 60, 79])
+def test_narrow_terminals_leave_columns_out_but_no_device(width: int) -> None:
+    made = text_of(table(device_samples.RECORDS["devices"]()), width).splitlines()
+    assert sum(line.startswith("Examp") for line in made) >= 4
+    facts = [line.split()[-2:] for line in made if line.endswith("184     51.6")]
+    assert facts == [["184", "51.6"]]
+
+
+def test_the_format_asked_for_is_always_listed() -> None:
+    for precision in ("fp64", "bf16", "int8"):
+        lines = device_samples.lines(device_samples.NEW, precision=precision)
+        assert precision in text_of(table(Hardware("list", lines, precision=precision)), 80).splitlines()[1].split()
+
+
 def test_what_is_not_known_is_never_zero() -> None:
     bare = replace(device_samples.CPU, peak_flops={}, bandwidth_bytes_s=None, year=None)
     shown = text_of(table(Hardware("list", device_samples.lines(bare))), 120).splitlines()[3]

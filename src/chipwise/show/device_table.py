@@ -1,8 +1,8 @@
 """What is known of hardware, as terminal tables: the list, and what is widely printed and wrong.
 
->>> from chipwise.core.report import HardwareLine
->>> _cells(HardwareLine("a", "cpu", peak_flops={"fp32": 1e12}), ("fp32", "int8"), wide=False)
-['-', '1.00', '-', '-', '-', '-', '-', '-']
+>>> from chipwise.core.report import Hardware, HardwareLine
+>>> list(_facts(Hardware("list", (HardwareLine("a", "cpu", peak_flops={"fp32": 1e12}),)), wide=False).values())[:3]
+[['-'], ['1.00'], ['-']]
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from chipwise.show.units import plain
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from chipwise.core.report import Hardware, HardwareLine
+    from chipwise.core.report import Hardware
 
 _WIDE = 110  # columns of a terminal from which on there is room for more facts
 _SIXTEEN = "16 bit"
+_NAME = 12  # columns that a name should have
+_LEFT_OUT = ("fp32", "GB/s", "year", "GiB", "int8")  # where the terminal is narrow; the last one first
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +58,23 @@ class HardwareTable:
 
 def _devices(record: Hardware, width: int) -> RenderableType:
     """One row a device or system; in sections by kind where the order is that of the kinds."""
-    columns, wide = _columns(record.precision), width >= _WIDE
-    more = ("fp64", "memory", "USD") if wide else ()
-    power = "kW" if any(each.system for each in record.lines) else "W"
-    work = f"G{work_name(record.precision)}/s\nper"
-    titles = [
-        "name",
-        "year",
-        *more[:1],
-        *columns,
-        "GiB",
-        *more[1:2],
-        "GB/s",
-        power,
-        f"{work} W",
-        f"{work} $",
-        *more[2:],
-    ]
-    rows = grid(*(title if title in ("name", "memory") else f">{title}!" for title in titles))
-    shown = {each.name: _cells(each, columns, power, wide=wide) for each in record.lines}
-    for_name = width - sum(map(_wide_as, titles[1:], zip(*shown.values(), strict=True))) if shown else width
+    columns = _facts(record, wide=width >= _WIDE)
+    spare = [title for title in _LEFT_OUT if title in columns]
+    while spare and width - sum(map(_wide_as, columns.items())) < _NAME:
+        del columns[spare.pop()]
+    rows = grid("name", *(title if title == "memory" else f">{title}!" for title in columns))
+    for_name = max(width - sum(map(_wide_as, columns.items())), 5)
     kinds = [kind for kind, _ in groupby(each.kind for each in record.lines)]
     grouped = len(kinds) > 1 and len(kinds) == len(set(kinds))
+    start = 0
     for kind, lines in groupby(record.lines, key=lambda each: each.kind):
         if grouped:
             rows.add_section()
             rows.add_row(cell(kind_name(kind), "italic"))
-        rows.add_row(*_joined([(each.name, shown[each.name]) for each in lines], max(for_name, 12)))
+        names = [each.name for each in lines]
+        end = start + len(names)
+        rows.add_row(*_joined(names, [column[start:end] for column in columns.values()], for_name))
+        start = end
     count = len(record.lines)
     about = (
         f"{count} {'entry' if count == 1 else 'entries'}; peaks are dense, in TFLOP/s (integers: TOP/s), "
@@ -92,45 +84,42 @@ def _devices(record: Hardware, width: int) -> RenderableType:
     return Group(rows, muted(about))
 
 
-def _columns(precision: str) -> tuple[str, ...]:
-    """The peaks that are listed: those of the format asked for among them."""
-    if precision in ("fp64", "fp32", "int8"):
-        return ("fp32", _SIXTEEN, "int8")
-    return ("fp32", precision, "int8")
+def _facts(record: Hardware, *, wide: bool) -> dict[str, list[str]]:
+    """All columns but the name, by title; of the peaks, that of the format asked for is among them."""
+    lines, peaks = record.lines, [each.peak_flops for each in record.lines]
+    always = ("fp64", "fp32", "int8") if wide else ("fp32", "int8")
+    middle = _SIXTEEN if record.precision in always else record.precision
+    work = f"G{work_name(record.precision)}/s\nper"
+    kilo = any(each.system for each in lines)
+    power = [rate(each.power_w, 1e3) if kilo else number(each.power_w) for each in lines]
+    made = {
+        "year": [str(each.year or NONE) for each in lines],
+        **({"fp64": [rate(each.get("fp64"), 1e12) for each in peaks]} if wide else {}),
+        "fp32": [rate(each.get("fp32"), 1e12) for each in peaks],
+        middle: [rate(sixteen(each) if middle == _SIXTEEN else each.get(middle), 1e12) for each in peaks],
+        "int8": [rate(each.get("int8"), 1e12) for each in peaks],
+        "GiB": [number(each.memory_bytes, 2.0**30) for each in lines],
+        "memory": [plain(each.device.memory_type) or NONE if each.device else NONE for each in lines],
+        "GB/s": [number(each.bandwidth_bytes_s, 1e9) for each in lines],
+        "kW" if kilo else "W": power,
+        f"{work} W": [rate(each.flops_per_watt, 1e9) for each in lines],
+        f"{work} $": [rate(each.flops_per_usd, 1e9) for each in lines],
+        "USD": [number(each.price_usd) for each in lines],
+    }
+    return {title: column for title, column in made.items() if wide or title not in ("memory", "USD")}
 
 
-def _cells(each: HardwareLine, columns: tuple[str, ...], power: str = "W", *, wide: bool) -> list[str]:
-    """All columns but the name."""
-    peaks = each.peak_flops
-    shown = [
-        str(each.year or NONE),
-        *([rate(peaks.get("fp64"), 1e12)] if wide else []),
-        *(rate(sixteen(peaks) if name == _SIXTEEN else peaks.get(name), 1e12) for name in columns),
-        number(each.memory_bytes, 2.0**30),
-        *([plain(each.device.memory_type) or NONE if each.device else NONE] if wide else []),
-        number(each.bandwidth_bytes_s, 1e9),
-        number(each.power_w) if power == "W" else rate(each.power_w, 1e3),
-        rate(each.flops_per_watt, 1e9),
-        rate(each.flops_per_usd, 1e9),
-    ]
-    return [*shown, number(each.price_usd)] if wide else shown
-
-
-def _wide_as(title: str, column: tuple[str, ...]) -> int:
+def _wide_as(column: tuple[str, list[str]]) -> int:
     """Columns of the terminal that a column takes, with the gap before it."""
-    return 2 + max(map(len, [*title.split("\n"), *column]))
+    return 2 + max(map(len, [*column[0].split("\n"), *column[1]]))
 
 
-def _joined(lines: list[tuple[str, list[str]]], for_name: int) -> list[Text]:
+def _joined(names: list[str], columns: list[list[str]], for_name: int) -> list[Text]:
     """One cell a column, with a line for every row: a cell a fact takes a terminal's table ten times as long to lay."""
-    names: list[str] = []
-    columns: list[list[str]] = [[] for _ in lines[0][1]]
-    for name, facts in lines:
-        folded = wrap(plain(name), for_name) or [""]
-        names += folded
-        for column, fact in zip(columns, facts, strict=True):
-            column += [fact, *[""] * (len(folded) - 1)]
-    return [Text("\n".join(names), "bold"), *(Text("\n".join(column)) for column in columns)]
+    folded = [wrap(plain(name), for_name) or [""] for name in names]
+    gaps = ["\n" * (len(lines) - 1) for lines in folded]
+    shown = ["\n".join(f"{fact}{gap}" for fact, gap in zip(column, gaps, strict=True)) for column in columns]
+    return [Text("\n".join("\n".join(lines) for lines in folded), "bold"), *map(Text, shown)]
 
 
 def _links(record: Hardware, width: int) -> RenderableType:
