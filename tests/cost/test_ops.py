@@ -1,0 +1,136 @@
+"""Layer rows as operations: classes, dimensions, and what running them changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from chipwise.core.layer import Layer
+from chipwise.core.profile import Profile
+from chipwise.cost.ops import Op, attention_parts, merged, mixed, operations, planned, refined, trained
+
+
+def conv(groups: int = 1, side: int = 3, channels: int = 32) -> Layer:
+    weights = side * side * channels * 64 // groups
+    return Layer(
+        "c",
+        "Conv",
+        ((2, channels, 8, 8),),
+        ((2, 64, 8, 8),),
+        weights,
+        flops=2 * 2 * 64 * weights,
+        read_bytes=4 * (2 * channels * 64 + weights),
+        write_bytes=4 * 2 * 64 * 64,
+        kernel=(side, side),
+        groups=groups,
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind", "dims"),
+    [
+        (conv(), "ck", (128, 64, 288, 1)),
+        (conv(side=1), "c1", (128, 64, 32, 1)),
+        (conv(groups=4), "grp", (128, 16, 72, 4)),
+        (conv(groups=32), "dw", (128, 2, 9, 32)),
+    ],
+)
+def test_convolutions(layer: Layer, kind: str, dims: tuple[float, ...]) -> None:
+    (op,) = operations([layer])
+    assert (op.kind, op.dims) == (kind, dims)
+    assert op.flops == layer.flops
+    assert op.read_bytes + op.weight_bytes == layer.read_bytes / 2
+    assert op.weight_bytes == 2 * layer.parameters
+
+
+def test_products_with_and_without_weights() -> None:
+    linear = Layer("l", "Gemm", ((2, 7, 16),), ((2, 7, 32),), 512, read_bytes=4 * (224 + 512), write_bytes=4 * 448)
+    scores = Layer("s", "MatMul", ((2, 3, 7, 16), (2, 3, 16, 7)), ((2, 3, 7, 7),), activation="Softmax")
+    assert [(op.kind, op.dims) for op in operations([linear, scores])] == [
+        ("mm", (14, 32, 16, 1)),
+        ("bmm", (7, 7, 16, 6)),
+        ("sm", (0, 0, 0, 0)),
+    ]
+
+
+def test_views_cost_nothing_and_the_unknown_is_flagged() -> None:
+    rows = [
+        Layer("r", "Reshape", ((2, 8),), ((16,),), read_bytes=64, write_bytes=64),
+        Layer("x", "Mystery", ((2, 8),), ((2, 8),), read_bytes=64, write_bytes=64, known=False),
+    ]
+    (op,) = operations(rows)
+    assert (op.kind, op.known, op.read_bytes) == ("ew", False, 32)
+
+
+def test_attention_in_parts_does_the_same_work() -> None:
+    whole = Op("sdpa", flops=4.0 * 6 * 10 * 12 * 8, dims=(10, 12, 8, 6))
+    parts = attention_parts(whole)
+    assert [part.kind for part in parts] == ["bmm", "ew", "sm", "bmm"]
+    assert sum(part.flops for part in parts) == whole.flops
+    assert parts[2].write_bytes == 2 * 10 * 12 * 6
+
+
+def test_mixed_precision_casts_weights_and_around_norms() -> None:
+    ops = [
+        Op("mm", 1.0, 100, 50, 100, (1, 1, 1, 1)),
+        Op("ln", read_bytes=100, write_bytes=100),
+        Op("mm", 1.0, 100, 0, 100, (1, 1, 1, 1)),
+    ]
+    found = mixed(ops)
+    assert [op.kind for op in found] == ["cast", "mm", "cast", "ln", "cast", "mm"]
+    assert found[3].read_bytes == 200
+    assert found[4].read_bytes == 200
+
+
+def test_mixed_precision_leaves_networks_without_norms_narrow() -> None:
+    found = mixed([Op("c1", 1.0, 100, 0, 100), Op("ew2", read_bytes=200, write_bytes=100)])
+    assert [op.read_bytes for op in found] == [100, 200]
+
+
+def test_streams_merge_after_a_product() -> None:
+    ops = [
+        Op("ck", 1.0, 100, 10, 100),
+        Op("bn", read_bytes=100, write_bytes=100),
+        Op("ew2", read_bytes=200, write_bytes=100),
+        Op("ew", read_bytes=100, write_bytes=100),
+        Op("c1", 1.0, 100, 10, 100),
+    ]
+    found = merged(ops)
+    assert [op.kind for op in found] == ["ck", "bn", "c1"]
+    assert (found[1].read_bytes, found[1].write_bytes) == (200, 100)  # the result, the other branch; written once
+
+
+def test_a_sum_before_a_norm_is_written_too() -> None:
+    found = merged([Op("ew2", read_bytes=200, write_bytes=100), Op("ln", read_bytes=100, write_bytes=100)])
+    assert (found[0].kind, found[0].read_bytes, found[0].write_bytes) == ("ln", 200, 200)
+
+
+def test_pooling_and_concatenations_stay_alone() -> None:
+    ops = [Op("ck", 1.0, 9, 9, 9), Op("ew", read_bytes=9, write_bytes=9), Op("cp", read_bytes=9, write_bytes=9)]
+    assert [op.kind for op in merged([*ops, Op("red", read_bytes=9, write_bytes=1)])] == ["ck", "ew", "cp", "red"]
+
+
+def test_training_does_three_times_the_work_and_updates_weights() -> None:
+    found = trained([Op("mm", 10.0, 8.0, 4.0, 2.0)])
+    assert (found[0].flops, found[0].read_bytes, found[0].launches) == (30, 24, 3)
+    assert (found[1].kind, found[1].read_bytes) == ("opt", 40)
+
+
+def test_classes_by_context() -> None:
+    ops = [
+        Op("ck", 1.0, 100, 10, 128, (32, 2, 9, 1)),
+        Op("ln", read_bytes=128, write_bytes=128),
+        Op("ew", read_bytes=256, write_bytes=128),
+        Op("ew", read_bytes=160, write_bytes=128),
+        Op("ew", read_bytes=9999, write_bytes=9999),
+    ]
+    found = refined(ops)
+    assert [op.kind for op in found] == ["ck", "lnc", "ew2", "ewb", "ew"]
+    assert found[1].dims == (32, 2, 0, 1)
+    assert found[4].dims == (0, 0, 0, 0)
+
+
+def test_a_compiler_puts_channels_last_unless_groups_do_the_work() -> None:
+    profile = Profile("p", "gpu", "torch", "inference", "fp16", True, {}, widths=(2, 2), fused=True)
+    plain, grouped = Op("ck", 1e9, 1, 1, 1), Op("grp", 1e9, 1, 1, 1)
+    assert [op.kind for op in planned([plain], profile)] == ["ckl"]
+    assert [op.kind for op in planned([plain, grouped], profile)] == ["ck", "grp"]
