@@ -15,7 +15,7 @@ def main(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...",
+            metavar="NAME",
             help="One: everything known, with sources. Several: side by side. None: the list.",
             autocompletion=hardware_names,
         ),
