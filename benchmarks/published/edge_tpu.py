@@ -27,8 +27,8 @@ from chipwise.networks.load import load
 from published.split import held_out
 
 SOURCE = "coral.ai/docs/edgetpu/benchmarks, table 1"
-# Half-width of the interval as a factor: four of five rows that the constants were fitted on lie inside where neither
-# the host's processor has a part nor the published figures contradict each other.
+# Half-width of the interval as a factor. It holds for the chip alone: five of the six fitted rows lie inside that are
+# not about the host's processor or contradict others, and rows with a `why` are further off.
 SPREAD = 1.3
 
 

@@ -146,4 +146,4 @@ def test_what_cannot_be_estimated_is_refused() -> None:
     with pytest.raises(InputError, match="systolic array"):
         seconds(layers, Device("x", "gpu", peak_flops={"int8": 1e12}), Workload(precision="int8"))
     with pytest.raises(InputError, match="host link"):
-        seconds(layers, Device("x", "edge", peak_flops={"int8": 1e12}), Workload(precision="int8"))
+        seconds(layers, Device("x", "edge", peak_flops={"int8": 1e12}, array=(8, 8)), Workload(precision="int8"))

@@ -111,13 +111,12 @@ class _Chip:
 # One invocation and the rate are fitted on the published rows that benchmarks/published/edge_tpu.py does not hold out.
 # USB 3.0 carries 500 MB/s at most (5 Gbit/s, 8b/10b), as does one lane of PCIe 2.0, which the Dev Board has.
 _LINKS = {"USB 3": HostLink(470e6, 1.5e-3), "PCIe": HostLink(385e6, 1.5e-3)}
-# Arrays of TPUs that do not say: 128 x 128 as v2 to v5e have (jax-ml.github.io/scaling-book/tpus, 2025); 64 x 64 for
-# the Edge TPU, which at 480 MHz makes its 4 TOPS (qengineering.eu/google-corals-tpu-explained.html).
-_USUAL_ARRAY = {"tpu": (128, 128), "edge": (64, 64)}
+# Of TPUs that do not say, as v2 to v5e have it (jax-ml.github.io/scaling-book/tpus, 2025).
+_USUAL_ARRAY = (128, 128)
 
 
 def _chip(device: Device, precision: str) -> _Chip:
-    array = device.array or _USUAL_ARRAY.get(device.kind)
+    array = device.array or (_USUAL_ARRAY if device.kind == "tpu" else None)
     peak = device.peak_flops.get(precision)
     if array is None:
         raise InputError(f"{device.name} is not known to have a systolic array")
