@@ -108,6 +108,8 @@ def test_neusight_is_beaten_on_its_own_rows(tables: Path) -> None:
     devices = by(rows, lambda row: row.device)
     better = [name for name, each in devices.items() if each.mean < (each.published or 0)]
     assert len(better) == 5, devices
+    backward = summary(neusight.backward_errors(tables))
+    assert (backward.rows, backward.mean < 0.07) == (13, True)
 
 
 @pytest.mark.shared
