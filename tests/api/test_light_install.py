@@ -48,6 +48,8 @@ def test_the_line_without_extras(network: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((1, 1, 8, 8), np.float32))
     for arguments, says in [
         (("inspect", network), "640"),
+        (("estimate", network, "--on", "rtx4090", "--roofline", tmp_path / "x.svg"), "items/s"),
+        (("estimate", network, "--measure", "--budget", "1s"), "put to the test"),
         (("compile", network, "-o", plan, "-d", "digits", "--budget", "3s", "--max-drop", "50%"), "onnxruntime"),
         (("run", plan, tmp_path / "x.npy"), "%"),
         (("check", plan, "-d", "digits", "--max-drop", "50%"), "360"),

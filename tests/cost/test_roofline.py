@@ -8,7 +8,7 @@ from chipwise.core.device import Device
 from chipwise.core.errors import InputError
 from chipwise.core.estimate import Workload
 from chipwise.core.layer import Layer
-from chipwise.cost import estimate
+from chipwise.cost.roofline import estimate
 
 # 1 TFLOP/s at fp32, 2 at bf16, 100 GB/s: the ridge of fp32 lies at 10 FLOPs per byte.
 DEVICE = Device("example", "cpu", peak_flops={"fp32": 1e12, "bf16": 2e12}, bandwidth_bytes_s=1e11)

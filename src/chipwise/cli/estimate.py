@@ -24,40 +24,48 @@ def complete_precision(incomplete: str) -> list[str]:
     return [name for name in api.PRECISIONS if name.startswith(incomplete.lower())]
 
 
+OnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="DEVICE",
+        help="Where: here (default), rtx4090, tpu-v3, edge-tpu, dgx-1, ...; several rank them.",
+        autocompletion=complete_device,
+    ),
+]
+PhaseOption = Annotated[Literal["infer", "train"], typer.Option(help="Inference, or one step of training.")]
+BatchOption = Annotated[str, typer.Option(metavar="N,...", help="Items per step, as 1,8,32; or sweep, with the knee.")]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(metavar="F", help="fp32, tf32, fp16, bf16, int8, amp, ...", autocompletion=complete_precision),
+]
+RuntimeOption = Annotated[
+    Literal["torch", "onnxruntime", "openvino"] | None, typer.Option(help="Software; the usual one by default.")
+]
+RooflineOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Draw every layer under the roof: X.svg, X.png or X.html.")
+]
+CatalogueOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="More devices: a .toml file of yours, or a folder of them.")
+]
+ProfileOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="For the machine on which doctor --save wrote this.")
+]
+
+
 def main(
     network: NetworkArgument,
-    on: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="DEVICE",
-            help="Where: here (default), rtx4090, tpu-v3, edge-tpu, dgx-1, ...; several rank them.",
-            autocompletion=complete_device,
-        ),
-    ] = None,
-    phase: Annotated[Literal["infer", "train"], typer.Option(help="Inference, or one step of training.")] = "infer",
-    batch: Annotated[
-        str, typer.Option(metavar="N,...", help="Items per step, as 1,8,32; or sweep, with the knee.")
-    ] = "1",
-    precision: Annotated[
-        str | None,
-        typer.Option(metavar="F", help="fp32, tf32, fp16, bf16, int8, amp, ...", autocompletion=complete_precision),
-    ] = None,
+    on: OnOption = None,
+    phase: PhaseOption = "infer",
+    batch: BatchOption = "1",
+    precision: PrecisionOption = None,
     compiled: Annotated[bool, typer.Option("--compiled", help="Run by what fuses layers.")] = False,
-    runtime: Annotated[
-        Literal["torch", "onnxruntime", "openvino"] | None, typer.Option(help="Software; the usual one by default.")
-    ] = None,
+    runtime: RuntimeOption = None,
     layers: Annotated[bool, typer.Option("--layers", help="Show every layer: time, FLOPs, bytes, bound.")] = False,
-    roofline: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw every layer under the roof: X.svg, X.png or X.html.")
-    ] = None,
+    roofline: RooflineOption = None,
     data_size: Annotated[int | None, typer.Option(min=1, help="Items of the data: says what an epoch costs.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 1,
-    catalogue: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="More devices: a .toml file of yours, or a folder of them.")
-    ] = None,
-    profile: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="For the machine on which doctor --measure wrote this.")
-    ] = None,
+    catalogue: CatalogueOption = None,
+    profile: ProfileOption = None,
     measure: Annotated[bool, typer.Option("--measure", help="Run it here, too, and score the prediction.")] = False,
     budget: Annotated[str, typer.Option(metavar="TIME", help="Time for the measurement.")] = "20s",
     input_shape: InputShapeOption = None,

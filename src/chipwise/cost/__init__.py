@@ -7,6 +7,6 @@
 0.0
 """
 
-from chipwise.cost.roofline import estimate
+from chipwise.cost.estimate import estimate
 
 __all__ = ["estimate"]
