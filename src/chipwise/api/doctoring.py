@@ -25,7 +25,7 @@ _LEAST_S = 5.0
 def doctor(
     *,
     measure: bool = False,
-    budget_s: float = 120.0,
+    budget_s: float = 150.0,
     profile: str | Path | None = None,
     save: str | Path | None = None,
     progress: Progress = silent,
@@ -55,7 +55,7 @@ def doctor(
     if measure and profile is not None:
         raise InputError("a profile stands in the place of a measurement", hint="give --measure or --profile, not both")
     if measure and not budget_s >= _LEAST_S:
-        raise InputError(f"{budget_s:g} s is too short to measure anything", hint="the default is 2min; 1min will do")
+        raise InputError(f"{budget_s:g} s is too short to measure anything", hint="the default is 150 s; 60 s will do")
     if save is not None:
         check_writable(Path(save))
     machine = detect()

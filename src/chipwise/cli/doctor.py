@@ -16,7 +16,7 @@ def main(
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure arithmetic, memory, overheads and layers; keep it for estimates.")
     ] = False,
-    budget: Annotated[str, typer.Option(metavar="TIME", help="Time for the measurement.")] = "2min",
+    budget: Annotated[str, typer.Option(metavar="TIME", help="Time for the measurement.")] = "150s",
     profile: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Show what --save wrote; import it where it is of this machine.")
     ] = None,

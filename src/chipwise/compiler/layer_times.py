@@ -29,8 +29,8 @@ from chipwise.runtimes.products import native
 
 BATCHES = (1, 8)
 # How often each network is run whole, and kernel by kernel: fewer times where that takes long.
-_WHOLE_S, _REPEATS = 0.5, 3
-_ROUNDS_S, _ROUNDS = 0.4, (2, 12)
+_WHOLE_S, _REPEATS = 0.4, 3
+_ROUNDS_S, _ROUNDS = 0.3, (2, 12)
 _ROW = re.compile(r"L\d{3}")
 # Of a whole's overheads, how strongly "none" is believed, as a relative error.
 _PRIOR = 0.02
@@ -67,7 +67,7 @@ def measure_layers(
         what was measured of each job that enough was measured of; and sentences on what went wrong.
     """
     wholes: list[list[Whole]] = [[] for _ in jobs]
-    wanted = [(batch, name) for name in PROBES for batch in BATCHES]
+    wanted = _order()
     problems: dict[str, None] = {}
     for number, (batch, name) in enumerate(wanted):
         if watch.timer.now() > deadline_s:
@@ -75,6 +75,8 @@ def measure_layers(
             break
         probe = probes(batch, (name,))[0]
         for (runtime, options), found in zip(jobs, wholes, strict=True):
+            if number >= len(PROBES) and not native(options.precision, machine):
+                continue  # slow, and of little use: one batch of each network will do
             try:
                 found.append(_measured(runtime, probe, replace(options, batch=batch), watch))
             except RuntimeUnavailableError as error:
@@ -86,6 +88,12 @@ def measure_layers(
         if len(found) >= _LEAST_NETWORKS
     ]
     return tuple(done), tuple(problems)
+
+
+def _order() -> list[tuple[int, str]]:
+    """Every network once, in either batch in turn; then in the other: when time is over, something of all is there."""
+    names, count = list(PROBES), len(BATCHES)
+    return [(BATCHES[(index + turn) % count], name) for turn in range(count) for index, name in enumerate(names)]
 
 
 def fitted(runtime: str, options: EngineOptions, wholes: Sequence[Whole], *, native: bool) -> LayerTimes:

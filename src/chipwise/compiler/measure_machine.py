@@ -30,7 +30,7 @@ from chipwise.runtimes.engine import EngineOptions
 from chipwise.runtimes.products import Product, chain, native, products, scaling
 
 # Shares of the time that is given.
-_SHARES = {"arithmetic": 0.3, "streams": 0.1, "overheads": 0.03, "copies": 0.02, "layers": 0.55}
+_SHARES = {"arithmetic": 0.24, "streams": 0.08, "overheads": 0.03, "copies": 0.02, "layers": 0.63}
 _ROOT = Path("/")
 _OPERATORS = 33
 _COPY_BYTES = 64 << 20

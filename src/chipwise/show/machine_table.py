@@ -6,7 +6,8 @@
 >>> machine = Machine("Example 3000", "x86_64", (), 1, 1)
 >>> found = MeasuredMachine(machine, Device("Example 3000", "cpu"), "2026-11-23", {}, seconds=60.0)
 >>> Console(width=80).print(measured_table(found))
-Example 3000, 1 core: measured on 2026-11-23 in 1 min 00 s
+Measured on 2026-11-23 in 1 min 00 s
+Example 3000, 1 core
 """
 
 from __future__ import annotations
@@ -66,8 +67,9 @@ def features_line(machine: Machine) -> str:
 def measured_table(found: MeasuredMachine) -> RenderableType:
     """Arithmetic by number format, memory by level, overheads, and how well layers predict networks."""
     cores = f"{found.machine.cores} core{'s' * (found.machine.cores > 1)}"
-    took = f"{found.machine.cpu}, {cores}: measured on {found.date} in {format_time(found.seconds)}"
+    took = f"Measured on {found.date} in {format_time(found.seconds)}"
     blocks: list[RenderableType] = [heading(took if found.complete else f"{took}, not to the end")]
+    blocks += [muted(f"{found.machine.cpu}, {cores}")]
     for part in (_arithmetic(found), _streams(found), _overheads(found), _layers(found.layers)):
         blocks += part
     return Group(*blocks, *(line(note, "yellow") for note in found.notes))
