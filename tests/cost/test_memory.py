@@ -85,6 +85,7 @@ def test_context_is_that_of_the_cards_of_nvidia() -> None:
     assert context_bytes(CARD) == 300 * 10**6
     assert context_bytes(device("TPU v3")) == context_bytes(CPU) == 0
     assert workspace_bytes(ROWS, device("H100 SXM5 80GB"), 1.0) > workspace_bytes(ROWS, CARD, 1.0) > 0
+    assert context_bytes(CPU, "torch") == memory_of(ROWS, CPU, Workload(runtime="torch")).context > 100 * 10**6
     # 27 values a position of 64, a byte each: the columns of one picture.
     assert workspace_bytes(ROWS, device("Coral Edge TPU"), 0.25) == 27 * 64
 

@@ -62,7 +62,7 @@ def memory_of(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
         activations=activations,
         workspace=workspace_bytes(layers, device, scale),
         rounding=rounding_bytes(layers, device, weights + activations, scale),
-        context=context_bytes(device),
+        context=context_bytes(device, workload.runtime),
     )
 
 
@@ -131,7 +131,7 @@ def _training(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
         copies=copies,
         workspace=workspace_bytes(layers, device, kept),
         rounding=rounding_bytes(layers, device, tensors, kept),
-        context=context_bytes(device),
+        context=context_bytes(device, workload.runtime),
     )
 
 
