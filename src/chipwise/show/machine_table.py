@@ -93,6 +93,8 @@ def _arithmetic(found: MeasuredMachine) -> list[RenderableType]:
         if not on_gpu:
             blocks += [muted(f"Operations a second, 1 multiply-add = 2. Theory: {found.theory_basis or 'not known'}.")]
             blocks += _scaling(seen)
+            if found.clock_hz is not None:
+                blocks += [muted(f"Clock under load, as the system reports it: {found.clock_hz / 1e9:.2f} GHz")]
     return blocks
 
 
