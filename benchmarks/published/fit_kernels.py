@@ -5,7 +5,8 @@
 No latency of a whole network is read here: every row of networks (`neusight.py`) is held out. Classes: `mm` from
 linear layers, `bmm` from batched products, `ck` from 3x3 convolutions, `ew`, `sm`, `ln` from their own. Three classes
 stand in for kernels that were not measured: products with weights kept input-major (`mm_nn`) and 1x1 convolutions
-(`c1`) read both matrices along rows as `bmm` does; copies and batch norms stream as `ew`.
+(`c1`) read both matrices along rows as `bmm` does; copies and batch norms stream as `ew`. A kernel whose result the
+host waits for (`sync`) takes what a call takes on an idle device, as the tables' own rows do.
 
 Which curves a class has was decided on kernels alone: two random halves of the rows, one for fitting.
 """
@@ -93,6 +94,7 @@ def fitted(card: Device, tables: list[Table]) -> Fitted:
     seen = {kind: [features(each.ops[0], peaks) for each in networks if each.group == kind] for kind in FORM.memory}
     classes = {name: _inside(each, seen.get(name, [])) for name, each in profile.classes.items()}
     classes |= {name: classes[other] for name, other in STAND_INS.items()}
+    classes["sync"] = replace(classes["ew"], launch=round(blank.dispatch_s / LAUNCH_S, 3))
     profile = replace(profile, classes=classes, launch_s=LAUNCH_S, dispatch_s=blank.dispatch_s, step_s=0.0)
     return Fitted(profile, Spread(round(low, 4), round(high, 4)), problem, theta, _errors(problem, first, ~fitting))
 

@@ -6,7 +6,7 @@ code of `transformers` 4.36 with `attn_implementation="eager"`, which the tables
 knows its backward pass, so that a training step is their sum in reverse and not a multiple of the forward pass.
 
 Products of GPT-2's `Conv1D` keep weights as [inputs, outputs], which the fast path of cuBLAS reads row by row: they are
-class `mm_nn`, products of `nn.Linear` are class `mm`.
+class `mm_nn`, products of `nn.Linear` are class `mm`. Small kernels that the host waits for are class `sync`.
 
 >>> bert = NETWORKS["bert_large"]
 >>> parameters(bert) // 10**6, round(sum(op.flops for op in forward(bert, batch=1, length=512)) / 1e12, 3)
@@ -331,8 +331,8 @@ def _experts(tape: _Tape, net: Transformer, batch: int, length: int) -> None:
         tape.stream(rows * net.experts, rows * net.experts)
     tape.copy(values)
     for _ in range(net.experts):
-        for _ in range(5):  # a column as Boolean, its count, its indices: small kernels that the host waits for
-            tape.stream(rows, rows)
+        for _ in range(5):  # a column as Boolean, its count, its indices thrice: the host waits for what they find
+            tape.forward.append(_stream(rows, rows, "sync"))
         tape.stream(chosen, chosen, [(chosen, chosen)], "cp")
         tape.stream(chosen, chosen, [(chosen, chosen)], "cp")
         tape.linear(taken, net.hidden, net.inner, bias=False)
