@@ -111,6 +111,17 @@ def test_amp_is_the_half_format_of_the_device() -> None:
     assert (workload.precision, workload.techniques) == ("fp16", ("amp",))
 
 
+def test_techniques_are_passed_on() -> None:
+    options = {"on": CHIP, "phase": "training", "batch": 8}
+    adam, plain = (
+        chipwise.estimate("resnet18", techniques=[name], **options).forecasts[0].estimate
+        for name in ("adam", "plain-sgd")
+    )
+    assert adam.workload.techniques == ("adam",)
+    assert adam.memory.optimizer > plain.memory.optimizer == 0
+    assert adam.memory.gradients > 0
+
+
 def test_runtimes_that_fuse_are_compiled() -> None:
     of = chipwise.estimate("lenet5", on=CHIP, runtime="onnxruntime").forecasts[0].estimate.workload
     assert of.compiled
@@ -126,6 +137,7 @@ def test_runtimes_that_fuse_are_compiled() -> None:
         ({"batch": "all"}, "cannot read 'all' as batches"),
         ({"phase": "trian"}, "unknown phase 'trian'"),
         ({"precision": "fp17"}, "unknown precision 'fp17'"),
+        ({"techniques": ["channels_lost"]}, "unknown technique 'channels_lost'"),
         ({"data_size": 0}, "the data has 0 items"),
         ({"epochs": 2}, "2 epochs of data of unknown size"),
         ({"epochs": 0}, "0 epochs"),

@@ -81,8 +81,9 @@ def test_layers_and_picture(cli: Cli, tmp_path: Path) -> None:
 
 
 def test_completion() -> None:
-    from chipwise.cli.estimate import complete_device, complete_precision
+    from chipwise.cli.estimate import complete_device, complete_precision, complete_technique
 
     assert "rtx4090" in complete_device("RTX40")
     assert complete_device("her") == ["here"]
     assert complete_precision("fp1") == ["fp16"]
+    assert complete_technique("ch") == ["channels_last", "checkpointing"]

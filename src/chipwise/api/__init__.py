@@ -7,12 +7,13 @@ from chipwise.api.hardware import hardware, hardware_names
 from chipwise.api.line import fit, report
 from chipwise.api.pictures import features
 from chipwise.api.running import load, run
-from chipwise.api.targets import PRECISIONS, device_names
+from chipwise.api.targets import PRECISIONS, TECHNIQUES, device_names
 from chipwise.api.verbs import bench, check, compile, inspect, train
 from chipwise.api.zoo import zoo
 
 __all__ = [
     "PRECISIONS",
+    "TECHNIQUES",
     "bench",
     "check",
     "compile",

@@ -42,6 +42,7 @@ def estimate(
     precision: str | None = None,
     compiled: bool = False,
     runtime: str = "",
+    techniques: Sequence[str] = (),
     layers: bool = False,
     roofline: str | Path | None = None,
     data_size: int | None = None,
@@ -66,6 +67,8 @@ def estimate(
         precision: number format, or "amp"; None takes fp32, or what the device has instead.
         compiled: run by what fuses layers, rather than layer by layer.
         runtime: software: "torch", "onnxruntime", "openvino"; "" for what is usual on the device.
+        techniques: "channels_last"; in training "checkpointing", and the optimizer ("adamw", "adam", "sgd", "momentum",
+            "plain-sgd").
         layers: print every layer, too; they are in the answer in any case.
         roofline: an .svg, .png or .html file to draw every layer under the device's roof into.
         data_size: items of the data, to say what an epoch costs.
@@ -84,50 +87,55 @@ def estimate(
         InputError: a batch below 1, a number format that the device has no known peak for, or what does not go
             together. MissingExtraError: a network that needs torch, without it.
     """
+    picture = None if roofline is None else _check_picture(Path(roofline))
+    _check_epochs(data_size, epochs)
+    sizes = _sizes(batch)
+    names = list(on) if isinstance(on, (list, tuple)) else [] if on is None else [on]
+    targets = (
+        _targets(names, catalogue) if profile is None else [profiled(Path(profile), each) for each in names or [None]]
+    )
+    settings: dict[str, Any] = {"phase": phase, "precision": precision, "compiled": compiled, "runtime": runtime}
+    settings["techniques"] = tuple(techniques)
+    if measure:
+        _check_measurable(targets, settings)
+    loaded = _loaded(network, example_input, input_shape, weights)
+    forecasts, notes = _forecasts(loaded, targets, sizes, settings)
+    if measure:
+        forecasts = _measured(loaded, forecasts, budget_s, progress)
+    forecasts = [_with_epochs(each, data_size, epochs) for each in forecasts]
+    record = replace(_record(loaded, forecasts, notes), layered=layers, data_size=data_size, epochs=epochs)
+    return record if picture is None else _draw(record, targets[0].device, picture)
+
+
+def _record(network: Network, forecasts: Sequence[Forecast], notes: Sequence[str]) -> Estimation:
     from chipwise.core.estimation import Estimation
     from chipwise.networks.layers import fixed_batch, layer_rows
 
-    picture = None if roofline is None else _check_picture(Path(roofline))
+    items = fixed_batch(network) or 1
+    rows = layer_rows(network, items)
+    return Estimation(
+        network=network.name,
+        origin=network.origin,
+        parameters=sum(row.parameters for row in rows),
+        flops=sum(row.flops for row in rows) // items,
+        forecasts=tuple(forecasts),
+        knees=_knees(forecasts),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _check_epochs(data_size: int | None, epochs: int) -> None:
     if data_size is not None and data_size < 1:
         raise InputError(f"the data has {data_size} items; at least 1 is wanted")
     if epochs < 1 or (epochs > 1 and data_size is None):
         raise InputError(f"{epochs} epochs of data of unknown size", hint="give data_size=N (--data-size N) too")
-    sizes = _sizes(batch)
-    names = list(on) if isinstance(on, (list, tuple)) else [] if on is None else [on]
-    if profile is not None:
-        targets = [profiled(Path(profile), each) for each in names or [None]]
-    else:
-        targets = _targets(names, None if catalogue is None else Path(catalogue))
-    settings: dict[str, Any] = {"phase": phase, "precision": precision, "compiled": compiled, "runtime": runtime}
-    if measure:
-        _check_measurable(targets, settings)
-    loaded = _loaded(network, example_input, input_shape, weights)
-    fixed = fixed_batch(loaded)
-    forecasts, notes = _forecasts(loaded, targets, sizes if fixed is None else _fixed(sizes, fixed), settings)
-    if fixed is not None and fixed > 1:
-        notes.append(f"the network has a fixed batch of {fixed}")
-    if measure:
-        forecasts = _measured(loaded, forecasts, budget_s, progress)
-    rows, items = layer_rows(loaded, fixed or 1), fixed or 1
-    record = Estimation(
-        network=loaded.name,
-        origin=loaded.origin,
-        parameters=sum(row.parameters for row in rows),
-        flops=sum(row.flops for row in rows) // items,
-        forecasts=tuple(_with_epochs(each, data_size, epochs) for each in forecasts),
-        knees=_knees(forecasts),
-        layered=layers,
-        data_size=data_size,
-        epochs=epochs,
-        notes=tuple(dict.fromkeys(notes)),
-    )
-    return record if picture is None else _draw(record, targets[0].device, picture)
 
 
-def _targets(names: Sequence[Any], catalogue: Path | None) -> list[Target]:
+def _targets(names: Sequence[Any], catalogue: str | Path | None) -> list[Target]:
     """Each device once, in the order given."""
+    extra = None if catalogue is None else Path(catalogue)
     found: dict[str, Target] = {}
-    for each in (target(name, catalogue) for name in names or [HERE]):
+    for each in (target(name, extra) for name in names or [HERE]):
         found.setdefault(each.device.name, each)
     return list(found.values())
 
@@ -171,11 +179,15 @@ def _forecasts(
     network: Network, targets: Sequence[Target], sizes: tuple[int, ...], settings: dict[str, Any]
 ) -> tuple[list[Forecast], list[str]]:
     """One forecast a device and batch, and what to know; a sweep ends where the memory does."""
-    from chipwise.networks.layers import layer_rows
+    from chipwise.networks.layers import fixed_batch, layer_rows
 
     rows: dict[int, tuple[Layer, ...]] = {}
     made: list[Forecast] = []
     notes: list[str] = []
+    fixed = fixed_batch(network)
+    if fixed is not None:
+        sizes = _fixed(sizes, fixed)
+        notes += [f"the network has a fixed batch of {fixed}"] if fixed > 1 else []
     for each in targets:
         notes += each.notes
         for size in sizes or _SWEPT:

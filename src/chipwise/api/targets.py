@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HERE = "here"
 PHASES = {"infer": "inference", "inference": "inference", "train": "training", "training": "training"}
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8", "int4", "fp64", "amp")
+# How a step is run: layout, what is recomputed, and in training whose state the optimizer keeps (adamw is usual).
+TECHNIQUES = ("channels_last", "checkpointing", "adamw", "adam", "sgd", "momentum", "plain-sgd")
 # What a device runs where it has no float32 and nothing was asked for.
 _INSTEAD = ("bf16", "fp16", "int8", "fp64")
 # Software that fuses layers whatever it is told, and what runs on this machine unless something else is named.
@@ -88,7 +90,7 @@ def workload_on(
     """What is asked of one device, with the number format that it has; and a note where that is not the usual one.
 
     Raises:
-        UnknownNameError: no such phase or number format.
+        UnknownNameError: no such phase, number format or technique.
     """
     from chipwise.core.estimate import Workload
 
@@ -96,6 +98,9 @@ def workload_on(
         raise unknown_name("phase", phase, PHASES)
     if precision is not None and precision not in PRECISIONS:
         raise unknown_name("precision", precision, PRECISIONS)
+    for technique in techniques:
+        if technique not in TECHNIQUES:
+            raise unknown_name("technique", technique, TECHNIQUES)
     runs, notes = _format(on.device, precision)
     if precision == "amp":
         techniques = ("amp", *techniques)

@@ -24,6 +24,11 @@ def complete_precision(incomplete: str) -> list[str]:
     return [name for name in api.PRECISIONS if name.startswith(incomplete.lower())]
 
 
+def complete_technique(incomplete: str) -> list[str]:
+    """Techniques that begin so."""
+    return [name for name in api.TECHNIQUES if name.startswith(incomplete.lower())]
+
+
 OnOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -40,6 +45,14 @@ PrecisionOption = Annotated[
 ]
 RuntimeOption = Annotated[
     Literal["torch", "onnxruntime", "openvino"] | None, typer.Option(help="Software; the usual one by default.")
+]
+TechniqueOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="T",
+        help="channels_last, checkpointing; the optimizer: adamw, adam, sgd, ...",
+        autocompletion=complete_technique,
+    ),
 ]
 RooflineOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Draw every layer under the roof: X.svg, X.png or X.html.")
@@ -60,6 +73,7 @@ def main(
     precision: PrecisionOption = None,
     compiled: Annotated[bool, typer.Option("--compiled", help="Run by what fuses layers.")] = False,
     runtime: RuntimeOption = None,
+    technique: TechniqueOption = None,
     layers: Annotated[bool, typer.Option("--layers", help="Show every layer: time, FLOPs, bytes, bound.")] = False,
     roofline: RooflineOption = None,
     data_size: Annotated[int | None, typer.Option(min=1, help="Items of the data: says what an epoch costs.")] = None,
@@ -85,6 +99,7 @@ def main(
             precision=precision,
             compiled=compiled,
             runtime=runtime or "",
+            techniques=technique or (),
             layers=layers,
             roofline=roofline,
             data_size=data_size,
