@@ -5,8 +5,9 @@ a network on these devices: fp32 takes profiles of single kernels (PyTorch 2.1),
 that was fitted on timm's tables of an RTX 3090. Rows are those of one GPU whose batch (and length, for BERT) is stated;
 of TensorFlow's SSD there are none, as it is another network (a feature pyramid at 640 x 640).
 
-What the rows hold beyond the network: pictures are read and decoded while the GPU works, PyTorch's BERT runs NVIDIA's
-fused layer norm and optimizer, and software is of 2019 to 2022.
+What the rows hold beyond the network: TensorFlow reads and decodes pictures while the GPU works, SSD decodes and sorts
+boxes after it, PyTorch's BERT skips padding in long sequences, and software is of 2019 to 2022. TensorFlow's XLA takes
+a profile of compiled PyTorch, which is another compiler; its rows are summed up apart.
 """
 
 from __future__ import annotations
@@ -127,11 +128,12 @@ def operations(row: Row, profile: Profile) -> Sequence[Op]:
 
 def _error(row: Row) -> Error:
     workload = row.workload
+    mixed = bool(workload.techniques)
     if row.length:  # its operations hold the backward pass
         workload = Workload(precision=workload.precision, techniques=workload.techniques, compiled=workload.compiled)
     profile = chosen(row.card, workload)
     return Error(
-        table=TABLE,
+        table=f"{TABLE}, {'XLA' if row.workload.compiled else 'mixed' if mixed else workload.precision}",
         device=row.card.name,
         row=row.name,
         predicted_s=priced(operations(row, profile), row.card, profile),
