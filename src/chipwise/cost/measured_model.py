@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from chipwise.core.estimate import Bound, EstimateRow, Interval
 from chipwise.core.layer import Layer
 from chipwise.core.measured import LayerTimes
+from chipwise.cost.formats import value_bytes
 from chipwise.cost.fused import Kernel, kernels
 from chipwise.cost.regression import Point, expected
 
@@ -94,17 +95,17 @@ def predicted(layers: Sequence[Layer], times: LayerTimes) -> tuple[tuple[Estimat
     """
     model = KernelModel(times)
     rows, seconds, unsure = [], [], 0.0
-    by_name = {layer.name: layer for layer in layers}
+    by_name, width = {layer.name: layer for layer in layers}, value_bytes(times.precision)
     for kernel in kernels(layers):
         time = model.time_s(kernel.kind, kernel.flops, kernel.values, kernel.sizes)
         seconds.append(time)
         unsure += 0.0 if model.knows(kernel.kind) else _shown_s(times, time)
         op = by_name[kernel.names[0]].op
-        shown, moved = _shown_s(times, time), 4.0 * kernel.values
+        shown, moved = _shown_s(times, time), width * kernel.values
         rows.append(EstimateRow(kernel.names[0], shown, model.bound(kernel), op, kernel.kind, kernel.flops, moved))
     mid = whole_s(times, seconds)
-    width = math.exp(error_bound(times.errors))
-    return tuple(rows), Interval(max(0.0, mid - unsure) / width, mid, (mid + unsure) * width, COVERAGE)
+    off = math.exp(error_bound(times.errors))
+    return tuple(rows), Interval(max(0.0, mid - unsure) / off, mid, (mid + unsure) * off, COVERAGE)
 
 
 def error_bound(errors: Sequence[float], coverage: float = COVERAGE) -> float:
