@@ -69,3 +69,23 @@ def test_names_are_neither_markup_nor_terminal_commands() -> None:
     assert "[red]x" in made
     assert "[bold]n" in made
     assert "\x1b" not in made
+
+
+def test_what_belongs_to_no_layer_is_said() -> None:
+    one = samples.layered()
+    slow = replace(one.forecasts[0].estimate, time_s=one.forecasts[0].estimate.time_s.times(4))
+    made = text_of(tables.table(replace(one, forecasts=(replace(one.forecasts[0], estimate=slow),))), 120)
+    assert "launch 75%" in made
+    beside = next(line for line in made.splitlines() if line.startswith("beside the layers"))
+    assert beside.split()[-3:] == ["11.5", "ms", "75.0%"]
+
+
+def test_layers_that_do_nothing_are_counted_only() -> None:
+    one = samples.layered()
+    view = replace(one.forecasts[0].estimate.rows[0], name="reshape", time_s=0.0, flops=0.0, moved_bytes=0.0)
+    rows = (*one.forecasts[0].estimate.rows, view, view)
+    expected = replace(one.forecasts[0].estimate, rows=rows)
+    made = text_of(tables.table(replace(one, forecasts=(replace(one.forecasts[0], estimate=expected),))), 120)
+    assert "reshape" not in made
+    assert "2 layers that only change a shape left out" in made
+    assert "16 layers" in made

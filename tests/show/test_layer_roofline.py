@@ -25,6 +25,9 @@ def test_every_layer_that_does_arithmetic_is_a_dot() -> None:
     assert [dot.time_s for dot in made] == sorted((dot.time_s for dot in made), reverse=True)
     assert sum(dot.share for dot in made) == pytest.approx(1 - 2e-6 / sum(row.time_s for row in ONE.rows))
     assert left_out(ONE) == "1 layer without arithmetic is not drawn (0.1% of the time)"
+    slow = replace(ONE, time_s=ONE.time_s.times(2))
+    assert left_out(slow).endswith("(less than 0.1% of the time); 50.0% of the time is beside the layers")
+    assert dots(slow)[0].share == pytest.approx(made[0].share / 2)
     first = made[0]
     assert first.intensity == pytest.approx(first.flops / first.moved_bytes)
     assert first.flops_s == pytest.approx(first.flops / first.time_s)

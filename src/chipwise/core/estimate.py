@@ -163,6 +163,11 @@ class Estimate:
     notes: tuple[str, ...] = ()
 
     @property
+    def beside_s(self) -> float:
+        """Seconds of the middle that belong to no layer: a call's start, and what the host cannot hide."""
+        return max(0.0, (self.time_s.mid or 0.0) - sum(row.time_s for row in self.rows))
+
+    @property
     def items_s(self) -> Interval:
         """Items per second: the batch over the time."""
 

@@ -142,7 +142,7 @@ def _profiled(
         rows=_rows(layers, run, priced),
         time_s=time_s,
         memory=memory_of(layers, device, workload),
-        bound=_bound(priced),
+        bound=_bound(priced, time_s.mid or 0.0),
         method=f"profile {profile.name}: {profile.fitted_on}" if profile.fitted_on else f"profile {profile.name}",
         notes=tuple(said),
     )
@@ -171,8 +171,10 @@ def _rows(layers: Sequence[Layer], run: Sequence[Op], priced: Sequence[Price]) -
     return tuple(rows)
 
 
-def _bound(priced: Sequence[Price]) -> Bound:
-    totals: dict[Bound, float] = {"compute": 0.0, "memory": 0.0, "launch": 0.0}
+def _bound(priced: Sequence[Price], whole_s: float) -> Bound:
+    """What limits most of the time; what the device does not account for is spent launching."""
+    totals: dict[Bound, float] = {"compute": 0.0, "memory": 0.0}
+    totals["launch"] = max(0.0, whole_s - sum(price.total_s for price in priced))
     for price in priced:
         totals[price.bound] += price.total_s
     return max(totals, key=lambda name: totals[name])

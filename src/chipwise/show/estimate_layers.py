@@ -23,32 +23,44 @@ if TYPE_CHECKING:
 
     from chipwise.core.estimate import Estimate, EstimateRow
 
+_WORTH_SAYING = 0.005
 _STYLES = {"compute": "green", "memory": "blue", "launch": "yellow", "unknown": "red"}
 
 
 def bound_words(expected: Estimate) -> str:
-    """What limits most of the time, with the share of the time that it limits."""
-    whole = sum(row.time_s for row in expected.rows)
-    share = sum(row.time_s for row in expected.rows if row.bound == expected.bound) / whole if whole else 0.0
-    return f"{expected.bound} {format_share(share, 0)}" if share else expected.bound
+    """What limits most of the time, with the share of the time that it limits; what no layer takes is launch."""
+    times: dict[str, float] = {"launch": expected.beside_s}
+    for row in expected.rows:
+        times[row.bound] = times.get(row.bound, 0.0) + row.time_s
+    whole, bound = sum(times.values()), max(times, key=lambda name: times[name])
+    return f"{bound} {format_share(times[bound] / whole, 0)}" if whole else expected.bound
 
 
 def layer_tables(expected: Estimate, *, several: bool) -> Iterator[RenderableType]:
     """Every layer with its share of the time, then the classes of work; `several`: said for which workload."""
-    whole = sum(row.time_s for row in expected.rows)
+    whole = sum(row.time_s for row in expected.rows) + expected.beside_s
     yield Text()
     where = (
         f" on {expected.device}, batch {expected.workload.batch}" if several else f" at batch {expected.workload.batch}"
     )
     yield heading(f"Layers{where}")
     rows = grid("layer (type)", ">time!", ">share!", ">FLOPs!", ">bytes!", "bound by!")
-    for row in expected.rows:
+    shown = [row for row in expected.rows if row.time_s or row.flops or row.moved_bytes]
+    for row in shown:
         rows.add_row(*_cells(row, whole))
+    if whole and expected.beside_s / whole >= _WORTH_SAYING:
+        beside = cell("beside the layers (host, start of a call)", "italic")
+        rows.add_row(beside, cell(format_time(expected.beside_s)), cell(format_share(expected.beside_s / whole, 1)))
     rows.add_section()
     flops, moved = (sum(getattr(row, field) for row in expected.rows) for field in ("flops", "moved_bytes"))
     sums = [format_time(whole), "100.0%", format_flops(flops), format_bytes(moved)]
     rows.add_row(cell(f"{len(expected.rows)} layers", "bold"), *(cell(each, "bold") for each in sums), cell(""))
     yield rows
+    hidden = len(expected.rows) - len(shown)
+    if hidden:
+        yield muted(
+            f"{hidden} {'layer that only changes' if hidden == 1 else 'layers that only change'} a shape left out"
+        )
     if any(row.kind for row in expected.rows):
         yield Text()
         yield _kinds(expected.rows, whole)

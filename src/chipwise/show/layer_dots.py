@@ -62,7 +62,7 @@ def roofs(device: Device, precision: str) -> tuple[Roof, ...]:
 
 def dots(expected: Estimate) -> tuple[Dot, ...]:
     """Layers that do arithmetic, the longest first, so that small ones are drawn over large ones."""
-    whole = sum(row.time_s for row in expected.rows)
+    whole = sum(row.time_s for row in expected.rows) + expected.beside_s
     drawn = [row for row in expected.rows if row.flops > 0 and row.moved_bytes > 0 and row.time_s > 0]
     made = [_dot(row, whole) for row in drawn]
     return tuple(sorted(made, key=lambda dot: -dot.time_s))
@@ -91,15 +91,20 @@ def frame(points: Sequence[Dot], ceilings: Sequence[Roof], bandwidth: float | No
 
 
 def left_out(expected: Estimate) -> str:
-    """Which layers have no point, and their share of the time; "" where all have one."""
-    whole = sum(row.time_s for row in expected.rows)
+    """Which part of the time has no point: layers without arithmetic, and what belongs to no layer; "" for none."""
+    whole = sum(row.time_s for row in expected.rows) + expected.beside_s
     rest = [row for row in expected.rows if row.flops <= 0 or row.moved_bytes <= 0 or row.time_s <= 0]
-    if not rest:
-        return ""
-    share = sum(row.time_s for row in rest) / whole if whole else 0.0
-    some = "layer without arithmetic is" if len(rest) == 1 else "layers without arithmetic are"
-    said = f"{share * 100:.1f}%" if share >= 0.0005 else "less than 0.1%"
-    return f"{len(rest)} {some} not drawn ({said} of the time)"
+    said = []
+    if rest:
+        some = "layer without arithmetic is" if len(rest) == 1 else "layers without arithmetic are"
+        said.append(f"{len(rest)} {some} not drawn ({_share(sum(row.time_s for row in rest), whole)} of the time)")
+    if whole and expected.beside_s / whole >= 0.005:
+        said.append(f"{_share(expected.beside_s, whole)} of the time is beside the layers")
+    return "; ".join(said)
+
+
+def _share(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f}%" if whole and part / whole >= 0.0005 else "less than 0.1%"
 
 
 def title(network: str, expected: Estimate) -> str:

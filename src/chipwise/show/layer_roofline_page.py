@@ -50,7 +50,7 @@ def roofline_html(network: str, expected: Estimate, device: Device) -> str:
         loader=PackageLoader("chipwise", "show"), autoescape=True, trim_blocks=True, undefined=StrictUndefined
     ).get_template("layer_roofline.html.j2")
     drawn = {dot.name: place for place, dot in enumerate(points)}
-    time_s = sum(row.time_s for row in expected.rows)
+    time_s = sum(row.time_s for row in expected.rows) + expected.beside_s
     return page.render(
         title=title(network, expected),
         time=time_range(expected.time_s),
