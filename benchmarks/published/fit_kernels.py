@@ -41,7 +41,7 @@ FORM = Form(
     start={"launch": LAUNCH_S, "dispatch": 1e-7, "step": 1e-7},
 )
 # Classes that were not measured, and the one whose kernels read memory alike.
-STAND_INS = {"mm_nn": "bmm", "c1": "bmm", "cp": "ew", "bn": "ew", "red": "ew", "cast": "ew", "opt": "ew"}
+STAND_INS = {"mm_nn": "bmm", "c1": "bmm", "grp": "bmm", "cp": "ew", "bn": "ew", "red": "ew", "cast": "ew", "opt": "ew"}
 
 
 def main() -> int:
