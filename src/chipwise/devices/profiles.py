@@ -30,6 +30,8 @@ _FAR = {"phase": 8.0, "compiled": 4.0, "runtime": 3.0, "precision": 2.0, "layout
 _WIDER = {"phase": 2.5, "compiled": 2.0, "runtime": 1.5, "precision": 1.6, "layout": 1.2}
 _BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1, "fp8": 1}
 _HALF = ("fp16", "bf16")
+# How far a profile is from a card with another clock or memory but the same chip; its interval is as good as there.
+_SAME_CHIP = 0.25
 
 
 def read_profile(path: Path) -> Profile:
@@ -82,6 +84,7 @@ def profile_for(device: Device, workload: Workload) -> tuple[Profile | None, tup
         fused=workload.compiled,
         widths=widths,
         spread=spread,
+        devices=(*found.devices, device.name) if _apart(found, device) == _SAME_CHIP else found.devices,
     )
     return made, notes
 
@@ -121,7 +124,7 @@ def _apart(profile: Profile, device: Device) -> float:
     if device.name in profile.devices:
         return 0.0
     chips = {(each.process_nm, each.cores) for each in devices() if each.name in profile.devices and each.cores}
-    return 0.25 if (device.process_nm, device.cores) in chips else 0.5
+    return _SAME_CHIP if (device.process_nm, device.cores) in chips else 0.5
 
 
 def _note(lack: str, profile: Profile, workload: Workload) -> str:
