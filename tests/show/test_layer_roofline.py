@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from chipwise.core.estimate import Interval
-from chipwise.show.layer_dots import bytes_rate, dots, frame, left_out, roofs, whole_dot
+from chipwise.show.layer_dots import above_roof, bytes_rate, dots, frame, left_out, roofs, whole_dot
 from chipwise.show.layer_roofline import roofline_file
 from chipwise.show.layer_roofline_page import roofline_html
 
@@ -51,6 +51,15 @@ def test_the_frame_holds_points_and_roofs() -> None:
     assert span.top > ceilings[0].flops_s
     assert span.right > ceilings[0].flops_s / samples.CARD.bandwidth_bytes_s
     assert frame((), (), None).left < frame((), (), None).right
+
+
+def test_points_above_the_roof_are_explained() -> None:
+    ceilings, bandwidth = roofs(samples.CARD, "fp32"), samples.CARD.bandwidth_bytes_s
+    assert above_roof([dot for dot in dots(ONE) if dot.name != "fc"], ceilings, bandwidth) == ""
+    fast = [replace(dot, flops_s=2 * bandwidth * dot.intensity) for dot in dots(ONE)[:2]]
+    assert above_roof(fast, ceilings, bandwidth).startswith("2 dots lie above the roof")
+    assert above_roof(fast[:1], ceilings, bandwidth).startswith("1 dot lies")
+    assert above_roof(fast, (), bandwidth) == above_roof(fast, ceilings, None) == ""
 
 
 def test_bandwidth_is_decimal() -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from chipwise.core.device import Device
     from chipwise.core.estimate import Estimate, EstimateRow
 
+_BEYOND = 1.02  # times the roof: nearer is on it
+
 
 @dataclass(frozen=True, slots=True)
 class Roof:
@@ -105,6 +107,16 @@ def left_out(expected: Estimate) -> str:
 
 def _share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f}%" if whole and part / whole >= 0.0005 else "less than 0.1%"
+
+
+def above_roof(points: Sequence[Dot], ceilings: Sequence[Roof], bandwidth: float | None) -> str:
+    """Why some points lie above the roof of a data sheet; "" where none does."""
+    if not ceilings or not bandwidth:
+        return ""
+    top = ceilings[0].flops_s
+    count = sum(dot.flops_s > _BEYOND * min(top, bandwidth * dot.intensity) for dot in points)
+    lie = "1 dot lies" if count == 1 else f"{count} dots lie"
+    return f"{lie} above the roof: caches serve traffic, or the clock exceeds the stated one" if count else ""
 
 
 def title(network: str, expected: Estimate) -> str:

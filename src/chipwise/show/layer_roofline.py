@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from chipwise.show.ink import as_file, quiet_axes
-from chipwise.show.layer_dots import bytes_rate, dots, frame, left_out, rate, roofs, title, whole_dot
+from chipwise.show.layer_dots import above_roof, bytes_rate, dots, frame, left_out, rate, roofs, title, whole_dot
 from chipwise.show.units import format_share, format_time, significant
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ def _draw(figure: Figure, palette: Palette, network: str, expected: Estimate, de
         axes.scatter([whole.intensity], [whole.flops_s], s=70, marker="D", color=palette.ink, zorder=4)
     _name(axes, palette, points[:_NAMED], whole)
     figure.suptitle(title(network, expected), x=0.01, ha="left", color=palette.ink, fontsize=11, fontweight="bold")
-    _legend(axes, palette, expected, points, colours)
+    _legend(axes, palette, {name: colours[name] for name in colours if any(dot.bound == name for dot in points)})
+    above = above_roof(points, ceilings, device.bandwidth_bytes_s)
+    _say_what_is_drawn(axes, palette, expected, above)
     _name_slope(figure, axes, palette, device.bandwidth_bytes_s if ceilings else None, span)
 
 
@@ -144,22 +146,24 @@ def _name(axes: Axes, palette: Palette, longest: Sequence[Dot], whole: Dot | Non
         )  # fmt: skip
 
 
-def _legend(axes: Axes, palette: Palette, expected: Estimate, points: Sequence[Dot], colours: dict[str, str]) -> None:
-    bounds = [name for name in colours if any(dot.bound == name for dot in points)]
+def _legend(axes: Axes, palette: Palette, colours: dict[str, str]) -> None:
     marks = [
-        Line2D([], [], marker="o", linestyle="", color=colours[name], alpha=0.7, label=f"bound by {name}")
-        for name in bounds
+        Line2D([], [], marker="o", linestyle="", color=colour, alpha=0.7, label=f"bound by {name}")
+        for name, colour in colours.items()
     ]
     marks.append(Line2D([], [], marker="D", linestyle="", color=palette.ink, label="all layers"))
     axes.legend(
         handles=marks, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=len(marks), frameon=False,
         labelcolor=palette.ink, handletextpad=0.2,
     )  # fmt: skip
+
+
+def _say_what_is_drawn(axes: Axes, palette: Palette, expected: Estimate, above: str) -> None:
     time = expected.time_s
     said = format_time(time.mid) if time.mid is not None else f"at least {format_time(time.low or 0.0)}"
     about = "; ".join(filter(None, [f"a dot's area is its share of {said}", left_out(expected)]))
     intensity = "arithmetic intensity, FLOP per byte moved (1 multiply-add = 2 FLOPs)"
-    axes.set_xlabel(f"{intensity}\n{about}", color=palette.muted)
+    axes.set_xlabel("\n".join(filter(None, [intensity, about, above])), color=palette.muted)
 
 
 def _short(text: str) -> str:

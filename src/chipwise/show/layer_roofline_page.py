@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from chipwise.show.intervals import time_range
-from chipwise.show.layer_dots import bytes_rate, dots, frame, left_out, rate, roofs, title, whole_dot
+from chipwise.show.layer_dots import above_roof, bytes_rate, dots, frame, left_out, rate, roofs, title, whole_dot
 from chipwise.show.units import format_bytes, format_flops, format_share, format_time, plain, significant
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def roofline_html(network: str, expected: Estimate, device: Device) -> str:
         notes=[plain(note) for note in expected.notes],
         unknown=", ".join(plain(op) for op in expected.unknown_ops),
         method=plain(expected.method),
-        left_out=left_out(expected),
+        left_out="; ".join(filter(None, [left_out(expected), above_roof(points, ceilings, bandwidth)])),
         bounds=[
             name for name in ("compute", "memory", "launch", "unknown") if any(dot.bound == name for dot in points)
         ],
