@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import optimize, sparse
 
 from chipwise.core.profile import Curve, Profile, WorkClass
-from chipwise.cost.model import Rates, features
-from chipwise.cost.ops import Op
+from chipwise.cost.model import STREAM_FLOPS, Rates, features
+from chipwise.cost.ops import PRODUCTS, Op
 
 Vector = NDArray[np.float64]
 
@@ -57,12 +57,16 @@ class Prior:
 
 @dataclass(frozen=True)
 class Form:
-    """Which curves a profile has: by class, features of compute and of memory."""
+    """Which curves a profile has: by class, features of compute and of memory.
+
+    `tight` names products whose share of bandwidth is held as near its usual value as that of streams.
+    """
 
     compute: Mapping[str, tuple[str, ...]]
     memory: Mapping[str, tuple[str, ...]]
     vector: tuple[str, ...] = ("dw",)
     launches: tuple[str, ...] = ()
+    tight: tuple[str, ...] = ()
     prior: Prior = Prior()
     start: Mapping[str, float] = field(default_factory=dict)
 
@@ -119,11 +123,13 @@ class Problem:
                 owner.append(row)
                 known = features(op, network.rates)
                 kind = op.kind if op.kind in self.form.memory else "ew"
-                priced = kind in self.form.compute and op.flops > 0
-                peak = network.rates.vector if kind in self.form.vector else network.rates.matrix
+                priced = kind in self.form.compute
+                work = op.flops or STREAM_FLOPS * (op.read_bytes + op.write_bytes)
+                vector = kind in self.form.vector or not op.flops
+                peak = network.rates.vector if vector else network.rates.matrix
                 numbers.append(
                     (
-                        op.flops / peak if priced else 0.0,
+                        work / peak if priced else 0.0,
                         (op.read_bytes + op.write_bytes) / network.rates.bandwidth,
                         op.weight_bytes / network.rates.bandwidth,
                         float(op.launches),
@@ -301,9 +307,10 @@ def _columns(form: Form) -> _Columns:
         columns.add(("launch", kind), 0.0, 0.4)
     for part, classes in (("compute", form.compute), ("memory", {**form.memory, "weights": ("resident",)})):
         for kind, names in classes.items():
-            stream = part == "memory" and kind not in form.compute
-            deviation = prior.stream if stream else prior.memory if part == "memory" else prior.share
-            usual = start.get(f"{part}.{kind}", 0.5 if part == "compute" else 0.85)
+            stream = part == "memory" and kind not in PRODUCTS
+            tight = stream or kind in form.tight
+            deviation = prior.share if part == "compute" else prior.stream if tight else prior.memory
+            usual = start.get(f"{part}.{kind}", 0.5 if part == "compute" else 0.9)
             columns.add((part, kind), math.log(usual), deviation)
             for name in names:
                 for knot in range(len(KNOTS[name])):

@@ -16,7 +16,7 @@ from chipwise.cost.model import prices, rates, step_s
 from chipwise.cost.ops import planned
 from chipwise.devices.known import device
 from published.fit import Network, Problem
-from published.fit_timm import EAGER, RECIPES
+from published.fit_timm import GPUS, RECIPES
 from published.split import family, fold, held_out
 from published.timm import ops_at, read_table, without_batch
 
@@ -82,7 +82,7 @@ def test_the_fit_computes_what_the_product_computes(recipe: Any) -> None:
 def test_the_gradient_is_the_slope() -> None:
     like = replace(RECIPES[0].like)
     run = planned(ops_at(TRACE, 4), like)
-    problem = Problem([Network(run, rates(device("rtx3090"), like), 1e-3)], EAGER)
+    problem = Problem([Network(run, rates(device("rtx3090"), like), 1e-3)], GPUS)
     theta = np.array(problem.columns.mean) + np.random.default_rng(1).normal(size=len(problem.columns.mean)) * 0.1
     rows = np.ones(1, dtype=bool)
     _, slope = problem.loss(theta, rows)

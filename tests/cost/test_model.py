@@ -41,7 +41,7 @@ def test_compute_bound() -> None:
 
 
 def test_memory_bound_counts_weights_at_full_bandwidth() -> None:
-    assert one(Op("mm", read_bytes=1e8, weight_bytes=1e8, write_bytes=1e8)) == pytest.approx(4e-3 + 1e-3 + 1e-6)
+    assert one(Op("mm", 1.0, read_bytes=1e8, weight_bytes=1e8, write_bytes=1e8)) == pytest.approx(4e-3 + 1e-3 + 1e-6)
 
 
 def test_depthwise_runs_on_vector_units() -> None:

@@ -36,6 +36,8 @@ from chipwise.cost.ops import COARSER, Op
 # Side of the block of a product's result that one multiprocessor works on; the usual size in cuBLAS and cuDNN.
 TILE = 128
 _BLOCK, _PANEL_BYTES = 64, 4  # side of the smaller blocks, and bytes of a value, of the curves over fill and panel
+# Streams keep multiprocessors busy too (addresses, conversions, waiting): counted as this many operations a byte.
+STREAM_FLOPS = 8.0
 # Where the catalogue does not say: a mid-size chip. Only curves over cache and tiles use these.
 _CACHE_BYTES, _MULTIPROCESSORS = 8 * 2**20, 64
 _HOST_SHARPNESS = 4.0
@@ -156,9 +158,10 @@ def _price(op: Op, rates: Rates, profile: Profile, launch_s: float, weights_s: f
     shares = class_of(op.kind, profile)
     known = features(op, rates)
     compute_s = 0.0
-    if shares.compute is not None and op.flops:
-        peak = rates.matrix if shares.unit == "matrix" else rates.vector
-        compute_s = op.flops / (peak * math.exp(shares.compute + _sum(shares.compute_curves, known)))
+    work = op.flops or STREAM_FLOPS * (op.read_bytes + op.write_bytes)
+    if shares.compute is not None and work:
+        peak = rates.matrix if shares.unit == "matrix" and op.flops else rates.vector
+        compute_s = work / (peak * math.exp(shares.compute + _sum(shares.compute_curves, known)))
     memory_s = (op.read_bytes + op.write_bytes) / (rates.bandwidth * _gain(shares, known)) + op.weight_bytes / weights_s
     launch_s *= shares.launch * op.launches
     total_s = soft_maximum(compute_s, memory_s, shares.sharpness) + launch_s
