@@ -23,7 +23,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 from chipwise.core.errors import ChipwiseError
-from published import dle, edge, mlperf, neusight, tf2017, timm_errors
+from published import dle, edge, mlperf, neusight, neusight_training, tf2017, timm_errors
 from published.errors import Error, Summary, by
 from published.fit_timm import NAMES
 from published.timm import read_table, read_traces
@@ -31,7 +31,7 @@ from published.timm import read_table, read_traces
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-OTHERS = (neusight, dle, tf2017, edge, mlperf)
+OTHERS = (neusight, neusight_training, dle, tf2017, edge, mlperf)
 
 
 def main() -> int:

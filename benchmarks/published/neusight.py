@@ -9,8 +9,8 @@ own and takes that of the 40 GB card with its own peaks. Rows of several devices
 
 Emptying the cache makes every forward pass ask the driver for its memory anew. In training, where nothing is given back
 before the backward pass, that is hundreds of calls; on the machine with the A100 of 80 GB the device waits for them,
-most where its memory is nearly full (OPT at batch 2, GPT-3 2.7B). Nothing here prices that; `backward_errors` scores
-the passes without it.
+most where its memory is nearly full (OPT at batch 2, GPT-3 2.7B). Nothing here prices that; `neusight_training.py`
+tells how much of the miss it is.
 """
 
 from __future__ import annotations
@@ -43,24 +43,11 @@ DEVICES = {
 def errors(tables: Path) -> list[Error]:
     """One record a row of one device in `tables`, their folder."""
     found = []
-    for row in _rows(tables):
+    for row in read(tables):
         compiled = " compiled" if row["option"] == "fusion" else ""
         name = f"{row['model']} batch {row['batch']} {row['mode']}{compiled}"
-        error = _record(row, name, operations(row), float(row["measured_e2e_ms"]) / 1e3)
+        error = record(row, name, operations(row), float(row["measured_e2e_ms"]) / 1e3)
         found.append(replace(error, published_s=float(row["neusight_e2e_ms"]) / 1e3))
-    return found
-
-
-def backward_errors(tables: Path) -> list[Error]:
-    """The backward passes of training alone, which find their memory allocated."""
-    found = []
-    for row in _rows(tables):
-        if row["mode"] == "train":
-            net, batch, length = NETWORKS[row["model"]], int(row["batch"]), int(row["seqlen"])
-            ahead = len(forward(net, batch, length, head=True, dropout=True))
-            ops = training(net, batch, length)[ahead:]
-            measured = float(row["measured_bw_ms"]) / 1e3
-            found.append(_record(row, f"{row['model']} batch {batch} backward", ops, measured))
     return found
 
 
@@ -70,13 +57,14 @@ def operations(row: Mapping[str, str]) -> list[Op]:
     return training(net, batch, length) if row["mode"] == "train" else forward(net, batch, length)
 
 
-def _rows(tables: Path) -> list[dict[str, str]]:
+def read(tables: Path) -> list[dict[str, str]]:
     """Lines of one device; "fusion" is torch.compile."""
     with (tables / FILE).open(newline="") as file:
         return [row for row in csv.DictReader(file) if row["option"] in ("", "fusion")]
 
 
-def _record(row: Mapping[str, str], name: str, ops: Sequence[Op], measured_s: float) -> Error:
+def record(row: Mapping[str, str], name: str, ops: Sequence[Op], measured_s: float) -> Error:
+    """The record of some operations of a row."""
     card = device(DEVICES[row["device"]])
     compiled = row["option"] == "fusion"
     profile = chosen(card, Workload(compiled=compiled))  # operations of training hold their backward pass
