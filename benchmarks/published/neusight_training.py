@@ -1,8 +1,8 @@
 """What explains the misses of NeuSight's training rows: the passes apart, and the driver's part of the forward pass.
 
 The table's forward passes begin with an empty allocator, so that in training nearly every tensor is asked of the
-driver. `errors` adds one number of the machine with the A100 of 80 GB, seconds of one request: the device waits where requests
-take longer than its work. It is fitted on the forward passes of BERT (two rows); the other eight are held out.
+driver. `errors` adds one number of the machine with the A100 of 80 GB, seconds of one request: the device waits where
+requests take longer than its work. It is fitted on the forward passes of BERT (two rows); the other eight are held out.
 
 >>> from published.transformers import NETWORKS, forward
 >>> round(requests(forward(NETWORKS["bert_large"], 2, 512, head=True, dropout=True)))

@@ -1,0 +1,41 @@
+"""Which shipped profile is taken for what is asked."""
+
+from __future__ import annotations
+
+import pytest
+from chipwise.core.estimate import Workload
+from chipwise.devices.known import device
+from chipwise.devices.profiles import profile_for, profiles
+
+
+@pytest.mark.parametrize(
+    ("card", "name"),
+    [
+        ("Tesla V100 SXM2 16GB", "torch-eager-fp32-tesla-v100-pcie-32gb"),
+        ("Tesla P100 SXM2 16GB", "torch-eager-fp32-tesla-p100-pcie-16gb"),
+        ("A100 SXM4 80GB", "torch-eager-fp32-a100-pcie-40gb"),
+        ("Tesla T4", "torch-eager-fp32-tesla-t4"),
+    ],
+)
+def test_fp32_takes_the_profile_of_the_same_chip(card: str, name: str) -> None:
+    profile, notes = profile_for(device(card), Workload())
+    assert profile is not None
+    assert (profile.name, notes) == (name, ())
+    assert card in profile.devices  # so that its interval is not widened
+
+
+def test_another_chip_is_not_claimed_as_measured() -> None:
+    profile, _ = profile_for(device("L4"), Workload())
+    assert profile is not None
+    assert "L4" not in profile.devices
+
+
+def test_profiles_of_kernels_say_what_they_stand_on() -> None:
+    found = [each for each in profiles() if each.name.startswith("torch-eager-fp32-")]
+    assert len(found) == 5
+    for each in found:
+        assert each.spread is not None
+        assert each.spread.low < 0 < each.spread.high
+        assert each.spread.elsewhere > 1
+        assert "single kernels" in each.fitted_on
+        assert {"mm", "mm_nn", "bmm", "c1", "ck", "ew", "sm", "ln", "sync"} <= set(each.classes)
