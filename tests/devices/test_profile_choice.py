@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from chipwise.core.estimate import Workload
 from chipwise.devices.known import device
 from chipwise.devices.profiles import profile_for, profiles
