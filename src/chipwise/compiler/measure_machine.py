@@ -100,7 +100,7 @@ def measure_machine(
 
 def _arithmetic(run: _Run, found: MeasuredMachine) -> MeasuredMachine:
     machine, now = run.machine, run.watch.timer.now
-    jobs: list[Product] = [*products(machine), *(scaling(count) for count in _fewer(machine.cores))]
+    jobs: list[Product] = [*(scaling(count) for count in _fewer(machine.cores)), *products(machine)]
     done: list[Arithmetic] = []
     clocks: list[float] = []
     for number, product in enumerate(jobs):
