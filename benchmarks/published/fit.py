@@ -124,8 +124,9 @@ class Problem:
                 known = features(op, network.rates)
                 kind = op.kind if op.kind in self.form.memory else "ew"
                 priced = kind in self.form.compute
-                work = op.flops or STREAM_FLOPS * (op.read_bytes + op.write_bytes)
-                vector = kind in self.form.vector or not op.flops
+                product = op.kind in PRODUCTS
+                work = op.flops if product else STREAM_FLOPS * (op.read_bytes + op.write_bytes)
+                vector = kind in self.form.vector or not product
                 peak = network.rates.vector if vector else network.rates.matrix
                 numbers.append(
                     (

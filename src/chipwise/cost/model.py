@@ -13,7 +13,7 @@ formula are exactly those of this file; a test compares them.
 
 >>> from chipwise.core.device import Device
 >>> from chipwise.core.profile import Profile, WorkClass
->>> from chipwise.cost.ops import COARSER, Op
+>>> from chipwise.cost.ops import COARSER, PRODUCTS, Op
 >>> device = Device("example", "gpu", peak_flops={"fp16": 1e12, "fp32": 1e11}, bandwidth_bytes_s=1e11)
 >>> profile = Profile("p", "gpu", "torch", "inference", "fp16", False, {"mm": WorkClass(compute=0.0, sharpness=64)})
 >>> price = prices([Op("mm", 2e9, 2e3, 2e3, 2e3, (1e3, 1e3, 1e3, 1))], rates(device, profile), profile)[0]
@@ -31,7 +31,7 @@ from chipwise.core.device import Device
 from chipwise.core.errors import InputError
 from chipwise.core.estimate import Bound
 from chipwise.core.profile import Curve, Profile, Scales, WorkClass
-from chipwise.cost.ops import COARSER, Op
+from chipwise.cost.ops import COARSER, PRODUCTS, Op
 
 # Side of the block of a product's result that one multiprocessor works on; the usual size in cuBLAS and cuDNN.
 TILE = 128
@@ -158,9 +158,10 @@ def _price(op: Op, rates: Rates, profile: Profile, launch_s: float, weights_s: f
     shares = class_of(op.kind, profile)
     known = features(op, rates)
     compute_s = 0.0
-    work = op.flops or STREAM_FLOPS * (op.read_bytes + op.write_bytes)
+    product = op.kind in PRODUCTS
+    work = op.flops if product else STREAM_FLOPS * (op.read_bytes + op.write_bytes)
     if shares.compute is not None and work:
-        peak = rates.matrix if shares.unit == "matrix" and op.flops else rates.vector
+        peak = rates.matrix if shares.unit == "matrix" and product else rates.vector
         compute_s = work / (peak * math.exp(shares.compute + _sum(shares.compute_curves, known)))
     memory_s = (op.read_bytes + op.write_bytes) / (rates.bandwidth * _gain(shares, known)) + op.weight_bytes / weights_s
     launch_s *= shares.launch * op.launches
