@@ -159,7 +159,7 @@ def kernel_times(probe: Probe, rounds: Sequence[dict[str, float]]) -> tuple[Kern
 
     A runtime's kernel belongs to the first row that its name holds. What belongs to none is of the rows that no kernel
     is named after (fused under another name), in proportion to their traffic; where there are none of these it is a
-    change of layout, and spread over all in proportion.
+    change of layout, and spread over all in proportion. Arithmetic that was merged into a named kernel is left out.
     """
     rows: dict[str, NDArray[np.float64]] = {}
     rest = np.zeros(len(rounds))
@@ -185,4 +185,5 @@ def kernel_times(probe: Probe, rounds: Sequence[dict[str, float]]) -> tuple[Kern
     return tuple(
         KernelTime(kernel.kind, kernel.flops, kernel.values, kernel.sizes, more * time)
         for kernel, time in zip(found, seconds, strict=True)
+        if time or not kernel.flops  # arithmetic that takes no time was merged into another's; a copy may be left out
     )

@@ -189,12 +189,28 @@ def _digits(batch: int) -> Probe:
     return graph.probe("digits", graph.gemm(x, 12, ""))
 
 
-def _products(batch: int) -> Probe:
-    graph = ProbeGraph((batch, 720))
+def _thumbnails(batch: int) -> Probe:
+    graph = ProbeGraph((batch, 3, 24, 24))
+    x = graph.pool(graph.conv(graph.input, 32, 5), 2, 2)
+    x = graph.conv(graph.conv(graph.conv(x, 48), 24, 1), 64, step=2)
+    x = graph.gemm(graph.view(x, (batch, math.prod(x.shape[1:]))), 160)
+    return graph.probe("thumbnails", graph.gemm(x, 20, ""))
+
+
+def _chained(batch: int, name: str, features: tuple[int, ...]) -> Probe:
+    graph = ProbeGraph((batch, features[0]))
     x = graph.input
-    for features in (6144, 3584, 3584, 1200, 256, 96, 12):
-        x = graph.gemm(x, features)
-    return graph.probe("products", x)
+    for width in features[1:]:
+        x = graph.gemm(x, width)
+    return graph.probe(name, x)
+
+
+def _products(batch: int) -> Probe:
+    return _chained(batch, "products", (720, 6144, 3584, 3584, 1200, 256, 96, 12))
+
+
+def _heads(batch: int) -> Probe:
+    return _chained(batch, "heads", (5120, 2560, 2560, 900, 448, 1792, 128, 64, 12))
 
 
 def _text(batch: int) -> Probe:
@@ -228,6 +244,8 @@ PROBES: dict[str, Callable[[int], Probe]] = {
     "upward": _upward,
     "small-pictures": _small_pictures,
     "digits": _digits,
+    "thumbnails": _thumbnails,
     "products": _products,
+    "heads": _heads,
     "text": _text,
 }
