@@ -80,18 +80,23 @@ ONE_GPU = Form(
     start=_USUAL,
 )
 GPUS = replace(ONE_GPU, prior=Prior(curve=0.25, stream=0.12, stream_curve=0.12, share=0.4))
-_ON_IMAGES = {"c1": ("cache", "n", "k"), "ck": ("cache", "n", "k"), "grp": ("cache",), "dw": ("cache", "shrink", "n")}
+# One image at a time, few rows are left for many cores.
+_ROWS = {
+    kind: (*(name for name in names if name != "tiles"), *(() if kind in ("bmm", "sdpa", "fft") else ("m",)))
+    for kind, names in _PRODUCTS.items()
+}
+_CACHED = {
+    **dict.fromkeys((*_PRODUCTS, *_STREAMS), ("cache",)),
+    **dict.fromkeys(("c1", "c1l", "ck", "ckl", "mm"), ("cache", "n", "k")),
+    **dict.fromkeys(("dw", "dwl"), ("cache", "shrink", "n")),
+    **dict.fromkeys(("bn", "ln", "lnc", "sm"), ("cache", "n")),
+    "red": ("cache", "shrink"),
+}
 ON_CPU = Form(
-    _PRODUCTS,
-    {
-        **dict.fromkeys((*_PRODUCTS, *_STREAMS), ("cache",)),
-        **_ON_IMAGES,
-        **dict.fromkeys(("bn", "ln", "lnc", "sm"), ("cache", "n")),
-        "mm": ("cache", "n", "k"),
-        "red": ("cache", "shrink"),
-    },
-    vector=("dw",),
-    prior=Prior(curve=0.2, stream=0.3),
+    _ROWS,
+    _CACHED,
+    vector=("dw", "dwl"),
+    prior=Prior(curve=0.3, stream=0.3),
     start={"launch": 1e-5, "dispatch": 1e-6},
 )
 

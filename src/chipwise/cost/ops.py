@@ -142,8 +142,7 @@ def planned(ops: Sequence[Op], profile: Profile) -> list[Op]:
     narrow, wide = profile.widths
     if profile.attention == "plain":
         ops = [part for op in ops for part in attention_parts(op)]
-    if not (profile.fused and profile.kind == "cpu"):
-        ops = laid_out(ops, fused=profile.fused)
+    ops = laid_out(ops, fused=profile.fused and profile.kind == "gpu")
     ops = refined(ops)
     if wide > narrow:
         ops = mixed(ops)
@@ -176,7 +175,7 @@ def laid_out(ops: Sequence[Op], *, fused: bool) -> list[Op]:
     """Convolutions told apart by the layout of their input where nobody asked for one.
 
     Eagerly, a norm over the channels of an image leaves them last in memory from there on. A compiler puts them last
-    everywhere unless grouped convolutions do much of the work (torch/_inductor/graph.py, decide_layout_opt).
+    everywhere on a GPU unless grouped convolutions do much of the work (torch/_inductor/graph.py, decide_layout_opt).
     """
     if fused:
         work = sum(op.flops for op in ops if op.kind in CONVOLUTIONS)
