@@ -23,7 +23,7 @@ from chipwise.core.layer import Layer, Shape
 VIEWS = frozenset({"Reshape", "Flatten", "Identity", "Dropout", "Squeeze", "Unsqueeze"})
 _ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "PRelu"})
 _KINDS = {
-    "ConvTranspose": "conv",
+    "ConvTranspose": "transposed",
     "Gemm": "linear",
     "MatMul": "matmul",
     "MaxPool": "pool",
@@ -42,7 +42,7 @@ _KINDS = {
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Sum", "Max", "Min", "Pow"), "add"),
     **dict.fromkeys(_ACTIVATIONS | {"Gelu", "Erf", "Exp", "Sqrt", "Neg", "Softplus", "Mish", "Cast"}, "scale"),
 }
-_CONVOLUTIONS = frozenset({"conv", "pointwise", "depthwise", "grouped"})
+_CONVOLUTIONS = frozenset({"conv", "pointwise", "depthwise", "grouped", "transposed"})
 # Channels are worked on in groups of so many on processors with 512-bit vectors; a part of a group costs a whole one.
 _LANES = 16
 
@@ -53,9 +53,9 @@ class Kernel:
 
     Attributes:
         names: of the layers, in order; the first one does the work.
-        kind: class of work: "conv" (dense, a window beyond 1x1), "pointwise", "depthwise", "grouped", "linear" (by
-            weights), "matmul" (of two activations; with the softmax and the second product of attention), "pool",
-            "mean", "add", "scale", "concat", "softmax", "norm", "move", "other" (nothing is known of it).
+        kind: class of work: "conv" (dense, a window beyond 1x1), "pointwise", "depthwise", "grouped", "transposed",
+            "linear" (by weights), "matmul" (of two activations; with the softmax and the second product of attention),
+            "pool", "mean", "add", "scale", "concat", "softmax", "norm", "move", "other" (nothing is known of it).
         flops: 1 multiply-add = 2.
         values: read and written, weights among them; in numbers, not bytes.
         sizes: what the speed depends on; see `sizes_of`.

@@ -27,7 +27,7 @@ COVERAGE = 0.8
 # not on networks that are predicted.
 _PRODUCT_LENGTHS = (4.0, 4.0, 4.0, 3.0, 1.5, 0.6)
 _OTHER_LENGTHS = (4.0, 4.0, 3.0)
-_PRODUCTS = frozenset({"conv", "pointwise", "depthwise", "grouped", "linear", "matmul"})
+_PRODUCTS = frozenset({"conv", "pointwise", "depthwise", "grouped", "transposed", "linear", "matmul"})
 # With fewer networks to leave out than this, an error of that size is expected.
 _FEW, _USUAL_ERROR = 5, 0.3
 

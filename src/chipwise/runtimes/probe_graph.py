@@ -75,6 +75,17 @@ class ProbeGraph:
         more = {"kernel": kernel, "stride": (step, step), "groups": groups}
         return self._row("Conv", [x], out, weights, flops, activation, options, more)
 
+    def upward(self, x: Value, channels: int, window: int = 4) -> Value:
+        """A transposed convolution that doubles height and width."""
+        kernel, depth = (window, window), x.shape[1]
+        out = (x.shape[0], channels, *(2 * size for size in x.shape[2:]))
+        flops = 2 * math.prod(x.shape) * channels * math.prod(kernel)
+        weights = self._weights((depth, channels, *kernel), math.sqrt(2 / (depth * math.prod(kernel))))
+        options = {"kernel_shape": kernel, "strides": (2, 2), "pads": [(window - 2) // 2] * 4}
+        return self._row(
+            "ConvTranspose", [x], out, weights[:1], flops, "", options, {"kernel": kernel, "stride": (2, 2)}
+        )
+
     def gemm(self, x: Value, features: int, activation: str = "Relu") -> Value:
         """Rows times a matrix, plus a bias."""
         depth = x.shape[-1]

@@ -180,6 +180,15 @@ def _upward(batch: int) -> Probe:
     return graph.probe("upward", graph.conv(x, 80, 1, activation=""))
 
 
+def _decoder(batch: int) -> Probe:
+    graph = ProbeGraph((batch, 400, 6, 6))
+    x = graph.input
+    for channels, window in ((304, 4), (160, 4), (80, 2), (32, 4)):
+        x = graph.upward(graph.conv(x, 2 * channels, 1), channels, window)
+        x = graph.conv(graph.scale(x), channels)
+    return graph.probe("decoder", graph.conv(x, 8, 1, activation=""))
+
+
 def _digits(batch: int) -> Probe:
     graph = ProbeGraph((batch, 1, 30, 30))
     x = graph.pool(graph.conv(graph.input, 8, 5, activation="Tanh"), 2, 2, "AveragePool")
@@ -242,6 +251,7 @@ PROBES: dict[str, Callable[[int], Probe]] = {
     "wide": _wide,
     "stem": _stem,
     "upward": _upward,
+    "decoder": _decoder,
     "small-pictures": _small_pictures,
     "digits": _digits,
     "thumbnails": _thumbnails,
