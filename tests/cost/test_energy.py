@@ -65,6 +65,16 @@ def test_bound_by_hand() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("precision", "pair_pj", "value_bytes"),
+    [("fp64", 4.6, 8), ("tf32", 0.32, 4), ("fp16", 1.5, 2), ("bf16", 0.32, 2), ("fp8", 0.23, 1), ("int4", 0.0, 0.5)],
+)
+def test_other_formats_are_bounded_from_below(precision: str, pair_pj: float, value_bytes: float) -> None:
+    """By the nearest published format that takes less: bf16 is published for 7 nm alone, below int8 there is none."""
+    expected = 1e-12 * (1e6 * pair_pj + 1e6 * value_bytes * 162.5)
+    assert operation_energy([LAYER], CARD, Workload(precision=precision)) == pytest.approx(expected)
+
+
 def test_gddr_is_not_ddr() -> None:
     gddr = operation_energy([LAYER], replace(CARD, memory_type="GDDR6X"), Workload())
     assert gddr == pytest.approx(1e-12 * (1e6 * 4.6 + 4e6 * 43.75))

@@ -59,8 +59,12 @@ MEMORY_PJ = {"register file": 1.0, "SRAM, 8 KB": 5.0, "DRAM": 640.0}
 # Picojoules a byte of today's memories, the lower end where a range is published: Jouppi et al. 2021, table 2, which
 # has DDR4 1300, HBM2 250-450 and GDDR6 350-480 per 64 bits. Others are charged as the best of these.
 _DRAM_PJ_BYTE = {"DDR": 1300 / 8, "GDDR": 350 / 8, "HBM": 250 / 8}
-# Which published format bounds what a unit for another takes, from below.
-_CHARGED_AS = {"fp32": "fp32", "tf32": "fp16", "fp16": "fp16", "bf16": "fp16", "fp8": "int8", "int8": "int8"}
+# Which published format bounds what a unit for another takes, from below. Of bf16 only 7 nm is published, which stands
+# for coarser processes, too. Nothing published is below int4: its arithmetic is not charged.
+_CHARGED_AS = {
+    "fp64": "fp32", "fp32": "fp32", "tf32": "bf16", "fp16": "fp16", "bf16": "bf16", "fp8": "int8", "int16": "int8",
+    "int8": "int8",
+}  # fmt: skip
 _COARSE_NM, _FINE_NM = 45.0, 7.0
 # Share of the power between idle and full that busy accelerators take: TPU v4 measured 170 W on average between 90 and
 # 192 W, and TPU v3 220 of 450 W (Jouppi et al., ISCA 2021 and 2023); the middle of what those say.
@@ -106,7 +110,8 @@ def operation_energy(layers: Sequence[Layer], device: Device, workload: Workload
 
     Only published energies of adders, multipliers and memory are counted: no instruction, register or wire.
     """
-    row = next(row for row in _FORMATS if row.format == _CHARGED_AS.get(workload.precision, "int8"))
+    charged = _CHARGED_AS.get(workload.precision, "")
+    row = next((row for row in _FORMATS if row.format == charged), FormatEnergy(charged))
     process = device.process_nm or _FINE_NM
     pair_pj = _between(row.add_pj, row.add_7nm_pj, process) + _between(row.multiply_pj, row.multiply_7nm_pj, process)
     passes = 3 if workload.phase == "training" else 1
