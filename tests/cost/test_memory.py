@@ -45,6 +45,9 @@ def test_training_by_hand() -> None:
 def test_precision_scales_all_and_mixed_precision_some() -> None:
     full, half = (memory_of(ROWS, CPU, Workload(batch=2, precision=name)) for name in ("fp32", "fp16"))
     assert (full.weights, full.activations) == (2 * half.weights, 2 * half.activations)
+    cast = memory_of(ROWS, CPU, Workload(batch=2, precision="fp16", techniques=("amp",)))
+    assert (cast.weights, cast.copies) == (full.weights, 2 * VALUES), "autocast keeps the weights as they are"
+    assert half.activations < cast.activations < full.activations
     mixed = memory_of(ROWS, CPU, Workload("training", 2, "fp16", techniques=("amp",)))
     plain = memory_of(ROWS, CPU, Workload("training", 2))
     assert (mixed.weights, mixed.gradients, mixed.optimizer) == (plain.weights, plain.gradients, plain.optimizer)
@@ -84,7 +87,10 @@ def test_allocator_rounds_as_torch_does() -> None:
 def test_context_is_that_of_the_cards_of_nvidia() -> None:
     assert context_bytes(CARD) == 300 * 10**6
     assert context_bytes(device("TPU v3")) == context_bytes(CPU) == 0
-    assert workspace_bytes(ROWS, device("H100 SXM5 80GB"), 1.0) > workspace_bytes(ROWS, CARD, 1.0) > 0
+    for name in ("H100 SXM5 80GB", "H200", "B200", "RTX 5090", "RTX PRO 6000 Blackwell Max-Q"):
+        assert workspace_bytes(ROWS, device(name), 1.0) == 32 * 2**20
+    for name in ("A100", "RTX 4090", "L4", "RTX 6000 Ada", "Jetson Orin NX 16GB"):  # some are as young as the H100
+        assert workspace_bytes(ROWS, device(name), 1.0) == 8320 * 1024
     assert context_bytes(CPU, "torch") == memory_of(ROWS, CPU, Workload(runtime="torch")).context > 100 * 10**6
     # 27 values a position of 64, a byte each: the columns of one picture.
     assert workspace_bytes(ROWS, device("Coral Edge TPU"), 0.25) == 27 * 64

@@ -1,8 +1,8 @@
 """Memory that a workload takes, part by part.
 
 Inference: weights, the activations alive at once (`chipwise.cost.liveness`), scratch memory, and what the software
-itself takes. Training: beside them what is saved for the backward pass, gradients, the optimizer's state and, with
-automatic mixed precision, 2-byte copies of the weights.
+itself takes. Training: beside them what is saved for the backward pass, gradients and the optimizer's state. Automatic
+mixed precision keeps the weights in 4 bytes, and 2-byte copies beside them.
 
 >>> from chipwise.core.device import Device
 >>> from chipwise.core.estimate import Workload
@@ -53,15 +53,18 @@ def memory_of(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
         return _training(layers, device, workload)
     if device.kind == "cpu" and workload.runtime in runtime_memory.RUNTIMES:
         return runtime_memory.of_runtime(layers, workload)
+    mixed = "amp" in workload.techniques
     scale = value_bytes(workload.precision) / ROW_BYTES
-    weights = math.ceil(scale * _weight_bytes(layers))
-    alive = most_alive(layers, fused=workload.compiled) + input_bytes(layers)
-    activations = math.ceil(scale * alive)
+    given = 1.0 if mixed else scale  # of weights and input, which autocast is handed in float32
+    weights = math.ceil(given * _weight_bytes(layers))
+    activations = math.ceil(scale * most_alive(layers, fused=workload.compiled) + given * input_bytes(layers))
+    copies = _copies(layers) if mixed else 0
     return MemoryUse(
         weights=weights,
         activations=activations,
+        copies=copies,
         workspace=workspace_bytes(layers, device, scale),
-        rounding=rounding_bytes(layers, device, weights + activations, scale),
+        rounding=rounding_bytes(layers, device, weights + activations + copies, given),
         context=context_bytes(device, workload.runtime),
     )
 
@@ -76,7 +79,8 @@ def memory_interval(layers: Sequence[Layer], device: Device, workload: Workload)
     use = memory_of(layers, device, workload)
     if workload.phase == "inference":
         spread = runtime_memory.SPREAD if device.kind == "cpu" else _SPREAD
-        return Interval(use.weights + use.activations, use.device_bytes, (1 + spread) * use.device_bytes)
+        tensors = use.weights + use.activations + (0 if device.kind == "cpu" else use.copies)
+        return Interval(tensors, use.device_bytes, (1 + spread) * use.device_bytes)
     held = use.weights + use.optimizer + use.copies
     mid = held + _step_peak(layers, workload, use) + use.workspace + use.rounding + use.context
     return Interval(held + max(use.saved, use.gradients), min(mid, use.device_bytes), use.device_bytes)
@@ -120,7 +124,7 @@ def _training(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
     saved_bytes = _checkpointed(saved) if "checkpointing" in workload.techniques else sum(saved)
     activations = math.ceil(largest + scale * input_bytes(layers))
     state = _OPTIMIZERS[optimizer] * trained
-    copies = math.ceil(_AMP_BYTES * values) if mixed else 0
+    copies = _copies(layers) if mixed else 0
     tensors = weights + activations + saved_bytes + trained + state + copies
     return MemoryUse(
         weights=weights,
@@ -133,6 +137,11 @@ def _training(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
         rounding=rounding_bytes(layers, device, tensors, kept),
         context=context_bytes(device, workload.runtime),
     )
+
+
+def _copies(layers: Sequence[Layer]) -> int:
+    """Bytes of the 2-byte weights that autocast keeps beside the full ones."""
+    return _AMP_BYTES * sum(layer.parameters for layer in layers)
 
 
 def _checkpointed(saved: Sequence[int]) -> int:

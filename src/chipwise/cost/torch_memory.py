@@ -26,8 +26,10 @@ _PROCESS = 235 * 10**6
 # segments of 2 MiB, to 10 MiB from segments of 20 MiB, larger ones are rounded to 2 MiB.
 _BLOCK, _SMALL, _SMALL_SEGMENT = 512, _MIB, 2 * _MIB
 _LARGE, _LARGE_SEGMENT, _ROUND_LARGE = 10 * _MIB, 20 * _MIB, 2 * _MIB
-# cuBLAS keeps 4,096 KiB + 2 x 16 KiB x 8 a handle (":4096:2:16:8", torch's default); Hopper 32 MiB.
-_CUBLAS, _CUBLAS_HOPPER, _HOPPER_YEAR = (4096 * 2 + 16 * 8) * 1024, 32 * _MIB, 2022
+# cuBLAS keeps 2 x 4,096 KiB + 8 x 16 KiB a handle (":4096:2:16:8", torch's default), and 32 MiB from compute capability
+# 9 on (aten/src/ATen/cuda/CublasHandlePool.cpp): Hopper and Blackwell, but not Ada, which came out in the same years.
+_CUBLAS, _CUBLAS_HOPPER = (4096 * 2 + 16 * 8) * 1024, 32 * _MIB
+_HOPPER = ("H100", "H200", "B100", "B200", "RTX 50", "Blackwell")
 
 
 def context_bytes(device: Device, runtime: str = "") -> int:
@@ -50,7 +52,7 @@ def workspace_bytes(layers: Sequence[Layer], device: Device, scale: float) -> in
     small devices the columns of one item (im2col) bound what is needed; kernels of 1x1 need none.
     """
     if _is_cuda(device):
-        return _CUBLAS_HOPPER if (device.year or 0) >= _HOPPER_YEAR else _CUBLAS
+        return _CUBLAS_HOPPER if any(name in device.name for name in _HOPPER) else _CUBLAS
     if device.kind != "edge":
         return 0
     return math.ceil(4 * scale * max(map(_columns, layers), default=0))
