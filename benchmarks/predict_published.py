@@ -40,7 +40,7 @@ def main() -> int:
     try:
         records = scored(options)
     except ChipwiseError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}{f' ({error.hint})' if error.hint else ''}", file=sys.stderr)
         return 2
     if not records:
         print("error: nothing to score: give --tables or --csv", file=sys.stderr)
@@ -136,7 +136,7 @@ def picture(records: Sequence[Error], path: Path) -> None:
     figure.supylabel("predicted / measured", fontsize=8)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=70)
 
 
 if __name__ == "__main__":
