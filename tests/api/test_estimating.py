@@ -98,6 +98,18 @@ def test_a_system_is_one_of_its_devices_and_says_so() -> None:
         chipwise.estimate("lenet5", on=System("Old Machine", None))
 
 
+def test_a_board_of_two_chips_is_one_of_them_and_says_so() -> None:
+    board = replace(CHIP, chips=2)
+    answer, half = chipwise.estimate("vgg16", on=board), chipwise.estimate("vgg16", on=board.one_chip())
+    assert answer.devices == ("Example Chip, one chip",)
+    assert answer.notes == ("Example Chip is a board of 2 chips: this is one of them, which is what a program sees",)
+    assert times(answer) == times(half) > times(chipwise.estimate("vgg16", on=CHIP))
+    assert answer.forecasts[0].capacity_bytes == 8 * 2**30
+    assert board.one_chip().peak_flops == {"fp32": 1e13, "fp16": 2e13}
+    assert (board.one_chip().bandwidth_bytes_s, board.one_chip().power_w) == (2.5e11, 125.0)
+    assert CHIP.one_chip() is CHIP
+
+
 def test_a_device_without_float32_is_estimated_for_what_it_has() -> None:
     narrow = replace(CHIP, peak_flops={"int8": 4e12})
     answer = chipwise.estimate("lenet5", on=narrow)
@@ -138,6 +150,9 @@ def test_runtimes_that_fuse_are_compiled() -> None:
         ({"phase": "trian"}, "unknown phase 'trian'"),
         ({"precision": "fp17"}, "unknown precision 'fp17'"),
         ({"techniques": ["channels_lost"]}, "unknown technique 'channels_lost'"),
+        ({"techniques": ["checkpointing"]}, "checkpointing is a matter of training"),
+        ({"techniques": ["adam", "sgd"], "phase": "training"}, "adam and sgd are several optimizers"),
+        ({"precision": "int4", "phase": "training"}, "nothing is trained in int4"),
         ({"data_size": 0}, "the data has 0 items"),
         ({"epochs": 2}, "2 epochs of data of unknown size"),
         ({"epochs": 0}, "0 epochs"),

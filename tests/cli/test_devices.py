@@ -133,6 +133,10 @@ def test_a_catalogue_of_ones_own(cli: Callable[..., Any], mine: Path) -> None:
         (("--roofline", "x.svg"), "do not fit"),
         (("edge-tpu", "--roofline", "x.svg"), "bandwidth of Coral Edge TPU"),
         (("--errata", "--top500"), "one of them"),
+        (("--errata", "--kind", "gpu"), "kind is a matter of lists"),
+        (("--top500", "--sort", "flops"), "sort is a matter of lists"),
+        (("a100", "v100", "--compare", "--sort", "year"), "sort is a matter of lists"),
+        (("nvlink-3", "--top500"), "cannot be compared"),
         (("--catalogue", "no-such.toml"), "no-such.toml"),
     ],
 )

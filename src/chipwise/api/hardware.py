@@ -69,7 +69,12 @@ def hardware(
     from chipwise.devices import known
 
     _check_list(kind, sort, len(names))
-    _check_view(compare=compare, errata=errata, top500=top500, count=len(names))
+    listing = {"kind": kind, "sort": sort}
+    _check_view([name for name, given in listing.items() if given], compare=compare, errata=errata, top500=top500)
+    if compare and len(names) < 2:
+        raise InputError(
+            f"{len(names)} {'name is' if len(names) == 1 else 'names are'} given to compare", hint="name two or more"
+        )
     pictures = [_picture(Path(path)) for path in (roofline, history) if path is not None]
     extra = None if catalogue is None else Path(catalogue)
     everything = _everything(extra)
@@ -84,7 +89,7 @@ def hardware(
     if sort is not None:
         lines = sort_lines(lines, sort, used)
     view = "errata" if errata else "top500" if top500 else _view(len(asked), None if compare else sort)
-    if view == "comparison" and len({each.kind == "link" for each in lines}) > 1:
+    if view in ("comparison", "top500") and len({each.kind == "link" for each in lines}) > 1:
         raise InputError("a link cannot be compared with a device", hint="name devices and systems, or only links")
     record = Hardware(view, lines, _errata(asked, view), used, tuple(map(str, pictures)))
     _draw(record, roofline, history, precision)
@@ -130,14 +135,13 @@ def _check_list(kind: str | None, sort: str | None, count: int) -> None:
         raise unknown_name("order", sort, ORDERS)
 
 
-def _check_view(*, compare: bool, errata: bool, top500: bool, count: int) -> None:
+def _check_view(listing: Sequence[str], *, compare: bool, errata: bool, top500: bool) -> None:
+    """Refuse several questions at once, and what only a list heeds where no list is asked for."""
     views = [name for name, asked in (("compare", compare), ("errata", errata), ("top500", top500)) if asked]
     if len(views) > 1:
         raise InputError(f"{' and '.join(views)} are several questions", hint="ask one of them")
-    if compare and count < 2:
-        raise InputError(
-            f"{count} {'name is' if count == 1 else 'names are'} given to compare", hint="name two or more"
-        )
+    if views and listing:
+        raise InputError(f"{listing[0]} is a matter of lists, and {views[0]} is none", hint="leave one of them out")
 
 
 def _check_precision(precision: str, everything: Sequence[Known]) -> None:

@@ -23,9 +23,14 @@ HERE = "here"
 PHASES = {"infer": "inference", "inference": "inference", "train": "training", "training": "training"}
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8", "int4", "fp64", "amp")
 # How a step is run: layout, what is recomputed, and in training whose state the optimizer keeps (adamw is usual).
-TECHNIQUES = ("channels_last", "checkpointing", "adamw", "adam", "sgd", "momentum", "plain-sgd")
+_CHECKPOINTING, _OPTIMIZERS = "checkpointing", ("adamw", "adam", "sgd", "momentum", "plain-sgd")
+TECHNIQUES = ("channels_last", _CHECKPOINTING, *_OPTIMIZERS)
 # What a device runs where it has no float32 and nothing was asked for.
 _INSTEAD = ("bf16", "fp16", "int8", "fp64")
+# Formats that no gradient is computed in.
+_INFERENCE_ONLY = ("int8", "int4")
+# Who makes what OpenVINO runs on, beside every CPU; "" for a device of one's own.
+_OPENVINO_VENDORS = ("Intel", "")
 # Software that fuses layers whatever it is told, and what runs on this machine unless something else is named.
 _FUSING = ("onnxruntime", "openvino", "tensorrt", "tflite")
 _USUAL_HERE = "onnxruntime"
@@ -42,7 +47,7 @@ class Target:
 
 
 def target(name: str | Device | System, catalogue: Path | None = None) -> Target:
-    """Find a device by name; of a system, one of its devices.
+    """Find a device by name; of a system one of its devices, of a board with several chips one of them.
 
     Args:
         name: of the catalogue ("rtx4090", "tpu-v3", "dgx-1"), "here", or a device of your own.
@@ -57,7 +62,8 @@ def target(name: str | Device | System, catalogue: Path | None = None) -> Target
         return _here()
     found = _find(name, catalogue) if isinstance(name, str) else name
     if isinstance(found, Device):
-        return Target(found)
+        note = f"{found.name} is a board of {found.chips} chips: this is one of them, which is what a program sees"
+        return Target(found.one_chip(), notes=(note,) if found.chips > 1 else ())
     if not isinstance(found, System):
         raise InputError(f"a {type(found).__name__} is no device", hint='give a name, "here" or a chipwise Device')
     if found.device is None:
@@ -90,7 +96,8 @@ def workload_on(
     """What is asked of one device, with the number format that it has; and a note where that is not the usual one.
 
     Raises:
-        UnknownNameError: no such phase, number format or technique.
+        UnknownNameError: no such phase, number format or technique. InputError: they do not go together, or not with
+        the device.
     """
     from chipwise.core.estimate import Workload
 
@@ -101,6 +108,8 @@ def workload_on(
     for technique in techniques:
         if technique not in TECHNIQUES:
             raise unknown_name("technique", technique, TECHNIQUES)
+    _check_technique(PHASES[phase], precision, techniques)
+    _check_device(on.device, PHASES[phase], runtime)
     runs, notes = _format(on.device, precision)
     if precision == "amp":
         techniques = ("amp", *techniques)
@@ -116,9 +125,38 @@ def workload_on(
     return made, notes
 
 
+def _check_technique(phase: str, precision: str | None, techniques: tuple[str, ...]) -> None:
+    """Refuse what would be passed over in silence."""
+    training = [each for each in techniques if each in (_CHECKPOINTING, *_OPTIMIZERS)]
+    if phase == "inference" and training:
+        raise InputError(f"{training[0]} is a matter of training", hint="ask for --phase train, or leave it out")
+    optimizers = [each for each in techniques if each in _OPTIMIZERS]
+    if len(set(optimizers)) > 1:
+        raise InputError(f"{' and '.join(optimizers)} are several optimizers", hint="name one")
+    if phase == "training" and precision in _INFERENCE_ONLY:
+        raise InputError(f"nothing is trained in {precision}", hint="ask for fp32, tf32, bf16, fp16 or amp")
+
+
+def _check_device(device: Device, phase: str, runtime: str) -> None:
+    if phase == "training" and (device.array is not None or device.kind in ("tpu", "edge", "fpga")):
+        raise InputError(
+            f"training on {device.name} is not estimated",
+            hint="GPUs and CPUs are; of this device ask for --phase infer",
+        )
+    if runtime == "openvino" and device.kind != "cpu" and device.vendor not in _OPENVINO_VENDORS:
+        raise InputError(f"openvino does not run on {device.name}", hint="it runs on CPUs and on Intel's devices")
+
+
 def _format(device: Device, asked: str | None) -> tuple[str, tuple[str, ...]]:
     if asked == "amp":  # half of GPUs' matrix units; elsewhere the format with float32's range
-        return ("fp16" if device.kind == "gpu" and "fp16" in device.peak_flops else "bf16"), ()
+        half = "fp16" if device.kind == "gpu" and "fp16" in device.peak_flops else "bf16"
+        if half not in device.peak_flops:
+            known = ", ".join(sorted(device.peak_flops)) or "none"
+            raise InputError(
+                f"amp needs a 16-bit format, and {device.name} is not known to have one",
+                hint=f"formats with a known peak: {known}",
+            )
+        return half, ()
     if asked is not None:
         return asked, ()
     instead = next((each for each in _INSTEAD if each in device.peak_flops), "")

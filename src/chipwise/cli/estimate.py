@@ -89,7 +89,7 @@ def main(
     """Tell what a network takes on any device: time with its interval, what bounds it, memory, energy and money."""
     sizes: str | list[int] = "sweep"
     if batch.strip().lower() != "sweep":
-        sizes = [parse_whole("--batch", size.strip(), 0, _MOST) for size in batch.split(",")]
+        sizes = [parse_whole("--batch", size.strip(), 1, _MOST) for size in batch.split(",")]
     with progress() as bars:
         record = api.estimate(
             network,

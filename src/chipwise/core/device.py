@@ -8,7 +8,7 @@ Unknown is `None`, never 0 or infinity.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 
@@ -97,6 +97,36 @@ class Device:
         """Arithmetic intensity where memory stops being the limit, FLOPs per byte; None when not known."""
         peak = self.peak_flops.get(precision)
         return peak / self.bandwidth_bytes_s if peak and self.bandwidth_bytes_s else None
+
+    def one_chip(self) -> Device:
+        """One of the chips of a board: what a program sees of it; the device itself where it is one chip."""
+        if self.chips == 1:
+            return self
+
+        def part(value: float | None) -> float | None:
+            return None if value is None else value / self.chips
+
+        def whole(value: int | None) -> int | None:
+            return None if value is None else value // self.chips
+
+        return replace(
+            self,
+            name=f"{self.name}, one chip",
+            aliases=(),
+            chips=1,
+            peak_flops={name: peak / self.chips for name, peak in self.peak_flops.items()},
+            rates={name: rate / self.chips for name, rate in self.rates.items()},
+            bandwidth_bytes_s=part(self.bandwidth_bytes_s),
+            memory_bytes=whole(self.memory_bytes),
+            cache_bytes=whole(self.cache_bytes),
+            cores=whole(self.cores),
+            multiprocessors=whole(self.multiprocessors),
+            transistors=part(self.transistors),
+            die_mm2=part(self.die_mm2),
+            power_w=part(self.power_w),
+            idle_power_w=part(self.idle_power_w),
+            prices=tuple(replace(each, low=each.low / self.chips, high=each.high / self.chips) for each in self.prices),
+        )
 
     @property
     def price_usd(self) -> float | None:
