@@ -31,6 +31,7 @@ from published.timm import read_table, read_traces
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
+_PANEL_ROWS = 25
 OTHERS = (neusight, neusight_training, dle, tf2017, edge, mlperf)
 
 
@@ -121,6 +122,8 @@ def picture(records: Sequence[Error], path: Path) -> None:
     groups: dict[str, list[Error]] = {}
     for each in records:
         groups.setdefault(group(each), []).append(each)
+    # A panel of a few dots says less than its line in the table.
+    groups = {name: found for name, found in groups.items() if len(found) >= _PANEL_ROWS} or groups
     columns = min(4, len(groups))
     rows = -(-len(groups) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, 2.6 * rows), squeeze=False, sharey=True)
