@@ -23,6 +23,7 @@ from chipwise.core.measured import Sustained
 
 # The system counts in hundredths of a second: a block must be many of them.
 _BLOCK_S = 0.08
+_PIECE_S = 0.001  # long enough for the clock
 _REPEATS = 5
 # Others had this share of one processor.
 _DISTURBED_SHARE = 0.15
@@ -46,18 +47,24 @@ class Watch:
     timer: Timer = field(default_factory=Timer)
     busy: Callable[[], float | None] = busy_s
 
-    def block(self, call: Callable[[], object], count: int) -> tuple[float, bool]:
-        """Seconds that `count` calls took, and whether others were at work meanwhile."""
+    def block(self, call: Callable[[], object], pieces: int, count: int) -> tuple[float, float, bool]:
+        """Repeat `count` calls in each of some pieces.
+
+        Returns:
+            seconds a call, the median of the pieces, so that a piece in which the call had to wait does not count; the
+            seconds that all took; and whether others were at work meanwhile.
+        """
         timer = self.timer
-        own, busy, start = timer.cpu(), self.busy(), timer.now()
-        for _ in range(count):
-            call()
-        elapsed = max(timer.now() - start, 1e-9)
+        own, busy = timer.cpu(), self.busy()
+        marks = [timer.now()]
+        for _ in range(pieces):
+            for _ in range(count):
+                call()
+            marks.append(timer.now())
+        usual, elapsed = float(np.median(np.diff(marks))) / count, marks[-1] - marks[0]
         after = self.busy()
-        if busy is None or after is None:
-            return elapsed, False
-        others = (after - busy) - (timer.cpu() - own)
-        return elapsed, others > _DISTURBED_SHARE * elapsed + 2 / 100
+        others = 0.0 if busy is None or after is None else (after - busy) - (timer.cpu() - own)
+        return max(usual, 1e-9), elapsed, others > _DISTURBED_SHARE * elapsed + 2 / 100
 
 
 def sustained(
@@ -78,13 +85,14 @@ def sustained(
     watch = watch or Watch()
     start = watch.timer.now()
     call()
-    once, _ = watch.block(call, 1)
-    count = max(1, math.ceil(_BLOCK_S / once))
+    once, _, _ = watch.block(call, 1, 1)
+    count = max(1, math.ceil(_PIECE_S / once))
+    pieces = max(1, math.ceil(_BLOCK_S / (count * once)))
     clean: list[float] = []
     dirty: list[float] = []
     while len(clean) < repeats:
-        elapsed, disturbed = watch.block(call, count)
-        (dirty if disturbed else clean).append(count * work / elapsed)
+        usual, elapsed, disturbed = watch.block(call, pieces, count)
+        (dirty if disturbed else clean).append(work / usual)
         spent = watch.timer.now() - start
         if spent + elapsed > deadline_s:
             break
