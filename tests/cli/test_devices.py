@@ -63,6 +63,15 @@ def test_one_name_gives_the_whole_sheet(cli: Callable[..., Any]) -> None:
     assert "tensor cores" in cli("devices", "V100").out, "its misprints are told"
 
 
+def test_what_others_measured_stands_beside_the_data_sheet(cli: Callable[..., Any]) -> None:
+    said = cli("devices", "v100").out
+    assert "STREAM triad 855 of 900 GB/s (95%)" in " ".join(said.split())
+    assert "Microway" in said
+    rows = json.loads(cli("devices", "v100", "--json").out)["measured"]
+    assert [(row["format"], row["gemm_flops"]) for row in rows] == [("fp32", 13.48e12), ("fp64", 5.92e12)]
+    assert json.loads(cli("devices", "rtx4090", "--json").out)["measured"] == []
+
+
 @pytest.mark.parametrize("words", [("v100", "a100"), ("--compare", "v100", "a100"), ("v100", "--compare", "a100")])
 def test_several_names_stand_side_by_side(cli: Callable[..., Any], words: tuple[str, ...]) -> None:
     shown = cli("devices", *words).out
@@ -99,7 +108,7 @@ def test_errata_name_the_printed_and_the_right_figure(cli: Callable[..., Any]) -
 def test_the_top500_beside_cards(cli: Callable[..., Any]) -> None:
     shown = cli("devices", "--top500", "rtx4090").out
     assert "281         367  1,433" in shown
-    assert "BlueGene/L's peak is that of 284 GeForce RTX 4090" in shown
+    assert "BlueGene/L's peak takes 285 GeForce RTX 4090" in shown
 
 
 def test_pictures(cli: Callable[..., Any], tmp_path: Path) -> None:

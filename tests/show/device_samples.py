@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chipwise.core.device import Device, Erratum, Link, Price, System
+from chipwise.core.device import Device, Erratum, Link, MeasuredPeaks, Price, System
 from chipwise.core.report import Hardware, HardwareLine
 from chipwise.cost.figures import figures
 
@@ -49,6 +49,12 @@ WRONG = Erratum(
 )  # fmt: skip
 
 
+MEASURED = (
+    MeasuredPeaks("Example X1", "fp32", 9.5e12, 2e12, 9e12, 10e12, 300e9, 400e9, "Example laboratory, 2019"),
+    MeasuredPeaks("Example X1", "fp64", 0.5e12, 0.2e12, 0.4e12, None, 300e9, 400e9, "Example laboratory, 2019"),
+)
+
+
 def lines(*known: Device | System | Link, precision: str = "fp32") -> tuple[HardwareLine, ...]:
     """What follows from the facts of each."""
     return tuple(figures(each, precision) for each in known)
@@ -59,6 +65,7 @@ RECORDS = {
     "devices_bf16": lambda: Hardware("list", lines(NEW, OLD, BOARD, precision="bf16"), precision="bf16"),
     "device_links": lambda: Hardware("list", lines(NVLINK)),
     "device_sheet": lambda: Hardware("sheet", lines(NEW), (WRONG,)),
+    "device_measured": lambda: Hardware("sheet", lines(OLD), measured=MEASURED),
     "device_system": lambda: Hardware("sheet", lines(BOX)),
     "device_link": lambda: Hardware("sheet", lines(NVLINK)),
     "device_comparison": lambda: Hardware("comparison", lines(OLD, NEW)),

@@ -67,6 +67,7 @@ def hardware(
     from chipwise.core.report import Hardware
     from chipwise.cost.figures import figures
     from chipwise.devices import known
+    from chipwise.devices.measured_peaks import measured_peaks
 
     _check_list(kind, sort, len(names))
     listing = {"kind": kind, "sort": sort}
@@ -91,7 +92,8 @@ def hardware(
     view = "errata" if errata else "top500" if top500 else _view(len(asked), None if compare else sort)
     if view in ("comparison", "top500") and len({each.kind == "link" for each in lines}) > 1:
         raise InputError("a link cannot be compared with a device", hint="name devices and systems, or only links")
-    record = Hardware(view, lines, _errata(asked, view), used, tuple(map(str, pictures)))
+    measured = measured_peaks(asked[0].name) if view == "sheet" else ()
+    record = Hardware(view, lines, _errata(asked, view), used, tuple(map(str, pictures)), measured)
     _draw(record, roofline, history, precision)
     return record
 

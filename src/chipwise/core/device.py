@@ -213,6 +213,29 @@ class Erratum:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredPeaks:
+    """What somebody measured of a device in one number format.
+
+    Attributes:
+        device: its name in the catalogue; format: of the numbers.
+        max_flops: FLOP/s of a kernel made to reach the most; fft_flops, gemm_flops: of FFT and matrix product.
+        theory_flops: what the one who measured took for the peak; None where it was not said.
+        triad_bytes_s: STREAM triad; theory_bytes_s: what was taken for the memory's bandwidth; None if not measured.
+        source: who measured, where and when.
+    """
+
+    device: str
+    format: str
+    max_flops: float
+    fft_flops: float
+    gemm_flops: float
+    theory_flops: float | None
+    triad_bytes_s: float | None
+    theory_bytes_s: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Gpu:
     """A graphics processor that the driver reports."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from chipwise.core.device import Device, Erratum, Link, Machine, RuntimeStatus, System
+from chipwise.core.device import Device, Erratum, Link, Machine, MeasuredPeaks, RuntimeStatus, System
 from chipwise.core.layer import Layer, Totals
 from chipwise.core.measure import Accuracy, PairedDrop, Ratio, Timing
 from chipwise.core.measured import MeasuredMachine
@@ -90,7 +90,8 @@ class HardwareLine:
 class Hardware:
     """Answer of `hardware`: what was asked for, in order, and errata about it.
 
-    `view` says what to make of it; `precision` is the number format of eta and mu; `pictures` were written.
+    `view` says what to make of it; `precision` is the number format of eta and mu; `pictures` were written; `measured`
+    is what others measured of the only device, on it or on another form of its chip.
     """
 
     view: Literal["list", "sheet", "comparison", "errata", "top500"]
@@ -98,6 +99,7 @@ class Hardware:
     errata: tuple[Erratum, ...] = ()
     precision: str = "fp32"
     pictures: tuple[str, ...] = ()
+    measured: tuple[MeasuredPeaks, ...] = ()
     schema: str = "chipwise.devices/1"
 
 

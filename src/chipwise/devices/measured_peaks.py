@@ -1,62 +1,37 @@
 """Peaks that others measured on known devices: by the simplest kernel, by FFT, by matrix product, and STREAM triad.
 
->>> row = measured_peaks("V100")[0]
+>>> row = measured_peaks("Tesla V100 SXM2 16GB")[0]
 >>> row.format, round(row.gemm_flops / row.max_flops, 2)
 ('fp32', 0.96)
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from chipwise.core.device import MeasuredPeaks
 from chipwise.core.errors import InputError
-from chipwise.devices.known import device
 
 _FILE = Path(__file__).with_name("measured_peaks.toml")
 _FORMATS = ("fp32", "fp64")
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredPeaks:
-    """One number format of one device.
-
-    Attributes:
-        device: its name in the catalogue; format: of the numbers.
-        max_flops: reached by a kernel made to reach it; fft_flops, gemm_flops: by FFT and matrix product.
-        theory_flops: what the one who measured took for the peak; None where it was not said.
-        triad_bytes_s: STREAM triad; theory_bytes_s: what was taken for the memory's bandwidth; None if not measured.
-        source: who measured, where and when.
-    """
-
-    device: str
-    format: str
-    max_flops: float
-    fft_flops: float
-    gemm_flops: float
-    theory_flops: float | None
-    triad_bytes_s: float | None
-    theory_bytes_s: float | None
-    source: str
+# What follows a chip's name: the socket and the memory.
+_FORM = re.compile(r"\s+(PCIe|SXM\d?|\d+\s?GB)\b.*", re.IGNORECASE)
 
 
 def measured_peaks(name: str = "") -> tuple[MeasuredPeaks, ...]:
-    """Everything that is known, or what is known of the chip that a device has (memory and socket aside).
+    """Everything that is known, or what is known of the chip that the device of that full name has.
 
-    Raises:
-        UnknownNameError: no device of that name.
+    Socket and memory aside: what was measured of one V100 is told of the others, too; `device` says of which it was.
     """
-    if not name:
-        return _all()
-    wanted = _chip(device(name).name)
-    return tuple(row for row in _all() if _chip(row.device) == wanted)
+    return tuple(row for row in _all() if not name or _chip(row.device) == _chip(name))
 
 
 def _chip(name: str) -> str:
-    """The words of a name up to where socket and memory are told: "Tesla V100"."""
-    return " ".join(name.split()[:2])
+    """A name up to where socket and memory are told: "Tesla V100"."""
+    return _FORM.sub("", name)
 
 
 @cache

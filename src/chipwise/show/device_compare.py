@@ -123,7 +123,7 @@ def _told(machine: HardwareLine, card: HardwareLine) -> str:
     if not theirs or not own:
         return ""
     count = max(-(-theirs // own), 1)
-    said = f"{machine.name}'s peak is that of {rate(theirs / own)} {card.name}"
+    said = f"{machine.name}'s peak takes {count:,.0f} {card.name}"
     if not machine.power_w or not card.power_w:
         return said
     return f"{said}: {rate(machine.power_w, 1e3)} kW then, {rate(count * card.power_w, 1e3)} kW today"

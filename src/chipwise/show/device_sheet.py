@@ -15,14 +15,14 @@ from rich.text import Text
 
 from chipwise.show.device_numbers import NONE, kind_name, number, ordered, price_kind, price_range, rate
 from chipwise.show.grid import cell, facts, grid, heading, line, muted
-from chipwise.show.units import format_bytes, format_count, format_time
+from chipwise.show.units import format_bytes, format_count, format_share, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
-    from chipwise.core.device import Device, Erratum, Link, Price, System
+    from chipwise.core.device import Device, Erratum, Link, MeasuredPeaks, Price, System
     from chipwise.core.report import Hardware, HardwareLine
 
 BETWEEN = {"host": "device and host", "device": "devices", "network": "systems"}
@@ -59,6 +59,8 @@ def sheet(record: Hardware) -> RenderableType:
     blocks: list[RenderableType] = [heading(_title(shown)), _facts(rows, sources)]
     if shown.peak_flops:
         blocks += [Text(), _peaks(shown, sources)]
+    if record.measured:
+        blocks += [Text(), _measured(record.measured, shown, sources)]
     if prices:
         blocks += [Text(), _prices(prices, sources)]
     blocks += [Text(), line(notes)] if notes else []
@@ -192,6 +194,26 @@ def _peaks(shown: HardwareLine, sources: _Sources) -> RenderableType:
         )
     note = "of all accelerators together" if shown.system is not None else "1 multiply-add = 2 FLOPs"
     return Group(rows, muted(f"{note}; below the ridge point memory is the limit; per W is eta, per $ of the price mu"))
+
+
+def _measured(rows: Sequence[MeasuredPeaks], shown: HardwareLine, sources: _Sources) -> RenderableType:
+    """What others reached of the peak and of the bandwidth, with its share of what is stated of this device."""
+    table = grid(
+        "measured!", ">most,\nTFLOP/s!", ">product,\nTFLOP/s!", ">FFT,\nTFLOP/s!", ">of peak!", "on!", "source!"
+    )
+    for row in rows:
+        peak = shown.peak_flops.get(row.format)
+        table.add_row(
+            cell(row.format, "bold"),
+            *(cell(rate(each, 1e12)) for each in (row.max_flops, row.gemm_flops, row.fft_flops)),
+            cell(format_share(row.gemm_flops / peak, 0) if peak else NONE),
+            cell(row.device),
+            cell(sources.mark(row.source)),
+        )
+    triad, bandwidth = rows[0].triad_bytes_s, shown.bandwidth_bytes_s
+    share = f" ({format_share(triad / bandwidth, 0)})" if triad and bandwidth else ""
+    stream = f"; STREAM triad {number(triad, 1e9)} of {number(bandwidth, 1e9)} GB/s{share}" if triad else ""
+    return Group(table, muted(f"of peak: what a product of matrices reaches of the dense peak above{stream}"))
 
 
 def _prices(prices: Sequence[Price], sources: _Sources) -> RenderableType:
