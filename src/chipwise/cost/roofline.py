@@ -22,10 +22,8 @@ from chipwise.core.device import Device
 from chipwise.core.errors import InputError
 from chipwise.core.estimate import Bound, Estimate, EstimateRow, Interval, MemoryUse, Workload
 from chipwise.core.layer import Layer, Shape
+from chipwise.cost.formats import ROW_BYTES, value_bytes
 
-# Bytes of one value. Layer rows hold float32 bytes; other formats scale them.
-_BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "bf16": 2, "fp16": 2, "fp8": 1, "int8": 1, "int4": 0.5}
-_ROW_BYTES = 4
 _METHOD = "roofline floor: sum over layers of max(FLOPs / peak, bytes / bandwidth); no overheads, no cache reuse"
 
 
@@ -53,8 +51,8 @@ def estimate(layers: Sequence[Layer], device: Device, workload: Workload) -> Est
         rows=rows,
         time_s=Interval(low=float(total_s), mid=None, high=None),
         memory=MemoryUse(
-            weights=math.ceil(scale * _ROW_BYTES * sum(layer.parameters for layer in layers)),
-            activations=math.ceil(scale * _ROW_BYTES * max(map(_activation_values, layers), default=0)),
+            weights=math.ceil(scale * ROW_BYTES * sum(layer.parameters for layer in layers)),
+            activations=math.ceil(scale * ROW_BYTES * max(map(_activation_values, layers), default=0)),
         ),
         bound="memory" if memory_s > total_s / 2 else "compute",
         method=_METHOD,
@@ -63,16 +61,17 @@ def estimate(layers: Sequence[Layer], device: Device, workload: Workload) -> Est
 
 
 def _rates(device: Device, workload: Workload) -> tuple[float, float, float]:
-    if workload.phase != "inference":
-        raise InputError(f"the roofline estimates inference; received {workload.phase!r}")
-    if workload.precision not in _BYTES:
-        raise InputError(f"unknown precision {workload.precision!r}", hint=f"known: {', '.join(_BYTES)}")
+    scale = value_bytes(workload.precision) / ROW_BYTES
     peak, bandwidth = device.peak_flops.get(workload.precision), device.bandwidth_bytes_s
     if not peak or not bandwidth:
         missing = f"peak for {workload.precision}" if not peak else "memory bandwidth"
         known = ", ".join(sorted(device.peak_flops)) or "none"
         raise InputError(f"the {missing} of {device.name} is not known", hint=f"formats with a known peak: {known}")
-    return _BYTES[workload.precision] / _ROW_BYTES, peak, bandwidth
+    if workload.phase != "inference":
+        raise InputError(
+            f"{workload.phase} on {device.name} is not estimated from its peaks alone", hint="ask for --phase infer"
+        )
+    return scale, peak, bandwidth
 
 
 def _row(layer: Layer, scale: float, peak: float, bandwidth: float) -> EstimateRow:
