@@ -33,6 +33,8 @@ from chipwise.runtimes.engine import EngineOptions
 
 # Transforms are done in batches of so many values, as networks do.
 FFT_VALUES = 1 << 20
+# Products in a row in a runtime's graph, so that handing over the first input and the last result does not show.
+_CHAINED = 4
 _TYPES = {"fp32": np.float32, "fp64": np.float64}
 _COMPLEX = {"fp32": np.complex64, "fp64": np.complex128}
 # What an instruction set must have for a format to be native; the other formats always are.
@@ -51,6 +53,7 @@ class Product:
         work: a product of square matrices, or Fourier transforms.
         format: of the numbers; through: the library.
         threads: that it uses; 0 for a graphics processor.
+        count: products in one call.
         make: prepares a size (side of the matrices; values in a transform) and gives the call.
     """
 
@@ -59,11 +62,12 @@ class Product:
     through: str
     threads: int
     make: Callable[[int], Callable[[], object]]
+    count: int = 1
 
     def operations(self, size: int) -> float:
         """Of one call: 2 n^3 for a product, 5 N log2 N for each transform."""
         if self.work == "product":
-            return 2.0 * size**3
+            return 2.0 * size**3 * self.count
         return 5.0 * FFT_VALUES * math.log2(size)
 
 
@@ -114,7 +118,8 @@ def _numpy_fft(kind: type[Any], threads: int, size: int) -> Callable[[], object]
 
 
 def _on(runtime: str, format_: str, threads: int) -> Product:
-    return Product("product", format_, runtime, threads, partial(_runtime_product, runtime, format_, threads))
+    make = partial(_runtime_product, runtime, format_, threads)
+    return Product("product", format_, runtime, threads, make, 1 if format_ == "int8" else _CHAINED)
 
 
 def _runtime_product(runtime: str, format_: str, threads: int, size: int) -> Callable[[], object]:
@@ -128,8 +133,9 @@ def _runtime_product(runtime: str, format_: str, threads: int, size: int) -> Cal
 
 def _float_graph(size: int) -> tuple[bytes, NDArray[Any]]:
     left, right = np.random.default_rng(0).standard_normal((2, size, size)).astype(np.float32)
-    node = helper.make_node("MatMul", ["x", "w"], ["y"])
-    return _graph([node], {"w": right}, size, TensorProto.FLOAT), left
+    names = ["x", *(f"p{index}" for index in range(1, _CHAINED)), "y"]
+    nodes = [helper.make_node("MatMul", [one, "w"], [two]) for one, two in pairwise(names)]
+    return _graph(nodes, {"w": right / np.float32(math.sqrt(size))}, size, TensorProto.FLOAT), left
 
 
 def _int8_graph(size: int) -> tuple[bytes, NDArray[Any]]:
