@@ -111,7 +111,8 @@ def test_formats_keep_their_order(device: Device) -> None:
         if slow in peaks and fast in peaks:
             assert peaks[slow] <= peaks[fast] * 1.001, (slow, fast)
     if {"fp16", "bf16"} <= peaks.keys():
-        assert peaks["fp16"] == peaks["bf16"]
+        half = 0.5 if device.name == "Instinct MI100" else 1.0  # the only one whose matrix units prefer fp16
+        assert peaks["bf16"] == half * peaks["fp16"]
     if {"fp16", "fp16_vector"} <= peaks.keys():
         assert peaks["fp16"] > peaks["fp16_vector"]
     if {"fp64", "fp32"} <= peaks.keys():
