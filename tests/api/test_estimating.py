@@ -94,6 +94,8 @@ def test_a_system_is_one_of_its_devices_and_says_so() -> None:
     answer = chipwise.estimate("lenet5", on=box)
     assert answer.devices == ("Example Chip",)
     assert answer.notes == ("Example Box is 8 x Example Chip: this is one of them; several together are not estimated",)
+    rented = chipwise.estimate("lenet5", on="aws p3.2xlarge")
+    assert rented.notes == ("AWS p3.2xlarge has one Tesla V100 SXM2 16GB",)
     with pytest.raises(InputError, match="Old Machine has no accelerators"):
         chipwise.estimate("lenet5", on=System("Old Machine", None))
 

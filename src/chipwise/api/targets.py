@@ -70,10 +70,10 @@ def target(name: str | Device | System, catalogue: Path | None = None) -> Target
         raise InputError(
             f"{found.name} has no accelerators to estimate for", hint="chipwise devices shows what is known of it"
         )
-    note = (
-        f"{found.name} is {found.count} x {found.device.name}: this is one of them; several together are not estimated"
-    )
-    return Target(found.device, notes=(note,))
+    alone = f"{found.name} has one {found.device.name}"
+    several = f"{found.name} is {found.count} x {found.device.name}: this is one of them"
+    note = alone if found.count == 1 else f"{several}; several together are not estimated"
+    return Target(found.device.one_chip(), notes=(note,))
 
 
 def device_names() -> list[str]:
