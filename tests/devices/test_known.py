@@ -119,6 +119,18 @@ def test_own_files_may_not_take_a_name_that_is_taken(tmp_path: Path) -> None:
         known.devices(file)
 
 
+def test_names_are_of_any_script(tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(OWN.replace("Example X1", "\u65e5\u672c 1").replace('"x1"', '"\u00c4 chip"'))
+    assert known.device("\u00e4-CHIP", file) == known.device("\u65e5\u672c1", file)
+    with pytest.raises(UnknownNameError):
+        known.device("", file)
+    nameless = tmp_path / "nameless.toml"
+    nameless.write_text(OWN.replace("Example X1", "---"))
+    with pytest.raises(InputError, match="'---' has a name without letters and digits"):
+        known.devices(nameless)
+
+
 def test_no_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no \.toml file in"):
         known.devices(tmp_path)

@@ -35,7 +35,7 @@ _FILLERS = {
     "nvidia", "geforce", "tesla", "intel", "amd", "google", "core", "cpu", "gpu", "processor", "r", "tm", "instinct",
     "corporation", "with", "radeon", "graphics",
 }  # fmt: skip
-_WORD = re.compile(r"[a-z0-9]+")
+_WORD = re.compile(r"[^\W_]+")  # letters and digits of any script
 _CORES = re.compile(r"\b\d+-core\b|@.*$")
 
 
@@ -198,11 +198,13 @@ def _by_name(found: Iterable[T], aliases: Callable[[T], tuple[str, ...]]) -> dic
     """Everything under each of its plain names.
 
     Raises:
-        InputError: when two share one.
+        InputError: when two share one, or one has neither letters nor digits.
     """
     named: dict[str, T] = {}
     for each in found:
         for plain in {_plain(name) for name in (each.name, *aliases(each))}:
+            if not plain:
+                raise InputError(f"{each.name!r} has a name without letters and digits", hint="rename it")
             if plain in named:
                 raise InputError(
                     f"{named[plain].name!r} and {each.name!r} are both called {plain!r}", hint="rename one of them"
