@@ -103,6 +103,9 @@ def test_errata_name_the_printed_and_the_right_figure(cli: Callable[..., Any]) -
     assert "620" in of_one
     assert "640" in of_one
     assert "H100" not in of_one
+    alone = json.loads(cli("devices", "--errata", "--json").out)
+    assert len(alone["errata"]) >= 10
+    assert alone["lines"] == [], "the question is not what all devices can do"
 
 
 def test_the_top500_beside_cards(cli: Callable[..., Any]) -> None:
@@ -143,6 +146,7 @@ def test_a_catalogue_of_ones_own(cli: Callable[..., Any], mine: Path) -> None:
         (("edge-tpu", "--roofline", "x.svg"), "bandwidth of Coral Edge TPU"),
         (("--errata", "--top500"), "one of them"),
         (("--errata", "--kind", "gpu"), "kind is a matter of lists"),
+        (("--errata", "--history", "x.svg"), "history is a matter of lists"),
         (("--top500", "--sort", "flops"), "sort is a matter of lists"),
         (("a100", "v100", "--compare", "--sort", "year"), "sort is a matter of lists"),
         (("nvlink-3", "--top500"), "cannot be compared"),

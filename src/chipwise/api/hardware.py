@@ -70,7 +70,7 @@ def hardware(
     from chipwise.devices.measured_peaks import measured_peaks
 
     _check_list(kind, sort, len(names))
-    listing = {"kind": kind, "sort": sort}
+    listing = {"kind": kind, "sort": sort, **({"roofline": roofline, "history": history} if errata else {})}
     _check_view([name for name, given in listing.items() if given], compare=compare, errata=errata, top500=top500)
     if compare and len(names) < 2:
         raise InputError(
@@ -83,7 +83,7 @@ def hardware(
     if precision is not None:
         _check_precision(precision, everything)
     used = precision or ("fp64" if top500 else _shared_format(asked))
-    found: Sequence[Known] = asked or _listed(everything, kind)
+    found: Sequence[Known] = asked or ([] if errata else _listed(everything, kind))
     if top500:
         found = [*_machines(everything), *(asked or _cards(everything))]
     lines = tuple(figures(each, (top500 and _fp64(each)) or used) for each in found)
