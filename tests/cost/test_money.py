@@ -6,7 +6,7 @@ import pytest
 
 from chipwise.core.device import Device, Price
 from chipwise.core.estimate import Interval, Workload
-from chipwise.cost.money import Ownership, electricity_of, price_of
+from chipwise.cost.money import Ownership, price_of
 
 HOUR = Interval(3600.0, 3600.0, 3600.0)
 BOUGHT = Price("launch", 1000, 1400, "USD", "2020-09")
@@ -54,9 +54,3 @@ def test_unknown_stays_unknown() -> None:
     floor = price_of(Device("x", "gpu", prices=(RENTED,)), Workload(), Interval(1.0, None, None))
     assert floor is not None
     assert (floor.mid, floor.high) == (None, None)
-
-
-def test_electricity() -> None:
-    cost = electricity_of(Interval(3.6e6, 3.6e6, 7.2e6), SURE)
-    assert (cost.low, cost.mid, cost.high) == pytest.approx((0.2, 0.2, 0.4))
-    assert electricity_of(Interval(None, None, None)) == Interval(None, None, None)

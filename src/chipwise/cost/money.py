@@ -65,16 +65,6 @@ def price_of(device: Device, workload: Workload, time_s: Interval, ownership: Ow
     )
 
 
-def electricity_of(energy_j: Interval, ownership: Ownership = USUAL) -> Interval:
-    """US dollars for energy."""
-    low, mid, high = (usd / _KWH_J for usd in ownership.usd_kwh)
-    return Interval(
-        low=None if energy_j.low is None else energy_j.low * low,
-        mid=None if energy_j.mid is None else energy_j.mid * mid,
-        high=None if energy_j.high is None else energy_j.high * high,
-    )
-
-
 def _rent(prices: Sequence[Price]) -> tuple[float, float, float] | None:
     """Dollars per second of rent: the range of all known ones."""
     hours = [price for price in prices if price.kind == "hour" and price.currency == "USD"]
@@ -85,7 +75,10 @@ def _rent(prices: Sequence[Price]) -> tuple[float, float, float] | None:
 
 
 def _purchase(device: Device, ownership: Ownership) -> tuple[float, float, float] | None:
-    """Dollars per computing second of a device that was bought: its price over its life, and its electricity."""
+    """Dollars per computing second of a device that was bought: its price over its life, and its electricity.
+
+    Where its power is not known, electricity is left out.
+    """
     bought = [price for price in device.prices if price.kind != "hour" and price.currency == "USD"]
     if not bought or device.price_usd is None:
         return None
