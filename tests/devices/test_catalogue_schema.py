@@ -247,6 +247,8 @@ def test_an_entry_is_read_whole() -> None:
         ('kind = "gpu"', 'kind = "toaster"', "kind is 'toaster'"),
         ('name = "Example X1"', 'name = ""', "a device has no name"),
         ('aliases = ["x1"]', 'aliases = "x1"', "aliases is 'x1'"),
+        ("multiprocessors = [40", "multiprocessors = [40.5", "multiprocessors is 40.5, not a whole number"),
+        ("[2026,", "[2026.5,", "year is 2026.5, not a whole number"),
         ("multiprocessors = [40", "cores = [40", "rates_per_multiprocessor without multiprocessors"),
         ("[[128, 128]", "[[128]", "array is [128]"),
         ("usd = [1, 2]", "usd = [2, 1]", "usd is [2, 1]"),

@@ -196,6 +196,8 @@ class _Reader:
                 f"{self.where}: {key} is {value}, outside {unit.least:g} to {unit.most:g}",
                 hint="the unit is in the name of the key",
             )
+        if unit.whole and unit.factor == 1 and value != round(value):
+            raise InputError(f"{self.where}: {key} is {value}, not a whole number", hint="it counts something")
         return (round(value * unit.factor) if unit.whole else value * unit.factor), source
 
     def table(self, key: str, unit: _Unit) -> dict[str, tuple[float, str]]:

@@ -1,7 +1,7 @@
 """Facts about hardware as short texts: what is not known is "-", never 0.
 
->>> rate(82.58e12, 1e12), rate(1979e12, 1e12), number(24e9, 1e9), rate(None)
-('82.6', '1,979', '24', '-')
+>>> rate(82.58e12, 1e12), rate(1979e12, 1e12), number(24e9, 1e9), number(15.75e9, 1e9), rate(None)
+('82.6', '1,979', '24', '15.75', '-')
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def rate(value: float | None, unit: float = 1.0) -> str:
 
 
 def number(value: float | None, unit: float = 1.0) -> str:
-    """A fact in this unit, as it is stated: 24, 608.5, 0.18."""
+    """A fact in this unit, as it is stated: 24, 608.5, 15.75, 0.18; four digits of what is not whole."""
     if value is None:
         return NONE
     scaled = value / unit
     if scaled >= 1 and math.isclose(scaled, round(scaled), rel_tol=1e-9):
         return f"{scaled:,.0f}"
-    return significant(scaled, 4 if scaled >= 100 else 3)
+    return f"{scaled:,.4g}" if scaled < 9999.5 else f"{scaled:,.0f}"
 
 
 def work_name(precision: str) -> str:
