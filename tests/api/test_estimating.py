@@ -43,8 +43,8 @@ def test_batches_are_estimated_in_order_each_once() -> None:
 def test_thousand_items_cost_a_thousand_over_the_batch_times_a_batch() -> None:
     only = chipwise.estimate("resnet18", on=CHIP, batch=8).forecasts[0]
     assert only.thousand.time_s == only.estimate.time_s.times(125.0)
-    if only.estimate.energy_j is not None:
-        assert only.thousand.energy_j == only.estimate.energy_j.times(125.0)
+    assert only.estimate.energy_j is not None
+    assert only.thousand.energy_j == only.estimate.energy_j.times(125.0)
 
 
 def test_a_sweep_has_a_knee_and_ends_with_the_memory() -> None:
