@@ -63,6 +63,21 @@ def test_devices_are_ranked_within_a_batch_and_floors_come_last() -> None:
     assert names == ["H100 SXM5 80GB", "Example Card 4090", "Tesla K80", "Edge TPU"] * 2
 
 
+@pytest.mark.parametrize("name", ["estimate_sweep", "estimate_devices"])
+def test_minutes_squeeze_nothing_away(name: str) -> None:
+    """Their bounds are twice as long as those of milliseconds; 80 columns must still tell what bounds each."""
+    record = samples.RECORDS[name]()
+    slow = tuple(
+        replace(each, estimate=replace(each.estimate, time_s=Interval(818.0, 1299.0, 2257.0, 0.8)))
+        for each in record.forecasts
+    )
+    lines = text_of(tables.table(replace(record, forecasts=slow)), 80).splitlines()
+    rows = [line for line in lines if "21 min 39 s" in line]
+    assert rows
+    assert all("launch 100%" in line for line in rows)
+    assert max(map(len, lines)) <= 80
+
+
 def test_names_are_neither_markup_nor_terminal_commands() -> None:
     hostile = replace(samples.layered(), network="[red]x\x1b[2J", notes=("[bold]n",))
     made = text_of(tables.table(hostile), 120)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from chipwise.core.estimate import Workload
     from chipwise.core.estimation import Cost, Estimation, Forecast, Knee, Score
 
+_SHORT_TIME = 26  # columns of a time with its bounds, up to a minute
 _ROOM_FOR_COSTS = 100  # columns from which on energy and money fit beside the times of several devices
 
 
@@ -101,7 +102,9 @@ def _times(forecasts: Sequence[Forecast], *, several: bool, costs: bool) -> Tabl
     formats = len({_format(each.estimate.workload) for each in forecasts}) > 1
     names = ["device"] if several else []
     names += ["format!"] if formats else []
-    columns = [*names, ">batch!", f"{step}!", ">items/s!", "bound by", ">memory!"]
+    # Minutes with their bounds are long: they may fold, so that nothing else is squeezed away.
+    short = max(len(time_range(each.estimate.time_s)) for each in forecasts) <= _SHORT_TIME
+    columns = [*names, ">batch!", f"{step}!" if short else step, ">items/s!", "bound by", ">memory!"]
     rows = grid(*columns, *([">J per\n1000!", ">USD per\n1000!"] if costs else []))
     before = None
     for forecast in forecasts:
