@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "tasks": {"core", "codec"},
     "networks": {"core", "codec", "tasks"},
     "datasets": {"core", "codec", "tasks"},
-    "devices": {"core"},
+    "devices": {"core", "codec"},
     "clock": {"core", "devices"},
     "cost": {"core"},
     "optimize": {"core"},

@@ -136,6 +136,13 @@ def test_no_file_is_one_line(tmp_path: Path) -> None:
         known.devices(tmp_path)
     with pytest.raises(InputError, match="cannot read"):
         known.devices(tmp_path / "absent.toml")
+    with pytest.raises(InputError, match="it is a device"):
+        known.devices(Path("/dev/zero"))
+    endless = tmp_path / "endless.toml"
+    with endless.open("wb") as file:
+        file.truncate(2**40)  # takes no room on the disk, and would take all of the memory
+    with pytest.raises(InputError, match="more than 4,000,000 bytes"):
+        known.devices(endless)
 
 
 def test_loading_imports_nothing_heavy() -> None:

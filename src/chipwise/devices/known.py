@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from chipwise.codec.files import read_bounded
 from chipwise.core.device import Device, Erratum, Link, System
 from chipwise.core.errors import InputError, UnknownNameError
 from chipwise.devices.catalogue_file import (
@@ -134,19 +135,14 @@ def _plain(name: str) -> str:
 @cache
 def _files(place: Path) -> tuple[Tables, ...]:
     """All TOML files of a folder, in the order of their names, or the one file."""
-    try:
-        paths = sorted(place.glob("*.toml")) if place.is_dir() else [place]
-        texts = [(path, path.read_bytes()[: MAX_BYTES + 1]) for path in paths]
-    except OSError as error:
-        raise InputError(f"cannot read {place}: {error.strerror}", hint="give a TOML file or a folder") from error
+    paths = sorted(place.glob("*.toml")) if place.is_dir() else [place]
     if not paths:
         raise InputError(f"no .toml file in {place}", hint="give a TOML file, or a folder of them")
-    return tuple(read_tables(_text(path, data), path.name) for path, data in texts)
+    return tuple(read_tables(_text(path), path.name) for path in paths)
 
 
-def _text(path: Path, data: bytes) -> str:
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{path.name} is larger than {MAX_BYTES} bytes", hint="facts of hardware are a few kilobytes")
+def _text(path: Path) -> str:
+    data = read_bounded(path, MAX_BYTES, "catalogue", hint="facts of hardware are a few kilobytes")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
