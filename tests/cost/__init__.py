@@ -1,0 +1,1 @@
+"""Tests of costs; a package, since files of these names stand elsewhere, too."""
