@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -220,20 +219,4 @@ def _find(name: str, catalogue: Path | None) -> Device | System:
     try:
         return known.find(name, catalogue)
     except UnknownNameError as error:
-        raise _unknown(name, catalogue) from error
-
-
-def _unknown(name: str, catalogue: Path | None) -> UnknownNameError:
-    """The nearest names, rather than all that there are."""
-    from chipwise.devices import known
-
-    found: list[Device | System] = [*known.devices(catalogue), *known.systems()]
-    spelled = {text: each.name for each in found for text in (_dashed(each.name), *each.aliases)}
-    near = difflib.get_close_matches(_dashed(name), spelled, n=6, cutoff=0.5)
-    said = list(dict.fromkeys(spelled[text] for text in near))[:3]
-    meant = f"did you mean {' or '.join(said)}? " if said else ""
-    return UnknownNameError(f"unknown device {name!r}", hint=f"{meant}chipwise devices lists what is known; or here")
-
-
-def _dashed(name: str) -> str:
-    return "-".join(name.lower().split())
+        raise UnknownNameError(f"unknown device {name!r}", hint=f"{error.hint} (this machine is {HERE!r})") from error
