@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chipwise.core.estimate import Workload
+from chipwise.cost.formats import value_bytes
 from chipwise.devices.known import device
 from chipwise.devices.profiles import profile_for, profiles
 
@@ -23,6 +24,13 @@ def test_fp32_takes_the_profile_of_the_same_chip(card: str, name: str) -> None:
     assert profile is not None
     assert (profile.name, notes) == (name, ())
     assert card in profile.devices  # so that its interval is not widened
+
+
+@pytest.mark.parametrize("number_format", ["fp64", "fp32", "tf32", "fp16", "bf16", "int8", "int4"])
+def test_values_take_the_bytes_of_their_format(number_format: str) -> None:
+    profile, _ = profile_for(device("A100"), Workload(precision=number_format))
+    assert profile is not None
+    assert profile.widths == (value_bytes(number_format),) * 2
 
 
 def test_another_chip_is_not_claimed_as_measured() -> None:

@@ -121,7 +121,7 @@ class Profile:
     launch_s: float = 0.0
     dispatch_s: float = 0.0
     step_s: float = 0.0
-    widths: tuple[int, int] = (4, 4)
+    widths: tuple[float, float] = (4, 4)
     fused: bool = False
     attention: Literal["fused", "plain"] = "fused"
     spread: Spread | None = None

@@ -28,7 +28,7 @@ _MAX_BYTES = 1 << 20
 # How far a profile is from what is asked when it differs in something, and how much wider its interval gets.
 _FAR = {"phase": 8.0, "compiled": 4.0, "runtime": 3.0, "precision": 2.0, "layout": 1.0}
 _WIDER = {"phase": 2.5, "compiled": 2.0, "runtime": 1.5, "precision": 1.6, "layout": 1.2}
-_BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1, "fp8": 1}
+_BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int16": 2, "int8": 1, "fp8": 1, "int4": 0.5}
 _HALF = ("fp16", "bf16")
 # How far a profile is from a card with another clock or memory but the same chip; its interval is as good as there.
 _SAME_CHIP = 0.25
