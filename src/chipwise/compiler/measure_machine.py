@@ -177,7 +177,7 @@ def _overheads(run: _Run, found: MeasuredMachine) -> MeasuredMachine:
 
 def _chained(name: str, count: int) -> Callable[[], object]:
     model, array = chain(count)
-    engine = runtimes.load(name).build(model, EngineOptions())
+    engine = runtimes.load(name).build(model, EngineOptions(threads=0))
     return lambda: engine.run([array])
 
 
@@ -209,7 +209,7 @@ def _torch() -> Any:
 
 
 def _layers(run: _Run, found: MeasuredMachine) -> MeasuredMachine:
-    jobs = [(name, EngineOptions(precision)) for name, precision in _LAYERS if _usable(name)]
+    jobs = [(name, EngineOptions(precision, 0)) for name, precision in _LAYERS if _usable(name)]
     report = run.report("layers", "layers on " + ", ".join(dict.fromkeys(name for name, _ in jobs)))
     report(0.0)
     layers, problems = measure_layers(
