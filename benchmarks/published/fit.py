@@ -51,6 +51,7 @@ class Prior:
     stream_curve: float = 0.15
     bend: float = 0.1
     sharpness: float = 0.7
+    launch: float = 0.7
     noise: float = 0.05
     huber: float = 2.0
 
@@ -299,7 +300,7 @@ def _weights(knots: Sequence[float], x: float) -> list[tuple[int, float]]:
 def _columns(form: Form) -> _Columns:
     columns, prior = _Columns(), form.prior
     start = {"launch": 3e-6, "dispatch": 6e-6, "step": 1e-4, **form.start}
-    columns.add(("launch",), math.log(start["launch"]), 0.7)
+    columns.add(("launch",), math.log(start["launch"]), prior.launch)
     columns.add(("dispatch",), math.log(start["dispatch"]), 0.5)
     columns.add(("step",), math.log(start["step"]), 1.0)
     for kind in form.compute:

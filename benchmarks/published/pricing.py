@@ -18,8 +18,9 @@ from functools import cache
 from chipwise.core.device import Device
 from chipwise.core.estimate import Interval
 from chipwise.core.profile import Profile
+from chipwise.cost.execution import planned
 from chipwise.cost.model import prices, rates, step_s
-from chipwise.cost.ops import Op, operations, planned
+from chipwise.cost.ops import Op, operations
 from chipwise.networks.layers import layer_rows
 from chipwise.networks.load import load
 

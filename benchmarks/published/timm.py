@@ -15,7 +15,7 @@ import gzip
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from chipwise.cost.ops import Op
 TRACE_BATCH = 2
 _BYTES = 2
 _WEIGHTED = {"c1", "ck", "grp", "dw", "mm"}
+_BIASED = {"c1", "ck", "grp"}
 _STREAMS = {"bn", "ln", "sm", "ew", "cp"}
 _BATCHED = {"bmm", "sdpa"}
 # File names say what was run: benchmark-infer-amp-nchw-pt240-cu124-rtx3090[-dynamo].csv
@@ -129,7 +130,48 @@ def op_at(traced: Sequence[Any], batch: int) -> Op:
 def ops_at(trace: Sequence[Any], batch: int) -> list[Op]:
     """All operations of a trace at another batch, in 2-byte values."""
     fixed = without_batch(trace)
-    return [op_at(traced, TRACE_BATCH if still else batch) for traced, still in zip(trace, fixed, strict=True)]
+    ops = [op_at(traced, TRACE_BATCH if still else batch) for traced, still in zip(trace, fixed, strict=True)]
+    beside = zip(ops, added_weights(trace), biases(trace), strict=True)
+    return [_with_bias(_with_weight(op, weight), bias) for op, weight, bias in beside]
+
+
+def biases(trace: Sequence[Any]) -> list[float]:
+    """Bytes of the bias of each convolution; 0 where it has none, or where it cannot be told.
+
+    A convolution reads its image, which an operation before has written, its weights, and perhaps a value a channel.
+    """
+    found = []
+    for at, (kind, _, read, _, dims) in enumerate(trace):
+        bias = 0.0
+        if kind in _BIASED and dims:
+            m, n, k, groups = dims
+            image, rest = read - _BYTES * n * k * groups, _BYTES * n * groups
+            written = {before[3] for before in trace[max(at - 12, 0) : at]} | {_BYTES * m * k * groups}
+            bias = float(rest) if image not in written and image - rest in written else 0.0
+        found.append(bias)
+    return found
+
+
+def _with_bias(op: Op, bias: float) -> Op:
+    return replace(op, weight_bytes=op.weight_bytes + bias) if bias else op
+
+
+def added_weights(trace: Sequence[Any]) -> list[float]:
+    """Bytes of the weight that an elementwise operation reads beside a tensor; 0 for most.
+
+    What is read beyond what is written is a weight where no operation just before made something of that size, as the
+    gate of a squeeze-and-excitation does.
+    """
+    found = []
+    for at, (kind, _, read, write, _) in enumerate(trace):
+        extra = read - write
+        made = any(before[3] == extra for before in trace[max(at - 4, 0) : at])
+        found.append(float(extra) if kind == "ew" and 0 < extra <= write / TRACE_BATCH and not made else 0.0)
+    return found
+
+
+def _with_weight(op: Op, weight: float) -> Op:
+    return replace(op, read_bytes=op.write_bytes, weight_bytes=weight) if weight else op
 
 
 def without_batch(trace: Sequence[Any]) -> list[bool]:

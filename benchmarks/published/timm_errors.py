@@ -22,11 +22,11 @@ from chipwise.core.errors import DataError
 from chipwise.core.estimate import Workload
 from chipwise.core.profile import Profile, Scales
 from chipwise.cost.estimate import timed_ops
+from chipwise.cost.execution import planned
 from chipwise.cost.model import prices, rates, step_s
-from chipwise.cost.ops import planned
-from chipwise.devices.profiles import profile_for, read_profile
+from chipwise.devices.profiles import FOLDER, profile_for, read_profile
 from published.errors import Error
-from published.fit_timm import CLAIMS, card
+from published.fit_timm import card
 from published.split import held_out
 from published.timm import Row, Table, ops_at, read_table, read_traces
 
@@ -159,7 +159,7 @@ def _claims(table: Table) -> list[Profile]:
     if table.compiled or table.phase == "training" or table.precision != "amp":
         return []
     layout = "nhwc-" if table.layout == "nhwc" else ""
-    path = CLAIMS / f"torch-gpu-amp-{layout}rtx3090.json"
+    path = FOLDER / f"torch-gpu-amp-{layout}rtx3090.json"
     if not path.is_file() or int(table.torch or 0) < 240:
         return []
     return [read_profile(path)]

@@ -12,13 +12,13 @@ import pytest
 
 from chipwise.core.errors import DataError
 from chipwise.core.profile import Profile
+from chipwise.cost.execution import planned
 from chipwise.cost.model import prices, rates, step_s
-from chipwise.cost.ops import planned
 from chipwise.devices.known import device
 from published.fit import Network, Problem
 from published.fit_timm import GPUS, RECIPES
 from published.split import family, fold, held_out
-from published.timm import ops_at, read_table, without_batch
+from published.timm import added_weights, biases, ops_at, read_table, without_batch
 
 # A stem, a standardized and a depthwise convolution, attention with a copied bias of its own, a layer norm.
 TRACE: list[Any] = [
@@ -66,6 +66,25 @@ def test_only_what_is_of_the_batch_grows() -> None:
     assert large[1].dims == (51200, 64, 147, 1)
     assert large[6].dims == (128, 128, 64, 32)
     assert sum(op.flops for op in large) == 4 * sum(op.flops for op in small)
+
+
+def test_biases_and_added_weights_are_told_from_what_was_written_before() -> None:
+    trace = [
+        ["c1", 0, 2 * 80 + 2 * 32 + 2 * 8, 160, [20, 8, 4, 1]],  # image, weights, a value a channel
+        ["c1", 0, 2 * 160 + 2 * 32, 160, [40, 8, 4, 1]],
+        ["ck", 0, 160 + 2 * 8 * 36 + 2 * 8, 40, [5, 8, 36, 1]],  # the image was written before
+        ["ew", 0, 168, 160, None],  # a weight
+        ["ew", 0, 24, 24, None],
+        ["ew", 0, 184, 160, None],  # a gate, made just before
+        ["ew", 0, 240, 160, None],  # a position: as much as one item of two
+        ["ew", 0, 320, 160, None],
+    ]
+    assert biases(trace)[:3] == [16, 0, 16]
+    assert added_weights(trace) == [0, 0, 0, 8, 0, 0, 80, 0]
+    small, large = ops_at(trace, 2), ops_at(trace, 4)
+    assert (small[3].read_bytes, small[3].weight_bytes) == (160, 8)
+    assert (large[3].read_bytes, large[3].weight_bytes) == (320, 8)
+    assert small[0].weight_bytes == 2 * 32 + 16
 
 
 @pytest.mark.parametrize("recipe", [RECIPES[0], RECIPES[4], RECIPES[5], RECIPES[-1]], ids=lambda each: each.like.name)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from chipwise.core.layer import Layer
 from chipwise.core.profile import Profile
-from chipwise.cost.ops import Op, attention_parts, merged, mixed, operations, planned, refined, trained
+from chipwise.cost.execution import attention_parts, merged, mixed, planned, refined, trained
+from chipwise.cost.ops import Op, operations
 
 
 def conv(groups: int = 1, side: int = 3, channels: int = 32) -> Layer:
@@ -134,3 +137,39 @@ def test_a_compiler_puts_channels_last_unless_groups_do_the_work() -> None:
     plain, grouped = Op("ck", 1e9, 1, 1, 1), Op("grp", 1e9, 1, 1, 1)
     assert [op.kind for op in planned([plain], profile)] == ["ckl"]
     assert [op.kind for op in planned([plain, grouped], profile)] == ["ck", "grp"]
+
+
+def test_a_weight_makes_what_follows_wide_until_the_next_product() -> None:
+    scale = Op("ewb", read_bytes=100, weight_bytes=8, write_bytes=100)
+    addition, gate = Op("ew2", read_bytes=200, write_bytes=100), Op("ewb", read_bytes=104, write_bytes=100)
+    conv = Op("c1", 1.0, 100, 0, 100)
+    found = mixed([conv, gate, scale, addition, conv, addition])
+    assert [op.kind for op in found] == ["c1", "ewb", "ewb", "ew2", "cast", "c1", "ew2"]
+    assert (found[1].read_bytes, found[1].write_bytes) == (104, 100)  # a gate is no weight
+    assert (found[2].read_bytes, found[2].weight_bytes, found[2].write_bytes) == (100, 16, 200)
+    assert (found[3].read_bytes, found[3].write_bytes) == (300, 200)  # wide and narrow
+    assert (found[6].read_bytes, found[6].write_bytes) == (300, 200)  # what is carried on stays wide
+
+
+EAGER = Profile("p", "gpu", "torch", "inference", "fp16", False, {}, widths=(2, 2))
+
+
+def test_norms_over_groups_leave_the_layout_alone() -> None:
+    product = Op("ck", 1.0, 100, 18, 100, (50, 1, 9, 1))
+    norm, activation = Op("ln", read_bytes=100, write_bytes=100), Op("ew", read_bytes=100, write_bytes=100)
+    grouped = planned([product, norm, activation, product], EAGER)
+    assert [op.kind for op in grouped] == ["ck", "gn", "ew", "ck"]
+    assert [op.kind for op in planned([product, norm, product], EAGER)] == ["ck", "lnc", "ckl"]
+
+
+def test_biases_of_convolutions_are_kernels_of_their_own_on_gpus_unless_compiled() -> None:
+    biased = replace(conv(), read_bytes=conv().read_bytes + 4 * 64)
+    depthwise = replace(conv(groups=32), read_bytes=conv(groups=32).read_bytes + 4 * 64)
+    ops = operations([biased, conv(), depthwise])
+    eager = planned(ops, EAGER)
+    assert [op.kind for op in eager] == ["ck", "ewb", "ck", "dw"]
+    assert (eager[1].weight_bytes, eager[1].read_bytes, eager[1].write_bytes) == (128, 16384, 16384)
+    assert len(planned(ops, replace(EAGER, compiled=True, fused=True))) == 3
+    assert len(planned(ops, replace(EAGER, kind="cpu"))) == 3
+    (bias,) = [op for op in mixed(eager) if op.kind == "ewb"]
+    assert (bias.read_bytes, bias.write_bytes) == (16384, 16384)  # it is cast as weights are, so nothing gets wider

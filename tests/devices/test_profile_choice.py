@@ -33,6 +33,12 @@ def test_values_take_the_bytes_of_their_format(number_format: str) -> None:
     assert profile.widths == (value_bytes(number_format),) * 2
 
 
+def test_a_card_takes_its_own_profile_and_others_the_one_of_most_cards() -> None:
+    asked = Workload(precision="fp16", techniques=("amp",))
+    names = {card: profile_for(device(card), asked)[0] for card in ("rtx3090", "rtx4090", "rtx3080")}
+    assert [each.name for each in names.values() if each] == ["torch-gpu-amp-rtx3090", "torch-gpu-amp", "torch-gpu-amp"]
+
+
 def test_another_chip_is_not_claimed_as_measured() -> None:
     profile, _ = profile_for(device("L4"), Workload())
     assert profile is not None

@@ -27,7 +27,7 @@ def test_every_profile_has_a_spread_and_says_what_it_was_fitted_on() -> None:
 @pytest.mark.parametrize(
     ("machine", "workload", "name"),
     [
-        ("rtx3090", Workload(precision="fp16", techniques=("amp",)), "torch-gpu-amp"),
+        ("rtx3090", Workload(precision="fp16", techniques=("amp",)), "torch-gpu-amp-rtx3090"),
         ("rtx5090", Workload(precision="bf16", techniques=("amp",)), "torch-gpu-amp"),
         ("rtx4090", Workload(precision="fp16", techniques=("amp", "channels_last")), "torch-gpu-amp-nhwc"),
         ("rtx4090", Workload(precision="fp16", techniques=("amp",), compiled=True), "torch-gpu-amp-compiled"),

@@ -23,10 +23,11 @@ from chipwise.core.layer import Layer
 from chipwise.core.profile import Profile, Scales, Spread
 from chipwise.cost import roofline, systolic
 from chipwise.cost.energy import energy_of
+from chipwise.cost.execution import planned
 from chipwise.cost.memory import memory_interval, memory_of
 from chipwise.cost.model import Price, prices, rates, step_s
 from chipwise.cost.money import price_of
-from chipwise.cost.ops import Op, operations, planned
+from chipwise.cost.ops import Op, operations
 
 # A systolic array's published times lie within this factor of its model (benchmarks/published/edge_tpu.py).
 _ARRAY_FACTOR = 2.0

@@ -66,7 +66,7 @@ def profile_for(device: Device, workload: Workload) -> tuple[Profile | None, tup
         return None, (f"no profile of a {device.kind} was fitted; only the floor is known",)
     if not device.peak_flops.get(asked) or not device.bandwidth_bytes_s:
         return None, ()
-    found = min(fitting, key=lambda each: (_distance(each, device, workload), each.name))
+    found = min(fitting, key=lambda each: (_distance(each, device, workload), _breadth(each, device), each.name))
     lacks = _lacks(found, workload)
     notes = tuple(_note(each, found, workload) for each in lacks)
     widths = (2, 4) if amp else (_BYTES.get(asked, 4),) * 2
@@ -117,6 +117,11 @@ def _distance(profile: Profile, device: Device, workload: Workload) -> float:
     # On a GPU fp32 is vector units' work; every other format is that of the matrix units.
     units = 1.0 if device.kind == "gpu" and (asked == "fp32") != (profile.precision == "fp32") else 0.0
     return _apart(profile, device) + units + sum(_FAR[each] for each in _lacks(profile, workload))
+
+
+def _breadth(profile: Profile, device: Device) -> int:
+    """For a device that was fitted, the profile of least others comes first; for any other, the one of most."""
+    return len(profile.devices) if device.name in profile.devices else -len(profile.devices)
 
 
 def _apart(profile: Profile, device: Device) -> float:
