@@ -89,7 +89,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for name in options.networks:
             path = Path(folder) / f"{name}.onnx"
-            path.write_bytes(onnx_ir.serde.serialize_model(with_graph(load(name)).graph).SerializeToString())
+            graph = with_graph(load(name)).graph
+            assert graph is not None, f"{name} has no graph"
+            path.write_bytes(onnx_ir.serde.serialize_model(graph).SerializeToString())
             for batch in options.batch:
                 for runtime in RUNTIMES:
                     results.append(compare(name, path, runtime, batch))

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 from chipwise.core.device import Device
 from chipwise.core.estimate import Interval, Workload
+from chipwise.core.layer import Layer
 from chipwise.cost.systolic import seconds
 from chipwise.devices.known import device
 from chipwise.networks.layers import layer_rows
@@ -98,9 +99,9 @@ def edge_tpu_rows(networks: Sequence[str] = ()) -> list[EdgeRow]:
     return found
 
 
-def predicted_s(layers: Sequence[object], chip: Device) -> float:
+def predicted_s(layers: Sequence[Layer], chip: Device) -> float:
     """Seconds of one inference in int8."""
-    return sum(row.time_s for row in seconds(layers, chip, Workload(precision="int8")))  # type: ignore[arg-type]
+    return sum(row.time_s for row in seconds(layers, chip, Workload(precision="int8")))
 
 
 def summed_up(rows: Sequence[EdgeRow]) -> dict[str, float]:

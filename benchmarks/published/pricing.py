@@ -10,7 +10,6 @@ Interval(low=0.904837418035..., mid=1.0, high=1.105170918075..., coverage=0.8)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -18,8 +17,7 @@ from functools import cache
 from chipwise.core.device import Device
 from chipwise.core.estimate import Interval
 from chipwise.core.profile import Profile
-from chipwise.cost.execution import planned
-from chipwise.cost.model import prices, rates, step_s
+from chipwise.cost.estimate import timed_ops
 from chipwise.cost.ops import Op, operations
 from chipwise.networks.layers import layer_rows
 from chipwise.networks.load import load
@@ -43,16 +41,9 @@ def zoo_kernels(network: str, batch: int) -> tuple[Op, ...]:
 
 
 def priced(ops: Sequence[Op], card: Device, profile: Profile) -> Interval:
-    """Seconds of a step of operations in 2-byte values; bounds from the profile's spread, where it has one.
+    """Seconds of a step of operations in 2-byte values, as `chipwise estimate` gives them.
 
     Raises:
         InputError: a peak of the device is not known.
     """
-    found = planned(ops, profile)
-    mid = step_s(prices(found, rates(card, profile), profile), profile)
-    if profile.spread is None:
-        return Interval(None, mid, None)
-    spread = profile.spread
-    wider = 1.0 if not profile.devices or card.name in profile.devices else spread.elsewhere
-    low, high = mid * math.exp(wider * spread.low), mid * math.exp(wider * spread.high)
-    return Interval(low, mid, high, spread.coverage)
+    return timed_ops(ops, card, profile)[0]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from chipwise.core.estimate import Interval
 from published.errors import Error, by, summary
+from published.widen import needed
 
 
 def error(predicted: float, measured: float, half: float = 0.1, **other: object) -> Error:
@@ -44,3 +47,10 @@ def test_another_predictor_is_compared_on_the_same_rows_only() -> None:
 def test_groups_keep_their_order() -> None:
     groups = by([error(1, 1, device="b"), error(1, 1, device="a"), error(1, 1, device="b")], lambda each: each.device)
     assert [(name, each.rows) for name, each in groups.items()] == [("b", 2), ("a", 1)]
+
+
+def test_intervals_are_widened_until_enough_rows_are_inside() -> None:
+    bounds = Interval(math.exp(-0.1), 1.0, math.exp(0.2))
+    rows = [Error("t", "d", str(off), bounds, math.exp(off)) for off in (-0.3, -0.1, 0.0, 0.2, 0.8)]
+    assert needed(rows, 0.8) == pytest.approx(3 + 0.2)  # between three times the lower and four times the upper bound
+    assert needed(rows[1:4], 0.8) == 1.0
