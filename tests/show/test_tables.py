@@ -80,7 +80,7 @@ def test_absent_parts_are_said() -> None:
 
 def test_tables_load_no_heavy_library() -> None:
     code = (
-        "import sys, chipwise.show.tables, chipwise.show.terminal, chipwise.show.as_json;"
+        "import sys, chipwise.show.answers, chipwise.show.as_json;"
         "print([m for m in ('matplotlib', 'numpy', 'jinja2', 'torch', 'onnx') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,8 @@ import pytest
 
 from chipwise.core.plan import Choice
 from chipwise.core.report import Prediction, RunResult
-from chipwise.show.terminal import TerminalProgress, print_record
+from chipwise.show.answers import print_record
+from chipwise.show.terminal import TerminalProgress
 
 from . import samples
 

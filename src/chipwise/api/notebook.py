@@ -1,12 +1,12 @@
 """Let answers draw themselves, in a notebook and when printed.
 
-The nouns in `core` may not know `show`, so the first verb that is called teaches them. Importing chipwise does not: the
+The nouns in `core` may not know `show`, so a verb that answers with one teaches it. Importing chipwise does not: the
 records cost 30 ms that `--help` need not pay.
 """
 
 from __future__ import annotations
 
-from functools import cache, wraps
+from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -21,21 +21,15 @@ def drawn(verb: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(verb)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        _teach()
-        return verb(*args, **kwargs)
+        answer = verb(*args, **kwargs)
+        _teach(type(answer))
+        return answer
 
     return call
 
 
-@cache
-def _teach() -> None:
-    from chipwise.core import report
-    from chipwise.core.estimation import Estimation
-    from chipwise.core.plan import Manifest, Plan
-
-    answers = {kind for kind in vars(report).values() if isinstance(kind, type) and hasattr(kind, "schema")}
-    not_answers = {report.Report}  # what a page is drawn from
-    for kind in (answers | {Estimation, Plan, Manifest}) - not_answers:
+def _teach(kind: type) -> None:
+    if kind.__module__.startswith("chipwise.core."):
         setattr(kind, "_repr_html_", _as_html)  # noqa: B010  mypy does not let a method be assigned
         setattr(kind, "__str__", _as_text)  # noqa: B010  as above
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from chipwise.show.terminal import TerminalProgress
 
@@ -111,14 +111,18 @@ InputShapeOption = Annotated[
 ]
 
 
-def answer(record: Any, *, json: bool) -> None:
-    """Print a record on stdout, as a table or as JSON."""
+def answer(record: Any, *, json: bool, shown: Callable[[], Any] | None = None) -> None:
+    """Print a record on stdout, as JSON or as a table; `shown` makes it where importing all verbs' takes too long."""
     if json:
         from chipwise.show.as_json import as_json  # noqa: PLC0415  `--help` must not import msgspec or rich
 
         typer.echo(as_json(record))
+    elif shown:
+        from chipwise.show.terminal import print_shown  # noqa: PLC0415  as above
+
+        print_shown(shown())
     else:
-        from chipwise.show.terminal import print_record  # noqa: PLC0415  as above
+        from chipwise.show.answers import print_record  # noqa: PLC0415  as above
 
         print_record(record)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from chipwise import api
 from chipwise.cli.answer import InputShapeOption, JsonFlag, NetworkArgument, WeightsOption, answer, progress, shape
 from chipwise.core.units import parse_duration_s, parse_whole
+
+if TYPE_CHECKING:
+    from chipwise.core.estimation import Estimation
+    from chipwise.show.estimate_table import EstimateTable
 
 _MOST = 2**24
 
@@ -112,4 +116,10 @@ def main(
             weights=weights,
             progress=bars,
         )
-    answer(record, json=json)
+    answer(record, json=json, shown=lambda: _table(record))
+
+
+def _table(record: Estimation) -> EstimateTable:
+    from chipwise.show.estimate_table import EstimateTable  # noqa: PLC0415  `--help` must not import rich
+
+    return EstimateTable(record)

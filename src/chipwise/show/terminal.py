@@ -15,9 +15,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 from rich.table import Column
 
-from chipwise.core.report import Features, Page, RunResult
 from chipwise.show.grid import cell
-from chipwise.show.tables import table
 from chipwise.show.units import format_time, plain
 
 if TYPE_CHECKING:
@@ -34,11 +32,14 @@ _UNBROKEN = 1 << 20
 _ASCII = str.maketrans({"µ": "u", "×": "x", "–": "-", "─": "-", "≥": ">=", "≤": "<=", "…": "..."})
 
 
-def print_record(record: Any) -> None:
-    """Print a verb's answer on stdout; without colour where NO_COLOR is set or stdout is no terminal."""
-    # Lines of names and values are left to the terminal to wrap: a path must be found again in a pipe.
-    console = Console(highlight=False, width=_UNBROKEN if isinstance(record, (Features, Page, RunResult)) else None)
-    _print(console, table(record))
+def print_shown(shown: RenderableType, *, unbroken: bool = False) -> None:
+    """Print on stdout; without colour where NO_COLOR is set or stdout is no terminal.
+
+    Args:
+        shown: a table, a group of them, a text.
+        unbroken: lines are left to the terminal to wrap: a path must be found again in a pipe.
+    """
+    _print(Console(highlight=False, width=_UNBROKEN if unbroken else None), shown)
 
 
 def print_line(text: str) -> None:
