@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chipwise.core.estimate import Workload
-from chipwise.cost.formats import value_bytes
+from chipwise.core.formats import value_bytes
 from chipwise.devices.known import device
 from chipwise.devices.profiles import profile_for, profiles
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 from chipwise.core.device import Device
 from chipwise.core.estimate import Interval, Workload
+from chipwise.core.formats import ROW_BYTES, value_bytes
 from chipwise.core.layer import Layer
-from chipwise.cost.formats import ROW_BYTES, value_bytes
 
 
 @dataclass(frozen=True, slots=True)

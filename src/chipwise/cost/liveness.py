@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from chipwise.core.formats import ROW_BYTES
 from chipwise.core.layer import Layer
-from chipwise.cost.formats import ROW_BYTES
 
 # What gives another view of its first operand's memory; torch and the runtimes copy nothing.
 VIEWS = frozenset(("Dropout", "Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"))

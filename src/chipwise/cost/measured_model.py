@@ -16,9 +16,9 @@ import math
 from collections.abc import Iterable, Sequence
 
 from chipwise.core.estimate import Bound, EstimateRow, Interval
+from chipwise.core.formats import value_bytes
 from chipwise.core.layer import Layer
 from chipwise.core.measured import LayerTimes
-from chipwise.cost.formats import value_bytes
 from chipwise.cost.fused import Kernel, kernels
 from chipwise.cost.regression import Point, expected
 

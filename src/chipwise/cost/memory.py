@@ -20,9 +20,9 @@ from collections.abc import Sequence
 
 from chipwise.core.device import Device
 from chipwise.core.estimate import Interval, MemoryUse, Workload
+from chipwise.core.formats import ROW_BYTES, value_bytes
 from chipwise.core.layer import Layer
 from chipwise.cost import runtime_memory
-from chipwise.cost.formats import ROW_BYTES, value_bytes
 from chipwise.cost.liveness import input_bytes, most_alive
 from chipwise.cost.torch_memory import context_bytes, rounding_bytes, workspace_bytes
 

@@ -23,6 +23,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from chipwise.core.formats import ROW_BYTES
 from chipwise.core.layer import Layer
 
 Dims = tuple[float, float, float, float]
@@ -45,7 +46,6 @@ COARSER = {
     "mm_nn": "mm",
 }
 
-_ROW_BYTES = 4  # layer rows hold float32 bytes
 TRACE_BYTES = 2  # operations are kept in 2-byte values until a profile says otherwise
 
 _VIEWS = frozenset({"Reshape", "Flatten", "Identity", "Unsqueeze", "Squeeze", "Dropout", "Constant", "Shape", "Cast"})
@@ -122,7 +122,7 @@ def operations(layers: Iterable[Layer]) -> list[Op]:
 
 def _operation(layer: Layer) -> Op:
     values = sum(map(math.prod, layer.inputs))
-    share = TRACE_BYTES / _ROW_BYTES
+    share = TRACE_BYTES / ROW_BYTES
     activations = min(float(TRACE_BYTES * values), share * layer.read_bytes) if layer.read_bytes else 0.0
     kind, dims, launches = _shape_of(layer)
     return Op(

@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from chipwise.core.device import Device
 from chipwise.core.errors import InputError
 from chipwise.core.estimate import Bound, Estimate, EstimateRow, Interval, MemoryUse, Workload
+from chipwise.core.formats import ROW_BYTES, value_bytes
 from chipwise.core.layer import Layer, Shape
-from chipwise.cost.formats import ROW_BYTES, value_bytes
 
 _METHOD = "roofline floor: sum over layers of max(FLOPs / peak, bytes / bandwidth); no overheads, no cache reuse"
 

@@ -24,8 +24,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chipwise.core.estimate import MemoryUse, Workload
+from chipwise.core.formats import ROW_BYTES, value_bytes
 from chipwise.core.layer import Layer
-from chipwise.cost.formats import ROW_BYTES, value_bytes
 from chipwise.cost.liveness import input_bytes, most_alive, output_bytes, packed, planned
 
 RUNTIMES = ("onnxruntime", "openvino")

@@ -31,14 +31,12 @@ from dataclasses import dataclass
 from chipwise.core.device import Device
 from chipwise.core.errors import InputError
 from chipwise.core.estimate import Bound, EstimateRow, Workload
+from chipwise.core.formats import ROW_BYTES, value_bytes
 from chipwise.core.layer import Layer
-from chipwise.cost.formats import ROW_BYTES, value_bytes
 from chipwise.cost.liveness import VIEWS, input_bytes, most_alive, output_bytes
-from chipwise.cost.ops import Op, operations
+from chipwise.cost.ops import TRACE_BYTES, Op, operations
 
 _DENSE = frozenset({"c1", "ck", "grp", "mm", "bmm", "sdpa"})
-# Operations keep their traffic in 2-byte values.
-_OP_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +157,7 @@ def _cycles(op: Op, array: tuple[int, int]) -> float:
         return op.flops / 2 / columns
     if op.kind == "bn" or (op.kind == "ew" and not op.flops):
         return 0.0
-    return op.read_bytes / _OP_BYTES / columns
+    return op.read_bytes / TRACE_BYTES / columns
 
 
 def _streamed_weights(layer: Layer, scale: float) -> float:

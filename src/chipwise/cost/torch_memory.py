@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 from chipwise.core.device import Device
+from chipwise.core.formats import ROW_BYTES
 from chipwise.core.layer import Layer
 
 _MIB = 2**20
@@ -55,14 +56,14 @@ def workspace_bytes(layers: Sequence[Layer], device: Device, scale: float) -> in
         return _CUBLAS_HOPPER if any(name in device.name for name in _HOPPER) else _CUBLAS
     if device.kind != "edge":
         return 0
-    return math.ceil(4 * scale * max(map(_columns, layers), default=0))
+    return math.ceil(ROW_BYTES * scale * max(map(_columns, layers), default=0))
 
 
 def rounding_bytes(layers: Sequence[Layer], device: Device, tensors: int, scale: float) -> int:
     """What torch's caching allocator holds beyond the tensors' own bytes; 0 where there is no such allocator."""
     if not _is_cuda(device) or not layers:
         return 0
-    weights = [4 * scale * layer.parameters for layer in layers if layer.parameters]
+    weights = [ROW_BYTES * scale * layer.parameters for layer in layers if layer.parameters]
     small = sum(_rounded(size, _BLOCK) for size in weights if size <= _SMALL)
     middle = sum(_rounded(size, _BLOCK) for size in weights if _SMALL < size <= _LARGE)
     large = sum(_rounded(size, _ROUND_LARGE) for size in weights if size > _LARGE)

@@ -20,6 +20,7 @@ import msgspec
 from chipwise.core.device import Device
 from chipwise.core.errors import InputError
 from chipwise.core.estimate import Workload
+from chipwise.core.formats import value_bytes
 from chipwise.core.profile import Profile
 from chipwise.devices.known import devices
 
@@ -28,7 +29,6 @@ _MAX_BYTES = 1 << 20
 # How far a profile is from what is asked when it differs in something, and how much wider its interval gets.
 _FAR = {"phase": 8.0, "compiled": 4.0, "runtime": 3.0, "precision": 2.0, "layout": 1.0}
 _WIDER = {"phase": 2.5, "compiled": 2.0, "runtime": 1.5, "precision": 1.6, "layout": 1.2}
-_BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int16": 2, "int8": 1, "fp8": 1, "int4": 0.5}
 _HALF = ("fp16", "bf16")
 # How far a profile is from a card with another clock or memory but the same chip; its interval is as good as there.
 _SAME_CHIP = 0.25
@@ -59,6 +59,9 @@ def profile_for(device: Device, workload: Workload) -> tuple[Profile | None, tup
 
     Returns:
         None and a note where no profile is for that kind of device, or the device has no peak for the format.
+
+    Raises:
+        InputError: the bytes of the number format are not known.
     """
     fitting = [each for each in profiles() if each.kind == device.kind]
     asked, amp = _format(workload)
@@ -69,7 +72,7 @@ def profile_for(device: Device, workload: Workload) -> tuple[Profile | None, tup
     found = min(fitting, key=lambda each: (_distance(each, device, workload), _breadth(each, device), each.name))
     lacks = _lacks(found, workload)
     notes = tuple(_note(each, found, workload) for each in lacks)
-    widths = (2, 4) if amp else (_BYTES.get(asked, 4),) * 2
+    widths = (2, 4) if amp else (value_bytes(asked),) * 2
     factor = 1.0
     for each in lacks:
         factor *= _WIDER[each]
