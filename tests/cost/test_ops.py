@@ -55,6 +55,16 @@ def test_products_with_and_without_weights() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [((2, 49, 10), (2, 49, 128)), ((49, 2, 10), (49, 1, 2, 128))],
+    ids=["torch: items first", "ONNX: steps first"],
+)
+def test_recurrences_take_one_step_after_another(given: tuple[int, ...], made: tuple[int, ...]) -> None:
+    (op,) = operations([Layer("r", "LSTM", (given,), (made,), 71680, 10**6, 4000, 4000)])
+    assert (op.kind, op.dims, op.launches) == ("mm", (2, 4 * 128, 128, 1), 2 * 49)
+
+
 def test_views_cost_nothing_and_the_unknown_is_flagged() -> None:
     rows = [
         Layer("r", "Reshape", ((2, 8),), ((16,),), read_bytes=64, write_bytes=64),

@@ -137,6 +137,17 @@ def test_edge_tpu_streams_what_does_not_fit() -> None:
     assert all(row.moved_bytes == 0 for row in few[1:])
 
 
+@pytest.mark.parametrize(("given", "made"), [((8, 50, 64), (8, 50, 256)), ((50, 8, 64), (50, 1, 8, 256))])
+def test_recurrences_use_all_their_weights_at_every_step(given: tuple[int, ...], made: tuple[int, ...]) -> None:
+    """4 gates of 256 from 64 + 256 values: 2 x 4 tiles of 256 x 256 at each of 50 steps, 256 cycles each at 700 MHz."""
+    layer = Layer("r", "LSTM", (given,), (made,), 4 * 256 * (64 + 256), 10**9, 4000, 4000)
+    (row,) = seconds([layer], replace(TPU, bandwidth_bytes_s=1e15), Workload(batch=8, precision="int8"))
+    assert row.bound == "compute"
+    assert row.time_s == pytest.approx(50 * 8 * 256 * 2 * 256**2 / TPU.peak_flops["int8"])
+    (row,) = seconds([layer], TPU, Workload(batch=8, precision="int8"))
+    assert row.moved_bytes == 50 * 4 * 256 * (64 + 256)
+
+
 def test_what_cannot_be_estimated_is_refused() -> None:
     layers = [dense("fc", 1, 8, 8)]
     with pytest.raises(InputError, match="inference"):

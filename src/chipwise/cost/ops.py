@@ -79,7 +79,7 @@ _KINDS = {
 _KIND_OF = {op: kind for kind, ops in _KINDS.items() for op in ops}
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "DeformConv"})
 _MATRIX = frozenset({"Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "Linear", "Einsum"})
-_RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1}
+RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1}  # and how many gates each has
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +144,25 @@ def _shape_of(layer: Layer) -> tuple[str, Dims, int]:
         return _convolution(layer)
     if layer.op in _MATRIX and layer.outputs and layer.inputs:
         return _product(layer)
-    if layer.op in _RECURRENT and layer.inputs:
-        steps = layer.inputs[0][0] if layer.inputs[0] else 1
+    if layer.op in RECURRENT and layer.inputs:
+        steps, items = steps_and_items(layer)
         width = layer.outputs[0][-1] if layer.outputs and layer.outputs[0] else 1
-        per = math.prod(layer.inputs[0][1:-1]) if len(layer.inputs[0]) > 2 else 1
-        return "mm", (per, _RECURRENT[layer.op] * width, width, 1), 2 * max(steps, 1)
+        return "mm", (items, RECURRENT[layer.op] * width, width, 1), 2 * max(steps, 1)
     return _KIND_OF.get(layer.op, "ew"), (0, 0, 0, 0), 1
+
+
+def steps_and_items(layer: Layer) -> tuple[int, int]:
+    """How many steps a recurrent layer takes one after another, and how many items take each together.
+
+    Rows of torch's layers have items first, as `batch_first` has it; ONNX has steps first and gives one axis more, for
+    directions.
+    """
+    shape = layer.inputs[0]
+    if len(shape) < 3:
+        return (shape[0] if shape else 1), 1
+    first, second = shape[:2]
+    items_first = bool(layer.outputs) and len(layer.outputs[0]) == 3 and layer.outputs[0][:2] == shape[:2]
+    return (second, first) if items_first else (first, second)
 
 
 def _convolution(layer: Layer) -> tuple[str, Dims, int]:

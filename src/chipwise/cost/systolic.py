@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chipwise.core.device import Device
 from chipwise.core.errors import InputError
@@ -34,7 +34,7 @@ from chipwise.core.estimate import Bound, EstimateRow, Workload
 from chipwise.core.formats import ROW_BYTES, value_bytes
 from chipwise.core.layer import Layer
 from chipwise.cost.liveness import VIEWS, input_bytes, most_alive, output_bytes
-from chipwise.cost.ops import TRACE_BYTES, Op, operations
+from chipwise.cost.ops import RECURRENT, TRACE_BYTES, Op, operations, steps_and_items
 
 _DENSE = frozenset({"c1", "ck", "grp", "mm", "bmm", "sdpa"})
 
@@ -134,7 +134,7 @@ def _chip(device: Device, precision: str) -> _Chip:
 
 
 def _row(layer: Layer, chip: _Chip, weights: float) -> EstimateRow:
-    ops = operations([layer])
+    ops = _passes(layer)
     held = chip.scale * (layer.write_bytes + ROW_BYTES * sum(math.prod(shape) for shape in layer.inputs))
     # Activations stay on the chip where they fit there.
     moved = weights + (held if chip.link is None and held > chip.on_chip_bytes else 0.0)
@@ -143,6 +143,15 @@ def _row(layer: Layer, chip: _Chip, weights: float) -> EstimateRow:
     bound: Bound = "compute" if compute_s >= memory_s else "memory"
     time_s = max(compute_s, memory_s) if chip.link is None else compute_s + memory_s
     return EstimateRow(layer.name, time_s, bound, layer.op, ops[0].kind if ops else "", layer.flops, moved)
+
+
+def _passes(layer: Layer) -> list[Op]:
+    """Operations of a layer; of a recurrence, at every step a product with all its weights."""
+    ops = operations([layer])
+    if layer.op not in RECURRENT or not layer.inputs:
+        return ops
+    items, width, _, _ = ops[0].dims
+    return [replace(ops[0], dims=(items, width, layer.parameters / width, 1))] * steps_and_items(layer)[0]
 
 
 def _cycles(op: Op, array: tuple[int, int]) -> float:
@@ -164,5 +173,5 @@ def _streamed_weights(layer: Layer, scale: float) -> float:
     """Bytes of weights that pass into the array: of a recurrence once a step, of a table nothing but what is read."""
     if layer.op == "Gather":
         return layer.write_bytes * scale
-    steps = layer.inputs[0][1] if layer.op in ("LSTM", "GRU", "RNN") and len(layer.inputs[0]) > 2 else 1
+    steps = steps_and_items(layer)[0] if layer.op in RECURRENT and layer.inputs else 1
     return ROW_BYTES * scale * layer.parameters * steps
