@@ -108,3 +108,6 @@ def test_systolic_arrays_have_their_own_model() -> None:
     found = of_zoo("resnet50", "tpu-v3", Workload(batch=8, precision="bf16"))
     assert found.time_s.mid is not None
     assert "systolic" in found.method
+    assert any("host" in note for note in found.notes)
+    edge = of_zoo("mobilenet-v2", "edge-tpu", Workload(precision="int8"))  # its host's link is counted
+    assert not any("host" in note for note in edge.notes)

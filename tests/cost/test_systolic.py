@@ -11,7 +11,7 @@ from chipwise.core.errors import InputError
 from chipwise.core.estimate import Workload
 from chipwise.core.layer import Layer
 from chipwise.cost.roofline import estimate
-from chipwise.cost.systolic import seconds, utilisation
+from chipwise.cost.systolic import seconds
 from chipwise.devices.known import device
 
 TPU = device("TPU v1")
@@ -110,11 +110,19 @@ def test_tpu_v1_between_k80_and_p40() -> None:
     assert 2 <= tpu_s / p40 <= 4
 
 
-def test_utilisation_is_tile_fill() -> None:
-    assert utilisation(1024, 128, 128, (128, 128)) == 1
-    assert utilisation(1024, 129, 128, (128, 128)) == pytest.approx(129 / 256)
-    assert utilisation(64, 128, 128, (128, 128)) == 0.5  # shifting the next weights in takes longer than the rows
-    assert utilisation(1024, 128, 9, (128, 128)) == pytest.approx(9 / 128)
+@pytest.mark.parametrize(
+    ("m", "n", "k", "share"),
+    [
+        (1024, 128, 128, 1),
+        (1024, 129, 128, 129 / 256),
+        (64, 128, 128, 0.5),  # shifting the next weights in takes longer than the rows
+        (1024, 128, 9, 9 / 128),
+    ],
+)
+def test_the_share_of_the_peak_is_tile_fill(m: int, n: int, k: int, share: float) -> None:
+    chip = Device("x", "tpu", peak_flops={"int8": 1e12}, bandwidth_bytes_s=1e18, array=(128, 128))
+    (row,) = seconds([dense("fc", m, k, n)], chip, Workload(precision="int8"))
+    assert row.flops / row.time_s / 1e12 == pytest.approx(share)
 
 
 @pytest.mark.parametrize("name", ["TPU v2", "TPU v3", "TPU v4", "TPU v5e", "TPU v5p", "TPU v6e"])
@@ -146,6 +154,9 @@ def test_recurrences_use_all_their_weights_at_every_step(given: tuple[int, ...],
     assert row.time_s == pytest.approx(50 * 8 * 256 * 2 * 256**2 / TPU.peak_flops["int8"])
     (row,) = seconds([layer], TPU, Workload(batch=8, precision="int8"))
     assert row.moved_bytes == 50 * 4 * 256 * (64 + 256)
+    # The Edge TPU keeps them, whatever the steps.
+    row = seconds([layer], device("Coral Edge TPU"), Workload(batch=8, precision="int8"))[-1]
+    assert row.moved_bytes == 0
 
 
 def test_what_cannot_be_estimated_is_refused() -> None:

@@ -187,6 +187,9 @@ def _systolic(layers: Sequence[Layer], device: Device, workload: Workload) -> Es
     bounds: dict[Bound, float] = {}
     for row in rows:
         bounds[row.bound] = bounds.get(row.bound, 0.0) + row.time_s
+    said = ["the interval is a factor of two either way, not calibrated"]
+    if device.bandwidth_bytes_s:  # else the link is the host's, and counted
+        said.append("the chip alone: what its host does, and the way there and back, are left out")
     return Estimate(
         device=device.name,
         workload=workload,
@@ -195,5 +198,5 @@ def _systolic(layers: Sequence[Layer], device: Device, workload: Workload) -> Es
         memory=memory_of(layers, device, workload),
         bound=max(bounds, key=lambda name: bounds[name], default="compute"),
         method="systolic array: fill of its tiles, weights streamed once",
-        notes=("the interval is a factor of two either way, not calibrated",),
+        notes=tuple(said),
     )

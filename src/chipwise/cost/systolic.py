@@ -57,8 +57,8 @@ def seconds(layers: Sequence[Layer], device: Device, workload: Workload) -> list
 
     Args:
         layers: rows for `workload.batch` items, float32 bytes.
-        device: with a peak, and a memory bandwidth or a host link that is known here. Its clock is what makes its
-            arrays reach its peak; an unknown array is taken to be of the usual size.
+        device: with an array, a peak, and a memory bandwidth or a host link that is known here. Its clock is what
+            makes its arrays reach its peak.
         workload: inference; the precision scales bytes and must be one that the device has.
 
     Returns:
@@ -80,18 +80,11 @@ def seconds(layers: Sequence[Layer], device: Device, workload: Workload) -> list
     for layer in layers:
         if layer.op in VIEWS:
             continue
-        weights = _streamed_weights(layer, chip.scale)
+        weights = _weights(layer, chip.scale)
         held = weights <= room
         room -= weights if held else 0.0
-        rows.append(_row(layer, chip, 0.0 if held else weights))
+        rows.append(_row(layer, chip, 0.0 if held else weights * _steps(layer)))
     return rows
-
-
-def utilisation(m: float, n: float, k: float, array: tuple[int, int]) -> float:
-    """Share of an array's peak that a product reaches if its weights are at hand, 0..1: tile fill and shifting."""
-    rows, columns = array
-    tiles = math.ceil(k / rows) * math.ceil(n / columns)
-    return m * n * k / (tiles * max(m, rows) * rows * columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +102,10 @@ class _Chip:
 # One invocation and the rate are fitted on the published rows that benchmarks/published/edge_tpu.py does not hold out.
 # USB 3.0 carries 500 MB/s at most (5 Gbit/s, 8b/10b), as does one lane of PCIe 2.0, which the Dev Board has.
 _LINKS = {"USB 3": HostLink(470e6, 1.5e-3), "PCIe": HostLink(385e6, 1.5e-3)}
-# Of TPUs that do not say, as v2 to v5e have it (jax-ml.github.io/scaling-book/tpus, 2025).
-_USUAL_ARRAY = (128, 128)
 
 
 def _chip(device: Device, precision: str) -> _Chip:
-    array = device.array or (_USUAL_ARRAY if device.kind == "tpu" else None)
-    peak = device.peak_flops.get(precision)
+    array, peak = device.array, device.peak_flops.get(precision)
     if array is None:
         raise InputError(f"{device.name} is not known to have a systolic array")
     if not peak:
@@ -151,7 +141,7 @@ def _passes(layer: Layer) -> list[Op]:
     if layer.op not in RECURRENT or not layer.inputs:
         return ops
     items, width, _, _ = ops[0].dims
-    return [replace(ops[0], dims=(items, width, layer.parameters / width, 1))] * steps_and_items(layer)[0]
+    return [replace(ops[0], dims=(items, width, layer.parameters / width, 1))] * _steps(layer)
 
 
 def _cycles(op: Op, array: tuple[int, int]) -> float:
@@ -169,9 +159,11 @@ def _cycles(op: Op, array: tuple[int, int]) -> float:
     return op.read_bytes / TRACE_BYTES / columns
 
 
-def _streamed_weights(layer: Layer, scale: float) -> float:
-    """Bytes of weights that pass into the array: of a recurrence once a step, of a table nothing but what is read."""
-    if layer.op == "Gather":
-        return layer.write_bytes * scale
-    steps = steps_and_items(layer)[0] if layer.op in RECURRENT and layer.inputs else 1
-    return ROW_BYTES * scale * layer.parameters * steps
+def _weights(layer: Layer, scale: float) -> float:
+    """Bytes of weights that pass into the array in a step; of a table nothing but what is read."""
+    return scale * (layer.write_bytes if layer.op == "Gather" else ROW_BYTES * layer.parameters)
+
+
+def _steps(layer: Layer) -> int:
+    """How many times the weights pass into the array: of a recurrence once a step."""
+    return steps_and_items(layer)[0] if layer.op in RECURRENT and layer.inputs else 1
