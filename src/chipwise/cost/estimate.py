@@ -75,7 +75,7 @@ def estimate(
         memory_bytes=held,
         fits=None if device.memory_bytes is None or held.mid is None else held.mid <= device.memory_bytes,
         energy_j=energy_of(layers, device, workload, timed.time_s),
-        price_usd=price_of(device, workload, timed.time_s),
+        price_usd=price_of(device, timed.time_s),
         unknown_ops=unknown,
         notes=tuple(said),
     )

@@ -50,7 +50,7 @@ def estimate_measured(layers: Sequence[Layer], found: MeasuredMachine, workload:
         memory_bytes=held,
         fits=None if device.memory_bytes is None or held.mid is None else held.mid <= device.memory_bytes,
         energy_j=energy_of(layers, device, workload, time_s),
-        price_usd=price_of(device, workload, time_s),
+        price_usd=price_of(device, time_s),
         unknown_ops=tuple(sorted({layer.op for layer in layers if not layer.known})),
         notes=notes,
     )

@@ -3,9 +3,9 @@
 Prices are dated ranges, and how long a device lives and how busy it is are assumptions, so the answer is a range too.
 
 >>> from chipwise.core.device import Device, Price
->>> from chipwise.core.estimate import Interval, Workload
+>>> from chipwise.core.estimate import Interval
 >>> rented = Device("example", "gpu", prices=(Price("hour", 1.8, 3.6, "USD", "2024-05"),))
->>> price_of(rented, Workload(), Interval(1.0, 1.0, 1.0))
+>>> price_of(rented, Interval(1.0, 1.0, 1.0))
 Interval(low=0.0005, mid=0.00075, high=0.001, coverage=None)
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chipwise.core.device import Device, Price
-from chipwise.core.estimate import Interval, Workload
+from chipwise.core.estimate import Interval
 
 _HOUR_S = 3600.0
 _YEAR_S = 365.25 * 24 * _HOUR_S
@@ -40,12 +40,11 @@ class Ownership:
 USUAL = Ownership()
 
 
-def price_of(device: Device, workload: Workload, time_s: Interval, ownership: Ownership = USUAL) -> Interval | None:
+def price_of(device: Device, time_s: Interval, ownership: Ownership = USUAL) -> Interval | None:
     """US dollars for one batch.
 
     Args:
         device: with prices; those in other currencies are not converted.
-        workload: what runs; the price does not depend on it but through its time.
         time_s: of one batch.
         ownership: assumptions about a device that is bought.
 
@@ -53,7 +52,6 @@ def price_of(device: Device, workload: Workload, time_s: Interval, ownership: Ow
         From the cheapest to the dearest way to have the device for that time. The middle is rent where a rent is
         known, else the purchase. None when no price in US dollars is known.
     """
-    del workload
     ways = [way for way in (_rent(device.prices), _purchase(device, ownership)) if way]
     if not ways:
         return None
