@@ -1,4 +1,4 @@
-"""Which profile prices a published row: those of single kernels in eager fp32, what ships with chipwise elsewhere.
+"""Which profile prices a published row: that of single kernels for all that runs in fp32, what ships elsewhere.
 
 >>> from chipwise.devices.known import device
 >>> chosen(device("v100"), Workload(batch=8)).name
@@ -8,41 +8,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 from chipwise.core.device import Device
 from chipwise.core.errors import DataError
 from chipwise.core.estimate import Workload
 from chipwise.core.profile import Profile
-from chipwise.devices.profiles import profile_for, profiles
+from chipwise.devices.profiles import profile_for
 
-KERNELS = "torch-eager-fp32-"
-
-
-@cache
-def of_kernels() -> dict[str, Profile]:
-    """Profiles of `fit_kernels.py` by chip ("V100")."""
-    return {chip(each.devices[0]): each for each in profiles() if each.name.startswith(KERNELS)}
+KERNELS = "torch-eager-fp32-"  # how the names of profiles of `fit_kernels.py` begin
 
 
 def chosen(card: Device, workload: Workload) -> Profile:
-    """The profile for a device; cards with one chip share those of kernels, whatever their clock and memory are.
+    """The profile that `estimate` would take; in fp32 that of eager inference, whatever is asked.
+
+    Kernels are the same in training and in compiled code: operations of published networks hold their backward pass,
+    and the profile is told to merge what compiled code merges.
 
     Raises:
         DataError: chipwise ships none for such a device.
     """
-    if workload.precision == "fp32" and not workload.techniques and (kernels := of_kernels().get(chip(card.name))):
-        return replace(kernels, devices=(*kernels.devices, card.name), phase=workload.phase, fused=workload.compiled)
-    profile, notes = profile_for(card, workload)
+    of_kernels = workload.precision == "fp32" and not workload.techniques
+    asked = replace(workload, phase="inference", compiled=False) if of_kernels else workload
+    profile, notes = profile_for(card, asked)
     if profile is None:
         raise DataError(f"no profile is for {card.name}: {' '.join(notes)}")
-    return profile
-
-
-def chip(name: str) -> str:
-    """The chip in a card's name.
-
-    >>> chip("Tesla V100 SXM2 16GB"), chip("A100 PCIe 80GB")
-    ('V100', 'A100')
-    """
-    return name.removeprefix("Tesla ").split()[0]
+    return replace(profile, phase=workload.phase, fused=workload.compiled)

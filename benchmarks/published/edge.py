@@ -29,7 +29,7 @@ from chipwise.cost.ops import PRODUCTS
 from chipwise.devices.known import device
 from chipwise.networks.layers import layer_rows
 from chipwise.networks.load import load
-from published.edge_tpu import SPREAD, predicted_s
+from published.edge_tpu import ENDS_ON_HOST, PUBLISHED, SPREAD, predicted_s
 from published.errors import Error
 from published.pricing import zoo_operations
 from published.split import held_out
@@ -65,7 +65,7 @@ NETWORKS = {
 _SMALLER = "SSD MobileNet v1 0.75"
 _COVERAGE = 0.8
 _BYTES = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
-_ENDS_ON_HOST = {"unet-mobilenet-v2", "deeplab-v3-mobilenet-v2", "mobilenet-v1-ssd", "mobilenet-v2-ssd"}
+_ENDS_ON_HOST = {row.network for row in PUBLISHED if row.why == ENDS_ON_HOST}
 
 
 @dataclass(frozen=True)

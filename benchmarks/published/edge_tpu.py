@@ -43,10 +43,10 @@ class Published:
     why: str = ""
 
 
-_HOST = "the host's processor runs the end of the network, at a speed that is not known here"
+ENDS_ON_HOST = "the host's processor runs the end of the network, at a speed that is not known here"
 PUBLISHED = (
-    Published("unet-mobilenet-v2", 3.3, 5.7, _HOST),
-    Published("deeplab-v3-mobilenet-v2", 52, 241, _HOST),
+    Published("unet-mobilenet-v2", 3.3, 5.7, ENDS_ON_HOST),
+    Published("deeplab-v3-mobilenet-v2", 52, 241, ENDS_ON_HOST),
     Published(
         "densenet121", 20, 25, "six times as slow as a network of half its work, GoogLeNet; why is not published"
     ),
@@ -55,8 +55,8 @@ PUBLISHED = (
     Published("inception-resnet-v2", 57, 69, "30% more weights than Inception v4 in 33% less time: beyond USB 3.0"),
     Published("mobilenet-v1", 2.4, 2.4),
     Published("mobilenet-v2", 2.6, 2.6),
-    Published("mobilenet-v1-ssd", 6.5, 11, _HOST),
-    Published("mobilenet-v2-ssd", 7.2, 14, _HOST),
+    Published("mobilenet-v1-ssd", 6.5, 11, ENDS_ON_HOST),
+    Published("mobilenet-v2-ssd", 7.2, 14, ENDS_ON_HOST),
     Published("resnet50:size=299", 49, 56),
     Published("resnet152:size=299", 128, 151),
     Published("squeezenet1.0", 2.1, 2.0),

@@ -23,6 +23,7 @@ from pathlib import Path
 from chipwise.core.estimate import Workload
 from chipwise.cost.ops import Op
 from chipwise.devices.known import device
+from published import kernels
 from published.choose import chosen
 from published.errors import Error
 from published.pricing import priced
@@ -30,14 +31,7 @@ from published.transformers import NETWORKS, forward, training
 
 TABLE = "NeuSight"
 FILE = "neusight_models_e2e.csv"
-DEVICES = {
-    "Tesla_P4": "Tesla P4",
-    "Tesla_P100-PCIE-16GB": "Tesla P100 PCIe 16GB",
-    "Tesla_T4": "Tesla T4",
-    "Tesla_V100-PCIE-32GB": "Tesla V100 PCIe 32GB",
-    "NVIDIA_A100-PCIE-40GB": "A100 PCIe 40GB",
-    "NVIDIA_A100_80GB_PCIe": "A100 PCIe 80GB",
-}
+DEVICES = {**kernels.DEVICES, "NVIDIA_A100_80GB_PCIe": "A100 PCIe 80GB"}
 
 
 def errors(tables: Path) -> list[Error]:

@@ -9,10 +9,8 @@ was read; that Winograd's method serves 3x3 convolutions of stride 1 alone (`zoo
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 
-from chipwise.core.device import Device
 from chipwise.core.estimate import Workload
 from chipwise.devices.known import device
 from published.choose import chosen
@@ -35,11 +33,11 @@ def errors(tables: Path) -> list[Error]:
     """One record a row of one GPU with synthetic data in `tables`, their folder."""
     with (tables / FILE).open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["gpus"] == "1" and row["data"] == "synthetic"]
-    profile = replace(chosen(device(FITTED_ON), Workload(phase="training")), devices=(FITTED_ON,))
+    profile = chosen(device(FITTED_ON), Workload(phase="training"))
     found = []
     for row in rows:
         batch = int(row["batch_per_gpu"])
-        card = device("Tesla P100 SXM2 16GB") if "P100" in row["gpu"] else one_chip(device("Tesla K80"))
+        card = device("Tesla P100 SXM2 16GB") if "P100" in row["gpu"] else device("Tesla K80").one_chip()
         error = Error(
             table=TABLE,
             device=card.name,
@@ -51,17 +49,3 @@ def errors(tables: Path) -> list[Error]:
         )
         found.append(error)
     return found
-
-
-def one_chip(card: Device) -> Device:
-    """One of the chips of a board."""
-    share = 1 / card.chips
-    return replace(
-        card,
-        name=f"{card.name}, one chip",
-        chips=1,
-        peak_flops={name: peak * share for name, peak in card.peak_flops.items()},
-        bandwidth_bytes_s=None if card.bandwidth_bytes_s is None else card.bandwidth_bytes_s * share,
-        cache_bytes=None if card.cache_bytes is None else int(card.cache_bytes * share),
-        multiprocessors=None if card.multiprocessors is None else int(card.multiprocessors * share),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from chipwise.cost.ops import Op
 from chipwise.devices.known import device
 from published import dle, edge, mlperf, neusight, neusight_training, tf2017
-from published.choose import chip, chosen
+from published.choose import KERNELS, chosen
 from published.errors import by, summary
 
 LINE = {
@@ -82,15 +83,24 @@ def test_dle_says_how_it_was_run() -> None:
 
 def test_one_chip_of_a_board_is_half_of_it() -> None:
     board = device("Tesla K80")
-    half = tf2017.one_chip(board)
+    half = board.one_chip()
     assert half.peak_flops["fp32"] == board.peak_flops["fp32"] / 2
     assert (half.multiprocessors, half.chips) == (13, 1)
 
 
 def test_cards_with_one_chip_share_a_profile() -> None:
-    assert chip("Tesla P100 SXM2 16GB") == chip("Tesla P100 PCIe 16GB") == "P100"
+    profile = chosen(device("Tesla P100 SXM2 16GB"), neusight.Workload())
+    assert profile.devices == ("Tesla P100 PCIe 16GB", "Tesla P100 SXM2 16GB")
     profile = chosen(device("Tesla V100 SXM2 32GB"), neusight.Workload())
     assert profile.devices == ("Tesla V100 PCIe 32GB", "Tesla V100 SXM2 32GB")
+
+
+def test_training_and_compiled_code_in_fp32_take_the_profile_of_kernels_as_wide_as_it_is() -> None:
+    card = device("Tesla V100 SXM2 32GB")
+    eager = chosen(card, neusight.Workload())
+    assert eager.name.startswith(KERNELS)
+    asked = chosen(card, neusight.Workload(phase="training", compiled=True))
+    assert asked == replace(eager, phase="training", fused=True)
 
 
 @pytest.mark.shared
