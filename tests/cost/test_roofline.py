@@ -1,4 +1,4 @@
-"""The roofline on rows worked out by hand."""
+"""The roofline on rows worked out by hand, and what an estimate makes of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chipwise.core.device import Device
 from chipwise.core.errors import InputError
 from chipwise.core.estimate import Workload
 from chipwise.core.layer import Layer
-from chipwise.cost.roofline import estimate
+from chipwise.cost.estimate import estimate
 
 # 1 TFLOP/s at fp32, 2 at bf16, 100 GB/s: the ridge of fp32 lies at 10 FLOPs per byte.
 DEVICE = Device("example", "cpu", peak_flops={"fp32": 1e12, "bf16": 2e12}, bandwidth_bytes_s=1e11)
@@ -62,7 +62,7 @@ def test_bf16_halves_the_bytes_and_takes_its_own_peak() -> None:
 def test_memory() -> None:
     result = estimate([GEMM, ADD], DEVICE, Workload())
     assert result.memory.weights == 4_000_000
-    assert result.memory.activations == 12_000_000  # the addition holds three vectors of 4 MB
+    assert result.memory.activations == 16_000_000  # both results, and both inputs: two vectors of one shape are one
     assert (result.energy_j, result.price_usd) == (None, None)
 
 

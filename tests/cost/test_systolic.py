@@ -10,7 +10,7 @@ from chipwise.core.device import Device
 from chipwise.core.errors import InputError
 from chipwise.core.estimate import Workload
 from chipwise.core.layer import Layer
-from chipwise.cost.roofline import estimate
+from chipwise.cost.roofline import floor
 from chipwise.cost.systolic import seconds
 from chipwise.devices.known import device
 
@@ -103,10 +103,10 @@ def test_tpu_v1_between_k80_and_p40() -> None:
     # boost and 160 GB/s with error correction (table 2). The roofline is a floor of its time, so it is a little better.
     k80 = Device("K80, one chip", "gpu", peak_flops={"fp32": 2.8e12}, bandwidth_bytes_s=160e9)
     small = [dense(layer.name, 16, 2000, 2000) for layer in MLP0]
-    k80_s = (estimate(small, k80, Workload(batch=16)).time_s.low or 0) / 16
+    k80_s = (floor(small, k80, Workload(batch=16))[1].low or 0) / 16
     assert tpu_s / k80_s == pytest.approx(1 / 13, rel=0.25)
     # A P40 is bound by its 47 TOPS; twice the TPU is half of what they allow.
-    p40 = (estimate(MLP0, device("P40"), Workload(batch=200, precision="int8")).time_s.low or 0) / 200
+    p40 = (floor(MLP0, device("P40"), Workload(batch=200, precision="int8"))[1].low or 0) / 200
     assert 2 <= tpu_s / p40 <= 4
 
 

@@ -28,7 +28,7 @@ from chipwise.core.estimate import Workload
 from chipwise.core.events import Part, Progress, silent
 from chipwise.core.layer import Layer, totals
 from chipwise.core.plan import PLAN_SCHEMA, Candidate, Manifest, Plan, SourceFacts
-from chipwise.cost.roofline import estimate
+from chipwise.cost.roofline import floor
 from chipwise.devices.detect import versions
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _predicted(search: Search, candidates: tuple[Candidate, ...]) -> tuple[Candi
     """Add the roofline floor, seconds per item, where the machine's peak for the format is known."""
     device = measure_peaks(search.machine)
     floors = {
-        precision: estimate(search.subject.layers, device, Workload(precision=precision)).time_s
+        precision: floor(search.subject.layers, device, Workload(precision=precision))[1]
         for precision in device.peak_flops
     }
     return tuple(replace(each, predicted_s=floors.get(each.choice.precision)) for each in candidates)

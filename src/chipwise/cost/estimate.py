@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from chipwise.core.device import Device
 from chipwise.core.estimate import Bound, Estimate, EstimateRow, Interval, Workload
@@ -60,25 +60,59 @@ def estimate(
     if device.array is not None and workload.phase == "inference":
         timed = _systolic(layers, device, workload)
     elif profile is not None:
-        timed = _profiled(layers, device, workload, profile, scales)
+        timed = _profiled(layers, device, profile, scales)
     else:
-        timed = roofline.estimate(layers, device, workload)
-    unknown = tuple(sorted({layer.op for layer in layers if not layer.known}))
+        rows, time_s = roofline.floor(layers, device, workload)
+        timed = Timed(rows, time_s, limit((row.bound, row.time_s) for row in rows), roofline.METHOD)
+    unknown = _unknown(layers)
     said = [*notes, *timed.notes]
     if unknown:
         said.append(f"the work of {', '.join(unknown)} is not known: counted by traffic alone, the interval is wider")
+    return whole(layers, device, workload, replace(timed, notes=tuple(said)))
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """What a model of time gives; all as of `Estimate`."""
+
+    rows: tuple[EstimateRow, ...]
+    time_s: Interval
+    bound: Bound
+    method: str
+    notes: tuple[str, ...] = ()
+
+
+def whole(layers: Sequence[Layer], device: Device, workload: Workload, timed: Timed) -> Estimate:
+    """The estimate of a workload whose time is known: with the memory, energy and money that go with it."""
     memory = memory_of(layers, device, workload)
-    held = memory_interval(layers, device, workload)
-    return replace(
-        timed,
+    held = memory_interval(layers, device, workload, memory)
+    return Estimate(
+        device=device.name,
+        workload=workload,
+        rows=timed.rows,
+        time_s=timed.time_s,
         memory=memory,
+        bound=timed.bound,
+        method=timed.method,
         memory_bytes=held,
         fits=None if device.memory_bytes is None or held.mid is None else held.mid <= device.memory_bytes,
         energy_j=energy_of(layers, device, workload, timed.time_s),
         price_usd=price_of(device, timed.time_s),
-        unknown_ops=unknown,
-        notes=tuple(said),
+        unknown_ops=_unknown(layers),
+        notes=timed.notes,
     )
+
+
+def limit(parts: Iterable[tuple[Bound, float]]) -> Bound:
+    """What limits most of the time, from what limits each part and the seconds of that part."""
+    totals: dict[Bound, float] = {"compute": 0.0, "memory": 0.0}
+    for bound, time_s in parts:
+        totals[bound] = totals.get(bound, 0.0) + time_s
+    return max(totals, key=lambda bound: totals[bound])
+
+
+def _unknown(layers: Sequence[Layer]) -> tuple[str, ...]:
+    return tuple(sorted({layer.op for layer in layers if not layer.known}))
 
 
 def difficulty(ops: Sequence[Op], priced: Sequence[Price]) -> dict[str, float]:
@@ -123,9 +157,7 @@ def timed_ops(
     return interval(mid_s, profile.spread, difficulty(run, priced), elsewhere=elsewhere), run, priced
 
 
-def _profiled(
-    layers: Sequence[Layer], device: Device, workload: Workload, profile: Profile, scales: Scales | None
-) -> Estimate:
+def _profiled(layers: Sequence[Layer], device: Device, profile: Profile, scales: Scales | None) -> Timed:
     time_s, run, priced = timed_ops(operations(layers), device, profile, scales)
     unknown_s = sum(price.total_s for op, price in zip(run, priced, strict=True) if not op.known)
     if unknown_s and time_s.high is not None:
@@ -137,13 +169,12 @@ def _profiled(
         )
     if unknown_s and time_s.high is None:
         said.append("no upper bound: the work of some operators is not known")
-    return Estimate(
-        device=device.name,
-        workload=workload,
+    # What the device does not account for is spent launching.
+    launch_s = max(0.0, (time_s.mid or 0.0) - sum(price.total_s for price in priced))
+    return Timed(
         rows=_rows(layers, run, priced),
         time_s=time_s,
-        memory=memory_of(layers, device, workload),
-        bound=_bound(priced, time_s.mid or 0.0),
+        bound=limit([("launch", launch_s), *((price.bound, price.total_s) for price in priced)]),
         method=f"profile {profile.name}: {profile.fitted_on}" if profile.fitted_on else f"profile {profile.name}",
         notes=tuple(said),
     )
@@ -172,31 +203,16 @@ def _rows(layers: Sequence[Layer], run: Sequence[Op], priced: Sequence[Price]) -
     return tuple(rows)
 
 
-def _bound(priced: Sequence[Price], whole_s: float) -> Bound:
-    """What limits most of the time; what the device does not account for is spent launching."""
-    totals: dict[Bound, float] = {"compute": 0.0, "memory": 0.0}
-    totals["launch"] = max(0.0, whole_s - sum(price.total_s for price in priced))
-    for price in priced:
-        totals[price.bound] += price.total_s
-    return max(totals, key=lambda name: totals[name])
-
-
-def _systolic(layers: Sequence[Layer], device: Device, workload: Workload) -> Estimate:
+def _systolic(layers: Sequence[Layer], device: Device, workload: Workload) -> Timed:
     rows = tuple(systolic.seconds(layers, device, workload))
     total_s = sum(row.time_s for row in rows)
-    bounds: dict[Bound, float] = {}
-    for row in rows:
-        bounds[row.bound] = bounds.get(row.bound, 0.0) + row.time_s
     said = ["the interval is a factor of two either way, not calibrated"]
     if device.bandwidth_bytes_s:  # else the link is the host's, and counted
         said.append("the chip alone: what its host does, and the way there and back, are left out")
-    return Estimate(
-        device=device.name,
-        workload=workload,
+    return Timed(
         rows=rows,
         time_s=Interval(total_s / _ARRAY_FACTOR, total_s, total_s * _ARRAY_FACTOR),
-        memory=memory_of(layers, device, workload),
-        bound=max(bounds, key=lambda name: bounds[name], default="compute"),
+        bound=limit((row.bound, row.time_s) for row in rows),
         method="systolic array: fill of its tiles, weights streamed once",
         notes=tuple(said),
     )

@@ -69,14 +69,18 @@ def memory_of(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
     )
 
 
-def memory_interval(layers: Sequence[Layer], device: Device, workload: Workload) -> Interval:
+def memory_interval(
+    layers: Sequence[Layer], device: Device, workload: Workload, use: MemoryUse | None = None
+) -> Interval:
     """Bytes that are gone from the device, as an interval.
 
     Inference: low is tensors alone, mid `memory_of`, high wider by what was seen against measured peaks
     (benchmarks/peak_memory.py) or, on accelerators, by a guess. Training: gradients come as saved tensors go, so mid
     follows a step backwards, low is weights, state and the larger of the two, and high is everything in full.
+
+    `use` is what `memory_of` told, where that was asked before.
     """
-    use = memory_of(layers, device, workload)
+    use = use or memory_of(layers, device, workload)
     if workload.phase == "inference":
         spread = runtime_memory.SPREAD if device.kind == "cpu" else _SPREAD
         tensors = use.weights + use.activations + (0 if device.kind == "cpu" else use.copies)

@@ -28,10 +28,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chipwise.core.device import Device
-from chipwise.core.errors import InputError
 from chipwise.core.estimate import Bound
 from chipwise.core.profile import Curve, Profile, Scales, WorkClass
 from chipwise.cost.ops import COARSER, PRODUCTS, Op
+from chipwise.cost.roofline import stated
 
 # Side of the block of a product's result that one multiprocessor works on; the usual size in cuBLAS and cuDNN.
 TILE = 128
@@ -41,8 +41,6 @@ STREAM_FLOPS = 8.0
 # Where the catalogue does not say: a mid-size chip. Only curves over cache and tiles use these.
 _CACHE_BYTES, _MULTIPROCESSORS = 8 * 2**20, 64
 _HOST_SHARPNESS = 4.0
-# Vector units sum in fp32 whatever is stored.
-_VECTOR = {"fp64": ("fp64",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +80,13 @@ def rates(device: Device, profile: Profile, scales: Scales | None = None) -> Rat
     """
     scales = scales or Scales()
     peaks = device.peak_flops
-    matrix = peaks.get(profile.precision)
-    vector = next((peaks[each] for each in _VECTOR.get(profile.precision, ("fp32",)) if each in peaks), matrix)
-    if not matrix or not vector or not device.bandwidth_bytes_s:
-        missing = "memory bandwidth" if matrix else f"peak for {profile.precision}"
-        known = ", ".join(sorted(peaks)) or "none"
-        raise InputError(f"the {missing} of {device.name} is not known", hint=f"formats with a known peak: {known}")
+    matrix, bandwidth = stated(device, profile.precision)
+    # Vector units sum in fp32 whatever is stored, but for fp64.
+    vector = peaks.get("fp64" if profile.precision == "fp64" else "fp32") or matrix
     return Rates(
         matrix=matrix * scales.compute,
         vector=vector * scales.compute,
-        bandwidth=device.bandwidth_bytes_s * scales.bandwidth,
+        bandwidth=bandwidth * scales.bandwidth,
         cache_bytes=float(device.cache_bytes or _CACHE_BYTES),
         multiprocessors=float(device.multiprocessors or device.cores or _MULTIPROCESSORS),
     )
