@@ -19,7 +19,6 @@ import json
 import statistics
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -33,12 +32,13 @@ from chipwise.compiler.measure_machine import measure_machine
 from chipwise.core.estimate import Workload
 from chipwise.core.measured import MeasuredMachine
 from chipwise.cost.measured_estimate import estimate_measured
-from chipwise.devices.detect import detect, versions
+from chipwise.devices.detect import detect
 from chipwise.networks.export import with_graph
 from chipwise.networks.layers import layer_rows
 from chipwise.networks.load import load
 from chipwise.runtimes.engine import Engine, EngineOptions
 from chipwise.show.terminal import TerminalProgress
+from document import command_line, give, here
 
 NETWORKS = (
     *("lenet5", "convnet-small", "resnet20", "squeezenet1.1", "mobilenet-v1", "mobilenet-v2", "googlenet"),
@@ -65,34 +65,27 @@ def main() -> int:
                 rows += measure(name, batch, machine, options.budget)
                 print(json.dumps(rows[-len(RUNTIMES) :]), file=sys.stderr)
         progress.update("networks", 1.0)
+    total = score(rows)
     document = {
-        "schema": "chipwise.benchmark/1",
-        "benchmark": "estimate_here",
-        "machine": asdict(detect()),
-        "versions": versions(),
+        **here(),
         "measured_s": machine.seconds,
         "intervals": "conformal, from small networks each predicted from the others; not from these networks",
         "summary": {f"{runtime} {precision}": summary(rows, runtime, precision) for runtime, precision in RUNTIMES},
-        "all": score(rows),
+        "all": total,
         "rows": rows,
     }
-    total = score(rows)
     document["ok"] = bool(rows) and total["median_error"] <= LIMIT and total["covered"] >= total["promised"]
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(document, indent=2) + "\n")
-    print(json.dumps(document))
+    give("estimate_here", document, options.output)
     return 0 if document["ok"] else 1
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--networks", nargs="*", default=NETWORKS, help="names of the zoo")
     parser.add_argument("--profile", type=Path, help="what doctor --measure --save wrote, instead of measuring")
     parser.add_argument("--measure", type=float, default=170.0, help="seconds for measuring the machine")
     parser.add_argument("--budget", type=float, default=3.0, help="seconds of timing for each network and batch")
-    parser.add_argument("--output", type=Path, help="also write the JSON document here")
     return parser.parse_args()
 
 

@@ -29,10 +29,10 @@ import onnx_ir
 from chipwise.core.device import Device
 from chipwise.core.estimate import Workload
 from chipwise.cost.memory import memory_interval, memory_of
-from chipwise.devices.detect import detect, versions
 from chipwise.networks.export import with_graph
 from chipwise.networks.layers import layer_rows
 from chipwise.networks.load import load
+from document import command_line, give, here
 from published.split import held_out
 
 NETWORKS = (
@@ -104,28 +104,21 @@ def main() -> int:
     }
     median = statistics.median(abs(float(str(each["error"]))) for each in results)
     document = {
-        "schema": "chipwise.benchmark/1",
-        "benchmark": "peak_memory",
-        "machine": asdict(detect()),
-        "versions": versions(),
+        **here(),
         "results": results,
         "summary": summary,
         "median_error": median,
         "ok": median <= 0.1,
     }
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(document, indent=2) + "\n")
-    print(json.dumps(document))
+    give("peak_memory", document, options.output)
     return 0 if document["ok"] else 1
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("networks", nargs="*", default=NETWORKS, help="networks of the zoo")
     parser.add_argument("--batch", type=int, nargs="*", default=(1, 8))
-    parser.add_argument("--output", type=Path, help="also write the JSON document here")
     return parser.parse_args()
 
 

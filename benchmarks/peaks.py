@@ -13,21 +13,19 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import openvino
 import torch
 
 from chipwise.clock.arithmetic import SIZES, fastest
-from chipwise.devices.detect import detect, versions
+from chipwise.devices.detect import detect
 from chipwise.runtimes.products import Product, native, products
+from document import command_line, give, here
 
 LIMIT = 0.10
 ROUNDS = 5
@@ -43,25 +41,18 @@ def main() -> int:
     for row in results:
         row["native"] = native(str(row["format"]), machine)
     document = {
-        "schema": "chipwise.benchmark/1",
-        "benchmark": "peaks",
-        "machine": asdict(machine),
-        "versions": versions(),
+        **here(),
         "results": results,
         "ok": all(abs(float(str(row["ratio"])) - 1) <= LIMIT for row in results),
     }
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(document, indent=2) + "\n")
-    print(json.dumps(document))
+    give("peaks", document, options.output)
     return 0 if document["ok"] else 1
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement, both ways")
-    parser.add_argument("--output", type=Path, help="also write the JSON document here")
     return parser.parse_args()
 
 

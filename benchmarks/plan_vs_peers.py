@@ -22,8 +22,8 @@ from pathlib import Path
 
 import chipwise
 from chipwise.core.report import BenchRow
-from chipwise.devices.detect import detect, versions
 from chipwise.show.terminal import TerminalProgress
+from document import command_line, give, here
 
 ZOO = ("lenet5", "lenet5-caffe", "mlp-4096")
 EPOCHS = 15
@@ -48,27 +48,20 @@ def main() -> int:
             results.append(measure(subject, Path(folder) / str(number), progress, options.budget))
             print(json.dumps(results[-1]), file=sys.stderr)
     document = {
-        "schema": "chipwise.benchmark/1",
-        "benchmark": "plan_vs_peers",
-        "machine": asdict(detect()),
-        "versions": versions(),
+        **here(),
         "results": results,
         "ok": all(each["verdict"] != "slower" for each in results),
     }
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(document, indent=2) + "\n")
-    print(json.dumps(document))
+    give("plan_vs_peers", document, options.output)
     return 0 if document["ok"] else 1
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--zoo", nargs="*", default=ZOO, help="networks of the zoo, trained on digits")
     parser.add_argument("--add", action="append", default=[], metavar="NET,DATA[,PREPROCESS]", help="another network")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds of timing for each network")
-    parser.add_argument("--output", type=Path, help="also write the JSON document here")
     return parser.parse_args()
 
 

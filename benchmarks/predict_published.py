@@ -14,7 +14,6 @@ The last line on stdout is one JSON document; tables go to stderr. See `publishe
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from pathlib import Path
 import matplotlib as mpl
 
 from chipwise.core.errors import ChipwiseError
+from document import command_line, give
 from published import dle, edge, mlperf, neusight, neusight_training, tf2017, timm_errors
 from published.errors import Error, Summary, by
 from published.fit_timm import NAMES
@@ -49,29 +49,23 @@ def main() -> int:
     groups = by(records, group)
     show(groups)
     document = {
-        "schema": "chipwise.benchmark/1",
-        "benchmark": "predict_published",
         "unit": "share of the measured time; coverage of intervals meant to cover 0.8",
         "groups": {name: asdict(found) for name, found in groups.items()},
     }
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(document, indent=2) + "\n")
     if options.picture:
         picture(records, options.picture)
-    print(json.dumps(document))
+    give("predict_published", document, options.output)
     return 0
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--tables", type=Path, help="folder with timm/ and tables/ in it, or one of these")
     parser.add_argument("--csv", type=Path, action="append", default=[], help="a timm CSV file; all rows are scored")
     parser.add_argument("--traces", type=Path, help="traces of the networks in it (those of --tables by default)")
     parser.add_argument("--device", help="whose it is, as the catalogue calls it (from the file's name by default)")
     parser.add_argument("--fitting", action="store_true", help="also rows that were fitted")
-    parser.add_argument("--output", type=Path, help="also write the JSON document here")
     parser.add_argument("--picture", type=Path, help="draw predicted against measured time here (.png, .svg)")
     return parser.parse_args()
 

@@ -17,7 +17,6 @@ The last line on stdout is one JSON document; progress goes to stderr. Exit code
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -40,6 +39,7 @@ from chipwise.training.process import threads
 from chipwise.training.seeds import seeded
 from chipwise.training.settings import Settings, as_json
 from chipwise.training.train import train
+from document import command_line, give
 
 NETWORK = "convnet-small"
 SCHEDULE = Settings(
@@ -74,8 +74,6 @@ def main() -> int:
         tell(rows[-1])
     seconds = [float(str(row["seconds"])) for row in rows]
     document = {
-        "schema": "chipwise.benchmark/1",
-        "benchmark": "time_to_accuracy",
         "network": NETWORK,
         "data": options.data.split(":")[0],
         "target": options.target,
@@ -90,24 +88,19 @@ def main() -> int:
         "load_average_before": round(load_before, 2),
         "versions": versions(),
     }
-    text = json.dumps(document)
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(document, indent=2) + "\n")
-    print(text)
+    give("time_to_accuracy", document, options.output)
     return 0 if document["reached"] == len(rows) else 1
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("--data", default="mnist", help='"mnist" (downloaded once) or "idx:DIR"')
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--target", type=float, default=0.99, help="test accuracy, 0..1")
     parser.add_argument("--threads", type=int, help="default: the cores this process may use")
     parser.add_argument("--precision", choices=("fp32", "bf16"), help="default: bf16 where the processor has it")
     parser.add_argument("--peer-seeds", type=int, default=2, help="seeds that the plain loop runs, too")
-    parser.add_argument("--output", type=Path, help="also write the document here")
     return parser.parse_args()
 
 

@@ -26,14 +26,13 @@ difference touches zero in a task whose pictures are like those that the weights
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +43,9 @@ import chipwise
 from chipwise import datasets
 from chipwise.core.network import Network
 from chipwise.datasets.dataset import Dataset, make
-from chipwise.devices.detect import detect, versions
+from chipwise.devices.detect import detect
 from chipwise.networks.load import load
+from document import command_line, give, here
 
 RATES = (3e-3, 1e-2)
 TRANSFER_RATE = 3e-3
@@ -83,25 +83,19 @@ def main() -> int:
         tasks = chosen_tasks(options, Path(folder))
         rows = [measured(task, options.seeds, Path(folder), options.threads) for task in tasks]
     document = {
-        "schema": "chipwise.benchmark/1",
-        "benchmark": "transfer_learning",
         "tasks": rows,
         "rates_from_scratch": RATES,
         "rate_of_transfer": TRANSFER_RATE,
         "seconds": round(time.monotonic() - started, 1),
-        "machine": asdict(detect()),
-        "versions": versions(),
+        **here(),
     }
-    if options.output:
-        options.output.parent.mkdir(parents=True, exist_ok=True)
-        options.output.write_text(json.dumps(document, indent=2) + "\n")
-    print(json.dumps(document))
+    give("transfer_learning", document, options.output)
     return 0 if all(row["significant"] for row in rows if row["related"]) else 1
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = command_line(__doc__)
     parser.add_argument("--mnist", default="mnist", help='"mnist" (downloaded once) or "idx:DIR"')
     parser.add_argument("--cifar", help="folder:DIR with CIFAR-10's test pictures in class folders")
     parser.add_argument("--weights", type=Path, help="trained weights of resnet20 on CIFAR-10")
@@ -109,7 +103,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=detect().cores, help="default: the cores this process may use")
     parser.add_argument("--only", type=int, nargs="+", choices=(1, 2, 3), help="numbers of tasks")
     parser.add_argument("--quick", action="store_true", help="the first task alone, on built-in digits, in seconds")
-    parser.add_argument("--output", type=Path, help="also write the document here")
     return parser.parse_args()
 
 
