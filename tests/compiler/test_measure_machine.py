@@ -21,7 +21,8 @@ from chipwise.core.errors import InputError
 from chipwise.core.events import silent
 from chipwise.core.measured import MeasuredMachine
 from chipwise.devices.detect import detect
-from chipwise.runtimes import products
+from chipwise.runtimes import onnxruntime, products
+from chipwise.runtimes.engine import EngineOptions
 from chipwise.runtimes.probes import PROBES
 
 MACHINE = Machine("Example", "x86_64", ("avx2", "fma"), 2, 2, {"L2": 1 << 18}, 1 << 29)
@@ -63,6 +64,33 @@ def test_every_stage_is_kept_and_the_last_one_completes() -> None:
     assert times is not None
     assert {"conv", "pool", "linear"} <= set(times.usual)
     assert found.layer_times("openvino", "fp32") is None
+
+
+@pytest.mark.usefixtures("quick")
+def test_calls_and_layers_are_timed_on_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As networks are run, and as estimates for this machine stand for: 0 is all, and the default of options is one."""
+    asked: list[tuple[str, int]] = []
+
+    def spy(what: str) -> None:
+        real = getattr(onnxruntime, what)
+
+        def call(model: bytes, options: EngineOptions, *rest: object) -> object:
+            asked.append((what, options.threads))
+            return real(model, options, *rest)
+
+        monkeypatch.setattr(onnxruntime, what, call)
+
+    spy("build")
+    spy("node_times")
+    monkeypatch.setattr(measure_machine, "_fewer", lambda _: [])  # products with fewer threads are meant to be
+    found = measure_machine.measure_machine(
+        MACHINE, budget_s=600, progress=silent, keep=lambda _: None, watch=ticking()
+    )
+    assert len([what for what, _ in asked if what == "build"]) > 2  # two chains of operators, then networks
+    assert set(asked) == {("build", 0), ("node_times", 0)}
+    times = found.layer_times("onnxruntime", "fp32")
+    assert times is not None
+    assert times.threads == 0
 
 
 @pytest.mark.usefixtures("quick")
