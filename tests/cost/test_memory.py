@@ -84,6 +84,15 @@ def test_allocator_rounds_as_torch_does() -> None:
     assert rounding_bytes(ROWS, CPU, 100, 1.0) == 0
 
 
+def test_mixed_precision_rounds_weights_as_they_are_kept() -> None:
+    """300,000 weights take 1.2 MB in 4 bytes, and so a segment of 20 MiB; their 2-byte copies lie with the rest."""
+    rows = [Layer("f", "Gemm", ((1, 1),), ((1, 1),), 300_000)]
+    for phase in ("inference", "training"):
+        use = memory_of(rows, CARD, Workload(phase, precision="fp16", techniques=("amp",)))  # type: ignore[arg-type]
+        tensors = use.allocated_bytes - use.workspace
+        assert tensors + use.rounding == 2 * 20 * 2**20, phase
+
+
 def test_context_is_that_of_the_cards_of_nvidia() -> None:
     assert context_bytes(CARD) == 300 * 10**6
     assert context_bytes(device("TPU v3")) == context_bytes(CPU) == 0

@@ -138,7 +138,7 @@ def _training(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
         optimizer=state,
         copies=copies,
         workspace=workspace_bytes(layers, device, kept),
-        rounding=rounding_bytes(layers, device, tensors, kept),
+        rounding=rounding_bytes(layers, device, tensors, scale),
         context=context_bytes(device, workload.runtime),
     )
 
