@@ -123,9 +123,19 @@ def test_pooling_and_concatenations_stay_alone() -> None:
 
 
 def test_training_does_three_times_the_work_and_updates_weights() -> None:
-    found = trained([Op("mm", 10.0, 8.0, 4.0, 2.0)])
+    found = trained([Op("mm", 10.0, 8.0, 4.0, 2.0)], 2.0)
     assert (found[0].flops, found[0].read_bytes, found[0].launches) == (30, 24, 3)
     assert (found[1].kind, found[1].read_bytes) == ("opt", 40)
+
+
+@pytest.mark.parametrize("widths", [(2.0, 2.0), (4.0, 4.0), (2.0, 4.0), (8.0, 8.0)])
+def test_the_optimizer_updates_each_weight_once_whatever_it_is_kept_in(widths: tuple[float, float]) -> None:
+    ops = [
+        Op("ck", 1e4, 100, 2 * (1152 + 64), 128, (32, 64, 18, 1)),
+        Op("ln", read_bytes=128, weight_bytes=2 * 128, write_bytes=128),
+    ]
+    profile = Profile("p", "gpu", "torch", "training", "fp32", False, {}, widths=widths)
+    assert planned(ops, profile)[-1].read_bytes == 20 * (1152 + 64 + 128)
 
 
 def test_classes_by_context() -> None:

@@ -37,6 +37,7 @@ def planned(ops: Sequence[Op], profile: Profile) -> list[Op]:
         profile: says how they are run.
     """
     narrow, wide = profile.widths
+    weights = sum(op.weight_bytes for op in ops) / TRACE_BYTES
     if profile.attention == "plain":
         ops = [part for op in ops for part in attention_parts(op)]
     ops = laid_out(_groups_told(ops), fused=profile.fused and profile.kind == "gpu")
@@ -50,7 +51,7 @@ def planned(ops: Sequence[Op], profile: Profile) -> list[Op]:
     if profile.fused:
         ops = merged(ops)
     if profile.phase == "training":
-        ops = trained(ops)
+        ops = trained(ops, weights)
     return list(ops)
 
 
@@ -199,8 +200,8 @@ def merged(ops: Sequence[Op]) -> list[Op]:
     return [*found, _chained(chain)] if chain else found
 
 
-def trained(ops: Sequence[Op]) -> list[Op]:
-    """A training step: every operation's passes, and one update of all weights."""
+def trained(ops: Sequence[Op], weights: float) -> list[Op]:
+    """A training step: every operation's passes, and one update of so many weights."""
     passes = _TRAINING_PASSES
     found = [
         replace(
@@ -213,8 +214,7 @@ def trained(ops: Sequence[Op]) -> list[Op]:
         )
         for op in ops
     ]
-    values = sum(op.weight_bytes for op in ops) / TRACE_BYTES
-    return [*found, Op("opt", read_bytes=_OPTIMIZER_BYTES * values, layer="", launches=_OPTIMIZER_TENSORS)]
+    return [*found, Op("opt", read_bytes=_OPTIMIZER_BYTES * weights, layer="", launches=_OPTIMIZER_TENSORS)]
 
 
 def _chained(chain: Sequence[Op]) -> Op:
