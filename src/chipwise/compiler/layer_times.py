@@ -24,7 +24,7 @@ from chipwise.cost.fused import kernels
 from chipwise.cost.measured_model import KernelModel, whole_s
 from chipwise.runtimes.engine import EngineOptions
 from chipwise.runtimes.probe_graph import Probe
-from chipwise.runtimes.probes import PROBES, probes
+from chipwise.runtimes.probes import PROBES
 from chipwise.runtimes.products import native
 
 BATCHES = (1, 8)
@@ -73,7 +73,7 @@ def measure_layers(
         if watch.timer.now() > deadline_s:
             problems[f"time was over after {number} of the {len(wanted)} networks that layers are measured in"] = None
             break
-        probe = probes(batch, (name,))[0]
+        probe = PROBES[name](batch)
         for (runtime, options), found in zip(jobs, wholes, strict=True):
             if number >= len(PROBES) and not native(options.precision, machine):
                 continue  # slow, and of little use: one batch of each network will do

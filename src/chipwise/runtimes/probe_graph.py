@@ -29,7 +29,6 @@ class Probe:
     """A network to measure: its rows, its graph, and the shape of its one input."""
 
     name: str
-    batch: int
     layers: tuple[Layer, ...]
     model: bytes
     input_shape: Shape
@@ -161,7 +160,7 @@ class ProbeGraph:
             self.weights,
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
-        return Probe(name, self.input.shape[0], tuple(self.rows), model.SerializeToString(), self.input.shape)
+        return Probe(name, tuple(self.rows), model.SerializeToString(), self.input.shape)
 
     def _weights(self, shape: Shape, spread: float) -> tuple[str, str]:
         # A few values over and over: drawing a hundred million takes longer than measuring.

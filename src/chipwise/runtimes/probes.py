@@ -3,7 +3,7 @@
 Each is a chain of layers as networks have them, so that caches, threads and fusion behave as in networks, at sizes
 that are spread over what networks have and are not those of a network in the zoo.
 
->>> probe = probes(batch=1, names=("products",))[0]
+>>> probe = PROBES["products"](1)
 >>> probe.layers[0].op, len(probe.model) > 1000
 ('Gemm', True)
 """
@@ -11,19 +11,9 @@ that are spread over what networks have and are not those of a network in the zo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from chipwise.runtimes.probe_graph import Probe, ProbeGraph, Value
-
-
-def probes(batch: int, names: Sequence[str] = ()) -> tuple[Probe, ...]:
-    """Build networks to measure.
-
-    Args:
-        batch: items that each takes.
-        names: which ones of `PROBES`; all without.
-    """
-    return tuple(PROBES[name](batch) for name in names or PROBES)
 
 
 def _classified(graph: ProbeGraph, x: Value, classes: int, name: str) -> Probe:
@@ -240,6 +230,7 @@ def _text(batch: int) -> Probe:
     return graph.probe("text", x)
 
 
+# By name; each is built for a batch.
 PROBES: dict[str, Callable[[int], Probe]] = {
     "stages": _stages,
     "bottlenecks": _bottlenecks,
