@@ -1,7 +1,7 @@
 """Matrix products and Fourier transforms of every library that is installed, as calls that a clock can time.
 
-A `Product` says which arithmetic it does and through what; `make(size)` prepares the data once and returns a call that
-does the work of `work(size)` operations.
+A `Product` says which arithmetic it does and through what; `make(size)` prepares the data once and returns a call of
+`operations(size)` operations.
 
 >>> product = next(each for each in numpy_products(threads=1) if each.format == "fp32")
 >>> call = product.make(64)
