@@ -102,7 +102,7 @@ class Profile:
         classes: coefficients by class of operations (see `cost.ops.Op`).
         launch_s: of one kernel, on the device; dispatch_s: of one operation, on the host, beside the device's work.
         step_s: once per step.
-    widths: bytes of a value as kept: of products, and of what automatic mixed precision keeps wide.
+        widths: bytes of a value as kept: of products, and of what automatic mixed precision keeps wide.
         fused: whether neighbours are merged before they are priced.
         attention: whether attention is one operation, or two products and a softmax.
         spread: of measurements around predictions; None when nothing was held out.

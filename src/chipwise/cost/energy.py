@@ -106,7 +106,7 @@ def energy_of(layers: Sequence[Layer], device: Device, workload: Workload, time_
 
 
 def operation_energy(layers: Sequence[Layer], device: Device, workload: Workload) -> float:
-    """Joules that the arithmetic and one reading of weights and input take at least.
+    """Joules that the arithmetic and one reading of the weights take at least.
 
     Only published energies of adders, multipliers and memory are counted: no instruction, register or wire.
     """

@@ -36,7 +36,7 @@ def _chip(name: str) -> str:
 
 @cache
 def _all() -> tuple[MeasuredPeaks, ...]:
-    facts = tomllib.loads(_FILE.read_text())
+    facts = tomllib.loads(_FILE.read_text(encoding="utf-8"))
     rows = []
     for entry in facts["measured"]:
         source = facts["sources"].get(entry["source"])
