@@ -25,6 +25,7 @@ from pathlib import Path
 
 from chipwise.core.device import Device
 from chipwise.core.estimate import Interval
+from chipwise.cost.measured_model import error_bound
 from chipwise.cost.ops import PRODUCTS
 from chipwise.devices.known import device
 from chipwise.networks.layers import layer_rows
@@ -137,8 +138,7 @@ def work(network: str, byte: float) -> float:
 def _elsewhere(rows: Sequence[Row]) -> list[Error]:
     fitted = [row for row in rows if row.fitted]
     byte = min(_BYTES, key=lambda each: statistics.fmean(map(abs, _residuals(fitted, each))))
-    off = sorted(map(abs, _residuals([row for row in fitted if _several(row, fitted)], byte)))
-    half = off[min(len(off) - 1, math.ceil(_COVERAGE * (len(off) + 1)) - 1)] if off else math.log(2)
+    half = error_bound(_residuals([row for row in fitted if _several(row, fitted)], byte), _COVERAGE)
     rates = {machine: _rate(machine, fitted, byte) for machine in dict.fromkeys(row.machine for row in fitted)}
     found = []
     for row in rows:

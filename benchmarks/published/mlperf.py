@@ -29,6 +29,7 @@ from chipwise.core.device import Device
 from chipwise.core.estimate import Interval
 from chipwise.core.profile import Profile, WorkClass
 from chipwise.cost.fused import kernels
+from chipwise.cost.measured_model import error_bound
 from chipwise.cost.ops import PRODUCTS, Op
 from chipwise.devices.known import device
 from chipwise.networks.layers import layer_rows
@@ -140,8 +141,8 @@ def _floor_s(card: Device, model: str, scenario: str) -> float:
 
 def _errors(rows: Sequence[Row], share: float, start: float) -> list[Error]:
     predicted = [share * row.floor_s + (start if row.scenario == "SingleStream" else 0.0) for row in rows]
-    fitting = [abs(math.log(r.measured_s / p)) for r, p in zip(rows, predicted, strict=True) if fitted_on(r.card.name)]
-    half = sorted(fitting)[min(len(fitting) - 1, math.ceil(_COVERAGE * (len(fitting) + 1)) - 1)]
+    fitting = [math.log(r.measured_s / p) for r, p in zip(rows, predicted, strict=True) if fitted_on(r.card.name)]
+    half = error_bound(fitting, _COVERAGE)
     return [
         Error(
             table=TABLE,
