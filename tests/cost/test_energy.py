@@ -75,6 +75,15 @@ def test_other_formats_are_bounded_from_below(precision: str, pair_pj: float, va
     assert operation_energy([LAYER], CARD, Workload(precision=precision)) == pytest.approx(expected)
 
 
+def test_weights_that_stay_in_the_cache_are_not_read_again() -> None:
+    arithmetic = 1e-12 * 1e6 * 4.6
+    part, all_of_them = (
+        operation_energy([LAYER], replace(CARD, cache_bytes=size), Workload()) for size in (10**6, 10**7)
+    )
+    assert part == pytest.approx(arithmetic + 1e-12 * 3e6 * 162.5)
+    assert all_of_them == pytest.approx(arithmetic)
+
+
 def test_gddr_is_not_ddr() -> None:
     gddr = operation_energy([LAYER], replace(CARD, memory_type="GDDR6X"), Workload())
     assert gddr == pytest.approx(1e-12 * (1e6 * 4.6 + 4e6 * 43.75))

@@ -106,7 +106,7 @@ def energy_of(layers: Sequence[Layer], device: Device, workload: Workload, time_
 
 
 def operation_energy(layers: Sequence[Layer], device: Device, workload: Workload) -> float:
-    """Joules that the arithmetic and one reading of the weights take at least.
+    """Joules that the arithmetic takes at least, and one reading of the weights that do not fit into the cache.
 
     Only published energies of adders, multipliers and memory are counted: no instruction, register or wire.
     """
@@ -117,8 +117,9 @@ def operation_energy(layers: Sequence[Layer], device: Device, workload: Workload
     passes = 3 if workload.phase == "training" else 1
     pairs = passes * sum(layer.flops for layer in layers) / 2
     scale = value_bytes(workload.precision) / ROW_BYTES
-    stored = ROW_BYTES * scale * sum(layer.parameters for layer in layers)
-    return 1e-12 * (pairs * pair_pj + passes * stored * _dram_pj_byte(device.memory_type))
+    weights = ROW_BYTES * scale * sum(layer.parameters for layer in layers)
+    read = max(0.0, weights - (device.cache_bytes or 0))  # the others may still be there from the batch before
+    return 1e-12 * (pairs * pair_pj + passes * read * _dram_pj_byte(device.memory_type))
 
 
 def _dram_pj_byte(kind: str) -> float:
