@@ -18,6 +18,8 @@ import numpy as np
 import onnx_ir as ir
 import onnx_ir.passes.common as ir_passes
 
+from chipwise.optimize.rewrite import add_weights, bypass, floats, only_reader, swap
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -70,7 +72,7 @@ def _affine(node: ir.Node) -> Affine | None:
     plain = not node.domain and not node.attributes  # before opset 7 an attribute says how to broadcast
     if not plain or node.op_type not in ("Mul", "Div", "Add", "Sub") or len(node.inputs) != 2:
         return None
-    left, right = (_constant(value) for value in node.inputs)
+    left, right = (floats(value) for value in node.inputs)
     one_sided = node.op_type in ("Div", "Sub")
     constant, x = (right, node.inputs[0]) if right is not None else (left, node.inputs[1])
     if constant is None or x is None or (left is not None and (right is not None or one_sided)):
@@ -93,11 +95,11 @@ def _fold(graph: ir.Graph, affine: Affine) -> bool:
 def _into_producers(graph: ir.Graph, affine: Affine) -> bool:
     """Fold into the weights of the layer before, or of all layers before a concatenation."""
     source = affine.x.producer()
-    if source is None or not _only_reader(affine.x):
+    if source is None or not only_reader(affine.x):
         return False
     layers: list[ir.Node | None] = [source]
     if source.op_type == "Concat" and affine.constant.size == 1 and source.attributes["axis"].as_int() == 1:
-        layers = [value.producer() for value in source.inputs if value is not None and _only_reader(value)]
+        layers = [value.producer() for value in source.inputs if value is not None and only_reader(value)]
         if len(layers) != len(source.inputs):
             return False
     factors = [_per_channel(affine.constant, each) for each in layers]
@@ -107,14 +109,14 @@ def _into_producers(graph: ir.Graph, affine: Affine) -> bool:
         assert layer is not None, "checked above"
         assert factor is not None, "checked above"
         _scale_outputs(graph, layer, factor) if affine.scales else _shift_outputs(graph, layer, factor)
-    _bypass(graph, affine)
+    bypass(graph, affine.node, affine.x)
     return True
 
 
 def _merge(graph: ir.Graph, affine: Affine) -> bool:
     """Two scales or two shifts in a row become one; a scale goes before a shift."""
     source = affine.x.producer()
-    if source is None or not _only_reader(affine.x):
+    if source is None or not only_reader(affine.x):
         return False
     before = _affine(source)
     if before is None or (before.scales and not affine.scales):
@@ -128,7 +130,7 @@ def _merge(graph: ir.Graph, affine: Affine) -> bool:
     else:
         scale = ir.node("Mul", [before.x, _weight(graph, affine.node, affine.constant)])
         made = [scale, ir.node("Add", [scale.outputs[0], _weight(graph, affine.node, joined)])]
-    _swap(graph, affine.node, [affine.node, source], made)
+    swap(graph, affine.node, [affine.node, source], made)
     return True
 
 
@@ -136,7 +138,7 @@ def _after_pool(graph: ir.Graph, affine: Affine) -> bool:
     """Move a scale behind the average it feeds: fewer values, and nearer to the next layer."""
     value = affine.node.outputs[0]
     readers = [node for node, _ in value.uses()]
-    if not affine.scales or not _only_reader(value) or readers[0].op_type not in _POOLS or not _same_rank(affine):
+    if not affine.scales or not only_reader(value) or readers[0].op_type not in _POOLS or not _same_rank(affine):
         return False
     rank = len(affine.x.shape) if affine.x.shape is not None else 0
     if any(size != 1 for size in affine.constant.shape[::-1][: max(rank - 2, 0)]):
@@ -144,7 +146,7 @@ def _after_pool(graph: ir.Graph, affine: Affine) -> bool:
     pool = readers[0]
     averaged = ir.Node("", pool.op_type, [affine.x], list(pool.attributes.values()), version=pool.version)
     scaled = ir.node("Mul", [averaged.outputs[0], _weight(graph, affine.node, affine.constant)])
-    _swap(graph, pool, [pool, affine.node], [averaged, scaled])
+    swap(graph, pool, [pool, affine.node], [averaged, scaled])
     return True
 
 
@@ -157,7 +159,7 @@ def _into_consumers(graph: ir.Graph, affine: Affine) -> bool:
         return False
     for layer in layers:
         _scale_weight(graph, layer, affine.constant.reshape(()))
-    _bypass(graph, affine)
+    bypass(graph, affine.node, affine.x)
     return True
 
 
@@ -188,14 +190,14 @@ def _foldable(node: ir.Node) -> bool:
         return False
     plain = all(node.attributes[name].as_float() == 1 for name in ("alpha", "beta") if name in node.attributes)
     turned = "transA" in node.attributes and node.attributes["transA"].as_int() != 0
-    return plain and not turned and all(_constant(value) is not None for value in node.inputs[1:] if value is not None)
+    return plain and not turned and all(floats(value) is not None for value in node.inputs[1:] if value is not None)
 
 
 def _per_channel(constant: NDArray[Any], layer: ir.Node | None) -> NDArray[Any] | None:
     """A constant as a number or one value per output channel of `layer`; None when it is neither."""
     if layer is None or not _foldable(layer):
         return None
-    weights = _constant(layer.inputs[1])
+    weights = floats(layer.inputs[1])
     assert weights is not None, "a foldable layer has constant weights"
     if constant.size == 1 and constant.ndim <= weights.ndim:  # more dimensions would add some to the output
         return constant.reshape(())
@@ -211,19 +213,19 @@ def _output_axis(layer: ir.Node) -> int:
 
 
 def _scale_outputs(graph: ir.Graph, layer: ir.Node, factor: NDArray[Any]) -> None:
-    weights = _constant(layer.inputs[1])
+    weights = floats(layer.inputs[1])
     assert weights is not None, "a foldable layer has constant weights"
     along = [1] * weights.ndim
     along[_output_axis(layer)] = -1
     _scale_weight(graph, layer, factor.reshape(along) if factor.ndim else factor)
-    if len(layer.inputs) > 2 and (bias := _constant(layer.inputs[2])) is not None:
+    if len(layer.inputs) > 2 and (bias := floats(layer.inputs[2])) is not None:
         layer.replace_input_with(2, _weight(graph, layer, bias * factor))
 
 
 def _shift_outputs(graph: ir.Graph, layer: ir.Node, summand: NDArray[Any]) -> None:
-    weights = _constant(layer.inputs[1])
+    weights = floats(layer.inputs[1])
     assert weights is not None, "a foldable layer has constant weights"
-    bias = _constant(layer.inputs[2]) if len(layer.inputs) > 2 else None
+    bias = floats(layer.inputs[2]) if len(layer.inputs) > 2 else None
     zeros = np.zeros(weights.shape[_output_axis(layer)], weights.dtype)
     shifted = _weight(graph, layer, (zeros if bias is None else bias) + summand)
     if len(layer.inputs) < 3:
@@ -232,48 +234,12 @@ def _shift_outputs(graph: ir.Graph, layer: ir.Node, summand: NDArray[Any]) -> No
 
 
 def _scale_weight(graph: ir.Graph, layer: ir.Node, factor: NDArray[Any]) -> None:
-    weights = _constant(layer.inputs[1])
+    weights = floats(layer.inputs[1])
     assert weights is not None, "a foldable layer has constant weights"
     layer.replace_input_with(1, _weight(graph, layer, weights * factor))
 
 
-def _constant(value: ir.Value | None) -> NDArray[Any] | None:
-    """The float array behind a value that no caller can change."""
-    if value is None or value.is_graph_input():
-        return None
-    tensor = ir.convenience.get_const_tensor(value)
-    array = None if tensor is None else tensor.numpy()
-    return array if array is not None and array.dtype in (np.float32, np.float64) else None
-
-
 def _weight(graph: ir.Graph, near: ir.Node, array: NDArray[Any]) -> ir.Value:
     """A new initializer of the dtype that is computed in; others may still read the old one."""
-    dtype = next(c.dtype for c in map(_constant, near.inputs) if c is not None)
-    number = len(graph.initializers)
-    while f"folded_{number}" in graph.initializers:
-        number += 1
-    value = ir.Value(name=f"folded_{number}", const_value=ir.tensor(np.ascontiguousarray(array, dtype)))
-    graph.register_initializer(value)
-    return value
-
-
-def _only_reader(value: ir.Value) -> bool:
-    return len(value.uses()) == 1 and not value.is_graph_output()
-
-
-def _bypass(graph: ir.Graph, affine: Affine) -> None:
-    """Take a node out: what read its output reads its input."""
-    output = affine.node.outputs[0]
-    if output.is_graph_output():  # an output keeps its name, so the producer takes it over
-        _swap(graph, affine.node, [affine.node], [ir.node("Identity", [affine.x])])
-        return
-    output.replace_all_uses_with(affine.x)
-    graph.remove(affine.node, safe=True)
-
-
-def _swap(graph: ir.Graph, at: ir.Node, old: list[ir.Node], new: list[ir.Node]) -> None:
-    """Replace `old` nodes, whose last output is read outside, by `new` ones, whose last output takes its place."""
-    kept = at.outputs[0]
-    new[-1].outputs[0].name, kept_name = kept.name, kept.name
-    ir.convenience.replace_nodes_and_values(graph, at, old, new, [kept], [new[-1].outputs[0]])
-    new[-1].outputs[0].name = kept_name
+    dtype = next(c.dtype for c in map(floats, near.inputs) if c is not None)
+    return add_weights(graph, np.asarray(array, dtype))

@@ -1,46 +1,88 @@
 """The whole optimization of a graph, named pass after named pass.
 
-Each pass is a module with `LABEL` ("exact": equal in exact arithmetic and in order of operations; "close": equal up to
-rounding) and `apply(model) -> str`, which changes the model it is given and says what it did, or "" for nothing.
+Each pass is a module with `LABEL` and `apply(model) -> str`, which changes the model it is given and says what it did,
+or "" for nothing. Labels: "exact": every value is the same in exact arithmetic, in the same order of operations;
+"close": the same in exact arithmetic; "lossy": an approximation, for a guard to judge. `PASSES` never make a network
+slower; those in `OPTIONAL` sometimes do, and are kept where that was measured.
 
->>> from chipwise.optimize.pipeline import PASSES
->>> [each.__name__.rpartition(".")[2] for each in PASSES]
-['freeze_initializers', 'drop_noops', 'fold_constants', 'fold_batch_norm', 'fold_scales', 'drop_unused']
+>>> [name_of(each) for each in PASSES][:3]
+['freeze_initializers', 'drop_noops', 'fold_constants']
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chipwise.core.errors import first_line
+import onnx_ir.passes.common as ir_passes
+
+from chipwise.core.errors import first_line, unknown_name
 from chipwise.optimize import drop_noops, drop_unused, fold_batch_norm, fold_constants, fold_scales, freeze_initializers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import ModuleType
+
     import onnx_ir as ir
 
-PASSES = (freeze_initializers, drop_noops, fold_constants, fold_batch_norm, fold_scales, drop_unused)
+PASSES: tuple[ModuleType, ...] = (
+    freeze_initializers,
+    drop_noops,
+    fold_constants,
+    fold_batch_norm,
+    fold_scales,
+    drop_unused,
+)
+# Kept only where they were measured to be faster, after the others and before what is unused is dropped.
+OPTIONAL: tuple[ModuleType, ...] = ()
+ALL = (*PASSES, *OPTIONAL)
 
 
-def optimize(model: ir.Model) -> tuple[ir.Model, tuple[str, ...]]:
-    """Run every pass over a copy of the model; a pass that fails is rolled back and the line says so.
+def name_of(each: ModuleType) -> str:
+    """What a pass is called."""
+    return each.__name__.rpartition(".")[2]
+
+
+def optimize(
+    model: ir.Model, also: Iterable[str] = (), without: Iterable[str] = ()
+) -> tuple[ir.Model, tuple[str, ...]]:
+    """Run passes over a copy of the model; a pass that fails is rolled back and the line says so.
+
+    Args:
+        model: is not changed.
+        also: names of optional passes.
+        without: names of passes to leave out.
 
     Returns:
         the optimized copy, and one line for each pass that changed something or was rolled back. Outputs keep their
         names; inputs are the ones a caller must give.
+
+    Raises:
+        UnknownNameError: no such pass.
     """
     done = []
-    for each in PASSES:
+    for each in _chosen(set(also), set(without)):
         attempt = model.clone()
         try:
             report = each.apply(attempt)
         except (ValueError, RuntimeError) as error:  # what the graph library raises where a rewrite does not fit
-            done.append(f"rolled back {each.__name__.rpartition('.')[2]}: {first_line(error)[:120]}")
+            done.append(f"rolled back {name_of(each)}: {first_line(error)[:120]}")
             continue
         if [v.name for v in attempt.graph.outputs] != [v.name for v in model.graph.outputs]:
             # onnx_ir does so to an Identity between two outputs
-            done.append(f"rolled back {each.__name__.rpartition('.')[2]}: it renamed an output")
+            done.append(f"rolled back {name_of(each)}: it renamed an output")
             continue
         if report:
+            ir_passes.ShapeInferencePass(check_type=False, strict_mode=False)(attempt)  # passes after it read shapes
             model = attempt
             done.append(f"{report} ({each.LABEL})")
     return model, tuple(done)
+
+
+def _chosen(also: set[str], without: set[str]) -> list[ModuleType]:
+    known = [name_of(each) for each in ALL]
+    for name in sorted(also | without):
+        if name not in known:
+            raise unknown_name("pass", name, known)
+    *first, last = PASSES
+    chosen = [*first, *(each for each in OPTIONAL if name_of(each) in also), last]
+    return [each for each in chosen if name_of(each) not in without]
