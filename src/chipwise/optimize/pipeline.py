@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 import onnx_ir.passes.common as ir_passes
 
 from chipwise.core.errors import first_line, unknown_name
-from chipwise.optimize import drop_noops, drop_unused, fold_batch_norm, fold_constants, fold_scales, freeze_initializers
+from chipwise.optimize import (
+    drop_noops,
+    drop_unused,
+    fold_batch_norm,
+    fold_constants,
+    fold_scales,
+    freeze_initializers,
+    move_transposes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +36,7 @@ PASSES: tuple[ModuleType, ...] = (
     freeze_initializers,
     drop_noops,
     fold_constants,
+    move_transposes,  # before what folds along channels
     fold_batch_norm,
     fold_scales,
     drop_unused,

@@ -84,6 +84,13 @@ def shape_of(value: ir.Value | None) -> tuple[int | None, ...] | None:
     return tuple(dim if isinstance(dim, int) else None for dim in value.shape)
 
 
+def permutation(node: ir.Node) -> tuple[int, ...] | None:
+    """What a Transpose does; None where the number of axes is not known."""
+    shape = shape_of(node.inputs[0])
+    usual = None if shape is None else tuple(range(len(shape)))[::-1]
+    return integers(node, "perm", ()) or usual
+
+
 def pads_of(node: ir.Node, dims: int) -> tuple[int, ...] | None:
     """Begin and end padding of a convolution or pooling over `dims` axes; None where the runtime works it out."""
     if text(node, "auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
@@ -94,11 +101,15 @@ def pads_of(node: ir.Node, dims: int) -> tuple[int, ...] | None:
 def bypass(graph: ir.Graph, node: ir.Node, value: ir.Value) -> None:
     """Take a node with one output out: what read its output reads `value`. An output of the graph keeps its name."""
     output = node.outputs[0]
-    if output.is_graph_output():  # the name stays, and whatever makes `value` may have other readers
+    maker = value.producer()
+    if output.is_graph_output() and (value.is_graph_output() or maker is None or maker.graph is not graph):
         swap(graph, node, [node], [ir.node("Identity", [value])])
         return
-    output.replace_all_uses_with(value)
+    name, places = output.name, [place for place, each in enumerate(graph.outputs) if each is output]
+    output.replace_all_uses_with(value, replace_graph_outputs=True)
     graph.remove(node, safe=True)
+    if places:
+        value.name, value.type, value.shape = name, output.type, output.shape
 
 
 def swap(graph: ir.Graph, at: ir.Node, old: Sequence[ir.Node], new: Sequence[ir.Node]) -> None:
