@@ -91,13 +91,29 @@ def test_gddr_is_not_ddr() -> None:
 
 def test_power_over_time() -> None:
     energy = energy_of([LAYER], CARD, Workload(), SECOND)
-    assert energy == Interval(20.0, 2 * (20 + 0.65 * 80), 400.0, 0.8)
-    unknown = energy_of([LAYER], replace(CARD, idle_power_w=None), Workload(), SECOND)
-    assert unknown is not None
-    assert unknown.low == pytest.approx(operation_energy([LAYER], CARD, Workload()))
+    assert energy == Interval(20 + 0.3 * 80, 2 * (20 + 0.65 * 80), 400.0, 0.8)
     assert energy_of([LAYER], replace(CARD, power_w=None), Workload(), SECOND) is None
     floor = energy_of([LAYER], CARD, Workload(), Interval(1.0, None, None))
     assert floor == Interval(20.0, None, None)
+
+
+def test_power_follows_how_busy_the_device_is() -> None:
+    """While it waits for its host it takes its idle power, in the middle and at both ends."""
+    waiting = energy_of([LAYER], CARD, Workload(), SECOND, waiting=0.75)
+    assert waiting is not None
+    assert (waiting.low, waiting.mid, waiting.high) == pytest.approx((20 + 6, 2 * (20 + 13), 4 * (20 + 20)))
+
+
+def test_low_end_is_never_below_idle_power_though_the_data_sheet_is_silent() -> None:
+    silent = replace(CARD, idle_power_w=None)
+    for waiting in (0.0, 1.0):
+        energy = energy_of([LAYER], silent, Workload(), SECOND, waiting=waiting)
+        assert energy is not None
+        assert energy.low is not None
+        assert energy.low >= 0.04 * 100 * 1.0
+    floor = energy_of([LAYER], silent, Workload(), Interval(1.0, None, None))
+    assert floor is not None
+    assert floor.low == pytest.approx(4.0)
 
 
 def test_unknown_formats_are_refused() -> None:

@@ -111,3 +111,15 @@ def test_systolic_arrays_have_their_own_model() -> None:
     assert any("host" in note for note in found.notes)
     edge = of_zoo("mobilenet-v2", "edge-tpu", Workload(precision="int8"))  # its host's link is counted
     assert not any("host" in note for note in edge.notes)
+
+
+def test_a_card_that_waits_for_its_host_draws_less() -> None:
+    """One image keeps a large card idle for most of the time; many do not."""
+    one, many = (of_zoo("resnet50", "rtx4090", replace(AMP, batch=batch)) for batch in (1, 256))
+
+    def watts(found: Estimate) -> float:
+        assert found.energy_j is not None
+        return (found.energy_j.mid or 0) / (found.time_s.mid or 1)
+
+    assert watts(one) < 0.6 * watts(many)
+    assert watts(many) > 0.5 * (device("rtx4090").power_w or 0)

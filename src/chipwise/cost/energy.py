@@ -69,9 +69,11 @@ _COARSE_NM, _FINE_NM = 45.0, 7.0
 # Share of the power between idle and full that busy accelerators take: TPU v4 measured 170 W on average between 90 and
 # 192 W, and TPU v3 220 of 450 W (Jouppi et al., ISCA 2021 and 2023); the middle of what those say.
 _BUSY_SHARE = 0.65
-# Power of a device that does nothing, as a share of its full power where its data sheet is silent: TPU v4's 90 of 192 W
-# is the highest published of those above; most cards idle lower, so this bounds nothing and shapes the middle only.
-_IDLE_SHARE = 0.25
+# The least that is published of what busy accelerators take on average of the power between idle and full: TPU v3's.
+_LEAST_BUSY_SHARE = 0.3
+# Power of a device that does nothing, as a share of its full power, least, usual and most, where its data sheet is
+# silent. Gaming cards idle lowest (GeForce RTX 3090 Ti: 21 of 450 W), TPU v4 highest of those above (90 of 192 W).
+_IDLE_SHARES = (0.04, 0.25, 0.47)
 
 
 def number_format_energy() -> tuple[FormatEnergy, ...]:
@@ -79,7 +81,9 @@ def number_format_energy() -> tuple[FormatEnergy, ...]:
     return _FORMATS
 
 
-def energy_of(layers: Sequence[Layer], device: Device, workload: Workload, time_s: Interval) -> Interval | None:
+def energy_of(
+    layers: Sequence[Layer], device: Device, workload: Workload, time_s: Interval, *, waiting: float = 0.0
+) -> Interval | None:
     """Joules of one batch.
 
     Args:
@@ -87,20 +91,25 @@ def energy_of(layers: Sequence[Layer], device: Device, workload: Workload, time_
         device: with its power; the process, the memory's kind and the idle power narrow the interval where known.
         workload: phase and precision; training does three times the arithmetic of inference.
         time_s: of the batch.
+        waiting: share of the time, 0..1, in which the device waits for its host and takes its idle power.
 
     Returns:
-        low: the larger of idle power over the shortest time and `operation_energy`. mid: idle power plus a stated share
-        of the rest, over the middle time. high: full power over the longest time. None where the power is not known.
+        low: the least a busy device is known to take, over the shortest time, and never below `operation_energy`; of a
+        floor, idle power over it. mid: idle power plus a stated share of the rest while busy, over the middle time.
+        high: full power while busy, over the longest time. None where the power is not known.
     """
     if device.power_w is None:
         return None
-    idle = device.idle_power_w
-    known_idle = 0.0 if idle is None else idle
-    usual_idle = _IDLE_SHARE * device.power_w if idle is None else idle
-    busy = usual_idle + _BUSY_SHARE * (device.power_w - usual_idle)
-    high = None if time_s.high is None else device.power_w * time_s.high
-    mid = None if time_s.mid is None else busy * time_s.mid
-    low = max(known_idle * (time_s.low or 0.0), operation_energy(layers, device, workload))
+    full, known = device.power_w, device.idle_power_w
+    idles = [share * full if known is None else known for share in _IDLE_SHARES]
+    least_share = 0.0 if time_s.mid is None else _LEAST_BUSY_SHARE
+    shares = (least_share, _BUSY_SHARE, 1.0)
+    low_w, mid_w, high_w = (
+        idle + share * (1.0 - waiting) * (full - idle) for idle, share in zip(idles, shares, strict=True)
+    )
+    high = None if time_s.high is None else high_w * time_s.high
+    mid = None if time_s.mid is None else mid_w * time_s.mid
+    low = max(low_w * (time_s.low or 0.0), operation_energy(layers, device, workload))
     most = min((value for value in (mid, high) if value is not None), default=low)
     return Interval(min(low, most), mid, high, time_s.coverage)
 

@@ -73,13 +73,14 @@ def estimate(
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """What a model of time gives; all as of `Estimate`."""
+    """What a model of time gives; `waiting`: share of it in which a device waits for its host; else as of `Estimate`."""
 
     rows: tuple[EstimateRow, ...]
     time_s: Interval
     bound: Bound
     method: str
     notes: tuple[str, ...] = ()
+    waiting: float = 0.0
 
 
 def whole(layers: Sequence[Layer], device: Device, workload: Workload, timed: Timed) -> Estimate:
@@ -96,7 +97,7 @@ def whole(layers: Sequence[Layer], device: Device, workload: Workload, timed: Ti
         method=timed.method,
         memory_bytes=held,
         fits=None if device.memory_bytes is None or held.mid is None else held.mid <= device.memory_bytes,
-        energy_j=energy_of(layers, device, workload, timed.time_s),
+        energy_j=energy_of(layers, device, workload, timed.time_s, waiting=timed.waiting),
         price_usd=price_of(device, timed.time_s),
         unknown_ops=_unknown(layers),
         notes=timed.notes,
@@ -142,6 +143,12 @@ def interval(mid_s: float, spread: Spread | None, hard: dict[str, float], *, els
     return Interval(min(low, mid_s), mid_s, max(high, mid_s), spread.coverage)
 
 
+def waiting_share(step_s: float, priced: Sequence[Price]) -> float:
+    """Share of a step, 0..1, in which the device has nothing to do: each kernel's start, and what the host adds."""
+    working_s = sum(price.total_s - price.launch_s for price in priced)
+    return max(0.0, 1.0 - working_s / step_s) if step_s else 0.0
+
+
 def timed_ops(
     ops: Sequence[Op], device: Device, profile: Profile, scales: Scales | None = None
 ) -> tuple[Interval, list[Op], list[Price]]:
@@ -171,12 +178,14 @@ def _profiled(layers: Sequence[Layer], device: Device, profile: Profile, scales:
         said.append("no upper bound: the work of some operators is not known")
     # What the device does not account for is spent launching.
     launch_s = max(0.0, (time_s.mid or 0.0) - sum(price.total_s for price in priced))
+    waiting = waiting_share(time_s.mid or 0.0, priced) if device.kind == "gpu" else 0.0  # a CPU is its own host
     return Timed(
         rows=_rows(layers, run, priced),
         time_s=time_s,
         bound=limit([("launch", launch_s), *((price.bound, price.total_s) for price in priced)]),
         method=f"profile {profile.name}: {profile.fitted_on}" if profile.fitted_on else f"profile {profile.name}",
         notes=tuple(said),
+        waiting=waiting,
     )
 
 
