@@ -190,6 +190,18 @@ def test_a_damaged_catalogue_is_one_clear_line(tmp_path: Path) -> None:
         chipwise.estimate("lenet5", on="rtx4090", catalogue=path)
 
 
+@pytest.mark.parametrize("on", [None, "here", CHIP, "rtx4090"])
+def test_a_catalogue_is_read_even_where_no_device_is_looked_up_in_it(on: object, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.toml"):
+        chipwise.estimate("lenet5", on=on, catalogue=tmp_path / "nowhere.toml")
+
+
+def test_a_profile_and_a_catalogue_do_not_go_together(tmp_path: Path) -> None:
+    path = a_profile(tmp_path, Machine("Far Away CPU", "x86_64", (), 4, 8))
+    with pytest.raises(InputError, match="a profile names its own machine"):
+        chipwise.estimate("lenet5", profile=path, catalogue=tmp_path / "nowhere.toml")
+
+
 def test_names_for_completion() -> None:
     names = api.device_names()
     assert {"here", "rtx4090", "a100"} <= set(names)

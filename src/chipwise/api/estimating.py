@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.api.notebook import drawn
+from chipwise.api.pictures import check_picture
 from chipwise.api.targets import HERE, Target, profiled, target, workload_on
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
@@ -84,11 +85,12 @@ def estimate(
 
     Raises:
         UnknownNameError: no such network, device, phase or number format. NetworkError: it cannot be read or built.
-        InputError: a batch below 1, a number format that the device has no known peak for, or what does not go
-            together. MissingExtraError: a network that needs torch, without it.
+        InputError: a batch below 1, a number format that the device has no known peak for, what does not go together,
+            or a catalogue that cannot be read. MissingExtraError: a network that needs torch, without it.
     """
-    picture = None if roofline is None else _check_picture(Path(roofline))
+    picture = None if roofline is None else check_picture(Path(roofline), "a roofline", _PICTURES)
     _check_epochs(data_size, epochs)
+    _check_catalogue(catalogue, profile)
     sizes = _sizes(batch)
     names = list(on) if isinstance(on, (list, tuple)) else [] if on is None else [on]
     targets = (
@@ -129,6 +131,19 @@ def _check_epochs(data_size: int | None, epochs: int) -> None:
         raise InputError(f"the data has {data_size} items; at least 1 is wanted")
     if epochs < 1 or (epochs > 1 and data_size is None):
         raise InputError(f"{epochs} epochs of data of unknown size", hint="give data_size=N (--data-size N) too")
+
+
+def _check_catalogue(catalogue: str | Path | None, profile: str | Path | None) -> None:
+    """Refuse one that cannot be read even where no device is looked up in it."""
+    if catalogue is None:
+        return
+    if profile is not None:
+        raise InputError(
+            "a profile names its own machine: no device is looked up in the catalogue", hint="leave one of them out"
+        )
+    from chipwise.devices import known
+
+    known.devices(Path(catalogue))
 
 
 def _targets(names: Sequence[Any], catalogue: str | Path | None) -> list[Target]:
@@ -281,17 +296,6 @@ def _measured(network: Network, forecasts: list[Forecast], budget_s: float, prog
     from chipwise.api.scoring import measured
 
     return list(measured(with_graph(network), forecasts, budget_s=budget_s, progress=progress))
-
-
-def _check_picture(path: Path) -> Path:
-    """Refuse what cannot be written before any work is done."""
-    if path.suffix.lower() not in _PICTURES:
-        raise InputError(
-            f"a roofline cannot be drawn into {path.name!r}", hint="give a file that ends in .svg, .png or .html"
-        )
-    if not path.resolve().parent.is_dir():
-        raise InputError(f"no such folder: {path.parent}")
-    return path
 
 
 def _draw(record: Estimation, device: Device, path: Path) -> Estimation:

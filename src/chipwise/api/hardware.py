@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from chipwise.api.notebook import drawn
+from chipwise.api.pictures import check_picture
 from chipwise.core.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def hardware(
         raise InputError(
             f"{len(names)} {'name is' if len(names) == 1 else 'names are'} given to compare", hint="name two or more"
         )
-    pictures = [_picture(Path(path)) for path in (roofline, history) if path is not None]
+    pictures = [check_picture(Path(path), "a chart", _PICTURES) for path in (roofline, history) if path is not None]
     extra = None if catalogue is None else Path(catalogue)
     everything = _everything(extra)
     asked = [known.anything(name, extra) for name in names]
@@ -228,15 +229,6 @@ def _errata(asked: Sequence[Known], view: str) -> tuple[Erratum, ...]:
 
 def _bare(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
-
-
-def _picture(path: Path) -> Path:
-    """Refuse what cannot be drawn before any work is done."""
-    if path.suffix.lower() not in _PICTURES:
-        raise InputError(f"a chart cannot be drawn into {path.name!r}", hint="give a file that ends in .svg or .png")
-    if not path.resolve().parent.is_dir():
-        raise InputError(f"no such folder: {path.parent}")
-    return path
 
 
 def _draw(record: Hardware, roofline: str | Path | None, history: str | Path | None, precision: str | None) -> None:

@@ -31,14 +31,20 @@ if TYPE_CHECKING:
     from chipwise.networks.inner_values import InnerValue
 
 
-def check_picture(path: Path) -> Path:
+def check_picture(path: Path, what: str = "a graph", suffixes: tuple[str, ...] = (".svg", ".html")) -> Path:
     """Refuse what cannot be written before any work is done.
 
+    Args:
+        path: of the picture.
+        what: is to be drawn, as errors call it.
+        suffixes: that its file may have.
+
     Raises:
-        InputError: it is no .svg or .html file, or its folder does not exist.
+        InputError: its name ends in none of the suffixes, or its folder does not exist.
     """
-    if path.suffix.lower() not in (".svg", ".html"):
-        raise InputError(f"a graph cannot be drawn into {path.name!r}", hint="give a file that ends in .svg or .html")
+    if path.suffix.lower() not in suffixes:
+        known = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+        raise InputError(f"{what} cannot be drawn into {path.name!r}", hint=f"give a file that ends in {known}")
     if not path.resolve().parent.is_dir():
         raise InputError(f"no such folder: {path.parent}")
     return path
