@@ -223,12 +223,8 @@ def _errata(asked: Sequence[Known], view: str) -> tuple[Erratum, ...]:
 
     if not asked:
         return known.errata() if view == "errata" else ()
-    names = {_bare(name) for each in asked for name in (each.name, *_aliases(each))}
-    return tuple(each for each in known.errata() if _bare(each.device) in names)
-
-
-def _bare(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())
+    names = {known.plain_name(name) for each in asked for name in (each.name, *_aliases(each))}
+    return tuple(each for each in known.errata() if known.plain_name(each.device) in names)
 
 
 def _draw(record: Hardware, roofline: str | Path | None, history: str | Path | None, precision: str | None) -> None:

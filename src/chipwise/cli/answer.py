@@ -21,30 +21,31 @@ def network_names(incomplete: str) -> list[str]:
     """Names of the zoo that begin so, else files."""
     from chipwise import api  # noqa: PLC0415  completion must not slow down anything else
 
-    return _begun(api.network_names(), incomplete) or _files(incomplete)
+    return begun(api.network_names(), incomplete) or _files(incomplete)
 
 
 def hardware_names(incomplete: str) -> list[str]:
     """Names of hardware that begin so."""
     from chipwise import api  # noqa: PLC0415  as above
 
-    return _begun(api.hardware_names(), incomplete.lower())
+    return begun(api.hardware_names(), incomplete.lower())
 
 
 def _label_names(incomplete: str) -> list[str]:
     from chipwise import api  # noqa: PLC0415  as above
 
-    return _begun(api.label_names(), incomplete) + _files(incomplete)
+    return begun(api.label_names(), incomplete) + _files(incomplete)
 
 
 def _task_names(incomplete: str) -> list[str]:
     from chipwise.core.task import Kind  # noqa: PLC0415  as above
 
     kinds = [kind for kind in get_args(Kind) if kind != "detection"]
-    return _begun([*kinds, "detection:corners", "detection:yolox"], incomplete)
+    return begun([*kinds, "detection:corners", "detection:yolox"], incomplete)
 
 
-def _begun(names: Iterable[str], incomplete: str) -> list[str]:
+def begun(names: Iterable[str], incomplete: str) -> list[str]:
+    """Names that begin so."""
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -57,7 +58,7 @@ def _files(incomplete: str) -> list[str]:
 def _data_names(incomplete: str) -> list[str]:
     from chipwise.api import data_names  # noqa: PLC0415  as above
 
-    return _begun(data_names(), incomplete)
+    return begun(data_names(), incomplete)
 
 
 NetworkArgument = Annotated[

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from chipwise import api
-from chipwise.cli.answer import InputShapeOption, JsonFlag, NetworkArgument, WeightsOption, answer, progress, shape
+from chipwise.cli.answer import (
+    InputShapeOption,
+    JsonFlag,
+    NetworkArgument,
+    WeightsOption,
+    answer,
+    begun,
+    progress,
+    shape,
+)
 from chipwise.core.units import parse_duration_s, parse_whole
 
 if TYPE_CHECKING:
@@ -20,17 +29,17 @@ _MOST = 2**24
 
 def complete_device(incomplete: str) -> list[str]:
     """Short names of devices and systems that begin so."""
-    return [name for name in api.device_names() if name.startswith(incomplete.lower())]
+    return begun(api.device_names(), incomplete.lower())
 
 
 def complete_precision(incomplete: str) -> list[str]:
     """Number formats that begin so."""
-    return [name for name in api.PRECISIONS if name.startswith(incomplete.lower())]
+    return begun(api.PRECISIONS, incomplete.lower())
 
 
 def complete_technique(incomplete: str) -> list[str]:
     """Techniques that begin so."""
-    return [name for name in api.TECHNIQUES if name.startswith(incomplete.lower())]
+    return begun(api.TECHNIQUES, incomplete.lower())
 
 
 OnOption = Annotated[

@@ -65,9 +65,9 @@ def device(name: str, extra: Path | None = None) -> Device:
         InputError: as of `devices`.
     """
     by_name = _devices(extra)[1]
-    if (known := by_name.get(_plain(name))) is not None:
+    if (known := by_name.get(plain_name(name))) is not None:
         return known
-    if _plain(name) in _systems()[1]:
+    if plain_name(name) in _systems()[1]:
         raise InputError(f"{name!r} is a system of several devices", hint="estimate it as a whole, or name its device")
     raise _unknown("device", name, by_name)
 
@@ -80,7 +80,7 @@ def links() -> tuple[Link, ...]:
 def link(name: str) -> Link:
     """The connection of that name; raises UnknownNameError."""
     by_name = _links()[1]
-    if (known := by_name.get(_plain(name))) is None:
+    if (known := by_name.get(plain_name(name))) is None:
         raise _unknown("link", name, by_name)
     return known
 
@@ -93,7 +93,7 @@ def systems() -> tuple[System, ...]:
 def system(name: str) -> System:
     """The system of that name or alias; raises UnknownNameError."""
     by_name = _systems()[1]
-    if (known := by_name.get(_plain(name))) is None:
+    if (known := by_name.get(plain_name(name))) is None:
         raise _unknown("system", name, by_name)
     return known
 
@@ -101,7 +101,7 @@ def system(name: str) -> System:
 def find(name: str, extra: Path | None = None) -> Device | System:
     """The device of that name, or else the system; raises UnknownNameError with the nearest of both."""
     by_name: dict[str, Device | System] = {**_systems()[1], **_devices(extra)[1]}
-    if (known := by_name.get(_plain(name))) is None:
+    if (known := by_name.get(plain_name(name))) is None:
         raise _unknown("device or system", name, by_name)
     return known
 
@@ -109,7 +109,7 @@ def find(name: str, extra: Path | None = None) -> Device | System:
 def anything(name: str, extra: Path | None = None) -> Device | System | Link:
     """The device, system or link of that name; raises UnknownNameError with the nearest of all."""
     named: dict[str, Device | System | Link] = {**_links()[1], **_systems()[1], **_devices(extra)[1]}
-    if (known := named.get(_plain(name))) is None:
+    if (known := named.get(plain_name(name))) is None:
         raise _unknown("hardware", name, named)
     return known
 
@@ -126,8 +126,8 @@ def errata() -> tuple[Erratum, ...]:
     return tuple(read_erratum(tables, row, sources) for tables in _files(CATALOGUE) for row in tables.rows("erratum"))
 
 
-def _plain(name: str) -> str:
-    """A name without case, spaces, dashes, vendor and the other words around it."""
+def plain_name(name: str) -> str:
+    """A name without case, spaces, dashes, vendor and the other words around it: two that give one are the same."""
     words = _WORD.findall(_CORES.sub("", name.lower()))
     return "".join(word for word in words if word not in _FILLERS) or "".join(words)
 
@@ -178,7 +178,7 @@ def _systems() -> tuple[list[System], dict[str, System]]:
     of_devices = _devices(None)[1]
 
     def known(name: str) -> Device:
-        if (each := of_devices.get(_plain(name))) is None:
+        if (each := of_devices.get(plain_name(name))) is None:
             raise _unknown("device", name, of_devices)
         return each
 
@@ -198,7 +198,7 @@ def _by_name(found: Iterable[T], aliases: Callable[[T], tuple[str, ...]]) -> dic
     """
     named: dict[str, T] = {}
     for each in found:
-        for plain in {_plain(name) for name in (each.name, *aliases(each))}:
+        for plain in {plain_name(name) for name in (each.name, *aliases(each))}:
             if not plain:
                 raise InputError(f"{each.name!r} has a name without letters and digits", hint="rename it")
             if plain in named:
@@ -211,7 +211,7 @@ def _by_name(found: Iterable[T], aliases: Callable[[T], tuple[str, ...]]) -> dic
 
 def _unknown(kind: str, name: str, named: Mapping[str, Device | Link | System]) -> UnknownNameError:
     """The error for a name that is not known: the nearest three are offered, by their names or aliases."""
-    close = difflib.get_close_matches(_plain(name), named, n=6, cutoff=0.5)
+    close = difflib.get_close_matches(plain_name(name), named, n=6, cutoff=0.5)
     near = list(dict.fromkeys(named[plain].name for plain in close))[:3]
     count = len({each.name for each in named.values()})
     hint = f"did you mean {' or '.join(near)}?" if near else f"{count} are known: chipwise devices lists them"
