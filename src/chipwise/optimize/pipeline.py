@@ -44,6 +44,7 @@ PASSES: tuple[ModuleType, ...] = (
 # Kept only where they were measured to be faster, after the others and before what is unused is dropped.
 OPTIONAL: tuple[ModuleType, ...] = ()
 ALL = (*PASSES, *OPTIONAL)
+_STEPPED = "remove_dead_channels"  # the pass that leaves widths in steps
 
 
 def name_of(each: ModuleType) -> str:
@@ -52,7 +53,7 @@ def name_of(each: ModuleType) -> str:
 
 
 def optimize(
-    model: ir.Model, also: Iterable[str] = (), without: Iterable[str] = ()
+    model: ir.Model, also: Iterable[str] = (), without: Iterable[str] = (), step: int = 1
 ) -> tuple[ir.Model, tuple[str, ...]]:
     """Run passes over a copy of the model; a pass that fails is rolled back and the line says so.
 
@@ -60,6 +61,7 @@ def optimize(
         model: is not changed.
         also: names of optional passes.
         without: names of passes to leave out.
+        step: the widths that are left where channels are removed are multiples of this.
 
     Returns:
         the optimized copy, and one line for each pass that changed something or was rolled back. Outputs keep their
@@ -72,7 +74,7 @@ def optimize(
     for each in _chosen(set(also), set(without)):
         attempt = model.clone()
         try:
-            report = each.apply(attempt)
+            report = each.apply(attempt, step) if name_of(each) == _STEPPED else each.apply(attempt)
         except (ValueError, RuntimeError) as error:  # what the graph library raises where a rewrite does not fit
             done.append(f"rolled back {name_of(each)}: {first_line(error)[:120]}")
             continue
