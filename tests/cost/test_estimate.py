@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from chipwise.core.device import Device
-from chipwise.core.estimate import Estimate, Workload
+from chipwise.core.estimate import Estimate, Interval, Workload
 from chipwise.core.layer import Layer
 from chipwise.core.profile import Profile, Scales, Spread, WorkClass
-from chipwise.cost.estimate import estimate, interval
+from chipwise.cost.estimate import estimate, interval, on_any_host
 from chipwise.devices.known import device
 from chipwise.devices.profiles import profile_for
 from chipwise.networks.layers import layer_rows
@@ -123,3 +123,25 @@ def test_a_card_that_waits_for_its_host_draws_less() -> None:
 
     assert watts(one) < 0.6 * watts(many)
     assert watts(many) > 0.5 * (device("rtx4090").power_w or 0)
+
+
+def test_what_waits_for_the_host_is_as_wide_as_hosts_differ() -> None:
+    sure = Interval(0.95, 1.0, 1.05, 0.8)
+    assert on_any_host(sure, 0.0) == Interval(pytest.approx(0.95), 1.0, pytest.approx(1.05), 0.8)
+    bound = on_any_host(sure, 1.0)
+    assert bound.low is not None
+    assert bound.high is not None
+    assert bound.low < 1 / 1.6
+    assert 1.6 < bound.high < 1.65
+    assert on_any_host(Interval(None, 1.0, None), 1.0) == Interval(None, 1.0, None)
+
+
+def test_time_of_a_small_network_depends_on_the_host_and_says_so() -> None:
+    one, many = of_zoo("lenet5", "a100-pcie-40gb", Workload()), of_zoo("resnet50", "a100-pcie-40gb", Workload(batch=256))
+
+    def width(found: Estimate) -> float:
+        return (found.time_s.high or 0) / (found.time_s.low or 1)
+
+    assert width(one) > 2 > width(many)
+    assert any("waiting for the host" in note and "factor of 1.6" in note for note in one.notes)
+    assert not any("waiting for the host" in note for note in many.notes)

@@ -33,6 +33,11 @@ from chipwise.cost.ops import Op, operations
 _ARRAY_FACTOR = 2.0
 # Work that is not known takes between its traffic and this many times as long.
 _UNKNOWN_FACTOR = 4.0
+# Hosts of published timings take 25 to 41 microseconds to start an operation of PyTorch (the GPUs of
+# benchmarks/published/neusight.py, each in a machine of its own), so another host may be this much slower or faster.
+_HOST_FACTOR = 1.6
+# From this share of the time on the host is worth a note.
+_HOST_SHARE = 0.1
 
 
 def estimate(
@@ -73,7 +78,7 @@ def estimate(
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """What a model of time gives; `waiting`: share of it in which a device waits for its host; else as of `Estimate`."""
+    """What a model of time gives; `waiting`: share of it that a device waits for its host; else as of `Estimate`."""
 
     rows: tuple[EstimateRow, ...]
     time_s: Interval
@@ -149,6 +154,19 @@ def waiting_share(step_s: float, priced: Sequence[Price]) -> float:
     return max(0.0, 1.0 - working_s / step_s) if step_s else 0.0
 
 
+def on_any_host(time_s: Interval, waiting: float) -> Interval:
+    """The interval on a host that is not known: wider by the share of the time that the device waits for it.
+
+    The host's speed has nothing to do with how well the device is known, so the logarithms add as squares.
+    """
+    low, mid, high = time_s.low, time_s.mid, time_s.high
+    if low is None or mid is None or high is None:
+        return time_s
+    slower, faster = 1.0 + waiting * (_HOST_FACTOR - 1.0), 1.0 + waiting * (1.0 / _HOST_FACTOR - 1.0)
+    below, above = math.hypot(math.log(mid / low), math.log(faster)), math.hypot(math.log(high / mid), math.log(slower))
+    return replace(time_s, low=mid * math.exp(-below), high=mid * math.exp(above))
+
+
 def timed_ops(
     ops: Sequence[Op], device: Device, profile: Profile, scales: Scales | None = None
 ) -> tuple[Interval, list[Op], list[Price]]:
@@ -166,6 +184,8 @@ def timed_ops(
 
 def _profiled(layers: Sequence[Layer], device: Device, profile: Profile, scales: Scales | None) -> Timed:
     time_s, run, priced = timed_ops(operations(layers), device, profile, scales)
+    waiting = waiting_share(time_s.mid or 0.0, priced) if device.kind == "gpu" else 0.0  # a CPU is its own host
+    time_s = on_any_host(time_s, waiting)
     unknown_s = sum(price.total_s for op, price in zip(run, priced, strict=True) if not op.known)
     if unknown_s and time_s.high is not None:
         time_s = replace(time_s, high=time_s.high + (_UNKNOWN_FACTOR - 1) * unknown_s)
@@ -174,11 +194,15 @@ def _profiled(layers: Sequence[Layer], device: Device, profile: Profile, scales:
         said.append(
             f"{device.name} was not measured: its data sheet stands for it, fitted on {', '.join(profile.devices)}"
         )
+    if waiting >= _HOST_SHARE and time_s.high is not None:
+        said.append(
+            f"{waiting:.0%} of the time on {device.name} is waiting for the host, and hosts of published timings differ by "
+            f"a factor of {_HOST_FACTOR}: the interval is wider by that"
+        )
     if unknown_s and time_s.high is None:
         said.append("no upper bound: the work of some operators is not known")
     # What the device does not account for is spent launching.
     launch_s = max(0.0, (time_s.mid or 0.0) - sum(price.total_s for price in priced))
-    waiting = waiting_share(time_s.mid or 0.0, priced) if device.kind == "gpu" else 0.0  # a CPU is its own host
     return Timed(
         rows=_rows(layers, run, priced),
         time_s=time_s,
