@@ -120,6 +120,16 @@ def test_a_device_without_float32_is_estimated_for_what_it_has() -> None:
     assert chipwise.estimate("lenet5", on=narrow, precision="int8").notes == ()
 
 
+@pytest.mark.parametrize("options", [{}, {"precision": "amp"}, {"phase": "training"}])
+def test_a_device_that_nothing_is_known_of_leads_on(options: dict) -> None:
+    """A list of its formats would be empty."""
+    for facts, missing in (({"peak_flops": {}}, "peak"), ({"bandwidth_bytes_s": None}, "memory bandwidth")):
+        with pytest.raises(InputError, match=f"no {missing} of Example Chip is known") as raised:
+            chipwise.estimate("lenet5", on=replace(CHIP, kind="cpu", **facts), **options)
+        assert "--catalogue FILE" in raised.value.hint
+        assert "doctor --measure" in raised.value.hint
+
+
 def test_amp_is_the_half_format_of_the_device() -> None:
     workload = chipwise.estimate("lenet5", on=CHIP, precision="amp").forecasts[0].estimate.workload
     assert (workload.precision, workload.techniques) == ("fp16", ("amp",))

@@ -246,3 +246,15 @@ def test_errata_name_known_hardware_and_both_figures() -> None:
         ("H100 SXM5 80GB", "fp16", "1,979"),
         ("H100 SXM5 80GB", "fp8", "3,958"),
     }
+
+
+def test_what_is_like_nothing_is_told_how_much_is_listed_where() -> None:
+    """The same numbers as the lists have."""
+    with pytest.raises(UnknownNameError) as wrong:
+        known.anything("qqqqqqqqqqqqqqq")
+    counts = len(known.devices()), len(known.systems()), len(known.links())
+    said = "{} devices, {} systems (--kind system), {} links (--kind link)".format(*counts)
+    assert wrong.value.hint == f"chipwise devices lists what is known: {said}"
+    with pytest.raises(UnknownNameError) as wrong:
+        known.find("qqqqqqqqqqqqqqq")
+    assert wrong.value.hint.endswith(f"{counts[0]} devices, {counts[1]} systems (--kind system)")

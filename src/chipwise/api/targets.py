@@ -137,6 +137,7 @@ def _check_technique(phase: str, precision: str | None, techniques: tuple[str, .
 
 
 def _check_device(device: Device, phase: str, runtime: str) -> None:
+    _check_facts(device)
     if phase == "training" and (device.array is not None or device.kind in ("tpu", "edge", "fpga")):
         raise InputError(
             f"training on {device.name} is not estimated",
@@ -144,6 +145,19 @@ def _check_device(device: Device, phase: str, runtime: str) -> None:
         )
     if runtime == "openvino" and device.kind != "cpu" and device.vendor not in _OPENVINO_VENDORS:
         raise InputError(f"openvino does not run on {device.name}", hint="it runs on CPUs and on Intel's devices")
+
+
+def _check_facts(device: Device) -> None:
+    """Refuse what no time can be told of, whatever the number format is."""
+    missing = "peak" if not device.peak_flops else "memory bandwidth"
+    if device.peak_flops and (device.bandwidth_bytes_s or device.array is not None):
+        return
+    own = "a TOML file of yours may state one, under another name (--catalogue FILE)"
+    measured = "; a CPU can be measured: chipwise doctor --measure --save FILE there, then --profile FILE here"
+    raise InputError(
+        f"no {missing} of {device.name} is known: nothing can be estimated for it",
+        hint=own + (measured if device.kind == "cpu" else ""),
+    )
 
 
 def _format(device: Device, asked: str | None) -> tuple[str, tuple[str, ...]]:

@@ -213,6 +213,14 @@ def _unknown(kind: str, name: str, named: Mapping[str, Device | Link | System]) 
     """The error for a name that is not known: the nearest three are offered, by their names or aliases."""
     close = difflib.get_close_matches(plain_name(name), named, n=6, cutoff=0.5)
     near = list(dict.fromkeys(named[plain].name for plain in close))[:3]
-    count = len({each.name for each in named.values()})
-    hint = f"did you mean {' or '.join(near)}?" if near else f"{count} are known: chipwise devices lists them"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"chipwise devices lists what is known: {_counts(named)}"
     return UnknownNameError(f"unknown {kind} {name!r}", hint=hint)
+
+
+def _counts(named: Mapping[str, Device | Link | System]) -> str:
+    """How many there are of each sort, and where they are listed: "73 devices, 12 systems (--kind system)"."""
+    said = []
+    for sort, where in ((Device, "devices"), (System, "systems (--kind system)"), (Link, "links (--kind link)")):
+        names = {each.name for each in named.values() if isinstance(each, sort)}
+        said += [f"{len(names)} {where}"] if names else []
+    return ", ".join(said)
