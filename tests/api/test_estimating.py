@@ -12,7 +12,7 @@ import pytest
 import chipwise
 from chipwise import api
 from chipwise.codec.machine_file import encode_machine, read_machine, store_machine
-from chipwise.core.device import Device, Machine, System
+from chipwise.core.device import Device, Machine, Price, System
 from chipwise.core.errors import InputError, UnknownNameError
 from chipwise.core.estimate import Interval
 from chipwise.core.measure import Timing
@@ -73,6 +73,14 @@ def test_what_does_not_fit_is_said() -> None:
     )
 
 
+def test_dollars_say_what_they_are_made_of() -> None:
+    rent = Price("hour", 1.0, 2.0, "USD", "2026-09", "Example cloud, 2026-09")
+    answer = chipwise.estimate("lenet5", on=(replace(CHIP, prices=(rent,)), replace(CHIP, name="Free Chip")))
+    basis = "USD of Example Chip: rent of 1.00–2.00 USD an hour (Example cloud, 2026-09)"
+    assert [note for note in answer.notes if "USD" in note] == [basis]
+    assert basis in " ".join(str(answer).split())
+
+
 def test_epochs_count_whole_steps() -> None:
     only = chipwise.estimate("lenet5", on=CHIP, batch=32, data_size=100, epochs=3).forecasts[0]
     assert only.epoch is not None
@@ -95,7 +103,7 @@ def test_a_system_is_one_of_its_devices_and_says_so() -> None:
     assert answer.devices == ("Example Chip",)
     assert answer.notes == ("Example Box is 8 x Example Chip: this is one of them; several together are not estimated",)
     rented = chipwise.estimate("lenet5", on="aws p3.2xlarge")
-    assert rented.notes == ("AWS p3.2xlarge has one Tesla V100 SXM2 16GB",)
+    assert rented.notes[0] == "AWS p3.2xlarge has one Tesla V100 SXM2 16GB"
     with pytest.raises(InputError, match="Old Machine has no accelerators"):
         chipwise.estimate("lenet5", on=System("Old Machine", None))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from chipwise.core.device import Device, Price
 from chipwise.core.estimate import Interval
-from chipwise.cost.money import Ownership, price_of
+from chipwise.cost.money import Ownership, price_basis, price_of
 
 HOUR = Interval(3600.0, 3600.0, 3600.0)
 BOUGHT = Price("launch", 1000, 1400, "USD", "2020-09")
@@ -54,3 +56,23 @@ def test_unknown_stays_unknown() -> None:
     floor = price_of(Device("x", "gpu", prices=(RENTED,)), Interval(1.0, None, None))
     assert floor is not None
     assert (floor.mid, floor.high) == (None, None)
+
+
+def test_the_basis_of_a_price_names_rate_source_and_date() -> None:
+    rented = replace(RENTED, source="Example cloud, offers, 2024-06, https://example.org")
+    other = Price("hour", 1.5, 1.5, "USD", "2023", "Other cloud, 2023")
+    euros = Price("hour", 1, 1, "EUR", "2023", "Euro cloud")
+    basis = price_basis(Device("x", "gpu", prices=(rented, other, euros, BOUGHT)))
+    assert (
+        basis
+        == "USD of x: rent of 1.50–4.00 USD an hour (2024-05, from Example cloud, offers, 2024-06; Other cloud, 2023)"
+    )
+    bought = Device(
+        "x", "gpu", power_w=9, prices=(replace(BOUGHT, source="Shop"), replace(BOUGHT, low=9000, high=9000))
+    )
+    assert price_basis(bought) == (
+        "USD of x: 1,000–1,400 USD to buy it (2020-09, from Shop) over 4 years in which it computes 50% of the time, "
+        "and electricity at 0.15 USD a kWh"
+    )
+    assert "electricity" not in price_basis(replace(bought, power_w=None))
+    assert price_basis(Device("x", "gpu", prices=(euros,))) == ""

@@ -102,6 +102,7 @@ def estimate(
         _check_measurable(targets, settings)
     loaded = _loaded(network, example_input, input_shape, weights)
     forecasts, notes = _forecasts(loaded, targets, sizes, settings)
+    notes += _prices(targets, forecasts)
     if measure:
         forecasts = _measured(loaded, forecasts, budget_s, progress)
     forecasts = [_with_epochs(each, data_size, epochs) for each in forecasts]
@@ -216,6 +217,14 @@ def _forecasts(
                 break
             made.append(forecast)
     return made, notes
+
+
+def _prices(targets: Sequence[Target], forecasts: Sequence[Forecast]) -> list[str]:
+    """What the money of each device is made of, where some is told."""
+    from chipwise.cost.money import price_basis
+
+    priced = {each.estimate.device for each in forecasts if each.estimate.price_usd is not None}
+    return [price_basis(each.device) for each in targets if each.device.name in priced]
 
 
 def _forecast(rows: Sequence[Layer], on: Target, workload: Workload) -> Forecast:

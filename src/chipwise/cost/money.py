@@ -63,9 +63,50 @@ def price_of(device: Device, time_s: Interval, ownership: Ownership = USUAL) -> 
     )
 
 
+def price_basis(device: Device, ownership: Ownership = USUAL) -> str:
+    """What the middle of `price_of` is made of: the rate, who asked it, and when; "" where no price is known.
+
+    >>> price_basis(Device("example", "gpu", prices=(Price("hour", 1.8, 3.6, "USD", "2024-05", "Example shop"),)))
+    'USD of example: rent of 1.80–3.60 USD an hour (2024-05, from Example shop)'
+    """
+    hours, bought = _hours(device.prices), _bought(device.prices)
+    if hours:
+        return f"USD of {device.name}: rent of {_asked(hours)} an hour ({_offers(hours)})"
+    if not bought:
+        return ""
+    usual = [price for price in bought if price.low <= (device.price_usd or 0.0) <= price.high] or bought
+    years, duty, usd_kwh = (each[1] for each in (ownership.years, ownership.duty, ownership.usd_kwh))
+    power = f", and electricity at {usd_kwh:.2f} USD a kWh" if device.power_w else ""
+    life = f"over {years:g} years in which it computes {duty:.0%} of the time"
+    return f"USD of {device.name}: {_asked(usual)} to buy it ({_offers(usual)}) {life}{power}"
+
+
+def _hours(prices: Sequence[Price]) -> list[Price]:
+    return [price for price in prices if price.kind == "hour" and price.currency == "USD"]
+
+
+def _bought(prices: Sequence[Price]) -> list[Price]:
+    return [price for price in prices if price.kind != "hour" and price.currency == "USD"]
+
+
+def _asked(prices: Sequence[Price]) -> str:
+    low, high = min(price.low for price in prices), max(price.high for price in prices)
+    ends = [f"{each:,.2f}" if each < 100 else f"{each:,.0f}" for each in (low, high)]
+    return f"{'–'.join(dict.fromkeys(ends))} USD"
+
+
+def _offers(prices: Sequence[Price]) -> str:
+    """Each source once, without its address, with the date of the price where it has another one."""
+    said = []
+    for price in prices:
+        source = price.source.partition(", http")[0]
+        said.append(source if price.date in source else ", from ".join(filter(None, (price.date, source))))
+    return "; ".join(dict.fromkeys(said))
+
+
 def _rent(prices: Sequence[Price]) -> tuple[float, float, float] | None:
     """Dollars per second of rent: the range of all known ones."""
-    hours = [price for price in prices if price.kind == "hour" and price.currency == "USD"]
+    hours = _hours(prices)
     if not hours:
         return None
     low, high = min(price.low for price in hours), max(price.high for price in hours)
@@ -77,7 +118,7 @@ def _purchase(device: Device, ownership: Ownership) -> tuple[float, float, float
 
     Where its power is not known, electricity is left out.
     """
-    bought = [price for price in device.prices if price.kind != "hour" and price.currency == "USD"]
+    bought = _bought(device.prices)
     if not bought or device.price_usd is None:
         return None
     prices = min(price.low for price in bought), device.price_usd, max(price.high for price in bought)
