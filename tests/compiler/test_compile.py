@@ -18,7 +18,8 @@ from chipwise import runtimes
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.codec.plan_file import read_plan, write_plan
 from chipwise.compiler import compile as compile_module
-from chipwise.compiler.candidates import choices, thread_counts, usable_runtimes
+from chipwise.compiler import search as search_module
+from chipwise.compiler.candidates import first_choices, neighbours, thread_counts, usable_runtimes
 from chipwise.compiler.check import check_plan
 from chipwise.compiler.compile import compile_plan
 from chipwise.compiler.load import open_plan
@@ -147,7 +148,7 @@ def test_finished_plan_of_another_network_is_replaced(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("chipwise.compiler.compile.screen", interrupted)
+    monkeypatch.setattr("chipwise.compiler.compile.race", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compile_plan(classifier, source, (), CompileOptions(budget_s=3), detect(), output=tmp_path / "x.plan")
     left = read_plan(tmp_path / "x.plan").manifest
@@ -218,7 +219,7 @@ def test_interrupt_keeps_the_best_of_the_screening(
 
 
 def test_engines_are_bounded_by_memory(classifier: Network, source: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compile_module, "_MEMORY_SHARE", 0.0)
+    monkeypatch.setattr(search_module, "_MEMORY_SHARE", 0.0)
     plan = compile_plan(classifier, source, (), CompileOptions(budget_s=5, runtimes=("onnxruntime",)), detect())
     skipped = [c for c in plan.manifest.candidates if c.status == "skipped"]
     assert skipped
@@ -235,7 +236,7 @@ def test_finished_plan_is_not_replaced_by_a_first_guess(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("chipwise.compiler.compile.screen", interrupted)
+    monkeypatch.setattr("chipwise.compiler.compile.race", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compile_plan(classifier, source, (), CompileOptions(budget_s=3), detect(), output=output)
     assert output.read_bytes() == before
@@ -261,14 +262,24 @@ def test_choices_cover_the_machine() -> None:
     assert thread_counts(2) == (1, 0)
     assert thread_counts(8) == (1, 2, 4, 0)
     old = Machine("an old one", "x86_64", ("avx2",), 4, 4)
-    latency = choices(("onnxruntime",), old, "latency", ("onnxruntime",), dynamic_batch=True)
+    latency = first_choices(("onnxruntime",), old, "latency", ("onnxruntime",), dynamic_batch=True)
     assert {c.batch for c in latency} == {1}
     assert {c.precision for c in latency} == {"fp32", "int8"}
+    assert {c.threads for c in latency} == {1, 0}
     assert len({c.title for c in latency}) == len(latency)
-    throughput = choices(("onnxruntime",), old, "throughput", (), dynamic_batch=True)
+    throughput = first_choices(("onnxruntime",), old, "throughput", (), dynamic_batch=True)
     assert max(c.batch for c in throughput) > 1
-    fixed = choices(("onnxruntime",), old, "throughput", (), dynamic_batch=False)
+    fixed = first_choices(("onnxruntime",), old, "throughput", (), dynamic_batch=False)
     assert {c.batch for c in fixed} == {1}
+
+
+def test_neighbours_differ_in_one_thing() -> None:
+    old = Machine("an old one", "x86_64", ("avx2",), 4, 4)
+    start = Choice("onnxruntime", threads=0, graph="b")
+    found = neighbours(start, old, "latency", ("a",), dynamic_batch=True)
+    assert {(c.threads, c.graph, c.batch) for c in found} == {(1, "b", 1), (2, "b", 1), (0, "a+b", 1)}
+    many = neighbours(start, old, "throughput", (), dynamic_batch=True)
+    assert {c.batch for c in many} == {1, 8, 32, 128}
 
 
 def test_unknown_and_oracle_runtimes_are_no_candidates() -> None:

@@ -1,4 +1,7 @@
-"""Which ways to run a network are worth trying on this machine: runtime x precision x threads x batch.
+"""Which ways to run a network are worth trying here: runtime x precision x threads x batch x graph.
+
+Not all of them at once: the first ones differ in runtime and number format, and what lies one step from the best of
+them is tried next.
 
 >>> thread_counts(6)
 (1, 2, 4, 0)
@@ -6,15 +9,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from chipwise import runtimes
-from chipwise.compiler.options import CompileOptions
-from chipwise.core.device import Machine
+from chipwise.compiler.graphs import joined
 from chipwise.core.errors import RuntimeUnavailableError, unknown_name
 from chipwise.core.plan import Choice, Goal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from chipwise.compiler.options import CompileOptions
+    from chipwise.core.device import Machine
 
 # An engine of these is native code that needs its library where it runs: a candidate only when asked for.
 ON_REQUEST = ("inductor",)
 THROUGHPUT_BATCHES = (1, 8, 32, 128)
+_FIRST_BATCHES = (1, 32)
+_FLOATS = ("fp32", "bf16", "fp16")
 
 
 def usable_runtimes(options: CompileOptions, machine: Machine) -> tuple[str, ...]:
@@ -46,19 +59,41 @@ def thread_counts(cores: int) -> tuple[int, ...]:
     return (*(2**power for power in range(cores.bit_length()) if 2**power < cores), 0)
 
 
-def choices(
+def first_choices(
     names: tuple[str, ...], machine: Machine, goal: Goal, quantizers: tuple[str, ...], dynamic_batch: bool
 ) -> list[Choice]:
-    """Every choice to try: most faithful precision first, so that a time limit cuts the riskiest ones."""
-    batches = THROUGHPUT_BATCHES if goal == "throughput" and dynamic_batch else (1,)
+    """One thread and all of them, of every runtime and number format.
+
+    The most faithful precision comes first, so that a time limit cuts the riskiest ones.
+    """
+    batches = _FIRST_BATCHES if goal == "throughput" and dynamic_batch else (1,)
     precisions = {name: runtimes.load(name).precisions(machine) for name in names}
     kinds: list[tuple[str, str, str]] = [
-        (name, precision, "") for precision in ("fp32", "bf16") for name in names if precision in precisions[name]
+        (name, precision, "") for precision in _FLOATS for name in names if precision in precisions[name]
     ]
     kinds += [(name, "int8", quantizer) for quantizer in quantizers for name in names if name not in ON_REQUEST]
     return [
         Choice(runtime=name, precision=precision, threads=threads, batch=batch, quantizer=quantizer)
         for name, precision, quantizer in kinds
-        for threads in thread_counts(machine.cores)
+        for threads in dict.fromkeys((thread_counts(machine.cores)[0], 0))
         for batch in batches
     ]
+
+
+def neighbours(
+    choice: Choice, machine: Machine, goal: Goal, graphs: Iterable[str], dynamic_batch: bool
+) -> list[Choice]:
+    """What lies one step from a choice: another graph, other threads, another batch.
+
+    Args:
+        choice: a good one.
+        machine: how many threads make sense.
+        goal: batches are for "throughput" only.
+        graphs: variants of the graph that differ from the choice's.
+        dynamic_batch: whether the graph takes any batch.
+    """
+    found = [replace(choice, graph=joined(choice.graph, each)) for each in graphs]
+    found += [replace(choice, threads=threads) for threads in thread_counts(machine.cores)]
+    if goal == "throughput" and dynamic_batch:
+        found += [replace(choice, batch=batch) for batch in THROUGHPUT_BATCHES]
+    return [each for each in dict.fromkeys(found) if each != choice]

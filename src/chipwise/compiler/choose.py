@@ -97,42 +97,15 @@ def measure(
         arrays = tiled(subject, batch)
         return lambda: engine.run(arrays)
 
-    contenders = {trial.candidate.choice.title: timed(trial.engine, trial.candidate.choice.batch) for trial in trials}
+    contenders = {trial.title: timed(trial.engine, trial.candidate.choice.batch) for trial in trials}
     batches = {f"{BASELINE} batch {size}": size for size in sorted({t.candidate.choice.batch for t in trials} | {1})}
     contenders |= {name: timed(baseline, size) for name, size in batches.items()}
     fewest, most = rounds
     samples = interleave(contenders, budget_s=budget_s, min_rounds=fewest, max_rounds=most, progress=progress)
-    per_item = {t.candidate.choice.title: samples[t.candidate.choice.title] / t.candidate.choice.batch for t in trials}
+    per_item = {t.title: samples[t.title] / t.candidate.choice.batch for t in trials}
     sources = {size: samples[name] / size for name, size in batches.items()}
     best = min(sources, key=lambda size: float(np.median(sources[size])))
     return Samples(per_item, sources[best], best)
-
-
-def screen(
-    trials: Sequence[Trial], baseline: Engine, subject: Subject, goal: Goal, *, budget_s: float, progress: Progress
-) -> tuple[list[Trial], list[Candidate], Samples]:
-    """Time everything briefly; return what is worth timing again, the records of the rest, and the times.
-
-    Engines that are not worth it are closed: they may hold as much memory as the network each.
-    """
-    rounds = (_SCREEN_MIN_ROUNDS, _SCREEN_ROUNDS)
-    samples = measure(trials, baseline, subject, budget_s=budget_s, rounds=rounds, progress=progress)
-    times = samples.trials
-    # A low quantile: with few rounds, what else runs on the machine moves medians more than it moves the fast calls.
-    quick = {trial: float(np.quantile(times[trial.candidate.choice.title], _SCREEN_QUANTILE)) for trial in trials}
-    fastest = min(quick.values(), default=0.0)
-    smallest = min((len(trial.model) for trial in trials), default=0)
-    kept, dropped = [], []
-    for trial, seconds in quick.items():
-        small = goal == "size" and len(trial.model) == smallest
-        if seconds <= fastest * _SCREEN_KEEPS or small:
-            kept.append(trial)
-        else:
-            timing = summarize(times[trial.candidate.choice.title])
-            reason = f"{seconds / fastest:.1f}x the time of the fastest in screening"
-            dropped.append(replace(trial.candidate, timing=timing, reason=reason))
-            trial.engine.close()
-    return kept, dropped, samples
 
 
 def decide(
@@ -148,15 +121,15 @@ def decide(
         source_bytes: size of the source graph, which is the baseline's.
     """
     times = samples.trials
-    order = sorted(trials, key=lambda trial: float(np.median(times[trial.candidate.choice.title])))
-    overs = {trial: speedup(of=times[trial.candidate.choice.title], over=samples.baseline) for trial in order}
+    order = sorted(trials, key=lambda trial: float(np.median(times[trial.title])))
+    overs = {trial: speedup(of=times[trial.title], over=samples.baseline) for trial in order}
     # A noisy trial may tie with the fastest and yet not beat the baseline: it must not take the gain away.
     faster = [trial for trial in order if overs[trial].verdict == "faster"]
     best = _least_changed(faster, times) if goal != "size" else _smallest(order, source_bytes)
     over = overs[best] if best else None
     records = []
     for trial in order:
-        seconds = times[trial.candidate.choice.title]
+        seconds = times[trial.title]
         status: Literal["chosen", "slower"] = "chosen" if trial is best else "slower"
         reason = _reason(trial, best, times, goal)
         records.append(replace(trial.candidate, timing=summarize(seconds), status=status, reason=reason))
@@ -181,10 +154,10 @@ def _least_changed(order: Sequence[Trial], times: dict[str, NDArray[np.float64]]
     """Of all that are as fast as the fastest, the most faithful, then the widest format, then the fewest threads."""
     if not order:
         return None
-    fastest = times[order[0].candidate.choice.title]
+    fastest = times[order[0].title]
 
     def tied(trial: Trial) -> bool:
-        seconds = times[trial.candidate.choice.title]
+        seconds = times[trial.title]
         return (
             trial is order[0]
             or bool(np.median(seconds) <= np.median(fastest) * _TIE)
@@ -218,7 +191,7 @@ def _reason(trial: Trial, best: Trial | None, times: dict[str, NDArray[np.float6
         return "not faster than the baseline beyond the noise"
     if goal == "size" and len(trial.model) > len(best.model) * _TIE:
         return f"{len(trial.model) / len(best.model):.2f}x the size of the chosen one"
-    ratio = speedup(of=times[best.candidate.choice.title], over=times[trial.candidate.choice.title])
+    ratio = speedup(of=times[best.title], over=times[trial.title])
     if ratio.verdict == "faster":
         return f"{ratio.mid:.2f}x the time of the chosen one"
     return "as fast as the chosen one within the noise, and changes more"

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeAlias
+
 import onnx
 import onnx.version_converter
 
+from chipwise.compiler.blocks import name_nodes
 from chipwise.core.errors import RuntimeUnavailableError, first_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples: TypeAlias = NDArray[np.generic] | tuple[NDArray[np.generic], ...]
 
 QUANTIZABLE_OPSET = 17
 
 
 def quantizable(model: bytes) -> onnx.ModelProto:
-    """Read a serialized graph, converted to opset 17 where it is older than 13, with shapes inferred.
+    """Read a serialized graph, converted to opset 17 where it is older than 13: nodes have names, values have shapes.
 
     Raises:
         RuntimeUnavailableError: when onnx has no way from its opset to that one.
@@ -21,14 +32,22 @@ def quantizable(model: bytes) -> onnx.ModelProto:
     try:
         if opset < 13:
             proto = onnx.version_converter.convert_version(proto, QUANTIZABLE_OPSET)
+        name_nodes(proto)
         return onnx.shape_inference.infer_shapes(proto)
     except (RuntimeError, ValueError) as error:  # the C++ converter's assertions arrive as RuntimeError
         reason = first_line(error)[:120]
         raise RuntimeUnavailableError(f"cannot bring opset {opset} to {QUANTIZABLE_OPSET}: {reason}") from error
 
 
-def input_name(proto: onnx.ModelProto) -> str:
-    """Name of the only input that is no initializer."""
+def feeds(proto: onnx.ModelProto, samples: Samples) -> Iterator[dict[str, NDArray[np.generic]]]:
+    """What one call takes after the other: arrays by the names of the inputs that are no initializers.
+
+    Args:
+        proto: the graph.
+        samples: [C, B, ...] one row a call, or one such array per input.
+    """
     weights = {tensor.name for tensor in proto.graph.initializer}
-    (name,) = (value.name for value in proto.graph.input if value.name not in weights)
-    return str(name)
+    names = [value.name for value in proto.graph.input if value.name not in weights]
+    arrays = samples if isinstance(samples, tuple) else (samples,)
+    for rows in zip(*arrays, strict=True):
+        yield dict(zip(names, rows, strict=True))

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx_ir as ir
 
 from chipwise import runtimes
+from chipwise.compiler.graphs import Graphs
 from chipwise.compiler.oracle import reference_outputs
 from chipwise.core.errors import InputError
 from chipwise.core.layer import Layer, totals
 from chipwise.datasets.feed import inputs_for
-from chipwise.optimize.pipeline import optimize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +50,7 @@ class Subject:
 
     Attributes:
         network: with its graph.
-        source, optimized: serialized ONNX before and after the passes; passes: what they did.
+        source: serialized ONNX; graphs: the same after the passes, in every variant.
         sample: one array per input, batch 1 or what the graph fixes; expected: the oracle's outputs for it.
         layers: rows of the layer table for one item; flops: their sum.
         guard: None without data.
@@ -59,8 +58,7 @@ class Subject:
 
     network: Network
     source: bytes
-    optimized: bytes
-    passes: tuple[str, ...]
+    graphs: Graphs
     sample: tuple[NDArray[Any], ...]
     expected: tuple[NDArray[Any], ...]
     layers: tuple[Layer, ...]
@@ -90,7 +88,6 @@ def make_subject(
         RuntimeUnavailableError: when neither the reference evaluator nor ONNX Runtime can run the graph.
     """
     assert network.graph is not None, "compile needs a graph; export the source first"
-    model, passes = optimize(network.graph)
     guard = _guard_data(network, source, data, seed) if data is not None else None
     sample = (
         (guard.calibration[0],)
@@ -101,8 +98,7 @@ def make_subject(
     return Subject(
         network=network,
         source=source,
-        optimized=_serialized(model) if passes else source,
-        passes=passes,
+        graphs=Graphs(network.graph, source),
         sample=sample,
         expected=tuple(reference_outputs(source, sample, flops)),
         layers=layers,
@@ -151,16 +147,6 @@ def class_scores(engine: runtimes.Engine, inputs: NDArray[Any]) -> NDArray[Any]:
         scores = engine.run([np.ascontiguousarray(fed)])[0][: len(rows)]
         answers.append(scores.reshape(len(rows), -1))
     return np.concatenate(answers)
-
-
-def _serialized(model: ir.Model) -> bytes:
-    """The optimized graph as bytes. It shares tensors with the source, and onnx_ir renames them as it writes."""
-    tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
-    names = [tensor.name for tensor in tensors]
-    data: bytes = ir.serde.serialize_model(model).SerializeToString(deterministic=True)
-    for tensor, name in zip(tensors, names, strict=True):
-        tensor.name = name
-    return data
 
 
 def require_classes(task: Task, name: str, *, hint: str = "") -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chipwise import runtimes
+from chipwise.codec.hashes import sha256_bytes
 from chipwise.compiler.oracle import relative_error
 from chipwise.compiler.subject import Subject, predicted_classes
 from chipwise.core.errors import ChipwiseError, RuntimeUnavailableError
@@ -60,6 +61,11 @@ class Trial:
     model: bytes
     engine: Engine
 
+    @property
+    def title(self) -> str:
+        """Name in tables, and of its times."""
+        return self.candidate.choice.title
+
 
 def installed_quantizers(subject: Subject) -> tuple[str, ...]:
     """Names of the quantizers that can be used: none without data, several inputs or a float graph."""
@@ -85,7 +91,7 @@ def examine(choice: Choice, subject: Subject, max_drop: float, machine: Machine,
         return kind
     if subject.guard is None:
         return replace(kind, refusal=f"differs by {error:.1e} from the source; --data would show whether it matters")
-    name = f"accuracy-{choice.runtime}-{choice.precision}-{choice.quantizer or 'float'}.json"
+    name = f"accuracy-{choice.runtime}-{choice.precision}-{_made_of(choice)}.json"
     drop = workspace.read(name, PairedDrop)
     if drop is None:
         right = predicted_classes(engine, subject.guard.inputs) == subject.guard.labels
@@ -124,16 +130,23 @@ def make_trial(choice: Choice, kind: Kind) -> Trial | Candidate:
 
 
 def _graph_for(choice: Choice, subject: Subject, machine: Machine, workspace: Workspace) -> bytes:
+    graph = subject.graphs.model(choice.graph)
     if not choice.quantizer:
-        return subject.optimized
+        return graph
     assert subject.guard is not None, "int8 needs calibration data"
-    name = f"int8-{choice.quantizer}.onnx"
+    name = f"int8-{_made_of(choice)}.onnx"
     model = workspace.read_bytes(name)
     if model is None:
         quantizer = importlib.import_module(_QUANTIZERS[choice.quantizer])
-        model = bytes(quantizer.quantize(subject.optimized, subject.guard.calibration, machine))
+        model = bytes(quantizer.quantize(graph, subject.guard.calibration, machine))
         workspace.write_bytes(name, model)
     return model
+
+
+def _made_of(choice: Choice) -> str:
+    """What the graph of a choice depends on, as a name of a file."""
+    parts = (choice.quantizer or "float", choice.graph, *choice.kept)
+    return sha256_bytes("|".join(parts).encode())[:16]
 
 
 def _verdict(drop: PairedDrop, max_drop: float) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PLAN_SCHEMA = "chipwise.plan/1"
-Goal = Literal["latency", "throughput", "size"]
+Goal = Literal["latency", "throughput", "size", "energy"]
 Label = Literal["exact", "close", "lossy"]
 
 
@@ -37,6 +37,9 @@ class Choice:
         batch: items per call.
         quantizer: what made the int8 graph ("onnxruntime", "nncf"); empty for the float graph.
         source: True for the source graph as it was, without any pass: the baseline.
+        graph: optional passes that the graph went through besides the usual ones, joined by "+"; empty for none.
+        kept: layers that stay in float where the rest is quantized.
+        streams: calls that run at the same time, each with `threads` threads.
     """
 
     runtime: str
@@ -45,15 +48,20 @@ class Choice:
     batch: int = 1
     quantizer: str = ""
     source: bool = False
+    graph: str = ""
+    kept: tuple[str, ...] = ()
+    streams: int = 1
 
     @property
     def title(self) -> str:
-        """Short name for tables: runtime, precision, threads where chosen by us, and the batch where it is not 1."""
-        made = f" ({self.quantizer})" if self.quantizer and self.quantizer != self.runtime else ""
-        graph = ", source graph" if self.source else ""
+        """Short name for tables: runtime, precision, and whatever is not as usual."""
+        mixed = f", {len(self.kept)} in float" if self.kept else ""
+        made = f" ({self.quantizer}{mixed})" if self.quantizer and (self.quantizer != self.runtime or mixed) else ""
+        graph = ", source graph" if self.source else f" +{self.graph}" if self.graph else ""
         batch = f" batch {self.batch}" if self.batch != 1 else ""
         threads = f" x{self.threads}" if self.threads else ""
-        return f"{self.runtime} {self.precision}{made}{threads}{batch}{graph}"
+        streams = f" {self.streams} streams" if self.streams != 1 else ""
+        return f"{self.runtime} {self.precision}{made}{threads}{streams}{batch}{graph}"
 
 
 @dataclass(frozen=True, slots=True)

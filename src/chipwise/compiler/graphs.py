@@ -1,0 +1,91 @@
+"""The graphs that candidates run: the optimized one, and variants that went through optional passes besides.
+
+A variant is named by its passes, joined by "+"; a width as in `width16` keeps channels in steps of 16 where dead ones
+are removed. One that is no different from another graph is not worth trying.
+
+>>> variants(width_steps=(16,))[-1]
+'width16'
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from chipwise.codec.hashes import sha256_bytes
+from chipwise.optimize.pipeline import OPTIONAL, name_of, optimize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+JOIN = "+"
+_WIDTH = re.compile(r"width(\d+)")
+
+
+@dataclass(slots=True)
+class Graphs:
+    """Every variant of one network's graph that was asked for, made once.
+
+    Attributes:
+        source: the graph that passes start from; it is not changed.
+        serialized: the same as bytes, which a graph that no pass changed remains.
+    """
+
+    source: ir.Model
+    serialized: bytes
+    _made: dict[str, tuple[bytes, tuple[str, ...]]] = field(default_factory=dict)
+
+    def model(self, variant: str = "") -> bytes:
+        """A variant, serialized."""
+        return self._variant(variant)[0]
+
+    def passes(self, variant: str = "") -> tuple[str, ...]:
+        """What the passes of a variant did, one line each."""
+        return self._variant(variant)[1]
+
+    def differing(self, among: Iterable[str], base: str = "") -> list[str]:
+        """Variants that, added to `base`, give a graph of its own; each graph under the first name that gives it."""
+        seen, found = {sha256_bytes(self.model(base))}, []
+        for name in among:
+            digest = sha256_bytes(self.model(joined(base, name)))
+            if digest not in seen:
+                seen.add(digest)
+                found.append(name)
+        return found
+
+    def _variant(self, name: str) -> tuple[bytes, tuple[str, ...]]:
+        if name not in self._made:
+            also, step = _parsed(name)
+            model, done = optimize(self.source, also=also, step=step)
+            self._made[name] = (serialized(model) if done else self.serialized, done)
+        return self._made[name]
+
+
+def variants(width_steps: Iterable[int] = ()) -> tuple[str, ...]:
+    """Names of single changes to a graph that are worth measuring."""
+    return (*(name_of(each) for each in OPTIONAL), *(f"width{step}" for step in width_steps))
+
+
+def joined(*names: str) -> str:
+    """Several changes together, in an order of their own, so that the same ones have one name."""
+    parts = {part for name in names for part in name.split(JOIN) if part}
+    return JOIN.join(sorted(parts))
+
+
+def serialized(model: ir.Model) -> bytes:
+    """A model as an ONNX file's bytes. It shares tensors with its source, and onnx_ir renames them as it writes."""
+    tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
+    names = [tensor.name for tensor in tensors]
+    data: bytes = ir.serde.serialize_model(model).SerializeToString(deterministic=True)
+    for tensor, name in zip(tensors, names, strict=True):
+        tensor.name = name
+    return data
+
+
+def _parsed(name: str) -> tuple[list[str], int]:
+    parts = [part for part in name.split(JOIN) if part]
+    widths = [int(found.group(1)) for part in parts if (found := _WIDTH.fullmatch(part))]
+    return [part for part in parts if not _WIDTH.fullmatch(part)], max(widths, default=1)

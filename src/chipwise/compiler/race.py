@@ -1,0 +1,100 @@
+"""Successive halving: all are timed a little, the slower half is dropped, the rest is timed twice as long.
+
+Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016. Times of
+one round are comparable, since all contenders take turns in it. What is dropped is closed: an engine may hold as much
+memory as its network.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chipwise.clock.statistics import summarize
+from chipwise.compiler.choose import Samples, measure
+from chipwise.core.events import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chipwise.compiler.subject import Subject
+    from chipwise.compiler.trials import Trial
+    from chipwise.core.events import Progress
+    from chipwise.core.plan import Candidate, Goal
+    from chipwise.runtimes.engine import Engine
+
+FINALISTS = 4
+_FIRST_ROUNDS = 3
+# With few rounds, what else runs on the machine moves medians more than it moves the fast calls.
+_QUANTILE = 0.2
+_FAR = 1.5  # slower than this against the fastest: dropped whatever its rank
+
+
+@dataclass(frozen=True, slots=True)
+class Raced:
+    """What a race left.
+
+    Attributes:
+        kept: fastest first; dropped: records of the others, with the times of their last round.
+        samples: of the last round.
+    """
+
+    kept: list[Trial]
+    dropped: list[Candidate]
+    samples: Samples
+
+
+def race(
+    trials: Sequence[Trial],
+    baseline: Engine,
+    subject: Subject,
+    goal: Goal,
+    *,
+    budget_s: float,
+    progress: Progress,
+    keep: int = FINALISTS,
+) -> Raced:
+    """Time trials in rungs until `keep` are left, or the time is over.
+
+    Args:
+        trials: at least one.
+        baseline: takes part in each rung and is never dropped.
+        subject: gives the input.
+        goal: "size" keeps the smallest graph in the race whatever its time.
+        budget_s: wall time; one rung is always run.
+        progress: told how far it is.
+        keep: how many may stay.
+    """
+    deadline = time.monotonic() + budget_s
+    alive, dropped, rounds = list(trials), [], _FIRST_ROUNDS
+    done = 0.0
+    while True:
+        left = max(deadline - time.monotonic(), 0.0)
+        rung = Part(progress, "compile", done, done := done + (1 - done) / 2)
+        samples = measure(alive, baseline, subject, budget_s=left, rounds=(_FIRST_ROUNDS, rounds), progress=rung)
+        kept, lost = _halved(alive, samples, goal, keep)
+        dropped += lost
+        over = time.monotonic() >= deadline or len(kept) <= keep
+        alive, rounds = kept, 2 * rounds
+        if over:
+            return Raced(alive, dropped, samples)
+
+
+def _halved(trials: Sequence[Trial], samples: Samples, goal: Goal, keep: int) -> tuple[list[Trial], list[Candidate]]:
+    quick = {trial: float(np.quantile(samples.trials[trial.title], _QUANTILE)) for trial in trials}
+    order = sorted(trials, key=lambda trial: quick[trial])
+    fastest, smallest = quick[order[0]], min(len(trial.model) for trial in trials)
+    room = max(keep, (len(order) + 1) // 2)
+    kept, lost = [], []
+    for rank, trial in enumerate(order):
+        small = goal == "size" and len(trial.model) == smallest
+        if small or (rank < room and quick[trial] <= fastest * _FAR):
+            kept.append(trial)
+            continue
+        reason = f"{quick[trial] / fastest:.2f}x the time of the fastest in screening"
+        lost.append(replace(trial.candidate, timing=summarize(samples.trials[trial.title]), reason=reason))
+        trial.engine.close()
+    return kept, lost

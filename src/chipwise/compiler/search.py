@@ -1,0 +1,100 @@
+"""One search for a plan: what is compiled, under which limits, and the contenders that are built for it.
+
+A choice is examined once a kind (runtime, number format, quantizer, graph): accuracy does not depend on threads or
+batch. Every choice ends as a trial that may be timed, or as a record of why not.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from chipwise.compiler.trials import examine, make_trial
+from chipwise.core.plan import Candidate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from chipwise.compiler.options import CompileOptions
+    from chipwise.compiler.subject import Subject
+    from chipwise.compiler.trials import Kind, Trial
+    from chipwise.compiler.workspace import Workspace
+    from chipwise.core.device import Machine
+    from chipwise.core.events import Progress
+    from chipwise.core.plan import Choice
+
+STAGE = "compile"
+_MEMORY_SHARE = 0.5
+_NO_TIME = "the time budget was used up; give more with --budget"
+_NO_MEMORY = "the engines to compare would take more than half of the memory"
+
+
+@dataclass(slots=True)
+class Search:
+    """A search and what it has found so far.
+
+    Attributes:
+        subject, options, machine, workspace: what is compiled, under which limits, where, and what is known already.
+        output: file that holds the best plan so far; None keeps it in memory only.
+        progress: told what is tried.
+        deadline_s: monotonic time at which the budget ends.
+        kinds: what was examined; records: of candidates that are out of the race.
+    """
+
+    subject: Subject
+    options: CompileOptions
+    machine: Machine
+    workspace: Workspace
+    output: Path | None
+    progress: Progress
+    deadline_s: float
+    kinds: dict[tuple[object, ...], Kind] = field(default_factory=dict)
+    records: list[Candidate] = field(default_factory=list)
+
+    def left_s(self) -> float:
+        """Seconds left in the budget, at least a tenth of a second so that something is always measured."""
+        return max(self.deadline_s - time.monotonic(), 0.1)
+
+    def admit(self, wanted: Iterable[Choice], present: list[Trial], budget_s: float, bar: tuple[float, float]) -> None:
+        """Build the contenders of some choices and put them to those `present`, as far as time and memory go.
+
+        Args:
+            wanted: in the order of their promise.
+            present: engines that are held; the list grows.
+            budget_s: wall time; the first contender of all is always built.
+            bar: where the work begins and ends on the progress bar, 0..1.
+        """
+        until, choices = time.monotonic() + budget_s, list(wanted)
+        for number, choice in enumerate(choices):
+            self.progress.update(STAGE, bar[0] + (bar[1] - bar[0]) * number / len(choices), choice.title)
+            short = _NO_TIME if present and time.monotonic() > until else self._short_of_memory(present)
+            if short:
+                self.records.append(Candidate(choice, "skipped", short))
+                continue
+            made = self._made(choice)
+            if isinstance(made, Candidate):
+                self.records.append(made)
+            elif made is not None:
+                present.append(made)
+
+    def _made(self, choice: Choice) -> Trial | Candidate | None:
+        """A trial, or the record of why not; None for what an earlier record of the same kind has said."""
+        key = (choice.runtime, choice.precision, choice.quantizer, choice.graph, choice.kept)
+        known = key in self.kinds
+        if not known:
+            self.kinds[key] = examine(choice, self.subject, self.options.max_drop, self.machine, self.workspace)
+        kind = self.kinds[key]
+        if kind.refusal and known:
+            return None
+        made = make_trial(choice, kind)
+        if isinstance(made, Candidate) and kind.refusal:
+            return replace(made, choice=replace(choice, threads=0, batch=1))
+        return made
+
+    def _short_of_memory(self, present: list[Trial]) -> str:
+        """Engines hold about three times their graph."""
+        held = 3 * sum(len(trial.model) for trial in present)
+        memory = self.machine.memory_bytes
+        return _NO_MEMORY if memory is not None and held > memory * _MEMORY_SHARE else ""

@@ -1,0 +1,46 @@
+"""Variants of a graph: made once, named in one way, and only those that differ."""
+
+from __future__ import annotations
+
+import onnx
+import onnx.parser
+import onnx_ir as ir
+import pytest
+
+from chipwise.compiler.graphs import Graphs, joined
+from chipwise.core.errors import UnknownNameError
+
+TEXT = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N, 4] x) => (float[N, 4] y) { a = Identity(x)  y = Relu(a) }"""
+
+
+@pytest.fixture
+def graphs() -> Graphs:
+    model = onnx.parser.parse_model(TEXT)
+    return Graphs(ir.serde.deserialize_model(model), model.SerializeToString())
+
+
+def test_the_plain_graph_went_through_the_usual_passes(graphs: Graphs) -> None:
+    assert [node.op_type for node in onnx.load_model_from_string(graphs.model()).graph.node] == ["Relu"]
+    assert graphs.passes() == ("dropped 1 no-op (exact)",)
+    assert graphs.model() is graphs.model(), "made once"
+
+
+def test_a_graph_that_no_pass_changed_stays_as_it_was() -> None:
+    model = onnx.parser.parse_model(TEXT.replace("a = Identity(x)  y = Relu(a)", "y = Relu(x)"))
+    data = model.SerializeToString()
+    assert Graphs(ir.serde.deserialize_model(model), data).model() is data
+
+
+def test_only_graphs_of_their_own_are_worth_trying(graphs: Graphs) -> None:
+    assert graphs.differing(["width8", "width16"]) == [], "nothing is removed, whatever the step"
+
+
+def test_names_of_variants_have_one_order() -> None:
+    assert joined("b", "", "a+b") == "a+b"
+    assert joined("") == ""
+
+
+def test_unknown_passes_are_refused(graphs: Graphs) -> None:
+    with pytest.raises(UnknownNameError):
+        graphs.model("no_such_pass")

@@ -1,0 +1,78 @@
+"""Successive halving: the slow half goes, the fastest stays, engines that are dropped are closed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from chipwise.compiler import race as race_module
+from chipwise.compiler.choose import Samples
+from chipwise.compiler.race import race
+from chipwise.compiler.trials import Trial
+from chipwise.core.events import silent
+from chipwise.core.plan import Candidate, Choice
+
+
+class Engine:
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def trials(*sizes: int) -> list[Trial]:
+    return [
+        Trial(Candidate(Choice("onnxruntime", threads=number), "slower", ""), b"x" * size, Engine())  # type: ignore[arg-type]
+        for number, size in enumerate(sizes, 1)
+    ]
+
+
+@pytest.fixture
+def rungs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Contenders take as many milliseconds as they have threads; remembers how many took part, and how long."""
+    seen: list[tuple[int, int]] = []
+
+    def measured(some: list[Trial], *_: object, rounds: tuple[int, int], **__: object) -> Samples:
+        seen.append((len(some), rounds[1]))
+        return Samples({t.title: np.full(rounds[1], t.candidate.choice.threads * 1e-3) for t in some}, np.ones(3))
+
+    monkeypatch.setattr(race_module, "measure", measured)
+    return seen
+
+
+def run(some: list[Trial], goal: str = "latency", budget_s: float = 60.0) -> race_module.Raced:
+    subject = SimpleNamespace()
+    return race(some, None, subject, goal, budget_s=budget_s, progress=silent, keep=2)  # type: ignore[arg-type]
+
+
+def test_the_slower_half_goes_and_the_rest_is_timed_longer(
+    rungs: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(race_module, "_FAR", 100.0)
+    some = trials(*[10] * 8)
+    raced = run(some)
+    assert rungs == [(8, 3), (4, 6)]
+    assert [t.candidate.choice.threads for t in raced.kept] == [1, 2]
+    assert [t.engine.closed for t in some] == [False] * 2 + [True] * 6
+    assert len(raced.dropped) == 6
+    assert all(each.timing is not None and "in screening" in each.reason for each in raced.dropped)
+
+
+def test_what_is_far_behind_goes_at_once(rungs: list[tuple[int, int]]) -> None:
+    raced = run(trials(*[10] * 8))
+    assert rungs == [(8, 3)]
+    assert [t.candidate.choice.threads for t in raced.kept] == [1]
+
+
+def test_one_rung_is_run_without_time(rungs: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race_module, "_FAR", 100.0)
+    assert len(run(trials(*[10] * 8), budget_s=0.0).kept) == 4
+    assert len(rungs) == 1
+
+
+def test_the_smallest_stays_where_size_is_the_goal(rungs: list[tuple[int, int]]) -> None:
+    raced = run(trials(10, 10, 10, 10, 10, 1), "size")
+    assert 1 in [len(t.model) for t in raced.kept]
+    assert rungs
