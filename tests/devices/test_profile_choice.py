@@ -20,10 +20,17 @@ from chipwise.devices.profiles import profile_for, profiles
     ],
 )
 def test_fp32_takes_the_profile_of_the_same_chip(card: str, name: str) -> None:
-    profile, notes = profile_for(device(card), Workload())
+    profile, _ = profile_for(device(card), Workload())
     assert profile is not None
-    assert (profile.name, notes) == (name, ())
+    assert profile.name == name
     assert card in profile.devices  # so that its interval is not widened
+
+
+def test_another_card_of_the_same_chip_is_said_to_stand_for_it() -> None:
+    assert profile_for(device("A100 SXM4 80GB"), Workload())[1] == (
+        "A100 SXM4 80GB was not measured: A100 PCIe 40GB of the same chip stands for it",
+    )
+    assert profile_for(device("A100 PCIe 40GB"), Workload())[1] == ()
 
 
 @pytest.mark.parametrize("number_format", ["fp64", "fp32", "tf32", "fp16", "bf16", "int8", "int4"])

@@ -72,6 +72,9 @@ def profile_for(device: Device, workload: Workload) -> tuple[Profile | None, tup
     found = min(fitting, key=lambda each: (_distance(each, device, workload), _breadth(each, device), each.name))
     lacks = _lacks(found, workload)
     notes = tuple(_note(each, found, workload) for each in lacks)
+    alike = _of_same_chip(found, device)
+    if alike:
+        notes += (f"{device.name} was not measured: {', '.join(alike)} of the same chip stands for it",)
     widths = (2, 4) if amp else (value_bytes(asked),) * 2
     factor = 1.0
     for each in lacks:
@@ -87,7 +90,7 @@ def profile_for(device: Device, workload: Workload) -> tuple[Profile | None, tup
         fused=workload.compiled,
         widths=widths,
         spread=spread,
-        devices=(*found.devices, device.name) if _apart(found, device) == _SAME_CHIP else found.devices,
+        devices=(*found.devices, device.name) if alike else found.devices,
     )
     return made, notes
 
@@ -131,8 +134,16 @@ def _apart(profile: Profile, device: Device) -> float:
     """0 for a device that the profile was fitted on; cards with one chip are nearer than others."""
     if device.name in profile.devices:
         return 0.0
-    chips = {(each.process_nm, each.cores) for each in devices() if each.name in profile.devices and each.cores}
-    return _SAME_CHIP if (device.process_nm, device.cores) in chips else 0.5
+    return _SAME_CHIP if _of_same_chip(profile, device) else 0.5
+
+
+def _of_same_chip(profile: Profile, device: Device) -> tuple[str, ...]:
+    """The fitted devices whose chip another device has; none for one that was fitted itself."""
+    if device.name in profile.devices:
+        return ()
+    fitted = [each for each in devices() if each.name in profile.devices and each.cores]
+    chip = device.process_nm, device.cores
+    return tuple(each.name for each in fitted if (each.process_nm, each.cores) == chip)
 
 
 def _note(lack: str, profile: Profile, workload: Workload) -> str:
