@@ -51,3 +51,15 @@ def test_formats_without_instructions_are_noted() -> None:
     expected = estimate_measured(ROWS, emulated, replace(HERE, precision="bf16"))
     assert expected is not None
     assert expected.notes == ("Example CPU has no instructions for bf16",)
+
+
+def test_a_poor_measurement_is_said_with_every_estimate() -> None:
+    def notes(*errors: float) -> tuple[str, ...]:
+        expected = estimate_measured(ROWS[:1], replace(FOUND, layers=(replace(TIMES, errors=errors),)), HERE)
+        assert expected is not None
+        return expected.notes
+
+    assert notes(0.1, -0.2, 0.1, 0.9, 0.1) == notes() == ()
+    (said,) = notes(0.6, -0.7, 0.5, 0.1, 0.6)
+    assert said.startswith("poor: half of the networks measured on 2026-01-15 were missed by 60% or more")
+    assert "doctor --measure again when the machine is idle" in said

@@ -9,13 +9,17 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterator, Sequence
 
 from chipwise.core.estimate import Estimate, Workload
 from chipwise.core.layer import Layer
-from chipwise.core.measured import MeasuredMachine
+from chipwise.core.measured import LayerTimes, MeasuredMachine
 from chipwise.cost.estimate import Timed, limit, whole
 from chipwise.cost.measured_model import predicted
+
+# Half of the networks left out are missed by less than this (measured_model expects 0.3), or something disturbed it.
+_POOR = 0.4
 
 
 def estimate_measured(layers: Sequence[Layer], found: MeasuredMachine, workload: Workload) -> Estimate | None:
@@ -39,6 +43,17 @@ def estimate_measured(layers: Sequence[Layer], found: MeasuredMachine, workload:
         bound=limit((row.bound, row.time_s) for row in rows),
         method=f"{len(times.kernels)} kernels of small networks, measured on this machine with {times.runtime} "
         f"{times.precision} on {found.date}; a network is the sum of the like of its own",
-        notes=() if times.native else (f"{found.device.name} has no instructions for {workload.precision}",),
+        notes=tuple(_notes(found, times)),
     )
     return whole(layers, found.device, workload, timed)
+
+
+def _notes(found: MeasuredMachine, times: LayerTimes) -> Iterator[str]:
+    if not times.native:
+        yield f"{found.device.name} has no instructions for {times.precision}"
+    off = statistics.median(map(abs, times.errors)) if times.errors else 0.0
+    if off > _POOR:
+        yield (
+            f"poor: half of the networks measured on {found.date} were missed by {off:.0%} or more, and so may this "
+            "be; run chipwise doctor --measure again when the machine is idle"
+        )
