@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnx.reference
 import onnx_ir as ir
 from hypothesis import strategies as st
@@ -17,6 +18,14 @@ from onnx import helper, numpy_helper
 
 SIZE = 6  # height and width of the input; blocks keep them, but for "pool"
 DTYPE = np.float64
+
+
+def parse(text: str, opset: int = 18, **weights: np.ndarray) -> ir.Model:
+    """A graph from onnx's text, `g (double[N, 2] x) => (double[N, 2] y) { ... }`, checked, with shapes inferred."""
+    made = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : {opset}]> {text}')
+    made.graph.initializer.extend(numpy_helper.from_array(np.asarray(each), name) for name, each in weights.items())
+    onnx.checker.check_model(made)
+    return ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(made))
 
 
 class Builder:
@@ -156,6 +165,31 @@ def _ringed(b: Builder) -> None:
     b.node("Conv", b.value, b.keep(weight), pads=[2] * 4)
 
 
+def _normed(b: Builder) -> None:
+    """Batch normalization where only what reads it, or each input of a concatenation, can take it."""
+    b.node("Abs", b.value)
+    b.norm()
+    b.node("MaxPool", b.value, kernel_shape=[1, 1])
+    b.conv(3, 1)
+    before, channels = b.value, b.channels
+    left = b.conv(2, 3)
+    b.value, b.channels = before, channels
+    right = b.conv(2, 1, bias=False)
+    b.channels = 4
+    b.node("Concat", left, right, axis=1)
+    b.norm()
+
+
+def _standardized(b: Builder) -> None:
+    """Mean and spread of an input, ahead of a padded convolution."""
+    b.node("Abs", b.value)
+    spread = b.keep(b.rng.choice([-0.5, 1.0, 2.0, 4.0], (1, b.channels, 1, 1)))
+    b.node("Mul", b.node("Sub", b.node("Mul", b.value, b.keep(np.array(0.5))), b.integers(b.channels, 1, 1)), spread)
+    b.conv(3, 3)
+    b.node("Relu", b.value)
+    b.node("Mul", b.value, b.keep(b.rng.choice([0.0, 1.0, 2.0], (b.channels, 1, 1))))
+
+
 def _pool(b: Builder) -> None:
     if b.side % 2 == 0:
         b.node("MaxPool", b.value, kernel_shape=[2, 2], strides=[2, 2])
@@ -181,6 +215,8 @@ BLOCKS: dict[str, Callable[[Builder], object]] = {
     "around": _around,
     "scaled": _scaled,
     "ringed": _ringed,
+    "normed": _normed,
+    "standardized": _standardized,
 }
 
 # What a network ends with: an image, or classes behind a flattened one or its sums.
