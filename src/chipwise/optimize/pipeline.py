@@ -24,6 +24,7 @@ from chipwise.optimize import (
     fold_scales,
     freeze_initializers,
     move_transposes,
+    remove_dead_channels,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ PASSES: tuple[ModuleType, ...] = (
     move_transposes,  # before what folds along channels
     fold_batch_norm,
     fold_scales,
+    remove_dead_channels,
     drop_unused,
 )
 # Kept only where they were measured to be faster, after the others and before what is unused is dropped.
