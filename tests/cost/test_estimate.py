@@ -137,7 +137,10 @@ def test_what_waits_for_the_host_is_as_wide_as_hosts_differ() -> None:
 
 
 def test_time_of_a_small_network_depends_on_the_host_and_says_so() -> None:
-    one, many = of_zoo("lenet5", "a100-pcie-40gb", Workload()), of_zoo("resnet50", "a100-pcie-40gb", Workload(batch=256))
+    one, many = (
+        of_zoo("lenet5", "a100-pcie-40gb", Workload()),
+        of_zoo("resnet50", "a100-pcie-40gb", Workload(batch=256)),
+    )
 
     def width(found: Estimate) -> float:
         return (found.time_s.high or 0) / (found.time_s.low or 1)

@@ -196,8 +196,8 @@ def _profiled(layers: Sequence[Layer], device: Device, profile: Profile, scales:
         )
     if waiting >= _HOST_SHARE and time_s.high is not None:
         said.append(
-            f"{waiting:.0%} of the time on {device.name} is waiting for the host, and hosts of published timings differ "
-            f"by a factor of {_HOST_FACTOR}: the interval is wider by that"
+            f"{waiting:.0%} of the time on {device.name} is waiting for the host, and hosts of published timings "
+            f"differ by a factor of {_HOST_FACTOR}: the interval is wider by that"
         )
     if unknown_s and time_s.high is None:
         said.append("no upper bound: the work of some operators is not known")
