@@ -82,15 +82,3 @@ def test_mostly_memory() -> None:
 def test_unknown_is_an_error_not_a_zero(device: Device, workload: Workload, message: str) -> None:
     with pytest.raises(InputError, match=message):
         estimate([GEMM], device, workload)
-
-
-def test_the_hint_leads_somewhere() -> None:
-    """To other formats where there are some; else to measuring, or to figures of one's own."""
-    for device, says in (
-        (DEVICE, "formats with a known peak: bf16, fp32"),
-        (Device("bare", "cpu"), "chipwise doctor --measure --save FILE on the machine itself"),
-        (Device("bare", "cpu", peak_flops={"int8": 1.0}), "--catalogue of yours"),
-    ):
-        with pytest.raises(InputError) as raised:
-            estimate([GEMM], device, Workload(precision="int8"))
-        assert says in raised.value.hint

@@ -25,11 +25,6 @@ from chipwise.core.layer import Layer
 
 METHOD = "roofline floor: sum over layers of max(FLOPs / peak, bytes / bandwidth); no overheads, no cache reuse"
 
-_OWN = (
-    "chipwise doctor --measure --save FILE on the machine itself and --profile FILE here, or its figures in a "
-    "--catalogue of yours"
-)
-
 
 def floor(layers: Sequence[Layer], device: Device, workload: Workload) -> tuple[tuple[EstimateRow, ...], Interval]:
     """Rows of an estimate, and seconds of one batch, which have a lower bound only.
@@ -61,9 +56,8 @@ def stated(device: Device, precision: str) -> tuple[float, float]:
     peak, bandwidth = device.peak_flops.get(precision), device.bandwidth_bytes_s
     if not peak or not bandwidth:
         missing = f"peak for {precision}" if not peak else "memory bandwidth"
-        known = ", ".join(sorted(device.peak_flops))
-        hint = f"formats with a known peak: {known}" if known and not peak else _OWN
-        raise InputError(f"the {missing} of {device.name} is not known", hint=hint)
+        known = ", ".join(sorted(device.peak_flops)) or "none"
+        raise InputError(f"the {missing} of {device.name} is not known", hint=f"formats with a known peak: {known}")
     return peak, bandwidth
 
 
