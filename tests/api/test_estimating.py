@@ -62,6 +62,8 @@ def test_a_sweep_has_a_knee_and_ends_with_the_memory() -> None:
 
 def test_no_knee_of_one_batch() -> None:
     assert chipwise.estimate("lenet5", on=CHIP, batch=4).knees == ()
+    assert chipwise.estimate("lenet5", on=CHIP, batch=(1, 64)).knees == ()  # either would be one by accident
+    assert len(chipwise.estimate("lenet5", on=CHIP, batch=(1, 8, 64)).knees) == 1
 
 
 def test_what_does_not_fit_is_said() -> None:
@@ -124,8 +126,9 @@ def test_a_device_without_float32_is_estimated_for_what_it_has() -> None:
     narrow = replace(CHIP, peak_flops={"int8": 4e12})
     answer = chipwise.estimate("lenet5", on=narrow)
     assert answer.forecasts[0].estimate.workload.precision == "int8"
-    assert answer.notes == ("Example Chip has no stated peak for fp32: int8 is what it is estimated for",)
-    assert chipwise.estimate("lenet5", on=narrow, precision="int8").notes == ()
+    assert answer.notes[0] == "Example Chip has no stated peak for fp32: int8 is what it is estimated for"
+    asked = chipwise.estimate("lenet5", on=narrow, precision="int8").notes
+    assert not any("no stated peak" in note for note in asked)
 
 
 @pytest.mark.parametrize("options", [{}, {"precision": "amp"}, {"phase": "training"}])
@@ -352,3 +355,37 @@ def test_a_damaged_profile_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text('{"machine": 1}')
     with pytest.raises(InputError, match=r"profile .*bad\.json cannot be read"):
         chipwise.estimate("lenet5", profile=tmp_path / "bad.json")
+
+
+def test_a_short_name_says_which_of_several_it_was_taken_for() -> None:
+    (said,) = [note for note in chipwise.estimate("lenet5", on="a100").notes if "taken for" in note]
+    assert said.startswith("a100 is taken for A100 SXM4 80GB; there is A100")
+    assert "A100 PCIe 40GB" in said
+    for name in ("A100 SXM4 80GB", "rtx3090", "tpu-v4"):
+        assert not any("taken for" in note for note in chipwise.estimate("lenet5", on=name, precision="bf16").notes)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
+def test_formats_that_no_framework_runs_layer_by_layer_on_a_gpu_say_so(precision: str) -> None:
+    chip = replace(CHIP, peak_flops={precision: 8e13, "fp16": 4e13})
+    (said,) = chipwise.estimate("lenet5", on=chip, precision=precision).notes
+    assert f"PyTorch runs no network layer by layer in {precision} on Example Chip" in said
+    assert "TensorRT" in said
+    assert chipwise.estimate("lenet5", on=chip, precision=precision, compiled=True).notes == ()
+    assert chipwise.estimate("lenet5", on=chip, precision="fp16").notes == ()
+
+
+def test_a_floor_here_is_not_what_is_left_of_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick look while others compute finds little; the instruction sets say what there is."""
+    from chipwise.api import targets
+
+    busy = Device("Example CPU @ 2.00GHz", "cpu", peak_flops={"fp32": 1e9}, bandwidth_bytes_s=1e10)
+    monkeypatch.setattr("chipwise.devices.topology.clock_hz", lambda _: None)
+    monkeypatch.setattr("chipwise.devices.topology.threads_per_core", lambda _: None)
+    vectors = Machine("Example CPU @ 2.00GHz", "x86_64", ("avx2", "fma"), 2, 2)
+    ceiling, said = targets._ceiling(busy, vectors)
+    assert ceiling.peak_flops["fp32"] == pytest.approx(2 * 32 * 2e9)
+    assert "arithmetic at 2 cores x two multiply-add units" in said
+    quick, said = targets._ceiling(busy, replace(vectors, isa=()))
+    assert quick.peak_flops == busy.peak_flops
+    assert "arithmetic and memory as in a quick look, which is less than there is while others use the machine" in said

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SWEEP = "sweep"
 _SWEPT = tuple(2**power for power in range(9))
 _KNEE = 0.9  # of the best throughput: the rest costs latency and memory for little
+_KNEE_BATCHES = 3  # of fewer one of the two that were given would be called the knee
 _PICTURES = (".svg", ".png", ".html")
 
 
@@ -273,7 +274,7 @@ def _with_epochs(forecast: Forecast, data_size: int | None, epochs: int) -> Fore
 
 
 def _knees(forecasts: Sequence[Forecast]) -> tuple[Knee, ...]:
-    """Of each device with several batches, the smallest that reaches most of the best throughput that fits."""
+    """Of each device with three batches or more, the smallest that reaches most of the best throughput that fits."""
     from chipwise.core.estimation import Knee
 
     knees = []
@@ -285,7 +286,7 @@ def _knees(forecasts: Sequence[Forecast]) -> tuple[Knee, ...]:
             for each in own
             if each.fits is not False and (rate := each.items_s.high if floor else each.items_s.mid)
         ]
-        if len(own) < 2 or not rates:
+        if len(own) < _KNEE_BATCHES or not rates:
             continue
         best, best_batch = max(rates, key=lambda pair: pair[0])
         rate, size = next(pair for pair in rates if pair[0] >= _KNEE * best)

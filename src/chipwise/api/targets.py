@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chipwise.core.errors import InputError, UnknownNameError, unknown_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from chipwise.core.device import Device, Machine, System
     from chipwise.core.estimate import Workload
     from chipwise.core.measured import MeasuredMachine
@@ -28,6 +27,8 @@ TECHNIQUES = ("channels_last", _CHECKPOINTING, *_OPTIMIZERS)
 _INSTEAD = ("bf16", "fp16", "int8", "fp64")
 # Formats that no gradient is computed in.
 _INFERENCE_ONLY = ("int8", "int4")
+# Formats that GPUs have, and PyTorch has no layers of.
+_COMPILED_ONLY = ("int8", "int4", "fp8")
 # Who makes what OpenVINO runs on, beside every CPU; "" for a device of one's own.
 _OPENVINO_VENDORS = ("Intel", "")
 # Software that fuses layers whatever it is told, and what runs on this machine unless something else is named.
@@ -61,8 +62,9 @@ def target(name: str | Device | System, catalogue: Path | None = None) -> Target
         return _here()
     found = _find(name, catalogue) if isinstance(name, str) else name
     if isinstance(found, Device):
-        note = f"{found.name} is a board of {found.chips} chips: this is one of them, which is what a program sees"
-        return Target(found.one_chip(), notes=(note,) if found.chips > 1 else ())
+        board = f"{found.name} is a board of {found.chips} chips: this is one of them, which is what a program sees"
+        notes = (_others(name, found, catalogue) if isinstance(name, str) else "", board if found.chips > 1 else "")
+        return Target(found.one_chip(), notes=tuple(filter(None, notes)))
     if not isinstance(found, System):
         raise InputError(f"a {type(found).__name__} is no device", hint='give a name, "here" or a chipwise Device')
     if found.device is None:
@@ -110,6 +112,11 @@ def workload_on(
     _check_technique(PHASES[phase], precision, techniques)
     _check_device(on.device, PHASES[phase], runtime)
     runs, notes = _format(on.device, precision)
+    if runs in _COMPILED_ONLY and on.device.kind == "gpu" and not (compiled or runtime in _FUSING):
+        notes += (
+            f"PyTorch runs no network layer by layer in {runs} on {on.device.name}: that takes a compiler such as "
+            "TensorRT (ask for --compiled), and nothing measured stands behind these times",
+        )
     if precision == "amp":
         techniques = ("amp", *techniques)
     runtime = runtime or (_USUAL_HERE if (on.here or on.measured) and PHASES[phase] == "inference" else "")
@@ -215,8 +222,37 @@ def _here() -> Target:
         return Target(found.device, True, found, tuple(filter(None, (_incomplete(found),))))
     from chipwise.clock.peaks import measure_peaks
 
-    note = "this machine was never measured, so this is a floor from a quick look: run chipwise doctor --measure first"
-    return Target(measure_peaks(machine), here=True, notes=(note,))
+    ceiling, note = _ceiling(measure_peaks(machine), machine)
+    return Target(ceiling, here=True, notes=(note,))
+
+
+def _ceiling(quick: Device, machine: Machine) -> tuple[Device, str]:
+    """What a quick look found, with the arithmetic of the instruction sets in its place where that is known.
+
+    Others on the machine slow a quick look down, and a bound from what is left would be none.
+    """
+    from chipwise.devices.theory import theory
+    from chipwise.devices.topology import clock_hz, nominal_hz, threads_per_core
+
+    root = Path("/")
+    cores = max(1, machine.cores // (threads_per_core(root) or 1))
+    clock = max((hz for hz in (clock_hz(root), nominal_hz(machine.cpu)) if hz), default=None)
+    peaks, basis = theory(machine.isa, cores=cores, clock_hz=clock)
+    best = {name: max(peaks.get(name, 0.0), quick.peak_flops.get(name, 0.0)) for name in {**quick.peak_flops, **peaks}}
+    arithmetic = f"arithmetic at {basis}, memory" if peaks else "arithmetic and memory"
+    said = (
+        f"this machine was never measured, so this is a floor: {arithmetic} as in a quick look, which is less than "
+        "there is while others use the machine; run chipwise doctor --measure first"
+    )
+    return replace(quick, peak_flops=best), said
+
+
+def _others(asked: str, found: Device, catalogue: Path | None) -> str:
+    """Say which of several a short name was taken for."""
+    from chipwise.devices import known
+
+    others = known.namesakes(asked, catalogue)
+    return f"{asked} is taken for {found.name}; there is {', '.join(others)} too" if others else ""
 
 
 def _machine(machine: Machine) -> str:

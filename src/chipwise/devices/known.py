@@ -106,6 +106,25 @@ def find(name: str, extra: Path | None = None) -> Device | System:
     return known
 
 
+def namesakes(asked: str, extra: Path | None = None) -> tuple[str, ...]:
+    """Other devices whose names begin as one that was asked for by a short name: "a100" may be a card or a module.
+
+    >>> namesakes("rtx4090"), namesakes("h100")
+    ((), ('H100 PCIe 80GB',))
+    """
+    found, by_name = _devices(extra)
+    short = plain_name(asked)
+    meant = by_name.get(short)
+    if meant is None or plain_name(meant.name) == short:
+        return ()
+    # A digit after it makes another number: an A10 is no A100.
+    return tuple(
+        each.name
+        for each in found
+        if each is not meant and re.match(rf"{re.escape(short)}(?!\d)", plain_name(each.name))
+    )
+
+
 def anything(name: str, extra: Path | None = None) -> Device | System | Link:
     """The device, system or link of that name; raises UnknownNameError with the nearest of all."""
     named: dict[str, Device | System | Link] = {**_links()[1], **_systems()[1], **_devices(extra)[1]}
