@@ -10,11 +10,13 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from PIL import Image
 
 from chipwise.core.device import Device
 from chipwise.core.errors import InputError
 from chipwise.show import device_charts
+from chipwise.show.ink import LIGHT
 from chipwise.show.labels import placed, spread
 
 from . import device_samples as samples
@@ -72,6 +74,29 @@ def test_history_has_three_panels_and_names_what_it_shows() -> None:
     assert shown.count("Example Edge") == 1  # only its power is known
     with pytest.raises(InputError, match="no device with a year"):
         device_charts.history(samples.lines(replace(samples.OLD, year=None)), "fp32", ".svg")
+
+
+def test_history_holds_every_point_of_16_bits_and_names_those_that_have_no_other() -> None:
+    """The highest peaks of today are of 16 bits, an order above what is reached with 32."""
+    half = replace(samples.NEW, name="Only Half", peak_flops={"bf16": 2250e12})
+    figure = Figure(figsize=(9.4, 11.4), layout="constrained")
+    device_charts._draw_history(figure, LIGHT, samples.lines(samples.OLD, half), "fp32")
+    low, high = figure.axes[0].get_ylim()
+    points = [float(value) for line in figure.axes[0].lines for value in line.get_ydata()]
+    assert max(points) == 2250
+    assert all(low < value < high for value in points)
+    assert "Only Half" in {text.get_text() for text in figure.axes[0].texts}
+    assert "side by side" in figure.axes[2].get_xlabel()
+
+
+def test_every_roof_of_a_picture_has_a_colour_of_its_own() -> None:
+    named = [replace(samples.OLD, name=f"X{place}", bandwidth_bytes_s=4e11 + 1e10 * place) for place in range(6)]
+    figure = Figure(figsize=(9.4, 5.6), layout="constrained")
+    lines = samples.lines(*named)
+    device_charts._draw_roofs(figure, LIGHT, lines, [[("fp32", 1e13, 25.0)]] * 6)
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert len({str(line.get_color()) for line in legend.get_lines()}) == 6
 
 
 def test_a_crowd_is_drawn_and_named_as_far_as_there_is_room() -> None:

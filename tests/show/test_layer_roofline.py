@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
+from itertools import combinations
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from chipwise.core.estimate import Interval
+from chipwise.core.estimate import EstimateRow, Interval
+from chipwise.show.ink import LIGHT
 from chipwise.show.layer_dots import above_roof, bytes_rate, dots, frame, left_out, roofs, whole_dot
-from chipwise.show.layer_roofline import roofline_file
+from chipwise.show.layer_roofline import _draw, roofline_file
 from chipwise.show.layer_roofline_page import roofline_html
 
 from . import estimate_samples as samples
@@ -57,7 +63,9 @@ def test_points_above_the_roof_are_explained() -> None:
     ceilings, bandwidth = roofs(samples.CARD, "fp32"), samples.CARD.bandwidth_bytes_s
     assert above_roof([dot for dot in dots(ONE) if dot.name != "fc"], ceilings, bandwidth) == ""
     fast = [replace(dot, flops_s=2 * bandwidth * dot.intensity) for dot in dots(ONE)[:2]]
-    assert above_roof(fast, ceilings, bandwidth).startswith("2 dots lie above the roof")
+    assert above_roof(fast, ceilings, bandwidth).startswith("2 dots lie above the slope: caches serve traffic")
+    boosted = above_roof([replace(fast[0], flops_s=1.1 * ceilings[0].flops_s)], ceilings, bandwidth)
+    assert boosted == "1 dot lies above the roof: the clock exceeds the stated one"
     assert above_roof(fast[:1], ceilings, bandwidth).startswith("1 dot lies")
     assert above_roof(fast, (), bandwidth) == above_roof(fast, ceilings, None) == ""
 
@@ -84,6 +92,37 @@ def test_svg_says_what_it_shows_and_escapes_names() -> None:
     assert "memory 1.01 TB/s" in svg
     assert "fp32 82.6 TFLOP/s" in svg
     assert "fp16 165 TFLOP/s" in roofline_file("net", HALF, samples.CARD, ".svg").decode()
+
+
+def test_names_cover_neither_names_nor_dots_nor_lines() -> None:
+    """Of layers that crowd where the slope begins, as additions of a residual network do."""
+    bandwidth = samples.CARD.bandwidth_bytes_s
+    crowd = [
+        EstimateRow(f"layer{place}/Add", 4e-4, "memory", "Add", "elementwise", 0.1 * 6e8, 6e8) for place in range(3)
+    ] + [
+        EstimateRow(f"conv{place}", 1e-4 + place * 1e-6, "compute", "Conv", "conv", 6e9, 6e9 / (20 + place))
+        for place in range(9)
+    ]
+    total = sum(row.time_s for row in crowd)
+    expected = replace(ONE, rows=tuple(crowd), time_s=Interval(total / 2, total, total * 2))
+    figure = Figure(figsize=(9.4, 5.6), layout="constrained")
+    _draw(figure, LIGHT, "net", expected, samples.CARD)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    names = [text for text in axes.texts if not text.get_rotation() and text.get_text()]
+    assert {"fp32 82.6 TFLOP/s", "layer0/Add, 19%"} <= {text.get_text() for text in names}
+    boxes = [Text.get_window_extent(text).padded(-2) for text in names]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    slope = next(text for text in axes.texts if text.get_text() == "memory 1.01 TB/s")
+    start = slope.get_window_extent().padded(-3)
+    along = [(start.x0 + start.width * part / 20, start.y0 + start.height * part / 20) for part in range(21)]
+    middle = axes.transData.transform([(row.flops / row.moved_bytes, row.flops / row.time_s) for row in crowd])
+    assert not any(box.contains(x, y) for box in boxes for x, y in [*along, *middle])
+    assert all(math.dist(one, other) > 10 for one in along for other in middle)
+    assert axes.bbox.contains(*along[0])
+    ridge = 82.6e12 / bandwidth
+    drawn = axes.transData.transform([(x, x * bandwidth) for x in np.geomspace(axes.get_xlim()[0], ridge, 300)])
+    assert not any(box.contains(x, y) for box in boxes for x, y in drawn)
 
 
 def test_what_is_hardly_known_is_drawn_too() -> None:

@@ -36,6 +36,7 @@ _USUAL = ("fp32", "fp16", "bf16", "int8")  # formats that are drawn of three dev
 _STYLES = ("-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (8, 2, 2, 2, 2, 2)))
 _MARKERS = {"gpu": "o", "cpu": "s", "tpu": "^", "edge": "D", "fpga": "v", "system": "P"}
 _KIND_NAMES = {"gpu": "GPU", "cpu": "CPU", "tpu": "TPU", "edge": "edge", "fpga": "FPGA", "system": "system"}
+_READ = "year of release; devices of one year stand side by side, and are named as far as there is room"
 Roof = tuple[str, float, float]  # what to write beside it, its peak, its ridge point
 
 
@@ -108,7 +109,7 @@ def _draw_roofs(
     figure: Figure, palette: Palette, lines: Sequence[HardwareLine], roofs: Sequence[Sequence[Roof]]
 ) -> None:
     axes = figure.subplots()
-    inks = [(palette.accent, palette.peer, palette.ink)[place % 3] for place in range(len(lines))]
+    inks = (palette.accent, palette.peer, palette.ink, palette.third, palette.fourth, palette.muted)[: len(lines)]
     ridges = [ridge for found in roofs for _, _, ridge in found]
     left, right = 10 ** math.floor(math.log10(min(ridges) / 8)), 10 ** math.ceil(math.log10(max(ridges) * 4))
     slopes = [each.bandwidth_bytes_s or 0.0 for each in lines]
@@ -120,7 +121,7 @@ def _draw_roofs(
     ends: list[tuple[float, str, str]] = []
     drawn: list[Line] = []
     for place, (each, found, colour) in enumerate(zip(lines, roofs, inks, strict=True)):
-        owner = f"{_short(each.name)} " if len(lines) > 3 else ""  # colours come twice then
+        owner = f"{_short(each.name)} " if len(lines) > 3 else ""  # so many colours are hard to tell apart
         slope, style = slopes[place] / 1e12, _STYLES[place]
         top = max(ridge for _, _, ridge in found)
         said = f"{plain(each.name)}, {rate(each.bandwidth_bytes_s, 1e9)} GB/s"
@@ -154,7 +155,8 @@ def _roof_names(figure: Figure, axes: Axes, palette: Palette, ends: Sequence[tup
         axes.annotate(
             text, (1.0, at), xycoords="axes fraction", xytext=(1.018, place), textcoords="axes fraction", ha="left",
             va="center", fontsize=8, color=colour, annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": palette.muted, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0},
+            arrowprops={"arrowstyle": "-", "color": palette.muted, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0,
+                        "relpos": (0, 0.5)},
         )  # fmt: skip
 
 
@@ -192,15 +194,19 @@ def _draw_history(figure: Figure, palette: Palette, lines: Sequence[HardwareLine
         handles=keys, frameon=False, labelcolor=palette.ink, loc="lower right", bbox_to_anchor=(1.0, 1.0),
         ncols=len(keys), handletextpad=0.1,
     )  # fmt: skip
-    for axes, column in zip(panels, values, strict=True):
+    hollows = [_scaled(value, 1e12) for value in sixteens]
+    for axes, column, more in zip(panels, values, (hollows, [], []), strict=True):
         for x, value, each in zip(across, column, lines, strict=True):
             if value is not None:
                 axes.plot([x], [value], _MARKERS[each.kind], color=inks[each.kind], markersize=4.2)
-        _spare(axes, [value for value in column if value is not None])
+        _spare(axes, [value for value in (*column, *more) if value is not None])
         _log_axes(axes, palette, both=False)
+    panels[-1].set_xlabel(_READ, color=palette.muted)
     figure.draw_without_rendering()
-    others = [((x, value / 1e12), (x, value / 1e12)) for x, value in zip(across, sixteens, strict=False) if value]
-    for axes, column in zip(panels, values, strict=True):
+    others = [((x, value), (x, value)) for x, value in zip(across, hollows, strict=False) if value]
+    # Where only the hollow point is known, that one is named.
+    peaks = [half if peak is None else peak for peak, half in zip(values[0], hollows or values[0], strict=True)]
+    for axes, column in zip(panels, (peaks, *values[1:]), strict=True):
         named = [*zip(across, column, lines, strict=True)]
         _name_column(figure, axes, palette, named, others if axes is panels[0] else [])
 

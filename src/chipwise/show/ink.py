@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """What each colour is for: text, lesser text, rules, the plan, everything else, what is wrong, background."""
+    """What each colour is for: text, lesser text, rules, the plan, everything else, what is wrong, background.
+
+    `third` and `fourth` are for more things that are compared, beside the plan's colour and everything else's.
+    """
 
     ink: str
     muted: str
@@ -40,12 +43,14 @@ class Palette:
     peer: str
     bad: str
     paper: str
+    third: str
+    fourth: str
 
 
-LIGHT = Palette("#16191f", "#5a6472", "#dfe3e8", "#b8430f", "#33669c", "#b3243b", "#ffffff")
-DARK = Palette("#e9ebee", "#9aa4b2", "#2d333b", "#ff9a5e", "#83b5ea", "#ff8093", "#181b20")
+LIGHT = Palette("#16191f", "#5a6472", "#dfe3e8", "#b8430f", "#33669c", "#b3243b", "#ffffff", "#1e7d45", "#8a3fa6")
+DARK = Palette("#e9ebee", "#9aa4b2", "#2d333b", "#ff9a5e", "#83b5ea", "#ff8093", "#181b20", "#6cc48f", "#cf9be6")
 # Colours that no chart uses otherwise; as_svg replaces each by its variable.
-_MARKS = Palette("#010203", "#010204", "#010205", "#010206", "#010207", "#010208", "#010209")
+_MARKS = Palette("#010203", "#010204", "#010205", "#010206", "#010207", "#010208", "#010209", "#01020a", "#01020b")
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 

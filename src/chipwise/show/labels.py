@@ -31,7 +31,7 @@ _DOT = 2.8  # half of what a point takes
 _BESIDE = 8.0  # from here on a line leads from a name to its point
 # Where a name may stand, seen from its point: a distance, and a direction; the nearest come first.
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
-_DISTANCES = (4.0, 10.0, 18.0, 28.0, 42.0)
+_DISTANCES = (4.0, 10.0, 18.0, 28.0, 42.0, 60.0)
 
 
 def placed(points: Sequence[Spot], sizes: Sequence[Spot], bounds: Box, taken: Sequence[Box] = ()) -> list[Spot | None]:

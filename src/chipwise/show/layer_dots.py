@@ -114,9 +114,19 @@ def above_roof(points: Sequence[Dot], ceilings: Sequence[Roof], bandwidth: float
     if not ceilings or not bandwidth:
         return ""
     top = ceilings[0].flops_s
-    count = sum(dot.flops_s > _BEYOND * min(top, bandwidth * dot.intensity) for dot in points)
-    lie = "1 dot lies" if count == 1 else f"{count} dots lie"
-    return f"{lie} above the roof: caches serve traffic, or the clock exceeds the stated one" if count else ""
+    faster = sum(dot.flops_s > _BEYOND * top for dot in points)
+    cached = sum(top >= dot.flops_s > _BEYOND * bandwidth * dot.intensity for dot in points)
+    said = []
+    if cached:
+        why = "caches serve traffic faster than the memory; it is traffic all the same that bounds them"
+        said.append(f"{_lie(cached)} above the slope: {why}")
+    if faster:
+        said.append(f"{_lie(faster)} above the roof: the clock exceeds the stated one")
+    return "; ".join(said)
+
+
+def _lie(count: int) -> str:
+    return "1 dot lies" if count == 1 else f"{count} dots lie"
 
 
 def title(network: str, expected: Estimate) -> str:

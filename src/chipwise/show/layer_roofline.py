@@ -14,12 +14,13 @@ b'<svg'
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from chipwise.show.ink import as_file, quiet_axes
+from chipwise.show.labels import Name, name_points, text_size
 from chipwise.show.layer_dots import above_roof, bytes_rate, dots, frame, left_out, rate, roofs, title, whole_dot
 from chipwise.show.units import format_share, format_time, significant
 
@@ -28,16 +29,21 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
 
     from chipwise.core.device import Device
     from chipwise.core.estimate import Estimate
     from chipwise.show.ink import Palette
+    from chipwise.show.labels import Line, Spot
     from chipwise.show.layer_dots import Dot, Frame, Roof
+
+    Mark = tuple[Spot, float]  # a place and a width, in pixels
 
 _SIZE_IN = (9.4, 5.6)
 _NAMED = 4  # layers whose names are written beside their dots
 _LARGEST = 900.0  # area of a dot that takes all of the time, in square points
 _SMALLEST = 9.0
+_FREE_PT = 30.0  # from a dot to the text along the slope, where there is room
 
 
 def roofline_file(network: str, expected: Estimate, device: Device, suffix: str) -> bytes:
@@ -63,21 +69,42 @@ def _draw(figure: Figure, palette: Palette, network: str, expected: Estimate, de
     whole = whole_dot(expected)
     span = frame([*points, *([whole] if whole else [])], ceilings, device.bandwidth_bytes_s)
     _set_axes(axes, palette, span)
-    _draw_roofs(axes, palette, ceilings, device.bandwidth_bytes_s, span)
+    labels = _draw_roofs(axes, palette, ceilings, device.bandwidth_bytes_s, span)
     colours = {"compute": palette.accent, "memory": palette.peer, "launch": palette.muted, "unknown": palette.bad}
     for dot in points:
         axes.scatter(
-            [dot.intensity], [dot.flops_s], s=_SMALLEST + _LARGEST * dot.share, color=colours[dot.bound], alpha=0.55,
+            [dot.intensity], [dot.flops_s], s=_area(dot), color=colours[dot.bound], alpha=0.55,
             linewidths=0.6, edgecolors=palette.paper, zorder=3,
         )  # fmt: skip
     if whole is not None:
         axes.scatter([whole.intensity], [whole.flops_s], s=70, marker="D", color=palette.ink, zorder=4)
-    _name(axes, palette, points[:_NAMED], whole)
     figure.suptitle(title(network, expected), x=0.01, ha="left", color=palette.ink, fontsize=11, fontweight="bold")
     _legend(axes, palette, {name: colours[name] for name in colours if any(dot.bound == name for dot in points)})
     above = above_roof(points, ceilings, device.bandwidth_bytes_s)
     _say_what_is_drawn(axes, palette, expected, above)
-    _name_slope(figure, axes, palette, device.bandwidth_bytes_s if ceilings else None, span)
+    figure.draw_without_rendering()  # only a finished layout knows the slope's angle, and where there is room
+    marks = _marks(figure, axes, points, whole)
+    drawn = [line for label in labels for line in _edges(axes, label)]
+    left = 1 / device.bandwidth_bytes_s if device.bandwidth_bytes_s else 0.0
+    drawn += [((max(span.left, roof.flops_s * left), roof.flops_s), (span.right, roof.flops_s)) for roof in ceilings]
+    if ceilings and device.bandwidth_bytes_s:
+        slope = _slope(device.bandwidth_bytes_s, ceilings[0], span)
+        drawn += [slope, *_name_slope(axes, palette, device.bandwidth_bytes_s, slope, marks)]
+    data = axes.transData.inverted()
+    drawn += [_line(data.transform([(x - width / 2, y), (x + width / 2, y)])) for (x, y), width in marks]
+    name_points(figure, axes, _names(palette, points, whole), palette.muted, 7.5, lines=drawn)
+
+
+def _slope(bandwidth: float, roof: Roof, span: Frame) -> Line:
+    """The part of the memory's slope that is in the picture."""
+    left, ridge = max(span.left, span.bottom / bandwidth), roof.flops_s / bandwidth
+    return (left, left * bandwidth), (ridge, roof.flops_s)
+
+
+def _edges(axes: Axes, label: Annotation) -> list[Line]:
+    """The upper and the lower edge of a text, in the data of its axes."""
+    box, data = label.get_window_extent(), axes.transData.inverted()
+    return [_line(data.transform([(box.x0, y), (box.x1, y)])) for y in (box.y0, box.y1)]
 
 
 def _set_axes(axes: Axes, palette: Palette, span: Frame) -> None:
@@ -92,8 +119,11 @@ def _set_axes(axes: Axes, palette: Palette, span: Frame) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def _draw_roofs(axes: Axes, palette: Palette, ceilings: Sequence[Roof], bandwidth: float | None, span: Frame) -> None:
-    """The slope of the memory and one level a number format, the first in full strength."""
+def _draw_roofs(
+    axes: Axes, palette: Palette, ceilings: Sequence[Roof], bandwidth: float | None, span: Frame
+) -> list[Annotation]:
+    """The slope of the memory and one level a number format, the first in full strength; their names."""
+    names = []
     if bandwidth and ceilings:
         ridge = ceilings[0].flops_s / bandwidth
         axes.plot([span.left, ridge], [span.left * bandwidth, ridge * bandwidth], color=palette.ink, linewidth=1.4)
@@ -104,46 +134,75 @@ def _draw_roofs(axes: Axes, palette: Palette, ceilings: Sequence[Roof], bandwidt
             [start, span.right], [roof.flops_s, roof.flops_s], color=palette.ink if strong else palette.muted,
             linewidth=1.4 if strong else 0.9, linestyle="-" if strong else (0, (3, 2)),
         )  # fmt: skip
-        axes.annotate(
+        name = axes.annotate(
             f"{roof.name} {rate(roof.flops_s)}", (span.right, roof.flops_s), xytext=(-4, 4), ha="right",
             textcoords="offset points", color=palette.ink if strong else palette.muted, fontsize=8,
         )  # fmt: skip
+        names.append(name)
+    return names
 
 
-def _name_slope(figure: Figure, axes: Axes, palette: Palette, bandwidth: float | None, span: Frame) -> None:
-    """Write the bandwidth along the slope where it enters the picture; only a finished layout knows the angle."""
-    if not bandwidth:
-        return
-    figure.draw_without_rendering()
-    start, end = axes.transData.transform([(span.left, span.bottom), (span.left * 10, span.bottom * 10)])
-    angle = math.degrees(math.atan2(end[1] - start[1], end[0] - start[0]))
-    x = max(span.left, span.bottom / bandwidth) * 1.3
+def _name_slope(axes: Axes, palette: Palette, bandwidth: float, slope: Line, marks: Sequence[Mark]) -> list[Line]:
+    """Write the bandwidth along the slope where no dot is near; the lines that names must not cross."""
+    text, unit = f"memory {bytes_rate(bandwidth)}", axes.figure.dpi / 72
+    start, end = axes.transData.transform(slope)
+    steep = math.atan2(end[1] - start[1], end[0] - start[0])
+    along, up = (math.cos(steep), math.sin(steep)), (-math.sin(steep), math.cos(steep))
+    long = text_size(text, 8)[0] * unit
+
+    def spots(first: float, beside: float) -> list[Spot]:
+        """The line through the middle of the text's letters, in pixels."""
+        steps = [first + long * share / 8 for share in range(9)]
+        return [
+            (start[0] + along[0] * step + up[0] * beside, start[1] + along[1] * step + up[1] * beside) for step in steps
+        ]
+
+    def room(first: float, beside: float) -> float:
+        """Pixels to the nearest dot or the edge; there is enough at some point."""
+        gaps = [math.dist(spot, place) - width / 2 for spot in spots(first, beside) for place, width in marks]
+        return float(min([_FREE_PT * unit, *gaps, *(spot[1] - axes.bbox.y0 for spot in spots(first, beside))]))
+
+    last = math.dist(start, end) - long - 8 * unit
+    firsts = [step * unit for step in range(8, max(int(last / unit), 9), 8)]
+    first, beside = max(((step, side * 8 * unit) for step in firsts for side in (1, -1)), key=lambda at: room(*at))
+    data = axes.transData.inverted()
+    (x, y), _ = _line(data.transform([spots(first, beside)[4]] * 2))
     axes.annotate(
-        f"memory {bytes_rate(bandwidth)}", (x, x * bandwidth), xytext=(-2, 5), textcoords="offset points",
-        color=palette.ink, fontsize=8, rotation=angle, rotation_mode="anchor",
-    )  # fmt: skip
+        text, (x, y), ha="center", va="center", color=palette.ink, fontsize=8,
+        rotation=math.degrees(steep), rotation_mode="anchor",
+    ).set_in_layout(False)  # fmt: skip
+    edges = [[spots(first, beside + shift * unit)[place] for place in (0, -1)] for shift in (-3, 0, 3)]
+    return [_line(data.transform(edge)) for edge in edges]
 
 
-def _name(axes: Axes, palette: Palette, longest: Sequence[Dot], whole: Dot | None) -> None:
-    """Write the longest layers beside their dots, each where the one before it has left room."""
-    taken: list[float] = []
+def _names(palette: Palette, points: Sequence[Dot], whole: Dot | None) -> list[Name]:
+    """All layers' speed, and the longest layers."""
+    names = [
+        Name((dot.intensity, dot.flops_s), f"{dot.name}, {format_share(dot.share, 0)}", palette.ink)
+        for dot in points[:_NAMED]
+    ]
     if whole is not None:
-        axes.annotate(
-            f"all: {rate(whole.flops_s)}", (whole.intensity, whole.flops_s), xytext=(8, -13), zorder=5,
-            textcoords="offset points", color=palette.ink, fontsize=8, fontweight="bold",
-        )  # fmt: skip
-        taken.append(axes.transData.transform((whole.intensity, whole.flops_s))[1] - 13)
-    for dot in longest:
-        _, y = axes.transData.transform((dot.intensity, dot.flops_s))
-        shift = -3.0
-        while any(abs(y + shift - other) < 11 for other in taken):
-            shift -= 11.0
-        taken.append(y + shift)
-        text = f"{dot.name}, {format_share(dot.share, 0)}"
-        axes.annotate(
-            text, (dot.intensity, dot.flops_s), xytext=(12, shift), textcoords="offset points", color=palette.ink,
-            fontsize=7.5, arrowprops={"arrowstyle": "-", "color": palette.muted, "linewidth": 0.5}, zorder=5,
-        )  # fmt: skip
+        names.insert(0, Name((whole.intensity, whole.flops_s), f"all: {rate(whole.flops_s)}", palette.ink))
+    return names
+
+
+def _marks(figure: Figure, axes: Axes, points: Sequence[Dot], whole: Dot | None) -> list[Mark]:
+    """Where dots are, and how wide, in pixels."""
+    widths = [(dot, math.sqrt(_area(dot))) for dot in points] + ([(whole, 12.0)] if whole else [])
+    places = [axes.transData.transform((dot.intensity, dot.flops_s)) for dot, _ in widths]
+    return [
+        ((float(place[0]), float(place[1])), width * figure.dpi / 72)
+        for place, (_, width) in zip(places, widths, strict=True)
+    ]
+
+
+def _line(ends: Any) -> Line:
+    (left, low), (right, high) = ends
+    return (float(left), float(low)), (float(right), float(high))
+
+
+def _area(dot: Dot) -> float:
+    return _SMALLEST + _LARGEST * dot.share
 
 
 def _legend(axes: Axes, palette: Palette, colours: dict[str, str]) -> None:
