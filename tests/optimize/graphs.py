@@ -190,6 +190,51 @@ def _standardized(b: Builder) -> None:
     b.node("Mul", b.value, b.keep(b.rng.choice([0.0, 1.0, 2.0], (b.channels, 1, 1))))
 
 
+def _pruned(b: Builder) -> None:
+    """Filters of zeros in every convolution so far, with and without their bias, and inputs that are not read."""
+    for node in b.nodes:
+        if node.op_type == "Conv":
+            zero = b.rng.random(len(b.weights[node.input[1]])) < 0.6
+            b.weights[node.input[1]][zero] = 0
+            b.weights[node.input[1]][:, b.rng.random(b.weights[node.input[1]].shape[1]) < 0.2] = 0
+            if len(node.input) > 2:
+                b.weights[node.input[2]][zero & (b.rng.random(len(zero)) < 0.7)] = 0
+
+
+def _excited(b: Builder) -> None:
+    """Squeeze and excitation."""
+    value, channels = b.value, b.channels
+    b.node("GlobalMaxPool", value)
+    b.conv(max(channels // 2, 1), 1)
+    b.node("Relu", b.value)
+    b.conv(channels, 1)
+    b.node("Mul", value, b.node("Clip", b.value, b.keep(np.array(0)), b.keep(np.array(3))))
+
+
+def _shuffled(b: Builder) -> None:
+    """Grouped convolutions with a channel shuffle between them."""
+    b.conv(8, 1)
+    b.conv(8, 3, groups=2)
+    shape = [0, 2, 4, b.side, b.side]
+    b.node("Reshape", b.value, b.keep(np.array(shape), np.int64))
+    b.node("Transpose", b.value, perm=[0, 2, 1, 3, 4])
+    b.node("Reshape", b.value, b.keep(np.array([0, 8, b.side, b.side]), np.int64))
+    b.conv(8, 1, groups=4)
+
+
+def _halves(b: Builder) -> None:
+    """One half of the channels goes through a layer, the other past it."""
+    b.conv(6, 3)
+    b.nodes.append(
+        helper.make_node("Split", [b.value, b.keep(np.array([3, 3]), np.int64)], ["l" + b.value, "r" + b.value], axis=1)
+    )
+    left, right = "l" + b.value, "r" + b.value
+    b.value, b.channels = right, 3
+    b.conv(3, 3)
+    b.channels = 6
+    b.node("Concat", left, b.value, axis=1)
+
+
 def _pool(b: Builder) -> None:
     if b.side % 2 == 0:
         b.node("MaxPool", b.value, kernel_shape=[2, 2], strides=[2, 2])
@@ -217,6 +262,10 @@ BLOCKS: dict[str, Callable[[Builder], object]] = {
     "ringed": _ringed,
     "normed": _normed,
     "standardized": _standardized,
+    "pruned": _pruned,
+    "excited": _excited,
+    "shuffled": _shuffled,
+    "halves": _halves,
 }
 
 # What a network ends with: an image, or classes behind a flattened one or its sums.
