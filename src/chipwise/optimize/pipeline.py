@@ -23,8 +23,11 @@ from chipwise.optimize import (
     fold_constants,
     fold_scales,
     freeze_initializers,
+    fuse_activations,
+    fuse_hard_sigmoid,
     move_transposes,
     remove_dead_channels,
+    spell_out_activations,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ PASSES: tuple[ModuleType, ...] = (
     freeze_initializers,
     drop_noops,
     fold_constants,
+    fuse_activations,  # a normalization over the last axis is to stay one
     move_transposes,  # before what folds along channels
     fold_batch_norm,
     fold_scales,
@@ -44,7 +48,7 @@ PASSES: tuple[ModuleType, ...] = (
     drop_unused,
 )
 # Kept only where they were measured to be faster, after the others and before what is unused is dropped.
-OPTIONAL: tuple[ModuleType, ...] = ()
+OPTIONAL: tuple[ModuleType, ...] = (fuse_hard_sigmoid, spell_out_activations)
 ALL = (*PASSES, *OPTIONAL)
 _STEPPED = "remove_dead_channels"  # the pass that leaves widths in steps
 
