@@ -48,6 +48,7 @@ def test_intervals_say_what_is_not_known() -> None:
     assert number_range(None, "J") == "not known"
     assert number_range(Interval(1.0, None, None), "J") == "≥ 1.00 J"
     assert number_range(Interval(1.0, 2.0, 3.0), "J") == "2.00 [1.00–3.00] J"
+    assert number_range(Interval(1.0, 2.0, 3.0), digits=2) == "2.0 [1.0–3.0]"
 
 
 def test_unknown_operators_are_said_loudly_and_what_does_not_fit_too() -> None:
@@ -104,3 +105,43 @@ def test_layers_that_do_nothing_are_counted_only() -> None:
     assert "reshape" not in made
     assert "2 layers that only change a shape left out" in made
     assert "16 layers" in made
+
+
+def test_energy_and_money_have_their_bounds_but_not_where_nothing_fits() -> None:
+    lines = text_of(tables.table(samples.sweep()), 80).splitlines()
+    start = next(place for place, each in enumerate(lines) if "J per 1,000 items" in each)
+    rows = lines[start + 2 : start + 11]
+    assert all(each.count("[") == 2 and each.count("–") == 2 for each in rows[:8])
+    assert rows[8].split() == ["256", "-", "-"]
+
+
+def test_devices_in_another_format_do_not_lead_the_ranking() -> None:
+    made = samples.devices()
+    fast = samples.forecast(1, device="TPU v9", speed=50.0, precision="bf16")
+    shown = text_of(tables.table(replace(made, forecasts=(fast, *made.forecasts))), 120)
+    lines = [line.partition("  ")[0] for line in shown.splitlines() if "items/s" not in line]
+    assert lines.index("H100 SXM5 80GB") < lines.index("Tesla K80") < lines.index("TPU v9") < lines.index("Edge TPU")
+    assert "Ranked among fp32; times in bf16, int8 do not compare with those, and stand below them." in shown
+
+
+def test_of_several_devices_notes_and_methods_name_theirs() -> None:
+    made = samples.devices()
+    cases = list(made.forecasts)
+    cases[0] = replace(cases[0], estimate=replace(cases[0].estimate, notes=("nothing was fitted for it",), method="m"))
+    cases[2] = replace(cases[2], estimate=replace(cases[2].estimate, notes=(f"{cases[2].estimate.device} is new",)))
+    shown = text_of(tables.table(replace(made, forecasts=tuple(cases))), 120)
+    assert "note: Tesla K80: nothing was fitted for it" in shown
+    assert "note: Example Card 4090 is new" in shown
+    assert "method: Tesla K80: m" in shown
+    assert "method: Edge TPU: roofline floor" in shown
+
+
+def test_intervals_without_a_coverage_look_different() -> None:
+    made = samples.devices()
+    cases = list(made.forecasts)
+    time = replace(cases[0].estimate.time_s, coverage=None)
+    cases[0] = replace(cases[0], estimate=replace(cases[0].estimate, time_s=time))
+    shown = text_of(tables.table(replace(made, forecasts=tuple(cases))), 120)
+    assert sum("] *" in line for line in shown.splitlines()) == 1
+    assert "* was not calibrated" in shown
+    assert "] *" not in text_of(tables.table(made), 120)

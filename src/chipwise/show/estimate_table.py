@@ -33,7 +33,7 @@ from chipwise.show.units import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.table import Table
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from chipwise.core.estimation import Cost, Estimation, Forecast, Knee, Score
 
 _SHORT_TIME = 26  # columns of a time with its bounds, up to a minute
-_ROOM_FOR_COSTS = 100  # columns from which on energy and money fit beside the times of several devices
+_UNSURE = " *"  # behind an interval that nothing was calibrated on
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,11 @@ class EstimateTable:
         """Draw the tables for this width."""
         del console
         record, several = self.record, len(self.record.devices) > 1
-        wide = not several or options.max_width >= _ROOM_FOR_COSTS
         ordered = _ranked(record.forecasts) if several else list(record.forecasts)
         yield heading(_title(record))
-        yield _times(ordered, several=several, costs=wide)
-        if not wide:
-            yield Text()
-            yield _costs(ordered)
+        yield _times(ordered, several=several)
         yield from _legend(record)
+        yield from _spaced(_costs(ordered, several=several))
         yield from _spaced(_summary(record))
         yield from _spaced(_scores(ordered, several=several))
         yield from memory_blocks(ordered, several=several, width=options.max_width)
@@ -88,24 +85,31 @@ def _described(workload: Workload) -> str:
 
 
 def _ranked(forecasts: Sequence[Forecast]) -> list[Forecast]:
-    """By batch, then fastest first; devices of which only a floor is known come last."""
+    """By batch, then fastest first; below them what does not compare: other formats, and mere floors."""
+    usual = _usual_format(forecasts)
 
-    def place(forecast: Forecast) -> tuple[int, bool, float]:
-        time = forecast.estimate.time_s
-        return forecast.estimate.workload.batch, time.mid is None, time.mid or time.low or 0.0
+    def place(forecast: Forecast) -> tuple[int, bool, bool, float]:
+        time, workload = forecast.estimate.time_s, forecast.estimate.workload
+        return workload.batch, time.mid is None, _format(workload) != usual, time.mid or time.low or 0.0
 
     return sorted(forecasts, key=place)
 
 
-def _times(forecasts: Sequence[Forecast], *, several: bool, costs: bool) -> Table:
+def _usual_format(forecasts: Sequence[Forecast]) -> str:
+    """The number format of most devices, of equally many the first."""
+    formats = [_format(each.estimate.workload) for each in forecasts]
+    return max(formats, key=formats.count)
+
+
+def _times(forecasts: Sequence[Forecast], *, several: bool) -> Table:
     step = "step" if forecasts[0].estimate.workload.phase == "training" else "latency"
     formats = len({_format(each.estimate.workload) for each in forecasts}) > 1
     names = ["device"] if several else []
     names += ["format!"] if formats else []
     # Minutes with their bounds are long: they may fold, so that nothing else is squeezed away.
-    short = max(len(time_range(each.estimate.time_s)) for each in forecasts) <= _SHORT_TIME
+    short = max(len(_time(each)) for each in forecasts) <= _SHORT_TIME
     columns = [*names, ">batch!", f"{step}!" if short else step, ">items/s!", "bound by", ">memory!"]
-    rows = grid(*columns, *([">J per\n1000!", ">USD per\n1000!"] if costs else []))
+    rows = grid(*columns)
     before = None
     for forecast in forecasts:
         workload = forecast.estimate.workload
@@ -114,9 +118,7 @@ def _times(forecasts: Sequence[Forecast], *, several: bool, costs: bool) -> Tabl
         before = workload.batch
         lead = [cell(forecast.estimate.device, "bold")] if several else []
         lead += [cell(_format(workload))] if formats else []
-        rows.add_row(
-            *lead, *_time_cells(forecast, bold=not several), *(_cost_cells(forecast.thousand) if costs else [])
-        )
+        rows.add_row(*lead, *_time_cells(forecast, bold=not several))
     return rows
 
 
@@ -129,23 +131,34 @@ def _time_cells(forecast: Forecast, *, bold: bool) -> list[Text]:
     full = expected.fits is False
     return [
         cell(expected.workload.batch, "bold" if bold else ""),
-        cell(time_range(expected.time_s), "dim" if full else ""),
+        cell(_time(forecast), "dim" if full else ""),
         cell(number(expected.items_s), "dim" if full else ""),
         cell(bound_words(expected)),
         cell(format_bytes(expected.memory.device_bytes) + (" !" if full else ""), "bold red" if full else ""),
     ]
 
 
-def _costs(forecasts: Sequence[Forecast]) -> Table:
-    rows = grid("device", ">batch!", ">J per\n1000!", ">USD per\n1000!")
+def _time(forecast: Forecast) -> str:
+    """Seconds with their bounds, marked where nothing says how often those hold."""
+    time = forecast.estimate.time_s
+    return time_range(time) + (_UNSURE if time.mid is not None and time.coverage is None else "")
+
+
+def _costs(forecasts: Sequence[Forecast], *, several: bool) -> list[RenderableType]:
+    """Energy and money with their bounds; "-" for what is not known, and for what does not fit."""
+    if all(each.thousand.energy_j is None and each.thousand.price_usd is None for each in forecasts):
+        return []
+    rows = grid(*(["device"] if several else []), ">batch!", "J per 1,000 items", "USD per 1,000 items")
     for forecast in forecasts:
-        expected = forecast.estimate
-        rows.add_row(cell(expected.device, "bold"), cell(expected.workload.batch), *_cost_cells(forecast.thousand))
-    return rows
-
-
-def _cost_cells(thousand: Cost) -> list[Text]:
-    return [cell(number(thousand.energy_j)), cell(number(thousand.price_usd, 2))]
+        expected, thousand = forecast.estimate, forecast.thousand
+        runs = expected.fits is not False
+        rows.add_row(
+            *([cell(expected.device, "bold")] if several else []),
+            cell(expected.workload.batch),
+            cell(number_range(thousand.energy_j) if thousand.energy_j is not None and runs else "-"),
+            cell(number_range(thousand.price_usd, digits=2) if thousand.price_usd is not None and runs else "-"),
+        )
+    return [rows, muted("[low–high] of power and price over the time above; - not known, or does not fit.")]
 
 
 def _legend(record: Estimation) -> Iterator[RenderableType]:
@@ -157,13 +170,16 @@ def _legend(record: Estimation) -> Iterator[RenderableType]:
         widened = ", widened for what the notes say" if any(each.notes for each in estimates) else ""
         yield muted(f"[low–high] is meant to hold {shares} of measurements, from networks held out{widened}.")
     if any(each.time_s.mid is not None and each.time_s.coverage is None for each in estimates):
-        yield muted("[low–high] without a stated coverage was not calibrated.")
+        yield muted("* was not calibrated: how often [low–high] holds there is not known.")
     if any(each.time_s.mid is None for each in estimates):
         yield muted(
             "≥ is a floor: every layer at the device's peaks, nothing fused. How far above it ends is not known."
         )
-    if any(cost is not None for each in record.forecasts for cost in (each.thousand.energy_j, each.thousand.price_usd)):
-        yield muted("J and USD are per thousand items, at the middle estimate.")
+    formats = dict.fromkeys(_format(each.workload) for each in estimates)
+    if len(record.devices) > 1 and len(formats) > 1:
+        usual = _usual_format(record.forecasts)
+        others = ", ".join(each for each in formats if each != usual)
+        yield muted(f"Ranked among {usual}; times in {others} do not compare with those, and stand below them.")
     for forecast in record.forecasts:
         if forecast.estimate.fits is False and forecast.capacity_bytes is not None:
             yield line(f"! does not fit: {_fitting(forecast)}", "yellow")
@@ -258,18 +274,36 @@ def _score_cells(score: Score) -> list[Text]:
 
 
 def _endings(record: Estimation) -> list[RenderableType]:
-    """Operators that are not known, notes, and the method, each said once."""
+    """Operators that are not known, notes, and the method, each said once and of which devices it speaks."""
     estimates = [each.estimate for each in record.forecasts]
     unknown = sorted({op for each in estimates for op in each.unknown_ops})
-    notes = dict.fromkeys([*record.notes, *(note for each in estimates for note in each.notes)])
+    noted = _by_text((note, each.device) for each in estimates for note in each.notes)
+    notes = dict.fromkeys([*record.notes, *(_of(note, names, record) for note, names in noted.items())])
     shown: list[RenderableType] = []
     if unknown and not any(all(op in note for op in unknown) for note in notes):
         names = ", ".join(map(plain, unknown))
         shown.append(line(f"Work not known for {names}: only their traffic is counted.", "bold yellow"))
-    loud = {note for note in notes if any(op in note for op in unknown)}
+    loud = {note for note in notes if note.startswith("poor: ") or any(op in note for op in unknown)}
     shown += [line(f"note: {note}", "bold yellow" if note in loud else "yellow") for note in notes]
-    shown += [muted(f"method: {method}") for method in dict.fromkeys(each.method for each in estimates)]
+    methods = _by_text((each.method, each.device) for each in estimates)
+    shown += [muted(f"method: {_of(method, devices, record)}") for method, devices in methods.items()]
     return shown
+
+
+def _by_text(said: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Each text with the devices that it was said of."""
+    found: dict[str, list[str]] = {}
+    for text, device in said:
+        if device not in found.setdefault(text, []):
+            found[text].append(device)
+    return found
+
+
+def _of(text: str, devices: Sequence[str], record: Estimation) -> str:
+    """A text with the devices it speaks of, where it speaks not of all of them and does not name them itself."""
+    if len(devices) == len(record.devices) or all(name in text for name in devices):
+        return text
+    return f"{', '.join(devices)}: {text}"
 
 
 def _spaced(parts: Sequence[RenderableType]) -> Iterator[RenderableType]:

@@ -44,19 +44,20 @@ def number(interval: Interval | None, digits: int = 3) -> str:
     return said(interval.mid) if interval.mid is not None else _one_sided(interval, said)
 
 
-def number_range(interval: Interval | None, unit: str) -> str:
+def number_range(interval: Interval | None, unit: str = "", digits: int = 3) -> str:
     """A number with its bounds and a unit, "1.20 [1.00–1.50] kJ" with the unit as it is given."""
+
+    def said(value: float) -> str:
+        return significant(value, digits)
+
     if interval is None:
         return UNKNOWN
     if interval.mid is None:
-        said = _one_sided(interval, significant)
-        return said if said == UNKNOWN else f"{said} {unit}"
-    bounds = "" if interval.low is None or interval.high is None else f" [{_bounds(interval.low, interval.high)}]"
-    return f"{significant(interval.mid)}{bounds} {unit}"
-
-
-def _bounds(low: float, high: float) -> str:
-    return f"{significant(low)}–{significant(high)}"
+        made = _one_sided(interval, said)
+        return made if made == UNKNOWN else f"{made} {unit}".rstrip()
+    known = interval.low is not None and interval.high is not None
+    bounds = f" [{said(interval.low or 0.0)}–{said(interval.high or 0.0)}]" if known else ""
+    return f"{said(interval.mid)}{bounds} {unit}".rstrip()
 
 
 def _one_sided(interval: Interval, said: Callable[[float], str]) -> str:
