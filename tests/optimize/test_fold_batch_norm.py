@@ -159,7 +159,8 @@ def test_into_matrix_products(seed: int, op: str, bias: tuple[int, ...] | None, 
             ["Constant", "ReduceMean", "MatMul", "Add"],
         ),
         (
-            f"n = {NORM} (x, kg, kb, km, kv)  t = Transpose <perm = [0, 2, 3, 1]> (n)  f = MatMul(t, w2)  y = Add(f, c)",
+            f"n = {NORM} (x, kg, kb, km, kv)  t = Transpose <perm = [0, 2, 3, 1]> (n)"
+            "  f = MatMul(t, w2)  y = Add(f, c)",
             ["Transpose", "MatMul", "Add"],
         ),
         # one takes the other
@@ -205,7 +206,11 @@ LOOK_ALIKES = {
 def test_look_alikes_are_left_alone(name: str) -> None:
     rng = np.random.default_rng(4)
     weights = {"ng": np.array([2.0, 3]), "nb": np.array([1.0, 2]), "nm": np.array([5.0, 1]), "nv": np.ones(2)}
-    weights |= norm(rng, 4, "k") | {"w": whole(rng, 2, 2, 1, 1), "w3": whole(rng, 2, 2, 3, 3), "square": whole(rng, 4, 4)}
+    weights |= norm(rng, 4, "k") | {
+        "w": whole(rng, 2, 2, 1, 1),
+        "w3": whole(rng, 2, 2, 3, 3),
+        "square": whole(rng, 4, 4),
+    }
     given_back = "double[A, B, C, D] y" + (", double[E, F, G, H] z" if " z = " in LOOK_ALIKES[name] else "")
     model = parse(f"g (double[2, 2, 4, 4] x) => ({given_back}) {{ {LOOK_ALIKES[name]} }}", **weights)
     before = ops(model)

@@ -115,12 +115,12 @@ def _around_shift(graph: ir.Graph, step: Step) -> bool:
     """Where x * c + a is (x + a / c) * c: fold the scale into the padded layers that read it."""
     value = step.node.outputs[0]
     affine = _as_affine(step)
-    if affine is None or not step.scales or not only_reader(value) or not affine.scale.all():
+    if affine is None or not step.scales or not only_reader(value):
         return False
     shift = _step(next(iter(value.uses())).node)
     if shift is None or shift.scales or shift.node.graph is not graph:
         return False
-    with np.errstate(over="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):
         before = (shift.constant / step.constant).astype(step.constant.dtype)
     # Only a change of each value for itself may be put in front of a scale per channel.
     if not np.isfinite(before).all() or not _keeps_shape(shift):

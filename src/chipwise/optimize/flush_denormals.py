@@ -1,0 +1,51 @@
+"""Set weights to zero that are so small that a processor multiplies them a hundred times slower.
+
+Denormal numbers, below 1.2e-38 in float32, come from weight decay on channels that died. An Intel processor takes about
+150 cycles for each product with one (Intel optimization manual, section on floating-point assists), and no runtime
+turns that off unless it is asked to.
+
+>>> small = ir.Value(name="w", const_value=ir.tensor(np.array([1e-40, 0, 1], np.float32)))
+>>> count(ir.Model(ir.Graph([], [], nodes=[], initializers=[small]), ir_version=8))
+1
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx_ir as ir
+
+from chipwise.optimize.rewrite import floats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+LABEL = "close"
+
+
+def apply(model: ir.Model) -> str:
+    """Flush float32 and float64 weights in place, in subgraphs too."""
+    flushed = 0
+    for value, array, small in _found(model):
+        flushed += int(small.sum())
+        value.const_value = ir.tensor(np.where(small, np.zeros((), array.dtype), array))
+    return f"set {flushed:,} denormal weight{'s' if flushed != 1 else ''} to zero" if flushed else ""
+
+
+def count(model: ir.Model) -> int:
+    """How many weights are denormal."""
+    return sum(int(small.sum()) for _, _, small in _found(model))
+
+
+def _found(model: ir.Model) -> Iterator[tuple[ir.Value, NDArray[Any], NDArray[np.bool_]]]:
+    """Weights that hold any, as they are, and where."""
+    for graph in model.graphs():
+        for value in list(graph.initializers.values()):
+            array = floats(value)
+            if array is not None:
+                small = (np.abs(array) < np.finfo(array.dtype).tiny) & (array != 0)
+                if small.any():
+                    yield value, array, small
