@@ -72,7 +72,7 @@ _BUSY_SHARE = 0.65
 # The least that is published of what busy accelerators take on average of the power between idle and full: TPU v3's.
 _LEAST_BUSY_SHARE = 0.3
 # Power of a device that does nothing, as a share of its full power, least, usual and most, where its data sheet is
-# silent. Gaming cards idle lowest (reviews of the RTX 3090 Ti: 21 of 450 W), TPU v4 highest of those above (90 of 192 W).
+# silent. Gaming cards idle lowest (reviews of the RTX 3090 Ti: 21 of 450 W), TPU v4 highest (90 of 192 W).
 _IDLE_SHARES = (0.04, 0.25, 0.47)
 
 
