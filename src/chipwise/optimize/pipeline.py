@@ -19,6 +19,7 @@ from chipwise.core.errors import first_line, unknown_name
 from chipwise.optimize import (
     drop_noops,
     drop_unused,
+    flush_denormals,
     fold_batch_norm,
     fold_constants,
     fold_scales,
@@ -27,6 +28,7 @@ from chipwise.optimize import (
     fuse_hard_sigmoid,
     move_transposes,
     remove_dead_channels,
+    share_equal,
     spell_out_activations,
 )
 
@@ -40,10 +42,12 @@ PASSES: tuple[ModuleType, ...] = (
     freeze_initializers,
     drop_noops,
     fold_constants,
+    share_equal,  # before what needs a value to have one reader
     fuse_activations,  # a normalization over the last axis is to stay one
     move_transposes,  # before what folds along channels
     fold_batch_norm,
     fold_scales,
+    flush_denormals,  # before channels that are zero are looked for
     remove_dead_channels,
     drop_unused,
 )
