@@ -14,9 +14,10 @@ from rich.console import Console, RenderableType
 
 from chipwise.show import tables
 
-from . import samples
+from . import device_samples, estimate_samples, samples
 
 GOLDEN = Path(__file__).parent.parent / "golden"
+RECORDS = {**samples.RECORDS, **estimate_samples.RECORDS, **device_samples.RECORDS}
 
 
 def text_of(renderable: RenderableType, width: int) -> str:
@@ -26,9 +27,9 @@ def text_of(renderable: RenderableType, width: int) -> str:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-@pytest.mark.parametrize("name", samples.RECORDS)
+@pytest.mark.parametrize("name", RECORDS)
 def test_golden(name: str, width: int) -> None:
-    made = text_of(tables.table(samples.RECORDS[name]()), width)
+    made = text_of(tables.table(RECORDS[name]()), width)
     assert max(map(len, made.splitlines())) <= width
     path = GOLDEN / f"{name}_{width}.txt"
     if os.environ.get("CHIPWISE_UPDATE_GOLDEN"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from chipwise.show.grid import cell, grid, heading, muted
+from chipwise.show.grid import Fitted, cell, grid, heading, muted
 from chipwise.show.units import format_bytes, format_flops, format_share, format_time
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def layer_tables(expected: Estimate, *, several: bool) -> Iterator[RenderableTyp
     flops, moved = (sum(getattr(row, field) for row in expected.rows) for field in ("flops", "moved_bytes"))
     sums = [format_time(whole), "100.0%", format_flops(flops), format_bytes(moved)]
     rows.add_row(cell(f"{len(expected.rows)} layers", "bold"), *(cell(each, "bold") for each in sums), cell(""))
-    yield rows
+    yield Fitted(rows)
     hidden = len(expected.rows) - len(shown)
     if hidden:
         yield muted(
@@ -63,7 +63,7 @@ def layer_tables(expected: Estimate, *, several: bool) -> Iterator[RenderableTyp
         )
     if any(row.kind for row in expected.rows):
         yield Text()
-        yield _kinds(expected.rows, whole)
+        yield Fitted(_kinds(expected.rows, whole))
     if expected.time_s.mid is None:
         yield muted("Times of layers are floors, too.")
 

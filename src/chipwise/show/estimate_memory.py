@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from chipwise.show.grid import cell, grid, heading, line
+from chipwise.show.grid import Fitted, cell, grid, heading, line
 from chipwise.show.units import format_bytes, format_share
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chipwise.core.estimation import Forecast
 
 _COLUMN, _NAMES = 11, 14  # widths of a number and of the names of parts
+_TIMES = 10.0  # of the device's memory: from here on per cent are hard to read
 _MOST = 8  # of several devices and batches: more would fill pages
 
 
@@ -61,7 +62,7 @@ def memory_blocks(forecasts: Sequence[Forecast], *, several: bool, width: int) -
     """
     yield Text()
     yield heading("Memory on the device")
-    yield _bars(forecasts, several=several, width=width)
+    yield Fitted(_bars(forecasts, several=several, width=width))
     if several and len(forecasts) > _MOST:
         yield line(f"The parts of {len(forecasts)} workloads are in --json, or ask for one device.", "dim")
         return
@@ -70,7 +71,7 @@ def memory_blocks(forecasts: Sequence[Forecast], *, several: bool, width: int) -
         members = list(group)
         for start in range(0, len(members), fit):
             yield Text()
-            yield _parts(members[start : start + fit], several=several)
+            yield Fitted(_parts(members[start : start + fit], several=several))
 
 
 def bar(memory: MemoryUse, full_bytes: int, cells: int) -> Text:
@@ -103,6 +104,8 @@ def _bars(forecasts: Sequence[Forecast], *, several: bool, width: int) -> Table:
 
 
 def _share(share: float) -> str:
+    if share >= _TIMES:
+        return f"{share:,.0f} ×"
     return "<0.1%" if share < 0.0005 else format_share(share, 0 if share > 0.095 else 1)
 
 

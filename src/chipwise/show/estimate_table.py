@@ -20,7 +20,7 @@ from rich.text import Text
 
 from chipwise.show.estimate_layers import bound_words, layer_tables
 from chipwise.show.estimate_memory import memory_blocks
-from chipwise.show.grid import cell, facts, grid, heading, line, muted
+from chipwise.show.grid import Fitted, cell, facts, grid, heading, line, muted
 from chipwise.show.intervals import number, number_range, time_range
 from chipwise.show.units import (
     format_bytes,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from chipwise.core.estimate import Workload
     from chipwise.core.estimation import Cost, Estimation, Forecast, Knee, Score
 
-_SHORT_TIME = 26  # columns of a time with its bounds, up to a minute
 _UNSURE = " *"  # behind an interval that nothing was calibrated on
 
 
@@ -57,7 +56,7 @@ class EstimateTable:
         record, several = self.record, len(self.record.devices) > 1
         ordered = _ranked(record.forecasts) if several else list(record.forecasts)
         yield heading(_title(record))
-        yield _times(ordered, several=several)
+        yield Fitted(_times(ordered, several=several))
         yield from _legend(record)
         yield from _spaced(_costs(ordered, several=several))
         yield from _spaced(_summary(record))
@@ -106,10 +105,7 @@ def _times(forecasts: Sequence[Forecast], *, several: bool) -> Table:
     formats = len({_format(each.estimate.workload) for each in forecasts}) > 1
     names = ["device"] if several else []
     names += ["format!"] if formats else []
-    # Minutes with their bounds are long: they may fold, so that nothing else is squeezed away.
-    short = max(len(_time(each)) for each in forecasts) <= _SHORT_TIME
-    columns = [*names, ">batch!", f"{step}!" if short else step, ">items/s!", "bound by", ">memory!"]
-    rows = grid(*columns)
+    rows = grid(*names, ">batch!", f"{step}!", ">items/s!", "bound by", ">memory!")
     before = None
     for forecast in forecasts:
         workload = forecast.estimate.workload
@@ -148,7 +144,7 @@ def _costs(forecasts: Sequence[Forecast], *, several: bool) -> list[RenderableTy
     """Energy and money with their bounds; "-" for what is not known, and for what does not fit."""
     if all(each.thousand.energy_j is None and each.thousand.price_usd is None for each in forecasts):
         return []
-    rows = grid(*(["device"] if several else []), ">batch!", "J per 1,000 items", "USD per 1,000 items")
+    rows = grid(*(["device"] if several else []), ">batch!", "J per 1,000 items!", "USD per 1,000 items!")
     for forecast in forecasts:
         expected, thousand = forecast.estimate, forecast.thousand
         runs = expected.fits is not False
@@ -158,7 +154,7 @@ def _costs(forecasts: Sequence[Forecast], *, several: bool) -> list[RenderableTy
             cell(number_range(thousand.energy_j) if thousand.energy_j is not None and runs else "-"),
             cell(number_range(thousand.price_usd, digits=2) if thousand.price_usd is not None and runs else "-"),
         )
-    return [rows, muted("[low–high] of power and price over the time above; - not known, or does not fit.")]
+    return [Fitted(rows), muted("[low–high] of power and price over the time above; - not known, or does not fit.")]
 
 
 def _legend(record: Estimation) -> Iterator[RenderableType]:
@@ -205,7 +201,7 @@ def _summary(record: Estimation) -> list[RenderableType]:
     if record.picture:
         pairs.append(("roofline", record.picture))
     shown: list[RenderableType] = [facts(pairs)]
-    return [*shown, Text(), _knees(record.knees)] if len(record.knees) > 1 else shown
+    return [*shown, Text(), Fitted(_knees(record.knees))] if len(record.knees) > 1 else shown
 
 
 def _knees(knees: Sequence[Knee]) -> Table:
@@ -258,7 +254,7 @@ def _scores(forecasts: Sequence[Forecast], *, several: bool) -> list[RenderableT
         rows.add_row(*lead, batch, cell(time_range(forecast.estimate.time_s)), *_score_cells(score))
     ran = list(dict.fromkeys(f"{each.runtime} {each.precision} x{each.threads}" for each, _ in scored if each.timing))
     about = [muted(f"Measured here with {', '.join(ran)}: median of calls in turns.")] if ran else []
-    return [line("The prediction, put to the test", "bold"), rows, *about]
+    return [line("The prediction, put to the test", "bold"), Fitted(rows), *about]
 
 
 def _score_cells(score: Score) -> list[Text]:
