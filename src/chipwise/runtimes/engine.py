@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +34,14 @@ class EngineOptions:
         precision: "fp32" or "bf16" for a float graph; "int8" runs a quantized graph (QDQ) in its own formats.
         threads: threads that one call uses; 0 leaves the number and their places to the runtime.
         batch: items per call to prepare for; other batch sizes work too and are prepared when first seen.
+        streams: requests that `run_many` keeps in flight, each with `threads` threads of its own; more than 1 is for
+            throughput. 0: as many as fit on the processors.
     """
 
     precision: str = "fp32"
     threads: int = 1
     batch: int = 1
+    streams: int = 1
 
 
 class Engine(Protocol):
@@ -64,6 +67,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Let go of the vendor's objects. The engine cannot be used afterwards."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """What an engine may give beyond `Engine`: several requests at once."""
+
+    def run_many(self, batches: Sequence[Arrays]) -> list[list[NDArray[Any]]]:
+        """Run every item as `run` would, `EngineOptions.streams` of them at a time; results in the order given."""
 
 
 class Adapter(Protocol):
@@ -94,6 +105,24 @@ class Adapter(Protocol):
 
     def build_default(self, model: bytes) -> Engine:
         """Build what a user gets who gives no options: the peer that a plan is compared with."""
+
+
+def run_many(engine: Engine, batches: Sequence[Arrays]) -> list[list[NDArray[Any]]]:
+    """Run every item, several at once where the engine was built with streams, otherwise one after another.
+
+    Args:
+        engine: a built engine.
+        batches: what `engine.run` takes, once for each call.
+
+    Returns:
+        the results of each call, in the order of `batches`.
+
+    Raises:
+        RuntimeUnavailableError: as `engine.run`.
+    """
+    if isinstance(engine, Streaming):
+        return engine.run_many(batches)
+    return [engine.run(arrays) for arrays in batches]
 
 
 def check_inputs(engine: Engine, arrays: Arrays) -> None:

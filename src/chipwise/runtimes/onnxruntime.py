@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from chipwise.core.device import Machine
 from chipwise.core.network import TensorSpec
 from chipwise.runtimes.engine import KEPT_SHAPES, Arrays, EngineOptions, fixed_by_inputs, refusal
 from chipwise.runtimes.formats import own_format
+from chipwise.runtimes.lanes import Lanes, lane_count
 
 NAME = "onnxruntime"
 NEEDS: tuple[str, ...] = ()
@@ -81,7 +83,7 @@ def build(model: bytes, options: EngineOptions) -> OnnxRuntimeEngine:
     if options.precision not in ("fp32", "int8"):
         raise refusal(NAME, ValueError(f"its CPU provider has no {options.precision} kernels"))
     own = own_format(model)
-    return OnnxRuntimeEngine(_session(model, _optimizing(options)), own)
+    return OnnxRuntimeEngine(session(model, optimizing(options)), own, lane_count(options.streams, options.threads))
 
 
 def build_default(model: bytes) -> OnnxRuntimeDefault:
@@ -91,7 +93,7 @@ def build_default(model: bytes) -> OnnxRuntimeDefault:
         NetworkError, RuntimeUnavailableError: as `build`.
     """
     own = own_format(model)
-    return OnnxRuntimeDefault(_session(model, _settings()), own)
+    return OnnxRuntimeDefault(session(model, plain_settings()), own)
 
 
 def node_times(model: bytes, options: EngineOptions, arrays: Arrays, rounds: int) -> list[dict[str, float]]:
@@ -111,15 +113,15 @@ def node_times(model: bytes, options: EngineOptions, arrays: Arrays, rounds: int
         NetworkError, RuntimeUnavailableError: as `build`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        settings = _optimizing(options)
+        settings = optimizing(options)
         settings.enable_profiling = True
         settings.profile_file_prefix = str(Path(folder) / "times")
-        session = _session(model, settings)
-        names = [node.name for node in session.get_inputs()]
+        timed = session(model, settings)
+        names = [node.name for node in timed.get_inputs()]
         try:
             for _ in range(rounds + 1):
-                session.run(None, dict(zip(names, arrays, strict=True)))
-            events = json.loads(Path(session.end_profiling()).read_bytes())
+                timed.run(None, dict(zip(names, arrays, strict=True)))
+            events = json.loads(Path(timed.end_profiling()).read_bytes())
         except _ERRORS as error:
             raise refusal(NAME, error, what="run this graph") from error
     runs: list[dict[str, float]] = [{}]
@@ -133,10 +135,14 @@ def node_times(model: bytes, options: EngineOptions, arrays: Arrays, rounds: int
 
 
 class OnnxRuntimeEngine:
-    """A session whose small inputs and outputs are bound to buffers, one set for each set of input shapes."""
+    """A session whose small inputs and outputs are bound to buffers, one set for each set of input shapes.
 
-    def __init__(self, session: ort.InferenceSession, precision: str) -> None:
+    A session may be called from several threads at once: with streams, each lane is a thread that calls it unbound.
+    """
+
+    def __init__(self, session: ort.InferenceSession, precision: str, streams: int = 1, name: str = NAME) -> None:
         self.precision = precision
+        self._name = name
         self.inputs = tuple(map(_spec, session.get_inputs()))
         self.outputs = tuple(map(_spec, session.get_outputs()))
         self._session = session
@@ -146,6 +152,7 @@ class OnnxRuntimeEngine:
         self._kept: OrderedDict[tuple[tuple[int, ...], ...], _Bound | None] = OrderedDict()
         self._shapes: list[tuple[int, ...]] = []
         self._bound: _Bound | None = None
+        self._lanes = Lanes([self._run_unbound] * streams) if streams > 1 else None
 
     def run(self, arrays: Arrays) -> list[NDArray[Any]]:
         """Run once; see `chipwise.runtimes.engine.Engine`."""
@@ -154,16 +161,29 @@ class OnnxRuntimeEngine:
         bound = self._bound
         try:
             if bound is None:
-                return list(self._session.run(self._output_names, dict(zip(self._input_names, arrays, strict=True))))
+                return self._run_unbound(arrays)
             for buffer, array in zip(bound.inputs, arrays, strict=True):
                 buffer[...] = array
             self._session.run_with_iobinding(bound.binding)
             return [buffer.copy() for buffer in bound.outputs]
         except _ERRORS as error:
-            raise refusal(NAME, error, what="run this graph") from error
+            raise refusal(self._name, error, what="run this graph") from error
+
+    def run_many(self, batches: Sequence[Arrays]) -> list[list[NDArray[Any]]]:
+        """Run several at once; see `chipwise.runtimes.engine.Streaming`."""
+        try:
+            return self._lanes.run(batches) if self._lanes else [self.run(arrays) for arrays in batches]
+        except _ERRORS as error:
+            raise refusal(self._name, error, what="run this graph") from error
+
+    def _run_unbound(self, arrays: Arrays) -> list[NDArray[Any]]:
+        return list(self._session.run(self._output_names, dict(zip(self._input_names, arrays, strict=True))))
 
     def close(self) -> None:
         """Let go of the session and its buffers."""
+        if self._lanes:
+            self._lanes.close()
+            self._lanes = None
         self._kept.clear()
         self._bound = None
         del self._session
@@ -180,9 +200,9 @@ class OnnxRuntimeEngine:
     def _bind(self, arrays: Arrays) -> _Bound | None:
         # A first plain call tells the real shapes and types: what a graph declares about its outputs may be wrong.
         try:
-            outputs = self._session.run(self._output_names, dict(zip(self._input_names, arrays, strict=True)))
+            outputs = self._run_unbound(arrays)
         except _ERRORS as error:
-            raise refusal(NAME, error, what="run this graph") from error
+            raise refusal(self._name, error, what="run this graph") from error
         plain = all(isinstance(array, np.ndarray) and array.dtype != object for array in (*arrays, *outputs))
         if not plain or sum(array.nbytes for array in (*arrays, *outputs)) > _BOUND_BYTES:
             return None
@@ -230,14 +250,16 @@ class OnnxRuntimeDefault:
         del self._session
 
 
-def _settings() -> ort.SessionOptions:
+def plain_settings() -> ort.SessionOptions:
+    """The settings of a session, as they are but for its log."""
     settings = ort.SessionOptions()
     settings.log_severity_level = 4  # what goes wrong is raised; nothing else belongs on a user's terminal
     return settings
 
 
-def _optimizing(options: EngineOptions) -> ort.SessionOptions:
-    settings = _settings()
+def optimizing(options: EngineOptions) -> ort.SessionOptions:
+    """The settings of a session with all graph optimizations and the threads of `options`."""
+    settings = plain_settings()
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     settings.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     settings.intra_op_num_threads = options.threads
@@ -245,11 +267,18 @@ def _optimizing(options: EngineOptions) -> ort.SessionOptions:
     return settings
 
 
-def _session(model: bytes, settings: ort.SessionOptions) -> ort.InferenceSession:
+def session(
+    model: bytes, settings: ort.SessionOptions, providers: Sequence[Any] = ("CPUExecutionProvider",), name: str = NAME
+) -> ort.InferenceSession:
+    """Make a session on the given providers, for the adapter of the given name.
+
+    Raises:
+        RuntimeUnavailableError: with the vendor's reason.
+    """
     try:
-        return ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(model, settings, providers=list(providers))
     except _ERRORS as error:
-        raise refusal(NAME, error) from error
+        raise refusal(name, error) from error
 
 
 def _spec(node: Any) -> TensorSpec:

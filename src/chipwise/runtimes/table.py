@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 RUNTIMES: dict[str, str] = {
     "onnxruntime": "chipwise.runtimes.onnxruntime",
+    "onnxruntime-cuda": "chipwise.runtimes.onnxruntime_cuda",
     "openvino": "chipwise.runtimes.openvino",
+    "tensorrt": "chipwise.runtimes.tensorrt",
     "inductor": "chipwise.runtimes.inductor",
     "reference": "chipwise.runtimes.reference",
 }
