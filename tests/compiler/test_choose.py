@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -102,3 +103,27 @@ def test_records_of_the_rest_are_kept() -> None:
     failed = Candidate(Choice("openvino", "int8"), "failed", "refused")
     outcome = decide([FP32], samples(100, fp32=50), [failed], "latency", SOURCE_BYTES)
     assert outcome.candidates[-1] is failed
+
+
+def test_what_the_baseline_gains_over_itself_is_no_gain() -> None:
+    drawn = samples(100, fp32=95)
+    quiet = replace(drawn, again=drawn.baseline * 1.001)
+    assert decide([FP32], quiet, [], "latency", SOURCE_BYTES).best is FP32
+    noisy = replace(drawn, again=drawn.baseline * 0.9)
+    outcome = decide([FP32], noisy, [], "latency", SOURCE_BYTES)
+    assert outcome.best is None
+    assert "differed from itself by 1.11x" in outcome.why
+    assert outcome.noise is not None
+    assert outcome.noise.mid == pytest.approx(1 / 0.9)
+
+
+def test_joules_decide_where_energy_is_the_goal() -> None:
+    seconds, joules = samples(100, fp32=50, fp32x2=60), samples(3, fp32=2.5, fp32x2=1)
+    outcome = decide([FP32, FP32X2], seconds, [], "energy", SOURCE_BYTES, energy=joules)
+    assert outcome.best is FP32X2
+    chosen, other = outcome.candidates[:2]
+    assert chosen.energy_j == pytest.approx(1e-6, rel=0.02)
+    assert chosen.timing is not None
+    assert chosen.timing.median_s == pytest.approx(60e-6, rel=0.02)
+    assert "x the energy of the chosen one" in other.reason
+    assert "of the energy of ONNX Runtime's default" in outcome.why

@@ -129,7 +129,7 @@ def test_network_with_a_fixed_batch_is_compiled_and_checked(classifier_path: Pat
 def test_other_preprocessing_is_guarded_anew(classifier: Network, source: bytes, digits: Dataset) -> None:
     assert classifier.task.preprocess is not None
     dark = replace(classifier.task, preprocess=replace(classifier.task.preprocess, scale=1e-6))
-    options = CompileOptions(budget_s=2, runtimes=("onnxruntime",), seed=11, max_drop=0.9)
+    options = CompileOptions(budget_s=10, runtimes=("onnxruntime",), seed=11, max_drop=0.9)
     plans = [
         compile_plan(network, source, (), options, detect(), data=digits)
         for network in (classifier, replace(classifier, task=dark))
@@ -255,6 +255,26 @@ def test_bf16_plan_is_refused_without_bf16(plan: Plan) -> None:
         pytest.skip("openvino is not installed")
     with pytest.raises(RuntimeUnavailableError, match="bf16"):
         open_plan(elsewhere, old)
+
+
+def test_a_missed_latency_keeps_the_best_plan_and_says_so(classifier: Network, source: bytes) -> None:
+    options = CompileOptions(budget_s=2, runtimes=("onnxruntime",), limit_s=1e-9)
+    missed = compile_plan(classifier, source, (), options, detect()).manifest
+    assert missed.complete
+    assert "1e-06 ms were asked for" in missed.unmet
+    met = compile_plan(classifier, source, (), replace(options, limit_s=10.0), detect()).manifest
+    assert met.unmet == ""
+    assert met.noise is not None
+
+
+def test_energy_needs_a_counter(classifier: Network, source: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing() -> None:
+        raise RuntimeUnavailableError("no energy counter is readable here")
+
+    monkeypatch.setattr(compile_module, "energy_counter", nothing)
+    monkeypatch.delattr(compile_module, "make_subject")  # found out before any work
+    with pytest.raises(RuntimeUnavailableError, match="energy counter"):
+        compile_plan(classifier, source, (), CompileOptions(goal="energy"), detect())
 
 
 def test_choices_cover_the_machine() -> None:

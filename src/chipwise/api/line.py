@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from chipwise.api.given import DataLike, NetworkLike
-    from chipwise.core.plan import Goal, Plan
+    from chipwise.core.plan import Plan
     from chipwise.core.report import Fit, Page, Report
 
 
@@ -28,7 +28,7 @@ def fit(
     data: DataLike = "digits",
     *,
     folder: str | Path,
-    goal: Goal = "latency",
+    goal: str = "latency",
     max_drop: float = 0.01,
     budget_s: float = 60.0,
     vs: Sequence[str] = ("all",),
@@ -120,9 +120,10 @@ def report(target: str | Path, *, output: str | Path | None = None, data: DataLi
     return Page(str(page), len(html))
 
 
-def _finished_plan(path: Path, subject: NetworkLike, goal: Goal, max_drop: float) -> Plan | None:
+def _finished_plan(path: Path, subject: NetworkLike, goal: str, max_drop: float) -> Plan | None:
     """Return the plan of an earlier call when it is complete and was made from the same network for the same goal."""
     from chipwise.codec.hashes import sha256_bytes
+    from chipwise.compiler.options import parse_goal
     from chipwise.networks.onnx_file import serialize
 
     if not path.exists():
@@ -132,7 +133,7 @@ def _finished_plan(path: Path, subject: NetworkLike, goal: Goal, max_drop: float
     except PlanError:
         return None
     facts = plan.manifest
-    same = facts.complete and facts.goal == goal and facts.max_drop == max_drop
+    same = facts.complete and (facts.goal, facts.limit_s) == parse_goal(goal) and facts.max_drop == max_drop
     return plan if same and facts.source.digest == sha256_bytes(serialize(with_graph(network_from(subject)))) else None
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from chipwise.api.given import DataLike, NetworkLike, PlanLike
-    from chipwise.core.plan import Goal, Plan
+    from chipwise.core.plan import Plan
     from chipwise.core.report import BenchResult, CheckResult, Inspection, Training
 
 
@@ -139,12 +139,13 @@ def compile(
     *,
     output: str | Path | None = None,
     data: DataLike | None = None,
-    goal: Goal = "latency",
+    goal: str = "latency",
     max_drop: float | None = None,
     budget_s: float = 60.0,
     seed: int = 0,
     runtimes: Sequence[str] = (),
     allow: Sequence[str] = (),
+    keep: Sequence[str] = (),
     input_shape: tuple[int, ...] | None = None,
     weights: str | Path | None = None,
     preprocess: str | None = None,
@@ -159,12 +160,13 @@ def compile(
         example_input: for a live module, one input (with its batch dimension).
         output: the plan file to write; None returns the plan only.
         data: labelled samples; without them only plans that equal the source up to rounding are considered.
-        goal: "latency", "throughput" or "size".
+        goal: "latency", "latency=10ms", "throughput", "size", or "energy" where the machine counts joules.
         max_drop: upper 95% bound of the accuracy that may be lost, 0..1; 0.01 where there is `data`, which it needs.
         budget_s: wall time for the search.
         seed: of every random choice.
         runtimes: adapters to try; empty for all usable ones.
         allow: adapters to try only on request ("inductor").
+        keep: layers that stay in float where the rest is quantized, as "fp32:conv1,fc".
         input_shape: for a factory that does not say its own, without the batch dimension.
         weights: a file of trained weights, for what does not hold its own.
         preprocess: how pictures become inputs, as "scale=1,mean=...,order=BGR", instead of what the network says.
@@ -177,7 +179,7 @@ def compile(
         StorageError: the plan cannot be written.
     """
     from chipwise.compiler.compile import compile_plan
-    from chipwise.compiler.options import CompileOptions
+    from chipwise.compiler.options import CompileOptions, parse_goal, parse_keep
     from chipwise.devices.detect import detect
     from chipwise.networks.layers import layer_rows
     from chipwise.networks.onnx_file import check_runnable, serialize
@@ -187,7 +189,9 @@ def compile(
     if max_drop is not None and data is None:
         raise InputError(f"max_drop {max_drop:.2%} cannot be guarded without data", hint="--data D, or leave it out")
     limit = 0.01 if max_drop is None else max_drop
-    options = CompileOptions(goal, limit, budget_s, seed, tuple(runtimes), tuple(allow))
+    kept = tuple(name for each in keep for name in parse_keep(each))
+    wanted, limit_s = parse_goal(goal)
+    options = CompileOptions(wanted, limit, budget_s, seed, tuple(runtimes), tuple(allow), limit_s, kept)
     dataset = data_from(data) if data is not None else None
     said = {"preprocess": preprocess, "task": task, "labels": None if labels is None else Path(labels)}
     graphed = graph_told(network, example_input, weights, input_shape, said, progress=progress, random=True)

@@ -44,6 +44,11 @@ def _task_names(incomplete: str) -> list[str]:
     return begun([*kinds, "detection:corners", "detection:yolox"], incomplete)
 
 
+def _goal_names(incomplete: str) -> list[str]:
+    """Goals of a compilation that begin so."""
+    return begun(("latency", "latency=", "throughput", "size", "energy"), incomplete)
+
+
 def begun(names: Iterable[str], incomplete: str) -> list[str]:
     """Names that begin so."""
     return [name for name in names if name.startswith(incomplete)]
@@ -61,6 +66,10 @@ def _data_names(incomplete: str) -> list[str]:
     return begun(data_names(), incomplete)
 
 
+GoalOption = Annotated[
+    str,
+    typer.Option(metavar="GOAL", help="latency, latency=10ms, throughput, size or energy.", autocompletion=_goal_names),
+]
 NetworkArgument = Annotated[
     str,
     typer.Argument(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from chipwise import api
 from chipwise.cli.answer import (
+    GoalOption,
     InputShapeOption,
     JsonFlag,
     LabelsOption,
@@ -32,13 +33,16 @@ def main(
     max_drop: Annotated[
         str | None, typer.Option(metavar="SHARE", help="Accuracy that may be lost (95% bound); 1% with data.")
     ] = None,
-    goal: Annotated[Literal["latency", "throughput", "size"], typer.Option(help="What to optimize for.")] = "latency",
+    goal: GoalOption = "latency",
     budget: Annotated[str, typer.Option(metavar="TIME", help="Time for the search.")] = "60s",
     runtime: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Try only this runtime (repeatable).")
     ] = None,
     allow: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Also try a runtime that is not portable.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="fp32:LAYERS", help="Layers that stay in float, as fp32:conv1,fc.")
     ] = None,
     weights: WeightsOption = None,
     preprocess: PreprocessOption = None,
@@ -48,7 +52,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
     json: JsonFlag = False,
 ) -> None:
-    """Find the fastest way to run a network on this machine and write it as one plan file."""
+    """Find the best way to run a network here and write it as one plan file; exit 1 when the goal is missed."""
     kept = f"the best so far, if anything ran, is in {output}; the same command finds what is known again"
     with progress(interrupted=kept) as bars:
         plan = api.compile(
@@ -61,6 +65,7 @@ def main(
             seed=seed,
             runtimes=runtime or (),
             allow=allow or (),
+            keep=keep or (),
             weights=weights,
             preprocess=preprocess,
             task=task,
@@ -69,3 +74,6 @@ def main(
             progress=bars,
         )
     answer(plan.manifest, json=json)
+    if plan.manifest.unmet:
+        bars.note(f"the goal is missed: {plan.manifest.unmet}")
+        raise typer.Exit(1)

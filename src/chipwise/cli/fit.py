@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from chipwise.cli import recipe
 from chipwise.cli.answer import (
     GOES_ON,
     DataOption,
+    GoalOption,
     InputShapeOption,
     JsonFlag,
     NetworkArgument,
@@ -27,7 +28,7 @@ def main(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where everything goes.")],
     data: DataOption = "digits",
     max_drop: Annotated[str, typer.Option(metavar="SHARE", help="Accuracy that may be lost (95% bound).")] = "1%",
-    goal: Annotated[Literal["latency", "throughput", "size"], typer.Option(help="What to optimize for.")] = "latency",
+    goal: GoalOption = "latency",
     budget: Annotated[str, typer.Option(metavar="TIME", help="Time for the search.")] = "60s",
     vs: Annotated[
         str, typer.Option(metavar="NAMES", help="Runtimes to compare with, comma-separated, or all.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from chipwise.clock.energy import interleave_energy
 from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import speedup, summarize
 from chipwise.compiler.trials import Trial, tiled
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from chipwise.clock.energy import EnergyCounter
     from chipwise.compiler.subject import Subject
     from chipwise.core.events import Progress
     from chipwise.core.plan import Goal
     from chipwise.runtimes.engine import Engine
 
 BASELINE = "baseline"
+_AGAIN = "baseline again"
+_MOST = {"latency": "fastest", "throughput": "fastest", "size": "smallest", "energy": "thriftiest"}
+_MORE = {"latency": "faster", "throughput": "faster", "size": "smaller", "energy": "thriftier"}
 _SCREEN_ROUNDS, _FINAL_ROUNDS = 9, 60
 _SCREEN_MIN_ROUNDS, _FINAL_MIN_ROUNDS = 5, 9  # fewer than 9 pairs: the interval of a median is their whole range
 _SCREEN_QUANTILE = 0.2
@@ -46,6 +51,7 @@ class Outcome:
         baseline: the source graph as the user had it, with its time; it ships when nothing beat it.
         best: the trial to ship; None when nothing beat the baseline beyond the noise.
         speedup: of the best over the baseline, per item; None without a best.
+        noise: the baseline over itself, as if it were a candidate; None where it was not timed twice.
         candidates: every candidate with its timing and reason, best first.
         why: one sentence on the choice.
     """
@@ -55,20 +61,23 @@ class Outcome:
     speedup: Ratio | None
     candidates: tuple[Candidate, ...]
     why: str
+    noise: Ratio | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Seconds per item from one interleaved run.
+    """Seconds, or joules, per item from one interleaved run.
 
     Attributes:
         trials: by title, one number a round; baseline: the same for the source graph, at its best batch.
         baseline_batch: that batch.
+        again: the same engine at the same batch once more, as if it were another one; what differs is the machine's.
     """
 
     trials: dict[str, NDArray[np.float64]]
     baseline: NDArray[np.float64]
     baseline_batch: int = 1
+    again: NDArray[np.float64] | None = None
 
 
 def measure(
@@ -82,7 +91,8 @@ def measure(
 ) -> Samples:
     """Time every trial and the baseline in turns.
 
-    The baseline runs at every batch that a trial runs at, and its fastest counts: a batch is no merit of the plan.
+    The baseline runs at every batch that a trial runs at, and its fastest counts: a batch is no merit of the plan. One
+    item is run twice a round: what seems to lie between the two is noise.
 
     Args:
         trials: engines to time.
@@ -92,24 +102,64 @@ def measure(
         rounds: fewest and most rounds.
         progress: told how far it is.
     """
+    fewest, most = rounds
+    calls, sources = _contenders(trials, baseline, subject)
+    return _per_item(
+        trials,
+        sources,
+        interleave(calls, budget_s=budget_s, min_rounds=fewest, max_rounds=most, progress=progress),
+    )
+
+
+def measure_energy(
+    trials: Sequence[Trial],
+    baseline: Engine,
+    subject: Subject,
+    counter: EnergyCounter,
+    *,
+    budget_s: float,
+    progress: Progress,
+) -> Samples:
+    """Like `measure`, of joules in the place of seconds.
+
+    Raises:
+        RuntimeUnavailableError: the counter stands still.
+    """
+    calls, sources = _contenders(trials, baseline, subject)
+    return _per_item(trials, sources, interleave_energy(calls, counter, budget_s=budget_s, progress=progress))
+
+
+def _contenders(
+    trials: Sequence[Trial], baseline: Engine, subject: Subject
+) -> tuple[dict[str, Callable[[], object]], dict[str, int]]:
+    """What takes turns, by name, and the batches of those that are the baseline."""
 
     def timed(engine: Engine, batch: int) -> Callable[[], object]:
         arrays = tiled(subject, batch)
         return lambda: engine.run(arrays)
 
-    contenders = {trial.title: timed(trial.engine, trial.candidate.choice.batch) for trial in trials}
-    batches = {f"{BASELINE} batch {size}": size for size in sorted({t.candidate.choice.batch for t in trials} | {1})}
-    contenders |= {name: timed(baseline, size) for name, size in batches.items()}
-    fewest, most = rounds
-    samples = interleave(contenders, budget_s=budget_s, min_rounds=fewest, max_rounds=most, progress=progress)
-    per_item = {t.title: samples[t.title] / t.candidate.choice.batch for t in trials}
-    sources = {size: samples[name] / size for name, size in batches.items()}
-    best = min(sources, key=lambda size: float(np.median(sources[size])))
-    return Samples(per_item, sources[best], best)
+    calls = {trial.title: timed(trial.engine, trial.candidate.choice.batch) for trial in trials}
+    sources = {f"{BASELINE} batch {size}": size for size in sorted({t.candidate.choice.batch for t in trials} | {1})}
+    calls |= {name: timed(baseline, size) for name, size in sources.items()}
+    calls[_AGAIN] = timed(baseline, 1)
+    return calls, sources
+
+
+def _per_item(trials: Sequence[Trial], sources: dict[str, int], found: dict[str, NDArray[np.float64]]) -> Samples:
+    items = {t.title: found[t.title] / t.candidate.choice.batch for t in trials}
+    baselines = {size: found[name] / size for name, size in sources.items()}
+    best = min(baselines, key=lambda size: float(np.median(baselines[size])))
+    return Samples(items, baselines[best], best, found[_AGAIN] if best == 1 else None)
 
 
 def decide(
-    trials: Sequence[Trial], samples: Samples, rest: Sequence[Candidate], goal: Goal, source_bytes: int
+    trials: Sequence[Trial],
+    samples: Samples,
+    rest: Sequence[Candidate],
+    goal: Goal,
+    source_bytes: int,
+    *,
+    energy: Samples | None = None,
 ) -> Outcome:
     """Choose among timed trials.
 
@@ -119,23 +169,35 @@ def decide(
         rest: records of what was not timed or lost in screening.
         goal: "size" prefers bytes and then time; the other goals time alone.
         source_bytes: size of the source graph, which is the baseline's.
+        energy: joules of the same trials, where they decide.
     """
-    times = samples.trials
+    judged = energy or samples
+    times = judged.trials
     order = sorted(trials, key=lambda trial: float(np.median(times[trial.title])))
-    overs = {trial: speedup(of=times[trial.title], over=samples.baseline) for trial in order}
+    overs = {trial: speedup(of=times[trial.title], over=judged.baseline) for trial in order}
     # A noisy trial may tie with the fastest and yet not beat the baseline: it must not take the gain away.
-    faster = [trial for trial in order if overs[trial].verdict == "faster"]
+    noise = None if judged.again is None else speedup(of=judged.again, over=judged.baseline)
+    faster = [trial for trial in order if overs[trial].low > _seeming(noise)]
     best = _least_changed(faster, times) if goal != "size" else _smallest(order, source_bytes)
     over = overs[best] if best else None
     records = []
     for trial in order:
-        seconds = times[trial.title]
         status: Literal["chosen", "slower"] = "chosen" if trial is best else "slower"
         reason = _reason(trial, best, times, goal)
-        records.append(replace(trial.candidate, timing=summarize(seconds), status=status, reason=reason))
+        joules = None if energy is None else float(np.median(energy.trials[trial.title]))
+        timing = summarize(samples.trials[trial.title])
+        records.append(replace(trial.candidate, timing=timing, energy_j=joules, status=status, reason=reason))
     source = baseline_record(samples, source_bytes, chosen=best is None)
     records = sorted([*records, source], key=lambda each: each.status != "chosen")
-    return Outcome(best, source, over, (*records, *rest), _why(best, over, goal))
+    why = _why(best, over, goal)
+    if best is None and noise is not None and any(ratio.verdict == "faster" for ratio in overs.values()):
+        why = f"{why}: the baseline differed from itself by {_seeming(noise):.2f}x, and nothing gains more than that"
+    return Outcome(best, source, over, (*records, *rest), why, noise)
+
+
+def _seeming(noise: Ratio | None) -> float:
+    """The gain that the baseline seems to have over itself, or it over the baseline; 1 where that is not known."""
+    return 1.0 if noise is None else max(noise.mid, 1 / noise.mid)
 
 
 def baseline_record(samples: Samples | None, source_bytes: int, *, chosen: bool) -> Candidate:
@@ -186,24 +248,28 @@ def _smallest(order: Sequence[Trial], source_bytes: int) -> Trial | None:
 def _reason(trial: Trial, best: Trial | None, times: dict[str, NDArray[np.float64]], goal: Goal) -> str:
     if trial is best:
         smallest = "smallest, or as small as the smallest and faster"
-        return smallest if goal == "size" else "fastest, or as fast as the fastest and closer to the source"
+        most = _MOST[goal]
+        return smallest if goal == "size" else f"{most}, or as good as the {most} and closer to the source"
     if best is None:
-        return "not faster than the baseline beyond the noise"
+        return "not better than the baseline beyond the noise"
     if goal == "size" and len(trial.model) > len(best.model) * _TIE:
         return f"{len(trial.model) / len(best.model):.2f}x the size of the chosen one"
     ratio = speedup(of=times[best.title], over=times[trial.title])
     if ratio.verdict == "faster":
-        return f"{ratio.mid:.2f}x the time of the chosen one"
-    return "as fast as the chosen one within the noise, and changes more"
+        return f"{ratio.mid:.2f}x the {'energy' if goal == 'energy' else 'time'} of the chosen one"
+    return "as good as the chosen one within the noise, and changes more"
 
 
 def _why(best: Trial | None, over: Ratio | None, goal: Goal) -> str:
     if best is None or over is None:
-        beaten = "smaller than the source graph" if goal == "size" else "faster than it beyond the noise"
+        beaten = "smaller than the source graph" if goal == "size" else f"{_MORE[goal]} than it beyond the noise"
         return f"ONNX Runtime's default on the source graph, because nothing was {beaten}"
+    if goal == "energy":
+        spread = f"({1 / over.high:.2f} to {1 / over.low:.2f})"
+        return f"{best.title} takes {1 / over.mid:.2f} {spread} of the energy of ONNX Runtime's default"
     gain = (
         f"{over.mid:.2f}x ({over.low:.2f} to {over.high:.2f}) the speed of ONNX Runtime's default on the source graph"
     )
     if goal == "size":
-        return f"{best.candidate.choice.title} is the smallest within the accuracy limit, at {gain}"
-    return f"{best.candidate.choice.title} runs at {gain}"
+        return f"{best.title} is the smallest within the accuracy limit, at {gain}"
+    return f"{best.title} runs at {gain}"

@@ -79,6 +79,7 @@ class Candidate:
         size_bytes: bytes of the portable graph.
         max_error: largest absolute difference from the oracle on the sample, over the oracle's largest value.
         accuracy: paired with the source network; None when there was no data.
+        energy_j: joules an item; None where they were not counted.
     """
 
     choice: Choice
@@ -90,6 +91,7 @@ class Candidate:
     size_bytes: int | None = None
     max_error: float | None = None
     accuracy: PairedDrop | None = None
+    energy_j: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ class Manifest:
         schema: always PLAN_SCHEMA.
         source: the network it was made from.
         task: what it is for; inputs, outputs: what the portable graph takes and gives.
-        goal: what was optimized for.
+        goal: what was optimized for; limit_s: the latency that was asked for, None where none was.
         max_drop: accuracy that might be given up, 0..1; None when nothing might.
         seed: of every random choice.
         choice: how to run it; why: in one sentence.
@@ -139,6 +141,8 @@ class Manifest:
         created: UTC time, ISO 8601.
         needs: libraries that loading the engine needs beyond the light install.
         complete: False for a best-so-far plan whose search was interrupted.
+        noise: the baseline over itself in the final measurement; None where it was not timed twice.
+        unmet: why the goal was missed; empty where it was met.
         files: members of the plan file with sizes and hashes.
     """
 
@@ -161,6 +165,9 @@ class Manifest:
     created: str
     needs: tuple[str, ...] = ()
     complete: bool = True
+    limit_s: float | None = None
+    noise: Ratio | None = None
+    unmet: str = ""
     files: dict[str, FileFacts] = field(default_factory=dict)
 
 

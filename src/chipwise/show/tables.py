@@ -125,9 +125,11 @@ def manifest(record: Manifest) -> RenderableType:
     source = record.source
     size = claims.chosen_bytes(record)
     about = [
-        ("choice", f"{record.choice.title}, for {record.goal}"),
+        ("choice", f"{record.choice.title}, for {_goal(record)}"),
         ("why", record.why),
         ("speed-up", _plan_speed(record)),
+        *([("noise", f"the baseline over itself: {format_ratio(record.noise)}")] if record.noise else []),
+        *([("missed", record.unmet)] if record.unmet else []),
         ("label", f"{record.label}: {claims.LABELS[record.label]}"),
         (
             "size",
@@ -355,6 +357,10 @@ def _plan_speed(record: Manifest) -> str:
     if record.speedup is None:
         return "not measured"
     return f"{format_ratio(record.speedup)} over ONNX Runtime's default: {claims.verdict(record.speedup)}"
+
+
+def _goal(record: Manifest) -> str:
+    return record.goal if record.limit_s is None else f"{record.goal} of at most {format_time(record.limit_s)}"
 
 
 def _machine_line(machine: Machine) -> str:
