@@ -35,8 +35,7 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_the_list_and_its_order(cli: Callable[..., Any]) -> None:
-    shown = cli("devices").out
-    assert "Tesla P40" in shown
+    assert "P40 " in cli("devices").out
     found = json.loads(cli("devices", "--sort", "flops-per-watt", "--json").out)
     assert found["schema"] == "chipwise.devices/1"
     etas = [line["flops_per_watt"] for line in found["lines"]]

@@ -26,7 +26,7 @@ def test_narrow_terminals_leave_columns_out_but_no_device(width: int) -> None:
 def test_the_format_asked_for_is_always_listed() -> None:
     for precision in ("fp64", "bf16", "int8"):
         lines = device_samples.lines(device_samples.NEW, precision=precision)
-        assert precision in text_of(table(Hardware("list", lines, precision=precision)), 80).splitlines()[1].split()
+        assert precision in text_of(table(Hardware("list", lines, precision=precision)), 80).splitlines()[0].split()
 
 
 def test_what_is_not_known_is_never_zero() -> None:
@@ -70,3 +70,23 @@ def test_names_are_neither_markup_nor_terminal_commands() -> None:
         )
         assert "[red]x[/red]" in made
         assert "\x1b" not in made
+
+
+def test_the_footer_counts_what_is_ranked_and_names_what_has_no_room() -> None:
+    ranked = Hardware("list", device_samples.lines(device_samples.NEW, device_samples.CPU), sort="price")
+    shown = text_of(table(ranked), 60)
+    assert "USD" in shown.splitlines()[1].split(), "what it is sorted by is a column"
+    footer = " ".join(shown.partition("2 entries; ")[2].split())
+    said = "1 ranked, of the other 1 no price is known; no room here for GB/s, year, GiB, int8 (a wider terminal, or --json"
+    assert footer.startswith(said)
+    wide = " ".join(text_of(table(replace(ranked, sort="name")), 140).split())
+    assert "ranked" not in wide
+    assert "no room" not in wide
+
+
+def test_headings_have_units_and_names_lose_the_family_before_they_wrap() -> None:
+    card = replace(device_samples.NEW, name="GeForce GTX 1234")
+    shown = text_of(table(Hardware("list", device_samples.lines(card))), 80).splitlines()
+    assert shown[1].split().count("TFLOP/s") == 2
+    assert shown[3].startswith("GTX 1234  ")
+    assert "GeForce GTX 1234" in text_of(table(Hardware("list", device_samples.lines(card))), 120)

@@ -15,7 +15,7 @@ from chipwise.api.pictures import check_picture
 from chipwise.core.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from chipwise.core.device import Device, Erratum, Link, System
     from chipwise.core.report import Hardware, HardwareLine
@@ -94,7 +94,7 @@ def hardware(
     if view in ("comparison", "top500") and len({each.kind == "link" for each in lines}) > 1:
         raise InputError("a link cannot be compared with a device", hint="name devices and systems, or only links")
     measured = measured_peaks(asked[0].name) if view == "sheet" else ()
-    record = Hardware(view, lines, _errata(asked, view), used, tuple(map(str, pictures)), measured)
+    record = Hardware(view, lines, _errata(asked, view), used, tuple(map(str, pictures)), measured, sort or "")
     _draw(record, roofline, history, precision)
     return record
 
@@ -109,21 +109,12 @@ def hardware_names() -> list[str]:
 
 def sort_lines(lines: Sequence[HardwareLine], order: str, precision: str) -> tuple[HardwareLine, ...]:
     """Lines best first by one of `ORDERS`; those of which it is not known last, by name."""
-    value: Callable[[HardwareLine], float | None] = {
-        "flops": lambda each: each.peak_flops.get(precision),
-        "flops-per-watt": lambda each: each.flops_per_watt,
-        "flops-per-dollar": lambda each: each.flops_per_usd,
-        "bandwidth": lambda each: each.bandwidth_bytes_s,
-        "memory": lambda each: each.memory_bytes,
-        "year": lambda each: each.year,
-        "power": lambda each: each.power_w,
-        "price": lambda each: each.price_usd,
-        "name": lambda _: 0.0,
-    }[order]
+    from chipwise.core.report import order_of
+
     sign = -1 if ORDERS[order] else 1
 
     def key(each: HardwareLine) -> tuple[bool, float, str]:
-        known = value(each)
+        known = order_of(each, order, precision)
         return known is None, sign * (known or 0.0), each.name.lower()
 
     return tuple(sorted(lines, key=key))

@@ -91,7 +91,8 @@ class Hardware:
     """Answer of `hardware`: what was asked for, in order, and errata about it.
 
     `view` says what to make of it; `precision` is the number format of eta and mu; `pictures` were written; `measured`
-    is what others measured of the only device, on it or on another form of its chip.
+    is what others measured of the only device, on it or on another form of its chip; `sort` is what a list is ordered
+    by, "" for by kind and year.
     """
 
     view: Literal["list", "sheet", "comparison", "errata", "top500"]
@@ -100,7 +101,18 @@ class Hardware:
     precision: str = "fp32"
     pictures: tuple[str, ...] = ()
     measured: tuple[MeasuredPeaks, ...] = ()
+    sort: str = ""
     schema: str = "chipwise.devices/1"
+
+
+def order_of(line: HardwareLine, order: str, precision: str) -> float | None:
+    """What a list of hardware is ordered by ("flops", "price", ...); None where that is not known."""
+    values = {
+        "flops": line.peak_flops.get(precision), "flops-per-watt": line.flops_per_watt,
+        "flops-per-dollar": line.flops_per_usd, "bandwidth": line.bandwidth_bytes_s, "memory": line.memory_bytes,
+        "year": line.year, "power": line.power_w, "price": line.price_usd, "name": 0.0,
+    }  # fmt: skip
+    return values[order]
 
 
 @dataclass(frozen=True, slots=True)

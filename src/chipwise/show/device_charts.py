@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from chipwise.core.errors import InputError
-from chipwise.show.device_numbers import ordered, rate, sixteen, work_name
+from chipwise.show.device_numbers import ordered, rate, short_name, sixteen, work_name
 from chipwise.show.ink import as_file, quiet_axes
 from chipwise.show.labels import Name, name_points, spread
 from chipwise.show.units import plain
@@ -121,7 +121,7 @@ def _draw_roofs(
     ends: list[tuple[float, str, str]] = []
     drawn: list[Line] = []
     for place, (each, found, colour) in enumerate(zip(lines, roofs, inks, strict=True)):
-        owner = f"{_short(each.name)} " if len(lines) > 3 else ""  # so many colours are hard to tell apart
+        owner = f"{short_name(each.name)} " if len(lines) > 3 else ""  # so many colours are hard to tell apart
         slope, style = slopes[place] / 1e12, _STYLES[place]
         top = max(ridge for _, _, ridge in found)
         said = f"{plain(each.name)}, {rate(each.bandwidth_bytes_s, 1e9)} GB/s"
@@ -228,7 +228,7 @@ def _name_column(
 
     shown = sorted(shown, key=weight)
     inks = _kind_inks(palette)
-    names = [Name((x, value), _short(each.name), inks[each.kind]) for x, value, each in shown]
+    names = [Name((x, value), short_name(each.name), inks[each.kind]) for x, value, each in shown]
     name_points(figure, axes, names, palette.muted, lines=lines)
 
 
@@ -268,10 +268,3 @@ def _log_axes(axes: Axes, palette: Palette, *, both: bool = True) -> None:
 
 def _scaled(value: float | None, unit: float) -> float | None:
     return None if value is None else value / unit
-
-
-def _short(name: str) -> str:
-    """A name without its vendor's family, which the picture has no room for."""
-    words = plain(name).split()
-    kept = [word for word in words if word not in ("GeForce", "Tesla", "Instinct", "Core", "Xeon", "Cloud")]
-    return " ".join(kept or words)

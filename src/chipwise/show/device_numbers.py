@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from chipwise.show.units import significant
+from chipwise.show.units import plain, significant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,6 +66,13 @@ def fp64(peaks: Mapping[str, float]) -> float | None:
 def kind_name(kind: str) -> str:
     """What sort of hardware it is, in words."""
     return _DEVICE_KINDS.get(kind, kind)
+
+
+def short_name(name: str) -> str:
+    """A name without its vendor's family, for which there is no room; it is found by this, too."""
+    words = plain(name).split()
+    kept = [word for word in words if word not in ("GeForce", "Tesla", "Instinct", "Core", "Xeon", "Cloud")]
+    return " ".join(kept or words)
 
 
 def price_kind(price: Price) -> str:

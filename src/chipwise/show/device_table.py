@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
+from chipwise.core.report import order_of
 from chipwise.show.device_compare import comparison, top500
-from chipwise.show.device_numbers import NONE, kind_name, number, rate, sixteen, work_name
+from chipwise.show.device_numbers import NONE, kind_name, number, rate, short_name, sixteen, work_name
 from chipwise.show.device_sheet import BETWEEN, errata_blocks, sheet
 from chipwise.show.grid import cell, grid, muted
 from chipwise.show.units import plain
@@ -30,6 +31,8 @@ _WIDE = 110  # columns of a terminal from which on there is room for more facts
 _SIXTEEN = "16 bit"
 _NAME = 12  # columns that a name should have
 _LEFT_OUT = ("fp32", "GB/s", "year", "GiB", "int8")  # where the terminal is narrow; the last one first
+# What a list is sorted by, as the heading of its column has it.
+_SORTED = {"memory": "GiB", "bandwidth": "GB/s", "power": "W", "price": "USD"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,15 @@ class HardwareTable:
 def _devices(record: Hardware, width: int) -> RenderableType:
     """One row a device or system; in sections by kind where the order is that of the kinds."""
     columns = _facts(record, wide=width >= _WIDE)
-    spare = [title for title in _LEFT_OUT if title in columns]
+    kept = record.precision if record.sort == "flops" else _SORTED.get(record.sort, record.sort)
+    spare = [title for name in _LEFT_OUT for title in columns if title.split("\n")[0] == name != kept]
+    dropped = []
     while spare and width - sum(map(_wide_as, columns.items())) < _NAME:
-        del columns[spare.pop()]
+        dropped.append(spare.pop())
+        del columns[dropped[-1]]
     rows = grid("name", *(title if title == "memory" else f">{title}!" for title in columns))
     for_name = max(width - sum(map(_wide_as, columns.items())), 5)
+    long = any(len(plain(each.name)) > for_name for each in record.lines)
     kinds = [kind for kind, _ in groupby(each.kind for each in record.lines)]
     grouped = len(kinds) > 1 and len(kinds) == len(set(kinds))
     start = 0
@@ -71,17 +78,27 @@ def _devices(record: Hardware, width: int) -> RenderableType:
         if grouped:
             rows.add_section()
             rows.add_row(cell(kind_name(kind), "italic"))
-        names = [each.name for each in lines]
+        names = [short_name(each.name) if long else each.name for each in lines]
         end = start + len(names)
         rows.add_row(*_joined(names, [column[start:end] for column in columns.values()], for_name))
         start = end
+    return Group(rows, muted(_about(record, dropped)))
+
+
+def _about(record: Hardware, dropped: list[str]) -> str:
+    """How many there are, what was ranked and left out, and how to read the figures."""
     count = len(record.lines)
-    about = (
-        f"{count} {'entry' if count == 1 else 'entries'}; peaks are dense, in TFLOP/s (integers: TOP/s), "
-        f"1 multiply-add = 2 FLOPs; "
-        f"per W (eta) and per $ (mu; the launch price where known) for {record.precision}; - is not known"
-    )
-    return Group(rows, muted(about))
+    said = [f"{count} {'entry' if count == 1 else 'entries'}"]
+    if record.sort:
+        ranked = sum(order_of(each, record.sort, record.precision) is not None for each in record.lines)
+        lacks = {"flops-per-dollar": "price or peak", "flops-per-watt": "power or peak"}.get(record.sort, record.sort)
+        said += [f"{ranked} ranked, of the other {count - ranked} no {lacks} is known"] if ranked < count else []
+    if dropped:
+        left = ", ".join(title.split("\n")[0] for title in reversed(dropped))
+        said.append(f"no room here for {left} (a wider terminal, or --json)")
+    said.append("peaks are dense, 1 multiply-add = 2 FLOPs")
+    said.append(f"per W (eta) and per $ (mu; the launch price where known) for {record.precision}")
+    return "; ".join([*said, "- is not known"])
 
 
 def _facts(record: Hardware, *, wide: bool) -> dict[str, list[str]]:
@@ -94,10 +111,12 @@ def _facts(record: Hardware, *, wide: bool) -> dict[str, list[str]]:
     power = [rate(each.power_w, 1e3) if kilo else number(each.power_w) for each in lines]
     made = {
         "year": [str(each.year or NONE) for each in lines],
-        **({"fp64": [rate(each.get("fp64"), 1e12) for each in peaks]} if wide else {}),
-        "fp32": [rate(each.get("fp32"), 1e12) for each in peaks],
-        middle: [rate(sixteen(each) if middle == _SIXTEEN else each.get(middle), 1e12) for each in peaks],
-        "int8": [rate(each.get("int8"), 1e12) for each in peaks],
+        **({"fp64\nTFLOP/s": [rate(each.get("fp64"), 1e12) for each in peaks]} if wide else {}),
+        "fp32\nTFLOP/s": [rate(each.get("fp32"), 1e12) for each in peaks],
+        f"{middle}\nT{work_name(middle)}/s": [
+            rate(sixteen(each) if middle == _SIXTEEN else each.get(middle), 1e12) for each in peaks
+        ],
+        "int8\nTOP/s": [rate(each.get("int8"), 1e12) for each in peaks],
         "GiB": [number(each.memory_bytes, 2.0**30) for each in lines],
         "memory": [plain(each.device.memory_type) or NONE if each.device else NONE for each in lines],
         "GB/s": [number(each.bandwidth_bytes_s, 1e9) for each in lines],
@@ -106,7 +125,8 @@ def _facts(record: Hardware, *, wide: bool) -> dict[str, list[str]]:
         f"{work} $": [rate(each.flops_per_usd, 1e9) for each in lines],
         "USD": [number(each.price_usd) for each in lines],
     }
-    return {title: column for title, column in made.items() if wide or title not in ("memory", "USD")}
+    shown = {"memory": wide, "USD": wide or record.sort == "price"}
+    return {title: column for title, column in made.items() if shown.get(title, True)}
 
 
 def _wide_as(column: tuple[str, list[str]]) -> int:
