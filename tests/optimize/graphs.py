@@ -235,6 +235,32 @@ def _halves(b: Builder) -> None:
     b.node("Concat", left, b.value, axis=1)
 
 
+def _adapter(b: Builder) -> None:
+    """A dense layer and a low-rank one beside it."""
+    before, channels = b.value, b.channels
+    dense = b.conv(channels, 1)
+    b.value = before
+    b.conv(1, 1, bias=False)
+    low = b.conv(channels, 1, bias=False)
+    b.node("Add", dense, low)
+
+
+def _crossed(b: Builder) -> None:
+    """Kernels of three shapes, an average and nothing at all, added up."""
+    before, channels = b.value, b.channels
+    sums = [before, b.node("AveragePool", before, kernel_shape=[2, 2], pads=[0, 0, 1, 1], count_include_pad=1)]
+    for high, wide in ((1, 3), (3, 1), (3, 3)):
+        weight, pads = b.integers(channels, channels, high, wide), [high // 2, wide // 2] * 2
+        sums.append(b.node("Conv", before, weight, b.integers(channels), pads=pads))
+    b.node("Sum", *sums)
+
+
+def _blurred(b: Builder) -> None:
+    """A depthwise kernel that is a product of a vertical and a horizontal one."""
+    weight = b.rng.choice([-2, -1, 1, 2], (b.channels, 1, 5, 1)) * b.rng.choice([-1, 1], (1, 1, 1, 5))
+    b.node("Conv", b.value, b.keep(weight), group=b.channels, pads=[2] * 4)
+
+
 def _pool(b: Builder) -> None:
     if b.side % 2 == 0:
         b.node("MaxPool", b.value, kernel_shape=[2, 2], strides=[2, 2])
@@ -260,6 +286,9 @@ BLOCKS: dict[str, Callable[[Builder], object]] = {
     "around": _around,
     "scaled": _scaled,
     "ringed": _ringed,
+    "adapter": _adapter,
+    "crossed": _crossed,
+    "blurred": _blurred,
     "normed": _normed,
     "standardized": _standardized,
     "pruned": _pruned,

@@ -17,8 +17,11 @@ import onnx_ir.passes.common as ir_passes
 
 from chipwise.core.errors import first_line, unknown_name
 from chipwise.optimize import (
+    collapse_branches,
+    collapse_chains,
     drop_noops,
     drop_unused,
+    factor_low_rank,
     flush_denormals,
     fold_batch_norm,
     fold_constants,
@@ -30,6 +33,9 @@ from chipwise.optimize import (
     remove_dead_channels,
     share_equal,
     spell_out_activations,
+    split_kernels,
+    split_low_rank,
+    trim_kernels,
 )
 
 if TYPE_CHECKING:
@@ -49,10 +55,16 @@ PASSES: tuple[ModuleType, ...] = (
     fold_scales,
     flush_denormals,  # before channels that are zero are looked for
     remove_dead_channels,
+    trim_kernels,  # before multiply-adds are compared, as are dead channels
+    collapse_branches,
+    collapse_chains,
+    split_low_rank,  # after what makes one layer of several
     drop_unused,
 )
 # Kept only where they were measured to be faster, after the others and before what is unused is dropped.
-OPTIONAL: tuple[ModuleType, ...] = (fuse_hard_sigmoid, spell_out_activations)
+OPTIONAL: tuple[ModuleType, ...] = (fuse_hard_sigmoid, spell_out_activations, split_kernels)
+# Approximations: run only by name, and kept only where a guard has judged them on data.
+LOSSY: tuple[ModuleType, ...] = (factor_low_rank,)
 ALL = (*PASSES, *OPTIONAL)
 _STEPPED = "remove_dead_channels"  # the pass that leaves widths in steps
 
@@ -69,7 +81,7 @@ def optimize(
 
     Args:
         model: is not changed.
-        also: names of optional passes.
+        also: names of optional and lossy passes.
         without: names of passes to leave out.
         step: the widths that are left where channels are removed are multiples of this.
 
@@ -100,10 +112,10 @@ def optimize(
 
 
 def _chosen(also: set[str], without: set[str]) -> list[ModuleType]:
-    known = [name_of(each) for each in ALL]
+    known = [name_of(each) for each in (*ALL, *LOSSY)]
     for name in sorted(also | without):
         if name not in known:
             raise unknown_name("pass", name, known)
     *first, last = PASSES
-    chosen = [*first, *(each for each in OPTIONAL if name_of(each) in also), last]
+    chosen = [*first, *(each for each in (*OPTIONAL, *LOSSY) if name_of(each) in also), last]
     return [each for each in chosen if name_of(each) not in without]
