@@ -147,11 +147,12 @@ def _reads(
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which output depends on which input once all constants are folded that can be; and the inputs' carriers."""
     groups, _, inputs, _ = weights.shape
-    reads = (weights != 0).any(axis=3)
+    reads = weights[..., 0] != 0 if weights.shape[3] == 1 else (weights != 0).any(axis=3)
     carriers = np.arange(groups * inputs)
     known = np.isfinite(constant)
     foldable = known & (constant == 0) if border else known
-    reads &= ~foldable.reshape(groups, 1, inputs)
+    if foldable.any():
+        reads &= ~foldable.reshape(groups, 1, inputs)
     if border and groups == 1:
         _share_carrier(weights, constant, np.flatnonzero(known & ~foldable), reads, carriers)
     return (np.broadcast_to(np.True_, reads.shape) if reads.all() else reads), carriers

@@ -86,16 +86,7 @@ def groups(model: ir.Model) -> list[ChannelGroup]:
     """
     ir_passes.ShapeInferencePass(check_type=False, strict_mode=False)(model)
     tracing, layers = _walked(model)
-    for layer in layers:
-        parts = layer.weights.shape[0]
-        if parts > 1:
-            sources, targets = (each.reshape(parts, -1) for each in (layer.sources, layer.targets))
-            tracing.numbers.join(sources, sources[:, :1])
-            tracing.numbers.join(targets, sources[:, :1])
-    for slices in tracing.slices.values():
-        for axis in slices.axes if len(slices.axes) > 1 else ():
-            others = np.moveaxis(slices.ids, axis, 0)
-            tracing.numbers.join(others, others[tuple([slice(None)] + [slice(1)] * (others.ndim - 1))])
+    _couple(tracing, layers)
     channels = _settled(tracing, layers)
     families = _families(channels)
     found: dict[int, list[Weight]] = {}
@@ -142,6 +133,29 @@ def _walked(model: ir.Model) -> tuple[Tracing, list[Layer]]:
         if value.is_graph_output() or any(node.graph is not model.graph for node, _ in value.uses()):
             tracing.pin(value)
     return tracing, layers
+
+
+def _couple(tracing: Tracing, layers: list[Layer]) -> None:
+    """Join what a removal can treat one by one, but zeros in a weight cannot."""
+    for layer in layers:
+        parts = layer.weights.shape[0]
+        if parts > 1:
+            sources, targets = (each.reshape(parts, -1) for each in (layer.sources, layer.targets))
+            tracing.numbers.join(sources, sources[:, :1])
+            tracing.numbers.join(targets, sources[:, :1])
+    for slices in tracing.slices.values():
+        for axis in slices.axes if len(slices.axes) > 1 else ():
+            others = np.moveaxis(slices.ids, axis, 0)
+            tracing.numbers.join(others, others[(slice(None), *[slice(1)] * (others.ndim - 1))])
+    shared: dict[tuple[ir.Value | None, int], NDArray[np.int64]] = {}
+    for weight in tracing.weights:
+        if weight.written:  # zeros in it are zeros in every layer that has it
+            first = shared.setdefault((weight.node.inputs[weight.index], weight.axis), weight.ids)
+            if first.shape == weight.ids.shape:
+                tracing.numbers.join(first, weight.ids)
+            else:
+                tracing.numbers.join(first, 0)
+                tracing.numbers.join(weight.ids, 0)
 
 
 def _settled(tracing: Tracing, layers: list[Layer]) -> Channels:
