@@ -128,11 +128,12 @@ def test_network_with_a_fixed_batch_is_compiled_and_checked(classifier_path: Pat
 
 def test_other_preprocessing_is_guarded_anew(classifier: Network, source: bytes, digits: Dataset) -> None:
     assert classifier.task.preprocess is not None
-    dark = replace(classifier.task, preprocess=replace(classifier.task.preprocess, scale=1e-6))
+    usual = classifier.task.preprocess
+    negative = replace(classifier.task, preprocess=replace(usual, scale=-usual.scale))
     options = CompileOptions(budget_s=10, runtimes=("onnxruntime",), seed=11, max_drop=0.9)
     plans = [
         compile_plan(network, source, (), options, detect(), data=digits)
-        for network in (classifier, replace(classifier, task=dark))
+        for network in (classifier, replace(classifier, task=negative))
     ]
     shares = [{c.accuracy.source.value for c in p.manifest.candidates if c.accuracy} for p in plans]
     assert min(shares[0]) > 0.8
