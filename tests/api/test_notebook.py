@@ -26,3 +26,11 @@ def test_importing_does_not_load_the_records() -> None:
     code = "import chipwise, sys; print('chipwise.core.report' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_repr_is_one_short_line() -> None:
+    """Not every layer, which a dataclass would print."""
+    assert repr(chipwise.estimate("lenet5", on="rtx4090")) == (
+        "<Estimation: lenet5 on GeForce RTX 4090: inference, fp32, layer by layer>"
+    )
+    assert len(repr(chipwise.inspect("lenet5"))) < 120

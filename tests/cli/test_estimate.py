@@ -46,6 +46,7 @@ def test_it_imports_nothing_heavy(arguments: list[str]) -> None:
         (["resnet50", "--on", "rtx4090", "--batch", "1,x"], "cannot read 'x' in --batch"),
         (["resnet50", "--on", "rtx4090", "--precision", "fp17"], "unknown precision 'fp17'"),
         (["resnet50", "--on", "rtx4090", "--epochs", "2"], "2 epochs of data of unknown size"),
+        (["resnet50", "--on", "rtx4090", "--data-size", "0"], "the data has 0 items"),
         (["resnet50", "--on", "rtx4090", "--catalogue", "nowhere.toml"], "nowhere.toml"),
         (["resnet50", "--on", "tpu-v1", "--phase", "train"], "training on TPU v1 is not estimated"),
         (["resnet50", "--on", "edge-tpu", "--phase", "train"], "training on Coral Edge TPU is not estimated"),
@@ -99,3 +100,10 @@ def test_completion() -> None:
     assert complete_device("her") == ["here"]
     assert complete_precision("fp1") == ["fp16"]
     assert complete_technique("ch") == ["channels_last", "checkpointing"]
+
+
+def test_what_is_no_model_is_told_what_is(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Read me\n")
+    outcome = cli("estimate", tmp_path / "README.md")
+    assert outcome.code == 2
+    assert "give an .onnx, .cfg, .prototxt" in outcome.err

@@ -158,6 +158,7 @@ def test_this_machines_profile_is_kept_and_saved_again(tmp_path: Path) -> None:
     path, copy = tmp_path / "own.json", tmp_path / "copy.json"
     path.write_bytes(encode_machine(measured(detect())))
     answer = chipwise.doctor(profile=path, save=copy)
+    assert f"written to {copy}" in answer.notes
     assert any("kept for estimates" in note for note in answer.notes)
     assert json.loads(copy.read_text()) == json.loads(path.read_text())
 
@@ -173,3 +174,9 @@ def test_this_machines_profile_is_kept_and_saved_again(tmp_path: Path) -> None:
 def test_bad_requests_are_one_line(options: dict[str, object], says: str) -> None:
     with pytest.raises(InputError, match=says):
         chipwise.doctor(**options)  # type: ignore[arg-type]
+
+
+def test_nothing_is_saved_into_a_folder_that_there_is_not(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        chipwise.doctor(save=tmp_path / "no" / "such" / "machine.json")
+    assert not list(tmp_path.iterdir())

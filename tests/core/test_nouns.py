@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,3 +115,16 @@ def test_a_part_fills_its_stretch_of_the_bar() -> None:
     part.update("measuring", 1.0, "done")
     part.note("hello")
     assert seen == [("compile", 0.5, "measuring"), ("compile", pytest.approx(0.7), "done"), ("note", 0, "hello")]
+
+
+def test_of_many_names_only_the_nearest_are_offered() -> None:
+    many = [f"resnet{depth}" for depth in range(10, 60)]
+    assert unknown_name("network", "resnett50", many).hint.startswith("did you mean resnet50")
+    assert len(unknown_name("network", "resnett50", many).hint) < 60
+
+
+def test_tracebacks_have_the_hint_and_the_text_has_the_message_alone() -> None:
+    error = InputError("it is wrong", hint="mend it")
+    assert str(error) == "it is wrong"
+    assert "".join(traceback.format_exception(error)).splitlines()[-1] == "hint: mend it"
+    assert not hasattr(InputError("it is wrong"), "__notes__")

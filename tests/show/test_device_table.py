@@ -77,7 +77,7 @@ def test_the_footer_counts_what_is_ranked_and_names_what_has_no_room() -> None:
     shown = text_of(table(ranked), 60)
     assert "USD" in shown.splitlines()[1].split(), "what it is sorted by is a column"
     footer = " ".join(shown.partition("2 entries; ")[2].split())
-    said = "1 ranked, of the other 1 no price is known; no room here for GB/s, year, GiB, int8 (a wider terminal, or --json"
+    said = "1 ranked, of the other 1 no price is known; no room here for GB/s, year, GiB, int8 (a wider"
     assert footer.startswith(said)
     wide = " ".join(text_of(table(replace(ranked, sort="name")), 140).split())
     assert "ranked" not in wide

@@ -43,11 +43,11 @@ def doctor(
         progress: told what is measured.
 
     Raises:
-        InputError: a profile that cannot be read or is damaged, both a profile and a measurement, nothing to save, or
-            a budget of less than 5 s. StorageError: a file that cannot be written.
+        InputError: a profile that cannot be read or is damaged, both a profile and a measurement, nothing to save, a
+            folder that there is not, or a budget of less than 5 s. StorageError: a file that cannot be written.
     """
     from chipwise.codec import machine_file
-    from chipwise.codec.files import atomic_write, check_writable
+    from chipwise.codec.files import atomic_write
     from chipwise.core.report import Doctor
     from chipwise.devices.detect import detect, versions
     from chipwise.runtimes import status
@@ -57,7 +57,7 @@ def doctor(
     if measure and not budget_s >= _LEAST_S:
         raise InputError(f"{budget_s:g} s is too short to measure anything", hint="the default is 150 s; 60 s will do")
     if save is not None:
-        check_writable(Path(save))
+        _check_save(Path(save))
     machine = detect()
     notes: tuple[str, ...] = ()
     if measure:
@@ -70,7 +70,17 @@ def doctor(
         if found is None:
             raise InputError("nothing was measured on this machine yet", hint="chipwise doctor --measure --save FILE")
         atomic_write(Path(save), machine_file.encode_machine(found))
+        notes = (*notes, f"written to {save}")
     return Doctor(machine, status(machine), versions(), (*notes, *_stale(found)), found)
+
+
+def _check_save(path: Path) -> None:
+    """Refuse what cannot be written before anything is measured; no folder is made for it."""
+    from chipwise.codec.files import check_writable
+
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"no such folder: {path.parent}", hint="make it first, or name a file elsewhere")
+    check_writable(path)
 
 
 def _stale(found: MeasuredMachine | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def drawn(verb: Callable[P, R]) -> Callable[P, R]:
-    """Make a verb's answers draw themselves (`_repr_html_`, `print`)."""
+    """Make a verb's answers draw themselves (`_repr_html_`, `print`, and `repr` in one line)."""
 
     @wraps(verb)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -32,6 +32,7 @@ def _teach(kind: type) -> None:
     if kind.__module__.startswith("chipwise.core."):
         setattr(kind, "_repr_html_", _as_html)  # noqa: B010  mypy does not let a method be assigned
         setattr(kind, "__str__", _as_text)  # noqa: B010  as above
+        setattr(kind, "__repr__", _in_short)  # noqa: B010  as above
 
 
 def _as_html(record: Any) -> str:
@@ -44,6 +45,11 @@ def _as_text(record: Any) -> str:
     from chipwise.show.notebook import text
 
     return text(_shown(record))
+
+
+def _in_short(record: Any) -> str:
+    """The first line of an answer: all fields of one with its layers would fill pages."""
+    return f"<{type(record).__name__}: {_as_text(record).partition(chr(10))[0].strip()}>"
 
 
 def _shown(record: Any) -> Any:

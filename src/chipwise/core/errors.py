@@ -23,6 +23,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_MOST_LISTED = 20  # names beside a guess
+
 
 class ChipwiseError(Exception):
     """An error for the person who called, not for us: one line on what was received, one on what to do.
@@ -38,6 +40,8 @@ class ChipwiseError(Exception):
         self.message = " ".join(message.splitlines())
         super().__init__(self.message)
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # tracebacks and notebooks show it; str() is the message alone
 
 
 class InputError(ChipwiseError):
@@ -105,6 +109,7 @@ def unknown_name(kind: str, given: str, known: Iterable[str]) -> UnknownNameErro
     names = sorted(known)
     spelled = {name.lower(): name for name in names}
     near = [spelled[name] for name in difflib.get_close_matches(given.lower(), spelled, n=2, cutoff=0.5)]
-    listed = ", ".join(names)
-    hint = f"did you mean {' or '.join(near)}? Known: {listed}" if near else f"known: {listed}"
+    guess = f"did you mean {' or '.join(near)}?"
+    known_names = f"nown: {', '.join(names)}"
+    hint = f"k{known_names}" if not near else f"{guess} K{known_names}" if len(names) <= _MOST_LISTED else guess
     return UnknownNameError(f"unknown {kind} {given!r}", hint=hint)

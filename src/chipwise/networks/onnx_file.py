@@ -208,7 +208,10 @@ def _parse(data: bytes, title: str) -> ModelProto:
     try:
         model.ParseFromString(data)
     except (DecodeError, ValueError) as error:
-        raise NetworkError(f"{title} is not an ONNX file, or it was cut short", hint="export it again") from error
+        hint = "export it again"
+        if Path(title).suffix not in ("", ".onnx"):
+            hint = "give an .onnx, .cfg, .prototxt, .keras or .h5 file, a zoo name or a factory"
+        raise NetworkError(f"{title} is not an ONNX file, or it was cut short", hint=hint) from error
     return model
 
 
