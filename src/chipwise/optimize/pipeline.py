@@ -19,6 +19,7 @@ from chipwise.core.errors import first_line, unknown_name
 from chipwise.optimize import (
     collapse_branches,
     collapse_chains,
+    drop_copies,
     drop_noops,
     drop_unused,
     factor_low_rank,
@@ -48,6 +49,7 @@ PASSES: tuple[ModuleType, ...] = (
     freeze_initializers,
     drop_noops,
     fold_constants,
+    drop_copies,
     share_equal,  # before what needs a value to have one reader
     fuse_activations,  # a normalization over the last axis is to stay one
     move_transposes,  # before what folds along channels
