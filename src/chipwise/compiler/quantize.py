@@ -7,7 +7,6 @@ CPU inference"). Calibration is done once; graphs that differ in what stays in f
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from itertools import islice
 from pathlib import Path
@@ -21,8 +20,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from chipwise.compiler.blocks import nodes_of
 from chipwise.compiler.opset import feeds, quantizable
-from chipwise.compiler.quiet import quiet
-from chipwise.core.errors import RuntimeUnavailableError, first_line
+from chipwise.compiler.refusals import refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -34,14 +32,13 @@ if TYPE_CHECKING:
     from chipwise.core.device import Machine
 
 NAME = "onnxruntime"
-_REFUSALS = (ValueError, RuntimeError, KeyError, AttributeError, TypeError, IndexError)
+_LIBRARY = "ONNX Runtime's quantizer"
 # Int8 in name only: no runtime here has kernels for these, so they would round and gain nothing.
 _FLOAT_OPS = {"LayerNormalization", "InstanceNormalization", "BatchNormalization", "TopK", "CumSum"}
 _OPS = tuple(sorted({*QDQRegistry, *QLinearOpsRegistry} - _FLOAT_OPS))
 _METHODS = {
     "minmax": (CalibrationMethod.MinMax, {}),
     "percentile": (CalibrationMethod.Percentile, {"symmetric": False, "percentile": 99.99}),
-    "entropy": (CalibrationMethod.Entropy, {"num_bins": 2048}),
 }
 _CALLS_HELD = 8  # whose activations a histogram takes in at once: all of them held for 300 calls may fill the memory
 
@@ -63,7 +60,7 @@ def prepare(
         machine: whose instruction set decides the range of the weights.
         signed: activations as symmetric int8, not as uint8 with a zero point.
         per_channel: one scale for each output channel of a weight.
-        calibration: how ranges are found: "minmax", "percentile" or "entropy".
+        calibration: how ranges are found: "minmax", or "percentile", which cuts off 1 value in 10,000.
 
     Returns:
         a function from names of layers (or other nodes) that stay in float to the quantized graph.
@@ -72,7 +69,7 @@ def prepare(
         RuntimeUnavailableError: when the quantizer cannot handle this graph; also by the function that is returned.
     """
     proto = quantizable(model)
-    with _refusing():
+    with refusing(_LIBRARY):
         ranges = _ranges(proto, feeds(proto, samples), calibration)
     vnni = any("vnni" in flag for flag in machine.isa) or machine.architecture == "aarch64"
 
@@ -80,7 +77,7 @@ def prepare(
         copy = onnx.ModelProto()
         copy.CopyFrom(proto)
         float_nodes = list(nodes_of(proto, keep))
-        with _refusing():
+        with refusing(_LIBRARY):
             quantizer = QDQQuantizer(
                 copy,
                 per_channel,
@@ -101,21 +98,9 @@ def prepare(
     return quantized
 
 
-def quantize(
-    model: bytes, samples: Samples, machine: Machine, keep: Collection[str] = (), **settings: Any
-) -> bytes:
+def quantize(model: bytes, samples: Samples, machine: Machine, keep: Collection[str] = (), **settings: Any) -> bytes:
     """Quantize a float graph; see `prepare` for arguments and errors."""
     return prepare(model, samples, machine, **settings)(keep)
-
-
-@contextlib.contextmanager
-def _refusing() -> Iterator[None]:
-    """Keep the quantizer's words out of ours and turn what it raises into our error."""
-    try:
-        with quiet():
-            yield
-    except _REFUSALS as error:
-        raise RuntimeUnavailableError(f"ONNX Runtime's quantizer refuses this graph: {first_line(error)}") from error
 
 
 def _ranges(proto: onnx.ModelProto, calls: Iterator[dict[str, NDArray[np.generic]]], method: str) -> Any:

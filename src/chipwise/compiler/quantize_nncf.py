@@ -15,8 +15,7 @@ import onnx
 
 from chipwise.compiler.blocks import nodes_of
 from chipwise.compiler.opset import feeds, quantizable
-from chipwise.compiler.quiet import quiet
-from chipwise.core.errors import RuntimeUnavailableError, first_line
+from chipwise.compiler.refusals import refusing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -25,11 +24,11 @@ if TYPE_CHECKING:
     from chipwise.core.device import Machine
 
 NAME = "nncf"
-_REFUSALS = (ValueError, RuntimeError, KeyError, AttributeError, TypeError, IndexError, nncf.ValidationError)
+_OWN = tuple(kind for kind in vars(nncf.errors).values() if isinstance(kind, type) and issubclass(kind, Exception))
 
 
 def prepare(
-    model: bytes, samples: Samples, machine: Machine, *, signed: bool = False, accurate: bool = False
+    model: bytes, samples: Samples, machine: Machine, *, asymmetric: bool = False, accurate: bool = False
 ) -> Callable[[Collection[str]], bytes]:
     """Make ready to quantize; NNCF calibrates anew each time.
 
@@ -37,7 +36,7 @@ def prepare(
         model: serialized float ONNX graph.
         samples: [C, B, ...] calibration inputs, one row a call; a tuple of such arrays for several inputs.
         machine: whose instruction set decides the range of the weights.
-        signed: symmetric activations (NNCF's preset "performance"), not asymmetric ones ("mixed").
+        asymmetric: activations have a zero point (NNCF's preset "mixed"); otherwise they are symmetric ("performance").
         accurate: correct biases layer by layer from what really arrives there, which takes several times as long.
 
     Returns:
@@ -49,33 +48,37 @@ def prepare(
     proto = quantizable(model)
     rows = list(feeds(proto, samples))
     vnni = any("vnni" in flag for flag in machine.isa) or machine.architecture == "aarch64"
-    preset = nncf.QuantizationPreset.PERFORMANCE if signed else nncf.QuantizationPreset.MIXED
+    preset = nncf.QuantizationPreset.MIXED if asymmetric else nncf.QuantizationPreset.PERFORMANCE
+    kind = nncf.ModelType.TRANSFORMER if _attends(proto) else None
 
     def quantized(keep: Collection[str]) -> bytes:
         copy = onnx.ModelProto()
         copy.CopyFrom(proto)
         overflow = nncf.OverflowFix.DISABLE if vnni else nncf.OverflowFix.ENABLE
-        try:
-            with quiet():
-                made = nncf.quantize(
-                    copy,
-                    nncf.Dataset(rows),
-                    subset_size=len(rows),
-                    preset=preset,
-                    target_device=nncf.TargetDevice.CPU,
-                    fast_bias_correction=not accurate,
-                    ignored_scope=nncf.IgnoredScope(names=list(nodes_of(proto, keep)), validate=False),
-                    advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
-                )
-        except _REFUSALS as error:
-            raise RuntimeUnavailableError(f"NNCF refuses this graph: {first_line(error)}") from error
+        float_nodes = nncf.IgnoredScope(names=list(nodes_of(proto, keep)), validate=False)
+        with refusing("NNCF", *_OWN):
+            made = nncf.quantize(
+                copy,
+                nncf.Dataset(rows),
+                subset_size=len(rows),
+                preset=preset,
+                target_device=nncf.TargetDevice.CPU,
+                fast_bias_correction=not accurate,
+                model_type=kind,
+                ignored_scope=float_nodes,
+                advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
+            )
         return bytes(made.SerializeToString(deterministic=True))
 
     return quantized
 
 
-def quantize(
-    model: bytes, samples: Samples, machine: Machine, keep: Collection[str] = (), **settings: Any
-) -> bytes:
+def quantize(model: bytes, samples: Samples, machine: Machine, keep: Collection[str] = (), **settings: Any) -> bytes:
     """Quantize a float graph; see `prepare` for arguments and errors."""
     return prepare(model, samples, machine, **settings)(keep)
+
+
+def _attends(proto: onnx.ModelProto) -> bool:
+    """True when what was computed is multiplied with what was computed, as attention does."""
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    return any(node.op_type == "MatMul" and not weights & {*node.input} for node in proto.graph.node)
