@@ -30,6 +30,7 @@ from chipwise.optimize import (
     freeze_initializers,
     fuse_activations,
     fuse_hard_sigmoid,
+    merge_siblings,
     move_transposes,
     remove_dead_channels,
     share_equal,
@@ -64,7 +65,7 @@ PASSES: tuple[ModuleType, ...] = (
     drop_unused,
 )
 # Kept only where they were measured to be faster, after the others and before what is unused is dropped.
-OPTIONAL: tuple[ModuleType, ...] = (fuse_hard_sigmoid, spell_out_activations, split_kernels)
+OPTIONAL: tuple[ModuleType, ...] = (fuse_hard_sigmoid, merge_siblings, spell_out_activations, split_kernels)
 # Approximations: run only by name, and kept only where a guard has judged them on data.
 LOSSY: tuple[ModuleType, ...] = (factor_low_rank,)
 ALL = (*PASSES, *OPTIONAL)
