@@ -283,7 +283,7 @@ def test_missing_extra_is_one_line(tmp_path: Path) -> None:
 def test_help_is_the_same_page_that_parsing_would_give(cli: Cli) -> None:
     page = cli("compile", "--help")
     assert page.code == 0
-    assert "Usage: chipwise compile [OPTIONS] {NET}" in page.out
+    assert "Usage: chipwise compile [OPTIONS] [NET]" in page.out
     assert "-h, --help" in page.out
     assert cli("compile", "-h").out == page.out
     assert cli("--help").out.startswith("Usage: chipwise [OPTIONS] COMMAND")

@@ -9,7 +9,7 @@ import pytest
 
 from chipwise.compiler import race as race_module
 from chipwise.compiler.choose import Samples
-from chipwise.compiler.race import race
+from chipwise.compiler.race import Raced, affordable, race
 from chipwise.compiler.trials import Trial
 from chipwise.core.events import silent
 from chipwise.core.plan import Candidate, Choice
@@ -76,3 +76,17 @@ def test_the_smallest_stays_where_size_is_the_goal(rungs: list[tuple[int, int]])
     raced = run(trials(10, 10, 10, 10, 10, 1), "size")
     assert 1 in [len(t.model) for t in raced.kept]
     assert rungs
+
+
+def test_what_cannot_be_timed_at_length_is_left_out_and_said() -> None:
+    some = trials(10, 10, 1)
+    times = {t.title: np.full(3, 1.0) for t in some}
+    raced = Raced(some, [], Samples(times, np.full(3, 1.0)))
+    kept, lost = affordable(raced, "latency", 1000.0)
+    assert (kept, lost) == (some, [])
+    kept, lost = affordable(raced, "latency", 0.1)
+    assert kept == some[:1], "one is always timed"
+    assert [each.choice.threads for each in lost] == [2, 3]
+    assert all(each.timing is not None and "no time was left" in each.reason for each in lost)
+    assert [t.engine.closed for t in some] == [False, True, True]
+    assert affordable(Raced(trials(10, 10, 1), [], Samples(times, np.full(3, 1.0))), "size", 0.1)[0][-1].model == b"x"

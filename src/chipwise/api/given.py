@@ -14,7 +14,7 @@ from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
     from chipwise.core.network import Network, TensorSpec
-    from chipwise.core.plan import Plan
+    from chipwise.core.plan import Manifest, Plan
     from chipwise.core.report import BenchResult
     from chipwise.core.task import Task
     from chipwise.datasets.dataset import Dataset
@@ -230,6 +230,29 @@ def source_bytes(plan: Plan, given: NetworkLike | None) -> bytes:
     from chipwise.networks.onnx_file import serialize
 
     return find_source(plan, None if given is None else serialize(with_graph(network_from(given))))
+
+
+def source_of(given: PlanLike) -> tuple[Network, Manifest]:
+    """The network that a plan was made from, with what the plan says; its own graph where that says the same.
+
+    Raises:
+        InputError: the plan changes answers, and its source is not in the cache.
+    """
+    from chipwise.compiler.sources import find_source
+    from chipwise.networks.onnx_file import from_bytes
+
+    plan, name = plan_from(given)
+    facts = plan.manifest
+    try:
+        model = find_source(plan)
+    except InputError as error:
+        if facts.label == "lossy":
+            hint = f"give it: chipwise compile {facts.source.origin or 'NET'}"
+            raise InputError(
+                f"{name} is quantized, and its source {facts.source.name} is not here", hint=hint
+            ) from error
+        model = plan.model
+    return from_bytes(model, facts.source.name, task=facts.task, origin=facts.source.origin), facts
 
 
 def bench_from(path: Path) -> BenchResult:

@@ -22,6 +22,7 @@ from chipwise.api.given import (
     network_from,
     plan_from,
     source_bytes,
+    source_of,
     warn,
 )
 from chipwise.api.notebook import drawn
@@ -134,12 +135,13 @@ def train(
 
 @drawn
 def compile(
-    network: NetworkLike,
+    network: NetworkLike | None = None,
     example_input: Any = None,
     *,
+    from_plan: PlanLike | None = None,
     output: str | Path | None = None,
     data: DataLike | None = None,
-    goal: str = "latency",
+    goal: str | None = None,
     max_drop: float | None = None,
     budget_s: float = 60.0,
     seed: int = 0,
@@ -158,9 +160,11 @@ def compile(
     Args:
         network: a zoo name, an .onnx file, a trained folder, "package.module:callable", or a live `nn.Module`.
         example_input: for a live module, one input (with its batch dimension).
+        from_plan: a plan of another machine or an older one, in the place of a network: its source is compiled anew,
+            for its goal and limits unless others are given.
         output: the plan file to write; None returns the plan only.
         data: labelled samples; without them only plans that equal the source up to rounding are considered.
-        goal: "latency", "latency=10ms", "throughput", "size", or "energy" where the machine counts joules.
+        goal: "latency" (which is usual), "latency=10ms", "throughput", "size", or "energy" where joules are counted.
         max_drop: upper 95% bound of the accuracy that may be lost, 0..1; 0.01 where there is `data`, which it needs.
         budget_s: wall time for the search.
         seed: of every random choice.
@@ -185,12 +189,20 @@ def compile(
     from chipwise.networks.onnx_file import check_runnable, serialize
 
     if isinstance(network, (str, Path)) and Path(network).suffix.lower() == ".plan":
-        raise InputError(f"{network} is compiled already", hint="compile the network that it was made from")
+        raise InputError(f"{network} is compiled already", hint="to compile its network anew: --from X.plan")
+    if (network is None) == (from_plan is None):
+        raise InputError(
+            "compile takes a network or a plan to start from", hint="chipwise compile NET, or --from X.plan"
+        )
+    if from_plan is not None:
+        network, older = source_of(from_plan)
+        goal = goal or (older.goal if older.limit_s is None else f"{older.goal}={older.limit_s}s")
+        max_drop = older.max_drop if max_drop is None and data is not None else max_drop
     if max_drop is not None and data is None:
         raise InputError(f"max_drop {max_drop:.2%} cannot be guarded without data", hint="--data D, or leave it out")
     limit = 0.01 if max_drop is None else max_drop
     kept = tuple(name for each in keep for name in parse_keep(each))
-    wanted, limit_s = parse_goal(goal)
+    wanted, limit_s = parse_goal(goal or "latency")
     options = CompileOptions(wanted, limit, budget_s, seed, tuple(runtimes), tuple(allow), limit_s, kept)
     dataset = data_from(data) if data is not None else None
     said = {"preprocess": preprocess, "task": task, "labels": None if labels is None else Path(labels)}

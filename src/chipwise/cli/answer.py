@@ -67,14 +67,17 @@ def _data_names(incomplete: str) -> list[str]:
 
 
 GoalOption = Annotated[
-    str,
-    typer.Option(metavar="GOAL", help="latency, latency=10ms, throughput, size or energy.", autocompletion=_goal_names),
+    str | None,
+    typer.Option(
+        metavar="GOAL", help="latency (usual), latency=10ms, throughput, size or energy.", autocompletion=_goal_names
+    ),
 ]
+NETWORK_HELP = "A zoo name, a model file (.onnx .cfg .prototxt .keras .h5), a trained folder, or module:callable."
 NetworkArgument = Annotated[
     str,
     typer.Argument(
         metavar="NET",
-        help="A zoo name, a model file (.onnx .cfg .prototxt .keras .h5), a trained folder, or module:callable.",
+        help=NETWORK_HELP,
         autocompletion=network_names,
     ),
 ]

@@ -9,15 +9,16 @@ import typer
 
 from chipwise import api
 from chipwise.cli.answer import (
+    NETWORK_HELP,
     GoalOption,
     InputShapeOption,
     JsonFlag,
     LabelsOption,
-    NetworkArgument,
     PreprocessOption,
     TaskOption,
     WeightsOption,
     answer,
+    network_names,
     progress,
     shape,
 )
@@ -25,15 +26,20 @@ from chipwise.core.units import parse_duration_s, parse_share
 
 
 def main(
-    network: NetworkArgument,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="X.plan", help="The plan file to write.")],
+    network: Annotated[
+        str | None, typer.Argument(metavar="NET", help=NETWORK_HELP, autocompletion=network_names)
+    ] = None,
+    from_plan: Annotated[
+        Path | None, typer.Option("--from", metavar="X.plan", help="Compile the network of a plan anew, here.")
+    ] = None,
     data: Annotated[
         str | None, typer.Option("--data", "-d", metavar="D", help="Samples for calibration and guard.")
     ] = None,
     max_drop: Annotated[
         str | None, typer.Option(metavar="SHARE", help="Accuracy that may be lost (95% bound); 1% with data.")
     ] = None,
-    goal: GoalOption = "latency",
+    goal: GoalOption = None,
     budget: Annotated[str, typer.Option(metavar="TIME", help="Time for the search.")] = "60s",
     runtime: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Try only this runtime (repeatable).")
@@ -57,6 +63,7 @@ def main(
     with progress(interrupted=kept) as bars:
         plan = api.compile(
             network,
+            from_plan=from_plan,
             output=output,
             data=data,
             goal=goal,

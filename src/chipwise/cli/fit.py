@@ -28,7 +28,7 @@ def main(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where everything goes.")],
     data: DataOption = "digits",
     max_drop: Annotated[str, typer.Option(metavar="SHARE", help="Accuracy that may be lost (95% bound).")] = "1%",
-    goal: GoalOption = "latency",
+    goal: GoalOption = None,
     budget: Annotated[str, typer.Option(metavar="TIME", help="Time for the search.")] = "60s",
     vs: Annotated[
         str, typer.Option(metavar="NAMES", help="Runtimes to compare with, comma-separated, or all.")
@@ -57,7 +57,7 @@ def main(
             network,
             data,
             folder=output,
-            goal=goal,
+            goal=goal or "latency",
             max_drop=parse_share(max_drop),
             budget_s=parse_duration_s(budget),
             vs=[name.strip() for name in vs.split(",") if name.strip()],

@@ -33,10 +33,7 @@ BASELINE = "baseline"
 _AGAIN = "baseline again"
 _MOST = {"latency": "fastest", "throughput": "fastest", "size": "smallest", "energy": "thriftiest"}
 _MORE = {"latency": "faster", "throughput": "faster", "size": "smaller", "energy": "thriftier"}
-_SCREEN_ROUNDS, _FINAL_ROUNDS = 9, 60
-_SCREEN_MIN_ROUNDS, _FINAL_MIN_ROUNDS = 5, 9  # fewer than 9 pairs: the interval of a median is their whole range
-_SCREEN_QUANTILE = 0.2
-_SCREEN_KEEPS = 1.5  # slower than this against the best in screening: not timed again
+FINAL_MIN_ROUNDS, _FINAL_ROUNDS = 9, 60  # fewer than 9 pairs: the interval of a median is their whole range
 _TIE = 1.02  # within this factor of the best median counts as equal, as does anything inside the noise
 _FAITHFUL = ("exact", "close", "lossy")
 _PRECISIONS = ("fp32", "bf16", "int8")
@@ -86,7 +83,7 @@ def measure(
     subject: Subject,
     *,
     budget_s: float,
-    rounds: tuple[int, int] = (_FINAL_MIN_ROUNDS, _FINAL_ROUNDS),
+    rounds: tuple[int, int] = (FINAL_MIN_ROUNDS, _FINAL_ROUNDS),
     progress: Progress,
 ) -> Samples:
     """Time every trial and the baseline in turns.

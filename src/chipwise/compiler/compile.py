@@ -22,7 +22,7 @@ from chipwise.compiler.candidates import first_choices, neighbours, usable_runti
 from chipwise.compiler.choose import Outcome, baseline_record, decide, measure, measure_energy
 from chipwise.compiler.graphs import variants
 from chipwise.compiler.predict import Predictions, predictions
-from chipwise.compiler.race import Raced, race
+from chipwise.compiler.race import Raced, affordable, race
 from chipwise.compiler.search import STAGE, Search
 from chipwise.compiler.sources import keep_source
 from chipwise.compiler.subject import Subject, make_subject
@@ -94,7 +94,7 @@ def compile_plan(
     trials = _with_neighbours(search, raced.kept)
     if len(trials) > len(raced.kept):
         raced = _race(search, trials, baseline, _SECOND_SHARE, (0.7, 0.8))
-    plan = _assemble(search, _final(search, raced.kept, baseline, counter), expected)
+    plan = _assemble(search, _final(search, raced, baseline, counter), expected)
     if output is not None:
         write_plan(output, plan)
     keep_source(source)
@@ -154,9 +154,11 @@ def _with_neighbours(search: Search, kept: list[Trial]) -> list[Trial]:
     return trials
 
 
-def _final(search: Search, kept: list[Trial], baseline: Engine, counter: EnergyCounter | None) -> Outcome:
+def _final(search: Search, raced: Raced, baseline: Engine, counter: EnergyCounter | None) -> Outcome:
     """Time the last few at length, count their joules where these decide, and choose."""
     subject, goal, energy = search.subject, search.options.goal, None
+    kept, dropped = affordable(raced, goal, search.left_s())
+    search.records += dropped
     timing, counting = (
         Part(search.progress, STAGE, 0.8, 0.9 if counter else 0.99),
         Part(search.progress, STAGE, 0.9, 0.99),

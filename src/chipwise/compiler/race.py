@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chipwise.clock.statistics import summarize
-from chipwise.compiler.choose import Samples, measure
+from chipwise.compiler.choose import FINAL_MIN_ROUNDS, Samples, measure
 from chipwise.core.events import Part
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ FINALISTS = 4
 _FIRST_ROUNDS = 3
 # With few rounds, what else runs on the machine moves medians more than it moves the fast calls.
 _QUANTILE = 0.2
+# Of a turn: calls to warm up, and waiting for others' threads to go to sleep.
+_WARM, _TURN_S = 1.25, 0.02
 _FAR = 1.5  # slower than this against the fastest: dropped whatever its rank
 
 
@@ -81,6 +83,34 @@ def race(
         alive, rounds = kept, 2 * rounds
         if over:
             return Raced(alive, dropped, samples)
+
+
+def affordable(raced: Raced, goal: Goal, left_s: float) -> tuple[list[Trial], list[Candidate]]:
+    """As many of the fastest as can be timed at length in the time that is left, at least one; and the others' records.
+
+    Args:
+        raced: the last race, with its times.
+        goal: "size" never drops the smallest.
+        left_s: seconds.
+    """
+
+    def round_s(trial: Trial) -> float:
+        return float(np.median(raced.samples.trials[trial.title])) * trial.candidate.choice.batch * _WARM + _TURN_S
+
+    twice = 2 * (float(np.median(raced.samples.baseline)) * raced.samples.baseline_batch * _WARM + _TURN_S)
+    smallest = min((len(trial.model) for trial in raced.kept), default=0)
+    kept: list[Trial] = []
+    lost: list[Candidate] = []
+    spent = FINAL_MIN_ROUNDS * twice
+    for trial in raced.kept:
+        spent += FINAL_MIN_ROUNDS * round_s(trial)
+        if not kept or spent <= left_s or (goal == "size" and len(trial.model) == smallest):
+            kept.append(trial)
+            continue
+        timing = summarize(raced.samples.trials[trial.title])
+        lost.append(replace(trial.candidate, timing=timing, reason="not among the fastest; no time was left for more"))
+        trial.engine.close()
+    return kept, lost
 
 
 def _halved(trials: Sequence[Trial], samples: Samples, goal: Goal, keep: int) -> tuple[list[Trial], list[Candidate]]:
