@@ -42,7 +42,7 @@ def name_nodes(proto: onnx.ModelProto) -> None:
 def layers(proto: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
     """Names of the nodes of each layer, by the name of its first one, in the order of the graph.
 
-    A node that reads several layers belongs to the last of them; one before the first layer belongs to none.
+    A node that reads several layers belongs to the last of them, one that reads none to the first.
 
     Args:
         proto: whose nodes have names.
@@ -50,6 +50,7 @@ def layers(proto: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
     order = {node.name: place for place, node in enumerate(proto.graph.node)}
     owner: dict[str, str] = {}  # of values
     nodes: dict[str, list[str]] = {}
+    before: list[str] = []
     for node in proto.graph.node:
         if node.op_type in LAYER_OPS:
             nodes[node.name] = [node.name]
@@ -57,9 +58,12 @@ def layers(proto: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
         else:
             mine = max((owner[name] for name in node.input if name in owner), key=order.__getitem__, default="")
             if not mine:
+                before.append(node.name)
                 continue
             nodes[mine].append(node.name)
         owner.update(dict.fromkeys(node.output, mine))
+    if nodes:
+        nodes[next(iter(nodes))] += before
     return {name: tuple(members) for name, members in nodes.items()}
 
 
