@@ -141,6 +141,12 @@ def test_a_device_that_nothing_is_known_of_leads_on(options: dict) -> None:
         assert "doctor --measure" in raised.value.hint
 
 
+def test_a_measurement_that_ended_too_soon_is_to_be_repeated() -> None:
+    with pytest.raises(InputError) as raised:
+        chipwise.estimate("lenet5", on=replace(CHIP, kind="cpu", peak_flops={}, source="measured here"))
+    assert "longer --budget" in raised.value.hint
+
+
 def test_amp_is_the_half_format_of_the_device() -> None:
     workload = chipwise.estimate("lenet5", on=CHIP, precision="amp").forecasts[0].estimate.workload
     assert (workload.precision, workload.techniques) == ("fp16", ("amp",))

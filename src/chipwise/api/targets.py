@@ -31,6 +31,8 @@ _INFERENCE_ONLY = ("int8", "int4")
 _COMPILED_ONLY = ("int8", "int4", "fp8")
 # Who makes what OpenVINO runs on, beside every CPU; "" for a device of one's own.
 _OPENVINO_VENDORS = ("Intel", "")
+# What a measurement that ended too soon leads to.
+_MEASURE_LONGER = "its measurement ended too soon: chipwise doctor --measure, with a longer --budget"
 # Software that fuses layers whatever it is told, and what runs on this machine unless something else is named.
 _FUSING = ("onnxruntime", "openvino", "tensorrt", "tflite")
 _USUAL_HERE = "onnxruntime"
@@ -163,7 +165,7 @@ def _check_facts(device: Device) -> None:
     measured = "; a CPU can be measured: chipwise doctor --measure --save FILE there, then --profile FILE here"
     raise InputError(
         f"no {missing} of {device.name} is known: nothing can be estimated for it",
-        hint=own + (measured if device.kind == "cpu" else ""),
+        hint=_MEASURE_LONGER if device.source == "measured here" else own + (measured if device.kind == "cpu" else ""),
     )
 
 
