@@ -109,6 +109,12 @@ def test_what_must_stay_stays(body: str) -> None:
     assert collapsed(body, ("N", 4, 6, 6), **W, **more) == before
 
 
+def test_sizes_that_agree_for_some_images_only() -> None:
+    body = f"a = Conv <{ONE}, strides = [2, 2]> (x, k3) c = Conv <strides = [2, 2]> (x, k2) y = Add(a, c)"
+    assert collapsed(body, ("N", 4, 6, 6), **W) == ["Conv"]
+    assert collapsed(body, ("N", 4, "H", "W"), **W) == ["Conv", "Conv", "Add"]
+
+
 @pytest.mark.parametrize(
     ("body", "shape", "wanted"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from graphs import Builder, outputs
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
+from chipwise.optimize import linear_joins
 from chipwise.optimize.linear_joins import compose, join, regroup
 from chipwise.optimize.linear_layers import Layer, read_layer, read_pool, read_scale, write
 from chipwise.optimize.rewrite import swap
@@ -147,3 +149,25 @@ def test_an_average_is_a_convolution_where_it_divides_by_a_constant(attributes: 
     assert (layer is not None) == read
     if layer is not None:
         assert math.isclose(layer.weights.sum(), 3)
+
+
+def test_every_border_along_one_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not join is different at a border, what does is not; with strides, some that could join may not."""
+    for reach, stride, before, behind, first, last in itertools.product(
+        (1, 2, 3), (1, 2), (0, 1, 2), (0, 1, 2), (0, 1), (0, 1)
+    ):
+        b = Builder(reach, 1)
+        b.node("Conv", "x", b.integers(1, 1, reach, 1, low=1), strides=[stride, 1], pads=[before, 0, behind, 0])
+        b.node("Conv", b.value, b.integers(1, 1, 2, 1, low=1), pads=[first, 0, last, 0])
+        model, x = b.model(), np.ones((1, 1, 6, 6))
+        one, two = list(model.graph)
+        layers = read_layer(one), read_layer(two)
+        joins = join(layers[0].form, layers[1].form) is not None
+        assert joins or first or last, "nothing is padded in between"
+        wanted = outputs(model, x)[0]
+        with monkeypatch.context() as patch:
+            patch.setattr(linear_joins, "_zero_outside", lambda first, second: True)
+            whole = compose(*layers)
+        swap(model.graph, two, [one, two], write(model.graph, whole, model.graph.inputs[0], one))
+        same = np.array_equal(outputs(model, x)[0], wanted)
+        assert joins == same if stride == 1 else same or not joins
