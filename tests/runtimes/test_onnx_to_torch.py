@@ -15,7 +15,8 @@ pytestmark = pytest.mark.runtime
 from chipwise import runtimes  # noqa: E402
 from chipwise.runtimes.inductor import build_eager  # noqa: E402
 from chipwise.runtimes.onnx_to_torch import translate  # noqa: E402
-from chipwise.runtimes.torch_operators import OPERATORS, UnsupportedError  # noqa: E402
+from chipwise.runtimes.torch_operators import OPERATORS  # noqa: E402
+from chipwise.runtimes.torch_values import UnsupportedError  # noqa: E402
 
 RNG = np.random.default_rng(0)
 IMAGE = (2, 4, 9, 11)

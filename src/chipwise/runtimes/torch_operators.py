@@ -1,6 +1,7 @@
-"""ONNX operators as PyTorch calls: one function an operator, for the operators of common convolutional networks.
+"""ONNX operators as PyTorch calls: one function an operator, layers here, the rest in the modules beside it.
 
-Every function takes the node's inputs (tensors, integer constants as tuples, None where left out) and its attributes.
+Every function takes the node's inputs (`chipwise.runtimes.torch_values` says in which form; None where left out) and
+its attributes.
 
 >>> import torch
 >>> OPERATORS["Relu"]([torch.tensor([-1.0, 2.0])], {}).tolist()
@@ -9,20 +10,18 @@ Every function takes the node's inputs (tensors, integer constants as tuples, No
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the name that everyone knows it by)
 
-Attributes = dict[str, Any]
-Values = Sequence[Any]
-Operator = Callable[[Values, Attributes], Tensor]
-
-
-class UnsupportedError(ValueError):
-    """An operator, or a way of using it, that has no translation."""
+from chipwise.runtimes.torch_arithmetic import ARITHMETIC
+from chipwise.runtimes.torch_arrays import ARRAYS
+from chipwise.runtimes.torch_recurrent import RECURRENT
+from chipwise.runtimes.torch_resize import RESIZING
+from chipwise.runtimes.torch_values import Attributes, Operator, UnsupportedError, Values, plain, text
 
 
 def _conv(values: Values, attributes: Attributes) -> Tensor:
@@ -124,180 +123,90 @@ def _gemm(values: Values, attributes: Attributes) -> Tensor:
     return product if bias is None else product + beta * bias
 
 
-def _reshape(values: Values, attributes: Attributes) -> Tensor:
-    data, shape = values
-    if attributes.get("allowzero", 0) and 0 in shape:
-        raise UnsupportedError("Reshape to zero elements")
-    return cast("Tensor", data.reshape([data.shape[axis] if size == 0 else size for axis, size in enumerate(shape)]))
-
-
-def _flatten(values: Values, attributes: Attributes) -> Tensor:
-    data, axis = values[0], attributes.get("axis", 1)
-    axis = axis if axis >= 0 else axis + data.dim()
-    return cast("Tensor", data.flatten(axis)) if axis == 1 else data.reshape(data.shape[:axis].numel(), -1)
-
-
-def _axes(values: Values, attributes: Attributes) -> tuple[int, ...]:
-    """Axes are an attribute in old operator sets and an input in new ones."""
-    given = values[1] if len(values) > 1 and values[1] is not None else attributes.get("axes", ())
-    return tuple(given)
-
-
-def _squeeze(values: Values, attributes: Attributes) -> Tensor:
-    axes = _axes(values, attributes)
-    return cast("Tensor", values[0].squeeze(axes) if axes else values[0].squeeze())
-
-
-def _unsqueeze(values: Values, attributes: Attributes) -> Tensor:
-    data, axes = values[0], _axes(values, attributes)
-    rank = data.dim() + len(axes)
-    for axis in sorted(axis % rank for axis in axes):
-        data = data.unsqueeze(axis)
-    return cast("Tensor", data)
-
-
-def _reduction(reduce: Callable[..., Tensor]) -> Operator:
-    def run(values: Values, attributes: Attributes) -> Tensor:
-        axes = _axes(values, attributes)
-        if not axes and attributes.get("noop_with_empty_axes", 0):
-            return cast("Tensor", values[0])
-        return reduce(values[0], axes or tuple(range(values[0].dim())), keepdim=bool(attributes.get("keepdims", 1)))
-
-    return run
-
-
-def _softmax(values: Values, attributes: Attributes) -> Tensor:
-    return torch.softmax(values[0], attributes.get("axis", -1))
-
-
-def _log_softmax(values: Values, attributes: Attributes) -> Tensor:
-    return torch.log_softmax(values[0], attributes.get("axis", -1))
-
-
-def _explicit_pad(values: Values, attributes: Attributes) -> Tensor:
-    data = values[0]
-    pads = tuple(values[1] if len(values) > 1 else attributes["pads"])
-    fill = values[2] if len(values) > 2 and values[2] is not None else attributes.get("value", 0.0)
-    mode = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}.get(
-        attributes.get("mode", b"constant").decode()
-    )
-    if mode is None or (len(values) > 3 and values[3] is not None):
-        raise UnsupportedError("Pad in wrap mode or along chosen axes")
-    rank = len(pads) // 2
-    flat = [pads[axis + side * rank] for axis in reversed(range(rank)) for side in (0, 1)]
-    if mode != "constant":
-        while flat and flat[-2:] == [0, 0]:
-            flat = flat[:-2]
-        return F.pad(data, flat, mode=mode)
-    return F.pad(data, flat, value=float(fill))
-
-
-def _clip(values: Values, attributes: Attributes) -> Tensor:
-    data, low, high = (*values, None, None)[:3]
-    low = attributes.get("min") if low is None else low
-    high = attributes.get("max") if high is None else high
-    return torch.clamp(data, None if low is None else float(low), None if high is None else float(high))
-
-
-def _depth_to_space(values: Values, attributes: Attributes) -> Tensor:
-    data, block = values[0], attributes["blocksize"]
-    if attributes.get("mode", b"DCR") == b"CRD":
-        return F.pixel_shuffle(data, block)
-    batch, channels, height, width = data.shape
-    split = data.reshape(batch, block, block, channels // block**2, height, width).permute(0, 3, 4, 1, 5, 2)
-    return cast("Tensor", split.reshape(batch, channels // block**2, height * block, width * block))
-
-
-def _space_to_depth(values: Values, attributes: Attributes) -> Tensor:
-    data, block = values[0], attributes["blocksize"]
-    batch, channels, height, width = data.shape
-    split = data.reshape(batch, channels, height // block, block, width // block, block).permute(0, 3, 5, 1, 2, 4)
-    return cast("Tensor", split.reshape(batch, channels * block**2, height // block, width // block))
-
-
-def _transpose(values: Values, attributes: Attributes) -> Tensor:
-    order = attributes.get("perm") or tuple(reversed(range(values[0].dim())))
-    return cast("Tensor", values[0].permute(tuple(order)))
-
-
-def _slice(values: Values, attributes: Attributes) -> Tensor:
-    data, names = values[0], ("starts", "ends", "axes", "steps")
-    # Inputs in new operator sets, attributes in old ones.
-    given = {**attributes, **{name: value for name, value in zip(names, values[1:], strict=False) if value is not None}}
-    count = len(given["starts"])
-    axes, steps = given.get("axes", range(count)), given.get("steps", (1,) * count)
-    picks = [slice(None)] * data.dim()
-    for axis, start, end, step in zip(axes, given["starts"], given["ends"], steps, strict=True):
-        if step < 0:
-            raise UnsupportedError("Slice backwards")
-        picks[axis] = slice(start, end, step)
-    return cast("Tensor", data[tuple(picks)])
-
-
-def _gather(values: Values, attributes: Attributes) -> Tensor:
-    data, indices = values[0], torch.as_tensor(values[1]).long()
-    axis = int(attributes.get("axis", 0)) % data.ndim
-    indices = torch.where(indices < 0, indices + data.shape[axis], indices)
-    picked: Tensor = data.index_select(axis, indices.reshape(-1))
-    return picked.reshape(*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :])
-
-
-def _sum(values: Values, attributes: Attributes) -> Tensor:  # noqa: ARG001 (every operator has this form)
-    total = values[0]
-    for value in values[1:]:
-        total = total + value
-    return cast("Tensor", total)
-
-
 def _global_average(values: Values, attributes: Attributes) -> Tensor:  # noqa: ARG001 (every operator has this form)
     return cast("Tensor", values[0].mean(tuple(range(2, values[0].dim())), keepdim=True))
 
 
-def _plain(call: Callable[..., Tensor]) -> Operator:
-    """An operator without attributes that matter: the call on its inputs."""
-    return lambda values, attributes: call(*values)  # noqa: ARG005 (every operator has this form)
+def _conv_transpose(values: Values, attributes: Attributes) -> Tensor:
+    data, weight, bias = (*values, None)[:3]
+    rank = data.dim() - 2
+    strides, dilations = _spread(attributes, "strides", rank), _spread(attributes, "dilations", rank)
+    extra = tuple(attributes.get("output_padding", (0,) * rank))
+    longest = [
+        (size - 1) * stride + (taps - 1) * dilation + 1 + added
+        for size, stride, taps, dilation, added in zip(
+            data.shape[2:], strides, weight.shape[2:], dilations, extra, strict=True
+        )
+    ]
+    before, after = _crops(
+        longest, [size * stride for size, stride in zip(data.shape[2:], strides, strict=True)], attributes
+    )
+    convolve = cast("Callable[..., Tensor]", (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[rank - 1])
+    group = attributes.get("group", 1)
+    if before == after:
+        return convolve(data, weight, bias, strides, before, extra, group, dilations)
+    # What PyTorch adds at the end may be more than what one stride allows: zeros are as good, and then the bias.
+    whole = convolve(data, weight, None, strides, 0, 0, group, dilations)
+    whole = F.pad(whole, [edge for added in reversed(extra) for edge in (0, added)])
+    picks = [slice(low, size - high) for low, high, size in zip(before, after, whole.shape[2:], strict=True)]
+    result: Tensor = whole[(slice(None), slice(None), *picks)]
+    return result if bias is None else torch.add(result, bias.reshape(-1, *(1,) * rank))
 
 
-OPERATORS: dict[str, Operator] = {
-    "Add": _plain(torch.add),
+def _crops(longest: list[int], same: list[int], attributes: Attributes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """How much of a transposed convolution is cut off at each side."""
+    rank, mode = len(longest), text(attributes, "auto_pad", "NOTSET")
+    if "output_shape" not in attributes and not mode.startswith("SAME"):
+        pads = tuple(attributes.get("pads", (0,) * (2 * rank))) if mode == "NOTSET" else (0,) * (2 * rank)
+        return pads[:rank], pads[rank:]
+    wanted = tuple(attributes.get("output_shape", same))[-rank:]
+    totals = [size - out for size, out in zip(longest, wanted, strict=True)]
+    if min(totals) < 0:
+        raise UnsupportedError("ConvTranspose to a shape with more than one stride of zeros")
+    small, large = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
+    return (small, large) if mode == "SAME_UPPER" else (large, small)
+
+
+def _global_max(values: Values, attributes: Attributes) -> Tensor:  # noqa: ARG001 (every operator has this form)
+    return torch.amax(values[0], tuple(range(2, values[0].dim())), keepdim=True)
+
+
+def _instance_normalization(values: Values, attributes: Attributes) -> Tensor:
+    data, scale, bias = values
+    return F.instance_norm(data, weight=scale, bias=bias, eps=attributes.get("epsilon", 1e-5))
+
+
+def _layer_normalization(values: Values, attributes: Attributes) -> Tensor:
+    data, scale, bias = (*values, None)[:3]
+    shape, epsilon = data.shape[attributes.get("axis", -1) :], attributes.get("epsilon", 1e-5)
+    if scale.shape == shape and (bias is None or bias.shape == shape):
+        return F.layer_norm(data, shape, scale, bias, epsilon)
+    result = F.layer_norm(data, shape, eps=epsilon) * scale
+    return result if bias is None else torch.add(result, bias)
+
+
+def _group_normalization(values: Values, attributes: Attributes) -> Tensor:
+    data, scale, bias = values
+    groups, channels = attributes["num_groups"], data.shape[1]
+    if scale.shape[0] != channels:  # before operator set 21, one value for each group
+        scale, bias = (part.repeat_interleave(channels // groups) for part in (scale, bias))
+    return F.group_norm(data, groups, scale, bias, attributes.get("epsilon", 1e-5))
+
+
+LAYERS: dict[str, Operator] = {
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_normalization,
-    "Clip": _clip,
-    "Concat": lambda values, attributes: torch.cat(list(values), attributes["axis"]),
     "Conv": _conv,
-    "DepthToSpace": _depth_to_space,
-    "Div": _plain(torch.div),
-    "Dropout": lambda values, attributes: values[0],  # noqa: ARG005 (every operator has this form)
-    "Elu": lambda values, attributes: F.elu(values[0], attributes.get("alpha", 1.0)),
-    "Exp": _plain(torch.exp),
-    "Flatten": _flatten,
-    "Gather": _gather,
+    "ConvTranspose": _conv_transpose,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average,
-    "Identity": lambda values, attributes: values[0],  # noqa: ARG005 (every operator has this form)
+    "GlobalMaxPool": _global_max,
+    "GroupNormalization": _group_normalization,
+    "InstanceNormalization": _instance_normalization,
     "LRN": _local_response,
-    "LeakyRelu": lambda values, attributes: F.leaky_relu(values[0], attributes.get("alpha", 0.01)),
-    "LogSoftmax": _log_softmax,
-    "MatMul": _plain(torch.matmul),
+    "LayerNormalization": _layer_normalization,
+    "MatMul": plain(torch.matmul),
     "MaxPool": _max_pool,
-    "Mul": _plain(torch.mul),
-    "Neg": _plain(torch.neg),
-    "Pad": _explicit_pad,
-    "Pow": _plain(torch.pow),
-    "ReduceMean": _reduction(torch.mean),
-    "ReduceSum": _reduction(torch.sum),
-    "ReduceSumSquare": _reduction(lambda data, *args, **options: (data * data).sum(*args, **options)),
-    "Relu": _plain(torch.relu),
-    "Reshape": _reshape,
-    "Sigmoid": _plain(torch.sigmoid),
-    "Slice": _slice,
-    "Softmax": _softmax,
-    "SpaceToDepth": _space_to_depth,
-    "Sqrt": _plain(torch.sqrt),
-    "Squeeze": _squeeze,
-    "Sub": _plain(torch.sub),
-    "Sum": _sum,
-    "Tanh": _plain(torch.tanh),
-    "Transpose": _transpose,
-    "Unsqueeze": _unsqueeze,
 }
+
+OPERATORS: dict[str, Operator] = {**ARITHMETIC, **ARRAYS, **LAYERS, **RECURRENT, **RESIZING}
