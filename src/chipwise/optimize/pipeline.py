@@ -19,6 +19,7 @@ from chipwise.core.errors import first_line, unknown_name
 from chipwise.optimize import (
     collapse_branches,
     collapse_chains,
+    drop_concats,
     drop_copies,
     drop_noops,
     drop_unused,
@@ -65,7 +66,13 @@ PASSES: tuple[ModuleType, ...] = (
     drop_unused,
 )
 # Kept only where they were measured to be faster, after the others and before what is unused is dropped.
-OPTIONAL: tuple[ModuleType, ...] = (fuse_hard_sigmoid, merge_siblings, spell_out_activations, split_kernels)
+OPTIONAL: tuple[ModuleType, ...] = (
+    drop_concats,
+    fuse_hard_sigmoid,
+    merge_siblings,
+    spell_out_activations,
+    split_kernels,
+)
 # Approximations: run only by name, and kept only where a guard has judged them on data.
 LOSSY: tuple[ModuleType, ...] = (factor_low_rank,)
 ALL = (*PASSES, *OPTIONAL)
