@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -230,6 +233,30 @@ def test_two_products_of_one_matrix() -> None:
     made = quantizers.quantize("weights-int8", proto.SerializeToString(), None, VNNI)
     x = np.random.default_rng(3).normal(size=(5, 96)).astype(np.float32)
     assert noise([answers(proto.SerializeToString(), x)], [answers(made, x)]) < 1e-3
+
+
+def test_weights_that_are_stored_in_8_bits_are_quantized_too(model: bytes, calibration: np.ndarray) -> None:
+    """Networks converted from TensorFlow Lite come so: the weights' rounding is theirs, activations are float."""
+    proto = onnx.load_model_from_string(model)
+    weight = next(tensor for tensor in proto.graph.initializer if tensor.name == "w1")
+    stored = np.round(numpy_helper.to_array(weight) / 0.01).astype(np.int8)
+    weight.CopyFrom(numpy_helper.from_array(stored, "w1"))
+    proto.graph.initializer.append(numpy_helper.from_array(np.float32(0.01), "scale"))
+    proto.graph.node.insert(0, helper.make_node(DQ, ["w1", "scale"], ["unpacked"]))
+    next(node for node in proto.graph.node if node.name == "conv1").input[1] = "unpacked"
+    packed = proto.SerializeToString()
+    x = pictures(64, seed=2)
+    for keep in ((), ("conv1",)):
+        made = quantizers.quantize("onnxruntime", packed, calibration, VNNI, keep)
+        assert reads_int8(made, "conv1") == (not keep)
+        assert weights_in(made)["unpacked_quantized" if not keep else "unpacked"].shape == (8, 8, 3, 3)
+        assert noise([answers(packed, x)], [answers(made, x)]) < 0.01
+
+
+def test_importing_a_quantizer_leaves_logging_alone() -> None:
+    script = "import logging, chipwise.compiler.quantize_weights; print(logging.root.handlers, logging.root.level)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]", str(logging.WARNING)]
 
 
 def test_usable_recipes_by_machine_data_and_network() -> None:

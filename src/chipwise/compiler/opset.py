@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import onnx
 import onnx.version_converter
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from chipwise.compiler.blocks import name_nodes
 from chipwise.core.errors import RuntimeUnavailableError, first_line
@@ -13,7 +16,6 @@ from chipwise.core.errors import RuntimeUnavailableError, first_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
     Samples: TypeAlias = NDArray[np.generic] | tuple[NDArray[np.generic], ...]
@@ -32,11 +34,26 @@ def quantizable(model: bytes) -> onnx.ModelProto:
     try:
         if opset < 13:
             proto = onnx.version_converter.convert_version(proto, QUANTIZABLE_OPSET)
+        _unpack_weights(proto)
         name_nodes(proto)
         return onnx.shape_inference.infer_shapes(proto)
     except (RuntimeError, ValueError) as error:  # the C++ converter's assertions arrive as RuntimeError
         reason = first_line(error)[:120]
         raise RuntimeUnavailableError(f"cannot bring opset {opset} to {QUANTIZABLE_OPSET}: {reason}") from error
+
+
+def _unpack_weights(proto: onnx.ModelProto) -> None:
+    """Make weights that are stored in 8 bits and computed with in float float again: quantizers look for float ones."""
+    graph = proto.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer} | dict.fromkeys(
+        (v.name for v in graph.input), None
+    )
+    for node in [node for node in graph.node if node.op_type == "DequantizeLinear"]:
+        if all(constants.get(name) is not None for name in node.input):
+            arrays = {name: numpy_helper.to_array(constants[name]) for name in node.input}
+            (array,) = ReferenceEvaluator(node).run(None, arrays)
+            graph.initializer.append(numpy_helper.from_array(np.asarray(array), node.output[0]))
+            graph.node.remove(node)
 
 
 def feeds(proto: onnx.ModelProto, samples: Samples) -> Iterator[dict[str, NDArray[np.generic]]]:

@@ -7,17 +7,23 @@ OpenVINO reads too); without that, its 8-bit kernel is many times slower than fl
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
 from chipwise.compiler.blocks import nodes_of
 from chipwise.compiler.opset import quantizable
 from chipwise.compiler.refusals import refusing
 from chipwise.core.errors import RuntimeUnavailableError
+
+_handler = logging.NullHandler()
+logging.root.addHandler(_handler)  # the import calls logging.basicConfig, which spares a root that has a handler
+from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer  # noqa: E402
+
+logging.root.removeHandler(_handler)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
