@@ -100,7 +100,7 @@ def test_calibration_and_guard_are_different_samples(classifier: Network, source
     guard = make_subject(classifier, source, (), digits, seed=0).guard
     assert guard is not None
     calibrating = {row.tobytes() for row in guard.calibration}
-    overlap = sum(row.tobytes() in calibrating for row in guard.inputs)
+    overlap = sum(row.tobytes() in calibrating for row in guard.held_out.inputs)
     assert overlap <= 2, "equal pictures exist, shared rows must not"
 
 
@@ -109,7 +109,7 @@ def test_guard_shares_no_sample_with_training_whatever_the_seed(
 ) -> None:
     guard = make_subject(classifier, source, (), digits, seed=5).guard
     assert guard is not None
-    np.testing.assert_array_equal(guard.labels, digits.split().validation.labels)
+    np.testing.assert_array_equal(guard.held_out.labels, digits.split().validation.labels)
 
 
 def test_network_with_a_fixed_batch_is_compiled_and_checked(classifier_path: Path, digits: Dataset) -> None:
@@ -297,9 +297,9 @@ def test_choices_cover_the_machine() -> None:
 def test_neighbours_differ_in_one_thing() -> None:
     old = Machine("an old one", "x86_64", ("avx2",), 4, 4)
     start = Choice("onnxruntime", threads=0, graph="b")
-    found = neighbours(start, old, "latency", ("a",), dynamic_batch=True)
+    found = neighbours(start, old, "latency", graphs=("a",), dynamic_batch=True)
     assert {(c.threads, c.graph, c.batch) for c in found} == {(1, "b", 1), (2, "b", 1), (0, "a+b", 1)}
-    many = neighbours(start, old, "throughput", (), dynamic_batch=True)
+    many = neighbours(start, old, "throughput", dynamic_batch=True)
     assert {c.batch for c in many} == {1, 8, 32, 128}
 
 

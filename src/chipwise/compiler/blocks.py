@@ -13,6 +13,7 @@ nothing. Nodes are known by name, so every node is given one.
 
 from __future__ import annotations
 
+import fnmatch
 from typing import TYPE_CHECKING
 
 from chipwise.core.errors import unknown_name
@@ -65,6 +66,30 @@ def layers(proto: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
     if nodes:
         nodes[next(iter(nodes))] += before
     return {name: tuple(members) for name, members in nodes.items()}
+
+
+def matching(proto: onnx.ModelProto, patterns: Iterable[str]) -> tuple[str, ...]:
+    """Names of the layers that people call so: by the node, or by what its weights are called before the last dot.
+
+    Args:
+        proto: whose nodes have names.
+        patterns: names, or patterns of them as in a shell ("head/*").
+
+    Raises:
+        UnknownNameError: a pattern fits no layer.
+    """
+    known = {
+        node.name: {node.name, *(name.rpartition(".")[0] for name in node.input[1:] if "." in name)}
+        for node in proto.graph.node
+        if node.op_type in LAYER_OPS
+    }
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        fits = [name for name, called in known.items() if any(fnmatch.fnmatchcase(each, pattern) for each in called)]
+        if not fits:
+            raise unknown_name("layer", pattern, sorted(set().union(*known.values())))
+        found.update(dict.fromkeys(fits))
+    return tuple(found)
 
 
 def nodes_of(proto: onnx.ModelProto, keep: Iterable[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from chipwise import runtimes
 from chipwise.compiler.graphs import joined
+from chipwise.compiler.quantizers import QUANTIZERS
 from chipwise.core.errors import RuntimeUnavailableError, unknown_name
 from chipwise.core.plan import Choice, Goal
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ON_REQUEST = ("inductor",)
 THROUGHPUT_BATCHES = (1, 8, 32, 128)
 _FIRST_BATCHES = (1, 32)
+_FIRST_QUANTIZERS = 2
 _FLOATS = ("fp32", "bf16", "fp16")
 
 
@@ -60,20 +62,39 @@ def thread_counts(cores: int) -> tuple[int, ...]:
 
 
 def first_choices(
-    names: tuple[str, ...], machine: Machine, goal: Goal, quantizers: tuple[str, ...], dynamic_batch: bool
+    names: tuple[str, ...],
+    machine: Machine,
+    goal: Goal,
+    quantizers: tuple[str, ...],
+    *,
+    dynamic_batch: bool,
+    kept: tuple[str, ...] = (),
 ) -> list[Choice]:
     """One thread and all of them, of every runtime and number format.
 
     The most faithful precision comes first, so that a time limit cuts the riskiest ones.
+
+    Args:
+        names: of the runtimes.
+        machine: decides the number formats and threads.
+        goal: several batches are for "throughput" only.
+        quantizers: that may be used; the first two are.
+        dynamic_batch: whether the graph takes any batch.
+        kept: layers that stay in float whatever is quantized.
     """
     batches = _FIRST_BATCHES if goal == "throughput" and dynamic_batch else (1,)
     precisions = {name: runtimes.load(name).precisions(machine) for name in names}
     kinds: list[tuple[str, str, str]] = [
         (name, precision, "") for precision in _FLOATS for name in names if precision in precisions[name]
     ]
-    kinds += [(name, "int8", quantizer) for quantizer in quantizers for name in names if name not in ON_REQUEST]
+    kinds += [
+        (name, QUANTIZERS[quantizer].precision, quantizer)
+        for quantizer in quantizers[:_FIRST_QUANTIZERS]
+        for name in names
+        if _runs(name, quantizer)
+    ]
     return [
-        Choice(runtime=name, precision=precision, threads=threads, batch=batch, quantizer=quantizer)
+        Choice(runtime=name, precision=precision, threads=threads, batch=batch, quantizer=quantizer, kept=kept)
         for name, precision, quantizer in kinds
         for threads in dict.fromkeys((thread_counts(machine.cores)[0], 0))
         for batch in batches
@@ -81,19 +102,38 @@ def first_choices(
 
 
 def neighbours(
-    choice: Choice, machine: Machine, goal: Goal, graphs: Iterable[str], dynamic_batch: bool
+    choice: Choice,
+    machine: Machine,
+    goal: Goal,
+    *,
+    graphs: Iterable[str] = (),
+    quantizers: Iterable[str] = (),
+    dynamic_batch: bool = False,
 ) -> list[Choice]:
-    """What lies one step from a choice: another graph, other threads, another batch.
+    """What lies one step from a choice: another graph, other threads, another batch, another way to quantize.
 
     Args:
         choice: a good one.
         machine: how many threads make sense.
         goal: batches are for "throughput" only.
         graphs: variants of the graph that differ from the choice's.
+        quantizers: that may be used, where the choice is quantized.
         dynamic_batch: whether the graph takes any batch.
     """
     found = [replace(choice, graph=joined(choice.graph, each)) for each in graphs]
     found += [replace(choice, threads=threads) for threads in thread_counts(machine.cores)]
+    if choice.quantizer:
+        found += [
+            replace(choice, quantizer=each, precision=QUANTIZERS[each].precision)
+            for each in quantizers
+            if _runs(choice.runtime, each)
+        ]
     if goal == "throughput" and dynamic_batch:
         found += [replace(choice, batch=batch) for batch in THROUGHPUT_BATCHES]
     return [each for each in dict.fromkeys(found) if each != choice]
+
+
+def _runs(runtime: str, quantizer: str) -> bool:
+    """True when a runtime may be given a quantizer's graphs."""
+    only = QUANTIZERS[quantizer].runtimes
+    return runtime not in ON_REQUEST and (not only or runtime in only)

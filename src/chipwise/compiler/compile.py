@@ -21,12 +21,13 @@ from chipwise.codec.plan_file import read_plan, write_plan
 from chipwise.compiler.candidates import first_choices, neighbours, usable_runtimes
 from chipwise.compiler.choose import Outcome, baseline_record, decide, measure, measure_energy
 from chipwise.compiler.graphs import variants
+from chipwise.compiler.mixing import kept_layers, mixes
 from chipwise.compiler.predict import Predictions, predictions
 from chipwise.compiler.race import Raced, affordable, race
 from chipwise.compiler.search import STAGE, Search
 from chipwise.compiler.sources import keep_source
 from chipwise.compiler.subject import Subject, make_subject
-from chipwise.compiler.trials import Trial, build, installed_quantizers
+from chipwise.compiler.trials import Trial, build, quantizers_for
 from chipwise.compiler.workspace import Workspace
 from chipwise.core.errors import PlanError, RuntimeUnavailableError
 from chipwise.core.events import Part, Progress, silent
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 # Of what is left of the budget: building the first contenders, their race, building what joins, the race with it.
 _BUILD_SHARE, _RACE_SHARE, _JOIN_SHARE, _SECOND_SHARE = 0.5, 0.3, 0.4, 0.4
+_MIX_SHARE = 0.3  # to look for layers that stay in float
 _LEADERS = 2  # whose neighbours join
 _WIDTH_STEPS = (8, 16)
 
@@ -106,9 +108,9 @@ def compile_plan(
 
 def _first(search: Search, names: tuple[str, ...], expected: Predictions) -> list[Trial]:
     """Build the contenders of every runtime and number format; the first usable one is written at once."""
-    quantizers = installed_quantizers(search.subject) if search.options.max_drop > 0 else ()
     goal, dynamic = search.options.goal, search.subject.dynamic_batch
-    wanted = first_choices(names, search.machine, goal, quantizers, dynamic)
+    kept = kept_layers(search.subject.graphs.model(), search.options.keep)
+    wanted = first_choices(names, search.machine, goal, _quantizers(search), dynamic_batch=dynamic, kept=kept)
     wanted.sort(key=lambda choice: (bool(choice.quantizer), expected.rank(choice)))
     trials: list[Trial] = []
     while wanted and not trials:
@@ -119,8 +121,14 @@ def _first(search: Search, names: tuple[str, ...], expected: Predictions) -> lis
     candidate = replace(trials[0].candidate, status="chosen", reason="the first that ran; the search did not finish")
     source = baseline_record(None, len(search.subject.source), chosen=False)
     _keep(search, Outcome(trials[0], source, None, (candidate,), candidate.reason))
+    search.pace(trials[0])
     search.admit(wanted, trials, search.left_s() * _BUILD_SHARE, (0.08, 0.45))
     return trials
+
+
+def _quantizers(search: Search) -> tuple[str, ...]:
+    """Those that may be tried: none where no accuracy may be lost."""
+    return quantizers_for(search.subject, search.machine) if search.options.max_drop > 0 else ()
 
 
 def _race(search: Search, trials: list[Trial], baseline: Engine, share: float, bar: tuple[float, float]) -> Raced:
@@ -134,7 +142,14 @@ def _race(search: Search, trials: list[Trial], baseline: Engine, share: float, b
 
 
 def _with_neighbours(search: Search, kept: list[Trial]) -> list[Trial]:
-    """The best so far, and what lies one step from the leaders."""
+    """The best so far, what lies one step from the leaders, and mixes of int8 and float where int8 lost too much."""
+    trials = list(kept)
+    rejected = [each.choice for each in search.records if each.status == "rejected" and each.accuracy is not None]
+    lossy = [choice for choice in rejected if choice.quantizer]
+    if lossy:
+        search.progress.update(STAGE, 0.6, "looking for layers to keep in float")
+        mixed = mixes(search, lossy, search.left_s() * _MIX_SHARE)
+        search.admit(mixed, trials, search.left_s() * _JOIN_SHARE, (0.62, 0.65))
     known = {record.choice for record in search.records} | {trial.candidate.choice for trial in kept}
     graphs = search.subject.graphs
     wanted = [
@@ -144,13 +159,13 @@ def _with_neighbours(search: Search, kept: list[Trial]) -> list[Trial]:
             leader.candidate.choice,
             search.machine,
             search.options.goal,
-            graphs.differing(variants(_WIDTH_STEPS), leader.candidate.choice.graph),
-            search.subject.dynamic_batch,
+            graphs=graphs.differing(variants(_WIDTH_STEPS), leader.candidate.choice.graph),
+            quantizers=_quantizers(search),
+            dynamic_batch=search.subject.dynamic_batch,
         )
         if each not in known
     ]
-    trials = list(kept)
-    search.admit(dict.fromkeys(wanted), trials, search.left_s() * _JOIN_SHARE, (0.6, 0.7))
+    search.admit(dict.fromkeys(wanted), trials, search.left_s() * _JOIN_SHARE, (0.65, 0.7))
     return trials
 
 

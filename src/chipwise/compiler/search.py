@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from chipwise.compiler.trials import examine, make_trial
+from chipwise.compiler.trials import examine, make_trial, tiled
 from chipwise.core.plan import Candidate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from chipwise.compiler.options import CompileOptions
     from chipwise.compiler.subject import Subject
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 STAGE = "compile"
 _MEMORY_SHARE = 0.5
+# A call that gathers every tensor's range takes several times as long; each quantizer gathers anew.
+_CALIBRATION_SHARE, _CALIBRATION_COST, _FEWEST_CALLS = 0.1, 5.0, 16
 _NO_TIME = "the time budget was used up; give more with --budget"
 _NO_MEMORY = "the engines to compare would take more than half of the memory"
 
@@ -40,6 +44,7 @@ class Search:
         output: file that holds the best plan so far; None keeps it in memory only.
         progress: told what is tried.
         deadline_s: monotonic time at which the budget ends.
+        calls: to calibrate by; None for all there are.
         kinds: what was examined; records: of candidates that are out of the race.
     """
 
@@ -50,12 +55,25 @@ class Search:
     output: Path | None
     progress: Progress
     deadline_s: float
+    calls: int | None = None
     kinds: dict[tuple[object, ...], Kind] = field(default_factory=dict)
     records: list[Candidate] = field(default_factory=list)
 
     def left_s(self) -> float:
         """Seconds left in the budget, at least a tenth of a second so that something is always measured."""
         return max(self.deadline_s - time.monotonic(), 0.1)
+
+    def pace(self, trial: Trial) -> None:
+        """Let calibration take no more than a part of the time that is left, by how long a call of a trial takes."""
+        arrays, start = tiled(self.subject, trial.candidate.choice.batch), time.monotonic()
+        trial.engine.run(arrays)
+        call_s = time.monotonic() - start
+        self.calls = max(_FEWEST_CALLS, int(self.left_s() * _CALIBRATION_SHARE / (_CALIBRATION_COST * call_s + 1e-6)))
+
+    def calibration(self) -> NDArray[Any]:
+        """Inputs to calibrate by, [C, B, ...]; the subject must have data."""
+        assert self.subject.guard is not None
+        return self.subject.guard.calibration[: self.calls]
 
     def admit(self, wanted: Iterable[Choice], present: list[Trial], budget_s: float, bar: tuple[float, float]) -> None:
         """Build the contenders of some choices and put them to those `present`, as far as time and memory go.
@@ -84,7 +102,9 @@ class Search:
         key = (choice.runtime, choice.precision, choice.quantizer, choice.graph, choice.kept)
         known = key in self.kinds
         if not known:
-            self.kinds[key] = examine(choice, self.subject, self.options.max_drop, self.machine, self.workspace)
+            self.kinds[key] = examine(
+                choice, self.subject, self.options.max_drop, self.machine, self.workspace, calls=self.calls
+            )
         kind = self.kinds[key]
         if kind.refusal and known:
             return None

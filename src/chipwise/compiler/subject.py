@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from chipwise.datasets.dataset import Dataset
 
 CALIBRATION_COUNT = 300
+_TUNING_COUNT = 1000
 _EVALUATION_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Samples with true classes, [N, ...] and [N], and where the source network answers right, [N]."""
+
+    inputs: NDArray[np.generic]
+    labels: NDArray[np.int64]
+    source_right: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +42,15 @@ class GuardData:
     Attributes:
         name: of the data set; digest: of its content.
         calibration: [C, B, ...] calls' worth of inputs from the training split; B is 1 unless the graph fixes it.
-        inputs: [N, ...] inputs and labels: [N] true classes, from the validation split.
-        source_right: [N] where the source network answers right.
+        tuning: other samples of the training split, by which layers are chosen that stay in float.
+        held_out: the validation split, which decides.
     """
 
     name: str
     digest: str
     calibration: NDArray[np.generic]
-    inputs: NDArray[np.generic]
-    labels: NDArray[np.int64]
-    source_right: NDArray[np.bool_]
+    tuning: Judged
+    held_out: Judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +177,21 @@ def _guard_data(network: Network, source: bytes, data: Dataset, seed: int) -> Gu
     hint = "compile without --data: only plans that equal the source up to rounding are considered then"
     require_classes(network.task, network.name, hint=hint)
     splits = data.split()  # the one that training uses whatever its seed: no sample may be in its training part
-    inputs = inputs_for(splits.validation, network)
     batch = network.inputs[0].concrete()[0]
     calls = max(min(CALIBRATION_COUNT, len(splits.train)) // batch, 1)
-    rows = np.resize(np.random.default_rng(seed).permutation(len(splits.train)), (calls, batch))
+    order = np.random.default_rng(seed).permutation(len(splits.train))
+    rows = np.resize(order, (calls, batch))
+    others = order[calls * batch :][:_TUNING_COUNT]
+    training = inputs_for(splits.train, network)
     baseline = runtimes.load("onnxruntime").build_default(source)
+
+    def judged(inputs: NDArray[np.generic], labels: NDArray[np.int64]) -> Judged:
+        return Judged(inputs, labels, predicted_classes(baseline, inputs) == labels if len(labels) else labels == 0)
+
     return GuardData(
         name=data.name,
         digest=data.digest,
-        calibration=inputs_for(splits.train, network)[rows],
-        inputs=inputs,
-        labels=splits.validation.labels,
-        source_right=predicted_classes(baseline, inputs) == splits.validation.labels,
+        calibration=training[rows],
+        tuning=judged(training[others], splits.train.labels[others]),
+        held_out=judged(inputs_for(splits.validation, network), splits.validation.labels),
     )

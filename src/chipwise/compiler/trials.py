@@ -5,8 +5,6 @@ Accuracy depends on runtime, precision and quantizer, not on threads or batch: i
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ import numpy as np
 from chipwise import runtimes
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.compiler.oracle import relative_error
+from chipwise.compiler.quantizers import quantize, usable, weights_of
 from chipwise.compiler.subject import Subject, predicted_classes
 from chipwise.core.errors import ChipwiseError, RuntimeUnavailableError
 from chipwise.core.measure import PairedDrop
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 # Two float32 implementations that block their sums differently agree to about 1e-6 of the largest output.
 CLOSE = 1e-4
 _REASON_CHARACTERS = 200  # of a vendor's refusal; the rest is its log
-_QUANTIZERS = {"onnxruntime": "chipwise.compiler.quantize", "nncf": "chipwise.compiler.quantize_nncf"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +65,34 @@ class Trial:
         return self.candidate.choice.title
 
 
-def installed_quantizers(subject: Subject) -> tuple[str, ...]:
-    """Names of the quantizers that can be used: none without data, several inputs or a float graph."""
+def quantizers_for(subject: Subject, machine: Machine) -> tuple[str, ...]:
+    """Names of the quantizers worth trying: none without data to guard by, nor for what is quantized."""
     if subject.guard is None or len(subject.network.inputs) != 1 or own_format(subject.source) == "int8":
         return ()
-    names = ["onnxruntime"]
-    if importlib.util.find_spec("nncf") is not None:
-        names.append("nncf")
-    return tuple(names)
+    return usable(machine, True, weights_of(subject.source))
 
 
-def examine(choice: Choice, subject: Subject, max_drop: float, machine: Machine, workspace: Workspace) -> Kind:
-    """Build one engine of a kind, compare it with the oracle and, where it is lossy, guard it on data."""
+def examine(
+    choice: Choice,
+    subject: Subject,
+    max_drop: float,
+    machine: Machine,
+    workspace: Workspace,
+    *,
+    calls: int | None = None,
+) -> Kind:
+    """Build one engine of a kind, compare it with the oracle and, where it is lossy, guard it on data.
+
+    Args:
+        choice: one of the kind.
+        subject: what is compiled.
+        max_drop: of the accuracy, 0..1.
+        machine: this one.
+        workspace: what an earlier search has found out.
+        calls: to calibrate by; None for all.
+    """
     try:
-        model = _graph_for(choice, subject, machine, workspace)
+        model = _graph_for(choice, subject, machine, workspace, calls)
         engine = build(choice, model)
         error = relative_error(engine.run(subject.sample), subject.expected)
     except ChipwiseError as failure:
@@ -94,8 +106,8 @@ def examine(choice: Choice, subject: Subject, max_drop: float, machine: Machine,
     name = f"accuracy-{choice.runtime}-{choice.precision}-{_made_of(choice)}.json"
     drop = workspace.read(name, PairedDrop)
     if drop is None:
-        right = predicted_classes(engine, subject.guard.inputs) == subject.guard.labels
-        drop = paired_drop(subject.guard.source_right, right, max_drop)
+        right = predicted_classes(engine, subject.guard.held_out.inputs) == subject.guard.held_out.labels
+        drop = paired_drop(subject.guard.held_out.source_right, right, max_drop)
         workspace.write(name, drop)
     return replace(kind, accuracy=drop, refusal=_verdict(drop, max_drop))
 
@@ -106,7 +118,8 @@ def build(choice: Choice, model: bytes) -> Engine:
     Raises:
         RuntimeUnavailableError: when the runtime refuses the graph.
     """
-    options = EngineOptions(precision=choice.precision, threads=choice.threads, batch=choice.batch)
+    precision = "int8" if choice.quantizer else choice.precision  # a quantized graph says its own formats
+    options = EngineOptions(precision=precision, threads=choice.threads, batch=choice.batch)
     return runtimes.load(choice.runtime).build(model, options)
 
 
@@ -129,7 +142,7 @@ def make_trial(choice: Choice, kind: Kind) -> Trial | Candidate:
         return replace(record, status="failed", reason=failure.message[:_REASON_CHARACTERS])
 
 
-def _graph_for(choice: Choice, subject: Subject, machine: Machine, workspace: Workspace) -> bytes:
+def _graph_for(choice: Choice, subject: Subject, machine: Machine, workspace: Workspace, calls: int | None) -> bytes:
     graph = subject.graphs.model(choice.graph)
     if not choice.quantizer:
         return graph
@@ -137,8 +150,7 @@ def _graph_for(choice: Choice, subject: Subject, machine: Machine, workspace: Wo
     name = f"int8-{_made_of(choice)}.onnx"
     model = workspace.read_bytes(name)
     if model is None:
-        quantizer = importlib.import_module(_QUANTIZERS[choice.quantizer])
-        model = bytes(quantizer.quantize(graph, subject.guard.calibration, machine))
+        model = quantize(choice.quantizer, graph, subject.guard.calibration[:calls], machine, choice.kept)
         workspace.write_bytes(name, model)
     return model
 
