@@ -123,6 +123,13 @@ def test_matrix_products(body: str, shape: tuple[int | str, ...], wanted: list[s
     assert collapsed(body, shape, opset, up=integers(3, 4), **weights) == wanted
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_factor_that_adds_a_dimension_stays(batch: int) -> None:
+    text = "g (double[4, 6, 6] x) => (double[A, B, C, D] y) { a = Mul(x, deep) y = Conv(a, wide) }"
+    model = parse(text, wide=W["wide"], deep=np.full((batch, 1, 1, 1), 2.0))
+    assert collapse_chains.apply(model) == ""
+
+
 def test_weights_that_would_overflow_stay() -> None:
     big = np.full((4, 4, 1, 1), 1e30, np.float32)
     text = "g (float[N, 4, 6, 6] x) => (float[N, 4, 6, 6] y) { a = Conv(x, w) y = Conv(a, w) }"

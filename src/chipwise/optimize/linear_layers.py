@@ -202,14 +202,12 @@ def _affine(node: ir.Node, channels: int, beside: Form) -> tuple[NDArray[Any], N
 
 def _vector(array: NDArray[Any], channels: int, beside: Form, x: ir.Value) -> NDArray[Any] | None:
     """A constant as one number for each channel; None where it is more than that, or adds dimensions."""
-    dims = len(beside.kernel)
-    if dims:
-        rank, wanted = dims + 2, (1, channels, *(1,) * dims)
-    else:
-        shape = shape_of(x)
-        rank = 2 if beside.op == "Gemm" else 1 if shape is None else len(shape)
-        wanted = (*(1,) * (rank - 1), channels)
-    if array.ndim > rank or (array.size != 1 and (1,) * (rank - array.ndim) + array.shape != wanted):
+    dims, shape = len(beside.kernel), shape_of(x)
+    rank = dims + 2 if dims else 2 if beside.op == "Gemm" else 1 if shape is None else len(shape)
+    if (array.ndim > 1) if shape is None else (array.ndim > rank or len(shape) != rank):
+        return None
+    wanted = (1, channels, *(1,) * dims) if dims else (*(1,) * (rank - 1), channels)
+    if array.size != 1 and (1,) * (rank - array.ndim) + array.shape != wanted:
         return None
     return np.broadcast_to(array.reshape(-1), (channels,))
 
