@@ -40,6 +40,11 @@ def reshape(node: ir.Node, tracing: Tracing) -> Made:
     if not slices.axes:
         flat = (1,) * len(after)
         return [Slices(slices.ids.reshape(flat), slices.constant.reshape(flat))]
+    if is_op(node, "Reshape"):
+        entries = [entry for piece in target_pieces(node.inputs[1]) for entry in piece]
+        if len(entries) == len(after):  # sizes that inference could not tell
+            told = zip(after, entries, strict=True)
+            after = tuple(entry if size is None and (entry or 0) > 0 else size for size, entry in told)
     made = _regrouped(slices, before, after, _same_start(node.inputs[0], node.outputs[0]))
     if made is None or (is_op(node, "Reshape") and not _can_be_told(node, made)):
         return None
