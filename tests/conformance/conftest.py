@@ -16,12 +16,16 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `graphs`, which is no test
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "runtime_name" in metafunc.fixturenames:
-        names = [pytest.param(name, marks=_marks(name)) for name in runtimes.RUNTIMES]
+        quick = metafunc.module.__name__ == "test_operators"  # it compiles no PyTorch
+        names = [pytest.param(name, marks=_marks(name, quick=quick)) for name in runtimes.RUNTIMES]
         metafunc.parametrize("runtime_name", names, scope="session")
 
 
-def _marks(name: str) -> list[pytest.MarkDecorator]:
-    return [] if name in ("onnxruntime", "reference") else [pytest.mark.runtime]
+def _marks(name: str, *, quick: bool) -> list[pytest.MarkDecorator]:
+    if name in ("onnxruntime", "reference"):
+        return []
+    # PyTorch's compiler takes many seconds a graph; tests/runtimes/test_inductor.py has the one that always runs.
+    return [pytest.mark.runtime, *([pytest.mark.slow] if name == "inductor" and not quick else [])]
 
 
 @pytest.fixture(scope="session")

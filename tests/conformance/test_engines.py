@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
 import numpy as np
+import onnx
 import pytest
 from graphs import NETWORKS, N, data, graph, lenet, mlp, two_inputs, weight
+from onnx import TensorProto, helper
 
 from chipwise import runtimes
 from chipwise.core.errors import ChipwiseError, InputError, MachineError
 from chipwise.devices.detect import detect
-from chipwise.runtimes import Adapter, EngineOptions, check_inputs
+from chipwise.runtimes import Adapter, EngineOptions, check_inputs, run_many
 
 # Blocked sums in another order: a few units in the last place of values near one.
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
@@ -179,3 +186,136 @@ def test_more_batch_sizes_than_are_kept(adapter: Adapter) -> None:
     engine = adapter.build(mlp(), EngineOptions())
     for batch in (*range(1, 12), 1):
         assert engine.run([data(batch, 24)])[0].shape == (batch, 10)
+
+
+@pytest.mark.parametrize("threads", [0, 1, 2])
+def test_threads(adapter: Adapter, threads: int) -> None:
+    engine, given = adapter.build(lenet(), EngineOptions(threads=threads)), data(3, 1, 32, 32)
+    np.testing.assert_allclose(engine.run([given])[0], reference(lenet(), given)[0], **CLOSE)
+
+
+@pytest.mark.parametrize("size", [7, 13, 31])
+def test_odd_sizes(adapter: Adapter, size: int) -> None:
+    """Channels and pictures that are no multiple of anything that a processor likes."""
+    model = graph(
+        [N("Conv", ["x", "w", "b"], ["c"], pads=[1, 0, 1, 2], strides=[2, 1]), N("Relu", ["c"], ["y"])],
+        {"x": ["batch", 5, size, size + 2]},
+        {"y": ["batch", 11, (size - 1) // 2 + 1, size + 2]},
+        {"w": weight(11, 5, 3, 3), "b": weight(11)},
+    )
+    given = data(3, 5, size, size + 2)
+    engine = adapter.build(model, EngineOptions(batch=3))
+    np.testing.assert_allclose(engine.run([given])[0], reference(model, given)[0], **CLOSE)
+
+
+@pytest.mark.parametrize("streams", [1, 2, 3])
+def test_several_requests_at_once(adapter: Adapter, streams: int) -> None:
+    engine = adapter.build(lenet(), EngineOptions(streams=streams))
+    batches = [[data(1, 1, 32, 32, seed=seed)] for seed in range(10)]
+    results = run_many(engine, batches)
+    assert len(results) == len(batches)
+    for (given,), (result,) in zip(batches, results, strict=True):
+        np.testing.assert_allclose(result, reference(lenet(), given)[0], **CLOSE)
+    kept = [result.copy() for (result,) in results]
+    run_many(engine, batches[::-1])
+    np.testing.assert_array_equal([result for (result,) in results], kept)
+    assert run_many(engine, []) == []
+    if adapter.NAME != "inductor":  # a size of its own takes many seconds to compile
+        (mixed,), _ = run_many(engine, [[data(2, 1, 32, 32)], batches[0]])
+        assert mixed.shape == (2, 10)
+    np.testing.assert_allclose(engine.run(batches[3])[0], kept[3], **CLOSE)
+    engine.close()
+
+
+def test_two_engines_in_two_threads(adapter: Adapter) -> None:
+    flat, picture = data(1, 24), data(1, 1, 32, 32)
+    wanted = {"mlp": reference(mlp(), flat)[0], "lenet": reference(lenet(), picture)[0]}
+    failures: list[BaseException] = []
+
+    def work(name: str, model: bytes, given: np.ndarray) -> None:
+        try:
+            for threads in (1, 2):
+                engine = adapter.build(model, EngineOptions(threads=threads))
+                for _ in range(20):
+                    np.testing.assert_allclose(engine.run([given])[0], wanted[name], **CLOSE)
+                engine.close()
+        except BaseException as error:  # noqa: BLE001 (shown by the thread that waits)
+            failures.append(error)
+
+    jobs = [threading.Thread(target=work, args=each) for each in (("mlp", mlp(), flat), ("lenet", lenet(), picture))]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    assert not failures
+
+
+def typed(kind: np.dtype, nodes: list[onnx.NodeProto], result: int) -> bytes:
+    made = helper.make_graph(
+        nodes,
+        "typed",
+        [helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(kind), ["batch", 3])],
+        [helper.make_tensor_value_info("y", result, ["batch", 3])],
+    )
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "name", ["float16", "float64", "int8", "uint8", "int16", "uint16", "int32", "int64", "bool", "float32"]
+)
+def test_inputs_of_every_type(adapter: Adapter, name: str) -> None:
+    """Pictures come as bytes: uint8 in, computed in float."""
+    kind = np.dtype(name)
+    model = typed(kind, [N("Cast", ["x"], ["f"], to=TensorProto.FLOAT), N("Relu", ["f"], ["y"])], TensorProto.FLOAT)
+    engine = adapter.build(model, EngineOptions())
+    assert engine.inputs[0].dtype == name
+    given = np.array([[0, 1, 2], [100, 7, 1]]).astype(kind)
+    (result,) = engine.run([given])
+    np.testing.assert_array_equal(result, given.astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["int64", "int32", "uint8", "bool", "float64"])
+def test_results_of_every_type(adapter: Adapter, name: str) -> None:
+    kind = np.dtype(name)
+    element = helper.np_dtype_to_tensor_dtype(kind)
+    engine = adapter.build(typed(np.dtype("float32"), [N("Cast", ["x"], ["y"], to=element)], element), EngineOptions())
+    given = np.array([[0, 1, 2]], np.float32)
+    (result,) = engine.run([given])
+    assert result.dtype == kind
+    np.testing.assert_array_equal(result, given.astype(kind))
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+import numpy as np
+from chipwise import runtimes
+from chipwise.runtimes import EngineOptions
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+adapter, model = runtimes.load(sys.argv[1]), Path(sys.argv[2]).read_bytes()
+given, sizes = np.ones((1, 3600), np.float32), []
+for _ in range(20):
+    engine = adapter.build(model, EngineOptions())
+    engine.run([given])
+    engine.close()
+    del engine
+    sizes.append(resident())
+print(*sizes)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's own account of memory")
+def test_close_frees_memory(adapter: Adapter, tmp_path: Path) -> None:
+    """A network of 52 MB built and closed 20 times: no more than one of them is left behind."""
+    path = tmp_path / "large.onnx"
+    path.write_bytes(
+        graph([N("MatMul", ["x", "w"], ["y"])], {"x": ["b", 3600]}, {"y": ["b", 3600]}, {"w": weight(3600, 3600)})
+    )
+    command = [sys.executable, "-c", MEMORY, adapter.NAME, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    sizes = [int(size) for size in done.stdout.split()]
+    assert max(sizes[10:]) - min(sizes[2:5]) < path.stat().st_size

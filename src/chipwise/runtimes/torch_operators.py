@@ -29,7 +29,7 @@ def _conv(values: Values, attributes: Attributes) -> Tensor:
     rank = data.dim() - 2
     kernel = tuple(weight.shape[2:])
     strides, dilations = _spread(attributes, "strides", rank), _spread(attributes, "dilations", rank)
-    data, padding = _pad(data, kernel, strides, dilations, attributes, value=0.0)
+    data, padding = _pad(data, kernel, strides, dilations, attributes, limited=False)
     convolve = cast("Callable[..., Tensor]", (F.conv1d, F.conv2d, F.conv3d)[rank - 1])
     return convolve(data, weight, bias, strides, padding, dilations, attributes.get("group", 1))
 
@@ -57,11 +57,12 @@ def _average_pool(values: Values, attributes: Attributes) -> Tensor:
     if _spread(attributes, "dilations", rank) != ones:
         raise UnsupportedError("AveragePool with dilations")
     counted = bool(attributes.get("count_include_pad", 0))
-    data, padding = _pad(data, kernel, strides, ones, attributes, value=0.0)
-    if data is not values[0] and not counted:
-        raise UnsupportedError("AveragePool with uneven padding that does not count")
+    data, padding = _pad(data, kernel, strides, ones, attributes)
     pool = cast("Callable[..., Tensor]", (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[rank - 1])
     ceil = bool(attributes.get("ceil_mode", 0))
+    if data is not values[0] and not counted:  # padded here, so PyTorch counts what was padded: divide by the share
+        inside, _ = _pad(torch.ones_like(values[0][:1, :1]), kernel, strides, ones, attributes)
+        return pool(data, kernel, strides, ceil_mode=ceil) / pool(inside, kernel, strides, ceil_mode=ceil)
     return pool(data, kernel, strides, padding, ceil_mode=ceil, count_include_pad=counted)
 
 
@@ -72,12 +73,16 @@ def _pad(
     dilations: tuple[int, ...],
     attributes: Attributes,
     *,
-    value: float,
+    value: float = 0.0,
+    limited: bool = True,
 ) -> tuple[Tensor, tuple[int, ...]]:
-    """Give the padding that the operator itself can do; uneven padding is done to the data first."""
+    """Give the padding that the operator itself can do; uneven padding is done to the data first.
+
+    PyTorch's pools are limited to padding by half of the kernel.
+    """
     rank = len(kernel)
     before, after = _edges(data, kernel, strides, dilations, attributes)
-    if before == after and (value == 0.0 or all(2 * edge <= size for edge, size in zip(before, kernel, strict=True))):
+    if before == after and (not limited or all(2 * edge <= size for edge, size in zip(before, kernel, strict=True))):
         return data, before
     flat = [edge for pair in zip(reversed(before), reversed(after), strict=True) for edge in pair]
     return F.pad(data, flat, value=value), (0,) * rank
