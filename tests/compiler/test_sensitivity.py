@@ -135,17 +135,17 @@ def test_weights_alone_are_mixed_too() -> None:
 
 
 def test_layers_are_ranked_by_what_they_do_to_the_answers() -> None:
-    """Against leaving each one out of a graph that is quantized otherwise."""
     model = outlier_network(100.0, 1, seed=4)
     prepared = quantizers.prepare("onnxruntime", model, CALIBRATION, MACHINE)
     want = answers(model, TUNING)
     names = [f"conv{number}" for number in range(5)] + ["fc"]
     groups = ranking(prepared, lambda graph: [answers(graph, TUNING)], [want], names)
     assert {group.names[0] for group in groups[:2]} == {"conv1", "conv2"}
-    full = noise([want], [answers(prepared(()), TUNING)])
+    for group in (groups[0], groups[-1]):
+        others = [name for name in names if name not in group.names]
+        assert group.error == noise([want], [answers(prepared(others), TUNING)])
     left = {name: noise([want], [answers(prepared((name,)), TUNING)]) for name in ("conv2", "conv4", "fc")}
-    assert min(left, key=left.__getitem__) == "conv2"
-    assert all(error < 1.5 * full for error in left.values())
+    assert min(left, key=left.__getitem__) == "conv2"  # left out of a graph that is quantized otherwise
 
 
 def test_many_layers_are_ranked_in_groups_of_neighbours() -> None:
@@ -158,7 +158,6 @@ def test_many_layers_are_ranked_in_groups_of_neighbours() -> None:
 
     groups = ranking(quantize, lambda graph: [np.ones(1)], [np.ones(1)], names)
     assert len(groups) == len(asked) == 50
-    assert sorted(asked) == sorted(list(group.names) for group in groups)
     assert asked[1] == ["layer3", "layer4", "layer5"]
 
 
@@ -170,7 +169,16 @@ def test_what_a_quantizer_cannot_do_counts_as_no_error_and_late_groups_are_last(
 
     groups = ranking(quantize, lambda graph: [np.zeros(1)], [np.ones(1)], ["a", "b"])
     assert groups == (Group(("a",), 1.0), Group(("b",), 0.0))
-    assert {group.error for group in ranking(quantize, lambda graph: [], [], ["a"], deadline_s=-math.inf)} == {0.0}
+    assert ranking(quantize, lambda graph: [], [], ["a"], deadline_s=-math.inf) == (Group(("a",), 0.0),)
+
+
+def test_outputs_that_are_no_numbers_are_the_most_sensitive() -> None:
+    def run(graph: bytes) -> list[np.ndarray]:
+        return [np.array([np.nan if b"b" in graph else 1.5])]
+
+    groups = ranking(lambda keep: ",".join({"a", "b", "c"} - {*keep}).encode(), run, [np.ones(1)], ["a", "b", "c"])
+    assert groups[0] == Group(("b",), math.inf)
+    assert {group.error for group in groups[1:]} == {0.25}
 
 
 def test_noise() -> None:

@@ -48,12 +48,17 @@ def _unpack_weights(proto: onnx.ModelProto) -> None:
     constants = {tensor.name: tensor for tensor in graph.initializer} | dict.fromkeys(
         (v.name for v in graph.input), None
     )
+    unused: set[str] = set()
     for node in [node for node in graph.node if node.op_type == "DequantizeLinear"]:
         if all(constants.get(name) is not None for name in node.input):
             arrays = {name: numpy_helper.to_array(constants[name]) for name in node.input}
             (array,) = ReferenceEvaluator(node).run(None, arrays)
             graph.initializer.append(numpy_helper.from_array(np.asarray(array), node.output[0]))
             graph.node.remove(node)
+            unused |= {*node.input}
+    unused -= {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in unused]:
+        graph.initializer.remove(tensor)
 
 
 def feeds(proto: onnx.ModelProto, samples: Samples) -> Iterator[dict[str, NDArray[np.generic]]]:

@@ -1,8 +1,10 @@
 """Which layers stay in float: those whose rounding alone moves the answers most, until a test holds.
 
-The error of a layer is that of the network's outputs when nothing else is quantized. The layers' own noise, which
-`onnxruntime.quantization.qdq_loss_debug` compares, says little: a channel a thousand times as large as the others makes
-a layer's noise look small beside its signal, and destroys what the other channels carry.
+The error of a layer is that of the network's outputs when nothing else is quantized. Measured on ResNet-8, ResNet-20
+and a keyword spotter, keeping layers in this order leaves less error than in the order of what each takes away when it
+alone is kept: there errors cancel by chance, and two layers that each do the same harm hide each other. A layer's own
+noise, which `onnxruntime.quantization.qdq_loss_debug` compares, is small beside the signal of a channel a thousand times
+as large as the others, and destroys what the other channels carry.
 
 >>> noise([np.array([1.0, 1.0])], [np.array([1.0, 1.5])])
 0.125
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     Run = Callable[[bytes], Sequence[NDArray[Any]]]
 
 MOST_GROUPS = 60
+_LISTED = 3  # layers in a sentence
 _CALLS = 16  # of the calibration inputs, to rank by: the order of layers is stable long before accuracies are
 _RANKING_SHARE = 0.4  # of the time
 
@@ -104,9 +107,9 @@ def ranking(
     Returns:
         the groups, the most sensitive first.
     """
-    size = -(-len(names) // MOST_GROUPS)
+    size = max(-(-len(names) // MOST_GROUPS), 1)
     found = []
-    for start in range(0, len(names), max(size, 1)):
+    for start in range(0, len(names), size):
         group = tuple(names[start : start + size])
         error = 0.0
         if time.monotonic() < deadline_s:
@@ -156,7 +159,9 @@ def mixed(
         if samples is None:
             raise RuntimeUnavailableError("layers cannot be ranked without inputs", hint="give --data")
         until = started + budget_s * _RANKING_SHARE
-        ranked = _rank(model, quantizer, samples, machine, keep=keep, deadline_s=until)
+        again = quantizers.QUANTIZERS[quantizer].library != ""  # NNCF calibrates for each graph anew
+        quantize = quantizers.prepare("onnxruntime", model, samples, machine) if again else search.quantize
+        ranked = _rank(model, quantize, samples, keep=keep, deadline_s=until)
         known["ranking"] = [[list(group.names), group.error] for group in ranked]
     groups = tuple(Group(tuple(names), error) for names, error in known["ranking"])
     if (found := _fewest(search, tuple(keep), groups)) is None:
@@ -168,13 +173,9 @@ def mixed(
         return Mixed(b"", (), search.tried, why=why)
     kept = _without_needless(search, tuple(keep), found)
     names = _names(kept)
-    lead = max(names, key=lambda name: max(group.error for group in kept if name in group.names))
-    error = max(group.error for group in kept)
-    return search.result(
-        (*keep, *names),
-        kept,
-        f"{', '.join(names)} in float: rounding {lead} alone moves the answers by {error**0.5:.1%}",
-    )
+    lead = max(kept, key=lambda group: group.error)
+    moved = f"rounding {_listed(lead.names)} alone moves the answers by {lead.error**0.5:.1%}"
+    return search.result((*keep, *names), kept, f"{_listed(names)} in float: {moved}")
 
 
 @dataclass(slots=True)
@@ -215,9 +216,9 @@ class _Search:
 
 
 def _rank(
-    model: bytes, quantizer: str, samples: Samples, machine: Machine, *, keep: Collection[str], deadline_s: float
+    model: bytes, quantize: Quantize, samples: Samples, *, keep: Collection[str], deadline_s: float
 ) -> tuple[Group, ...]:
-    """The layers by sensitivity, ranked with a quantizer that calibrates once: NNCF would do so for each layer."""
+    """The layers by sensitivity, in ONNX Runtime's own int8 kernels: what they saturate counts too."""
     proto = quantizable(model)
     few = tuple(each[:_CALLS] for each in samples) if isinstance(samples, tuple) else samples[:_CALLS]
     calls = [list(call.values()) for call in feeds(proto, few)]
@@ -228,8 +229,6 @@ def _rank(
         engine.close()
         return [np.concatenate([np.ravel(row[place]) for row in rows]) for place in range(len(rows[0]))]
 
-    ranker = "onnxruntime" if quantizers.QUANTIZERS[quantizer].library else quantizer
-    quantize = quantizers.prepare(ranker, model, few, machine)
     return ranking(
         lambda names: quantize((*keep, *names)),
         run,
@@ -268,3 +267,10 @@ def _without_needless(search: _Search, keep: tuple[str, ...], groups: tuple[Grou
 
 def _names(groups: Sequence[Group]) -> tuple[str, ...]:
     return tuple(name for group in groups for name in group.names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names for a sentence; those of converted graphs may be as long as a paragraph."""
+    short = [name if len(name) <= 40 else f"…{name[-39:]}" for name in names[:_LISTED]]
+    more = [f"{len(names) - _LISTED} more"] if len(names) > _LISTED else []
+    return ", ".join(short + more)
