@@ -223,6 +223,14 @@ def test_one_channel_stands_for_all_constants_behind_padding() -> None:
     assert widths(model)[0] == 5
 
 
+def test_a_frame_of_another_value_is_no_constant() -> None:
+    """What is padded with zeros and is not zero itself differs at the border."""
+    pads = i64(0, 0, 1, 1, 0, 0, 1, 1)
+    model = made("o = Add(h, s) t = Pad(o, p)", "y = Conv(t, B)", B=THREE, p=pads, s=integers(8, 1, 1))
+    same_after(model, X)
+    assert widths(model)[0] == 8
+
+
 def test_no_constant_is_rounded_in_double_precision() -> None:
     bias = np.ones(8)
     bias[DEAD] = [3, 5, 7, 6]  # no two in the ratio of a power of two, but 3 and 6
