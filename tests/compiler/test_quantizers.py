@@ -245,6 +245,7 @@ def test_weights_that_are_stored_in_8_bits_are_quantized_too(model: bytes, calib
     proto.graph.node.insert(0, helper.make_node(DQ, ["w1", "scale"], ["unpacked"]))
     next(node for node in proto.graph.node if node.name == "conv1").input[1] = "unpacked"
     packed = proto.SerializeToString()
+    assert quantizers.weights_of(packed) == quantizers.weights_of(model)
     x = pictures(64, seed=2)
     for keep in ((), ("conv1",)):
         made = quantizers.quantize("onnxruntime", packed, calibration, VNNI, keep)

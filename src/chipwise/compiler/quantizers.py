@@ -79,9 +79,13 @@ QUANTIZERS: dict[str, Recipe] = {
 
 
 def weights_of(model: bytes) -> Weights:
-    """Count the constant float weights of a serialized graph."""
+    """Count the constant weights of a serialized graph that are float, or made so by DequantizeLinear."""
     graph = onnx.load_model_from_string(model).graph
-    sizes = {t.name: int(np.prod(t.dims)) for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
+    shapes = {t.name: int(np.prod(t.dims)) for t in graph.initializer}
+    sizes = {t.name: shapes[t.name] for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT}
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in shapes:
+            sizes[node.output[0]] = shapes[node.input[0]]
     found = {
         op: [sizes[node.input[1]] for node in graph.node if node.op_type == op and node.input[1] in sizes]
         for op in LAYER_OPS

@@ -3,8 +3,8 @@
 The error of a layer is that of the network's outputs when nothing else is quantized. Measured on ResNet-8, ResNet-20
 and a keyword spotter, keeping layers in this order leaves less error than in the order of what each takes away when it
 alone is kept: there errors cancel by chance, and two layers that each do the same harm hide each other. A layer's own
-noise, which `onnxruntime.quantization.qdq_loss_debug` compares, is small beside the signal of a channel a thousand times
-as large as the others, and destroys what the other channels carry.
+noise, which `onnxruntime.quantization.qdq_loss_debug` compares, is small beside the signal of a channel a thousand
+times as large as the others, and destroys what the other channels carry.
 
 >>> noise([np.array([1.0, 1.0])], [np.array([1.0, 1.5])])
 0.125
