@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -30,7 +33,7 @@ DRAWS = 3
 
 
 def build(adapter: Adapter, graph: bytes) -> Engine:
-    """PyTorch's operators without compiling each, which takes seconds: `test_inductor` compiles all in one graph."""
+    """PyTorch's operators without compiling each, which takes seconds: the slow test below compiles all at once."""
     return adapter.build_eager(graph) if adapter.NAME == "inductor" else adapter.build(graph, EngineOptions())
 
 
@@ -101,3 +104,45 @@ def test_branches(adapter: Adapter, sign: float) -> None:
 def test_every_operator_in_use_has_a_case() -> None:
     elsewhere = {"Constant", "ConstantOfShape", "If"}  # below
     assert not USED - set(CASES) - elsewhere
+
+
+@pytest.mark.runtime
+def test_every_translated_operator_has_a_case() -> None:
+    pytest.importorskip("torch")
+    table = importlib.import_module("chipwise.runtimes.torch_operators").OPERATORS
+    elsewhere = {"ConstantOfShape", "Range", "LogSoftmax of old", "Softmax of old"}
+    assert not set(table) - set(CASES) - elsewhere
+
+
+@pytest.mark.slow
+@pytest.mark.runtime
+def test_all_translated_operators_compiled_ahead_at_once() -> None:
+    torch = pytest.importorskip("torch")
+    inductor = runtimes.load("inductor")
+    if inductor.obstacle():
+        pytest.skip(inductor.obstacle())
+    translate = importlib.import_module("chipwise.runtimes.onnx_to_torch").translate
+    native = importlib.import_module("chipwise.runtimes.torch_native")
+    cases = {op: make(np.random.default_rng([0, *op.encode()])) for op, make in CASES.items()}
+    cases = {op: case for op, case in cases.items() if op not in CANNOT["inductor"]}
+    parts = [translate(onnx.load_model_from_string(single(op, case))) for op, case in cases.items()]
+    counts = [len(case.fed) for case in cases.values()]
+
+    class All(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = torch.nn.ModuleList(parts)
+
+        def forward(self, *inputs: Any) -> tuple[Any, ...]:
+            given = iter(inputs)
+            return tuple(
+                result
+                for part, count in zip(self.parts, counts, strict=True)
+                for result in part(*(next(given) for _ in range(count)))
+            )
+
+    tensors = [torch.from_numpy(np.array(array)) for case in cases.values() for array in case.fed]
+    call = native.native(native.Wanted("all operators", "fp32", 1), All, tensors)
+    results, wanted = call([*tensors]), All()(*tensors)
+    for result, want in zip(results, wanted, strict=True):
+        agree([result.contiguous().numpy()], [want.contiguous().numpy()])

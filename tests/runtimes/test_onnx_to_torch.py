@@ -1,4 +1,4 @@
-"""Every translated operator against the reference evaluator, and refusals by name."""
+"""Uses of translated operators against ONNX Runtime, and refusals by name; tests/conformance has all operators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ pytestmark = pytest.mark.runtime
 from chipwise import runtimes  # noqa: E402
 from chipwise.runtimes.inductor import build_eager  # noqa: E402
 from chipwise.runtimes.onnx_to_torch import translate  # noqa: E402
-from chipwise.runtimes.torch_operators import OPERATORS  # noqa: E402
 from chipwise.runtimes.torch_values import UnsupportedError  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -116,10 +115,6 @@ def test_operator(op: str, shape: tuple[int, ...], constants: list[np.ndarray], 
     np.testing.assert_allclose(result.numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_every_operator_has_a_case() -> None:
-    assert {case[0] for case in CASES} | {"Sqrt"} == set(OPERATORS)
-
-
 def test_constants_inside_the_graph() -> None:
     graph = model("Reshape", (2, 6), [ints(3, 4)], {})
     tensor = graph.graph.initializer.pop()
@@ -129,7 +124,7 @@ def test_constants_inside_the_graph() -> None:
 
 @pytest.mark.parametrize(
     ("op", "opset", "named"),
-    [("Einsum", 17, "Einsum"), ("Softmax", 11, "Softmax of operator set 11"), ("Relu", 6, "operator set 6")],
+    [("Loop", 17, "Loop"), ("NonZero", 17, "NonZero"), ("Relu", 6, "operator set 6")],
 )
 def test_what_has_no_translation_is_named(op: str, opset: int, named: str) -> None:
     with pytest.raises(UnsupportedError, match=named):
@@ -137,9 +132,9 @@ def test_what_has_no_translation_is_named(op: str, opset: int, named: str) -> No
 
 
 def test_all_missing_operators_are_named_at_once() -> None:
-    graph = model("Einsum", (2, 2), [], {})
-    graph.graph.node.append(helper.make_node("TopK", ["y"], ["z"]))
-    with pytest.raises(UnsupportedError, match="Einsum, TopK"):
+    graph = model("NonZero", (2, 2), [], {})
+    graph.graph.node.append(helper.make_node("Unique", ["y"], ["z"]))
+    with pytest.raises(UnsupportedError, match="NonZero, Unique"):
         translate(graph)
 
 

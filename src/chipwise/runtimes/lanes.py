@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -46,7 +46,9 @@ class Lanes:
                     return
                 results[number] = lane(batches[number])
 
-        for job in [self._pool.submit(work, lane) for lane in self._lanes[: len(batches)]]:
+        jobs = [self._pool.submit(work, lane) for lane in self._lanes[: len(batches)]]
+        wait(jobs)
+        for job in jobs:
             job.result()
         return [results[number] for number in range(len(batches))]
 
