@@ -235,6 +235,21 @@ def test_two_products_of_one_matrix() -> None:
     assert noise([answers(proto.SerializeToString(), x)], [answers(made, x)]) < 1e-3
 
 
+@pytest.mark.runtime
+def test_depthwise_convolutions_read_one_scale(model: bytes, calibration: np.ndarray) -> None:
+    """Of several, which NNCF gives them unless told otherwise, ONNX Runtime has no int8 kernel."""
+    pytest.importorskip("nncf")
+    proto = onnx.load_model_from_string(model)
+    weight = next(tensor for tensor in proto.graph.initializer if tensor.name == "w2")
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight)[:, :1].copy(), "w2"))
+    next(node for node in proto.graph.node if node.name == "conv2").attribute.append(helper.make_attribute("group", 8))
+    made = quantizers.quantize("nncf", proto.SerializeToString(), calibration, VNNI)
+    assert reads_int8(made, "conv2")
+    scales = [weights_in(made)[node.input[1]] for node in graph_of(made).node if node.op_type == Q]
+    assert scales
+    assert {scale.size for scale in scales} == {1}
+
+
 def test_weights_that_are_stored_in_8_bits_are_quantized_too(model: bytes, calibration: np.ndarray) -> None:
     """Networks converted from TensorFlow Lite come so: the weights' rounding is theirs, activations are float."""
     proto = onnx.load_model_from_string(model)

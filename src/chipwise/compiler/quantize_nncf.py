@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from chipwise.core.device import Machine
 
 NAME = "nncf"
+# NNCF would give what a depthwise convolution reads a scale for each channel: ONNX Runtime then runs it, and what comes
+# before it, in float, at several times the latency.
+_PER_TENSOR = nncf.quantization.advanced_parameters.QuantizationParameters(per_channel=False)
 _OWN = tuple(kind for kind in vars(nncf.errors).values() if isinstance(kind, type) and issubclass(kind, Exception))
 
 
@@ -66,7 +69,9 @@ def prepare(
                 fast_bias_correction=not accurate,
                 model_type=kind,
                 ignored_scope=float_nodes,
-                advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
+                advanced_parameters=nncf.AdvancedQuantizationParameters(
+                    overflow_fix=overflow, activations_quantization_params=_PER_TENSOR
+                ),
             )
         return bytes(made.SerializeToString(deterministic=True))
 
