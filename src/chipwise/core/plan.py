@@ -22,8 +22,31 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PLAN_SCHEMA = "chipwise.plan/1"
+_LISTED_PARTS, _LONG_NAME = 4, 30
 Goal = Literal["latency", "throughput", "size", "energy"]
 Label = Literal["exact", "close", "lossy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What runs a stretch of a network's nodes, in the order that the plan's graph lists them.
+
+    Attributes:
+        runtime: adapter name, or "python" for custom layers.
+        precision: number format.
+        until: the value at which it ends: the node that makes it is the last one; empty for the end of the graph.
+    """
+
+    runtime: str
+    precision: str = "fp32"
+    until: str = ""
+
+    @property
+    def title(self) -> str:
+        """Short name: runtime, precision where it has several, and where it ends."""
+        own = self.runtime if self.runtime == "python" else f"{self.runtime} {self.precision}"
+        short = self.until if len(self.until) <= _LONG_NAME else f"…{self.until[1 - _LONG_NAME :]}"
+        return f"{own} to {short}" if short else own
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +63,8 @@ class Choice:
         graph: optional passes that the graph went through besides the usual ones, joined by "+"; empty for none.
         kept: layers that stay in float where the rest is quantized.
         streams: calls that run at the same time, each with `threads` threads.
+        parts: where the network is cut, and what runs each part; `runtime` and `precision` are then those of most of
+            it. Empty where one engine runs all of it.
     """
 
     runtime: str
@@ -51,6 +76,7 @@ class Choice:
     graph: str = ""
     kept: tuple[str, ...] = ()
     streams: int = 1
+    parts: tuple[Part, ...] = ()
 
     @property
     def title(self) -> str:
@@ -61,7 +87,12 @@ class Choice:
         batch = f" batch {self.batch}" if self.batch != 1 else ""
         threads = f" x{self.threads}" if self.threads else ""
         streams = f" {self.streams} streams" if self.streams != 1 else ""
-        return f"{self.runtime} {self.precision}{made}{threads}{streams}{batch}{graph}"
+        runs = f"{self.runtime} {self.precision}"
+        if len(self.parts) > _LISTED_PARTS:
+            runs = f"{len(self.parts)} parts of {', '.join(dict.fromkeys(part.runtime for part in self.parts))}"
+        elif self.parts:
+            runs = " | ".join(part.title for part in self.parts)
+        return f"{runs}{made}{threads}{streams}{batch}{graph}"
 
 
 @dataclass(frozen=True, slots=True)

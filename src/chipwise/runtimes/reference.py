@@ -8,6 +8,7 @@ It is never a candidate for a plan.
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 from chipwise.core.device import Machine
+from chipwise.runtimes.custom_operators import operators
 from chipwise.runtimes.engine import Arrays, EngineOptions, refusal
 from chipwise.runtimes.formats import declared, own_format, parse
 
@@ -73,7 +75,7 @@ def build_default(model: bytes) -> ReferenceEngine:
     """
     graph = parse(model)
     try:
-        return ReferenceEngine(graph, ReferenceEvaluator(graph), own_format(model))
+        return ReferenceEngine(graph, ReferenceEvaluator(graph, new_ops=operators(graph)), own_format(model))
     except _ERRORS as error:
         raise refusal(NAME, error) from error
 
@@ -96,5 +98,6 @@ class ReferenceEngine:
             raise refusal(NAME, error, what="run this graph") from error
 
     def close(self) -> None:
-        """Let go of the evaluator."""
+        """Let go of the evaluator. It refers to itself, weights and all, so that only the collector frees it."""
         del self._evaluator
+        gc.collect()

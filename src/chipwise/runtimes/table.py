@@ -26,6 +26,8 @@ RUNTIMES: dict[str, str] = {
     "inductor": "chipwise.runtimes.inductor",
     "reference": "chipwise.runtimes.reference",
 }
+# Never a whole network's: what a part of one may run on.
+_OF_PARTS = {"python": "chipwise.runtimes.python"}
 
 # Optional libraries by the module whose absence shows that the extra was never installed.
 _EXTRAS = {"openvino": "openvino", "torch": "torch"}
@@ -39,17 +41,18 @@ def load(name: str) -> Adapter:
     """Import one runtime's adapter, and with it the vendor's library.
 
     Args:
-        name: a key of `RUNTIMES`.
+        name: a key of `RUNTIMES`, or "python" for custom layers.
 
     Raises:
         UnknownNameError: no such runtime.
         MissingExtraError: its library is not installed; the hint names the extra.
         RuntimeUnavailableError: the library is installed and does not import; the message has the library's reason.
     """
-    if name not in RUNTIMES:
+    module = (RUNTIMES | _OF_PARTS).get(name)
+    if module is None:
         raise unknown_name("runtime", name, RUNTIMES)
     try:
-        return cast("Adapter", importlib.import_module(RUNTIMES[name]))
+        return cast("Adapter", importlib.import_module(module))
     except ModuleNotFoundError as error:
         if error.name in _EXTRAS:
             raise MissingExtraError(error.name, _EXTRAS[error.name]) from error
