@@ -155,15 +155,17 @@ def mixed(
         return search.result(
             tuple(keep), (), "every layer may be int8" if not keep else "every other layer may be int8"
         )
-    if "ranking" not in known:
+    if "ranking" in known:
+        groups = tuple(Group(tuple(names), error) for names, error in known["ranking"])
+    else:
         if samples is None:
             raise RuntimeUnavailableError("layers cannot be ranked without inputs", hint="give --data")
         until = started + budget_s * _RANKING_SHARE
         again = quantizers.QUANTIZERS[quantizer].library != ""  # NNCF calibrates for each graph anew
         quantize = quantizers.prepare("onnxruntime", model, samples, machine) if again else search.quantize
-        ranked = _rank(model, quantize, samples, keep=keep, deadline_s=until)
-        known["ranking"] = [[list(group.names), group.error] for group in ranked]
-    groups = tuple(Group(tuple(names), error) for names, error in known["ranking"])
+        groups = _rank(model, quantize, samples, keep=keep, deadline_s=until)
+        if time.monotonic() < until:  # what time was too short for must not stay unknown in the next search
+            known["ranking"] = [[list(group.names), group.error] for group in groups]
     if (found := _fewest(search, tuple(keep), groups)) is None:
         why = (
             "no mix of int8 and float was good enough"
