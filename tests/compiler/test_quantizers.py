@@ -95,6 +95,7 @@ def test_every_recipe_runs_on_both_runtimes_near_the_float_graph(
     if quantizers.QUANTIZERS[name].library:
         pytest.importorskip(quantizers.QUANTIZERS[name].library)
     made = quantizers.quantize(name, model, calibration, VNNI)
+    onnx.checker.check_model(made)
     if name in ("onnxruntime", "nncf"):  # the same bytes each time
         assert made == quantizers.quantize(name, model, calibration, VNNI)
     assert all(reads_int8(made, f"conv{number}") for number in range(1, 5))
@@ -212,6 +213,7 @@ def test_layers_own_what_follows_and_the_first_what_comes_before() -> None:
 def test_weights_alone_on_both_runtimes(name: str, most: float, gemm: bool) -> None:
     model = matrices(gemm=gemm)
     made = quantizers.quantize(name, model, None, VNNI)
+    onnx.checker.check_model(made)
     assert [node.op_type for node in graph_of(made).node].count("MatMulNBits") == 2
     assert len(made) < len(model) * (0.4 if name == "weights-int8" else 0.25)
     x = np.random.default_rng(3).normal(size=(5, 96)).astype(np.float32)
