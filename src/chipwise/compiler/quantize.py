@@ -91,6 +91,7 @@ def prepare(
                 {"ActivationSymmetric": signed},
             )
             quantizer.quantize_model()
+            quantizer.model.topological_sort()  # it appends its nodes, and the file must be valid ONNX
             made = quantizer.model.model
         _float_outputs(made)
         return bytes(made.SerializeToString(deterministic=True))
