@@ -82,7 +82,7 @@ def test_without_data_nothing_lossy_ships(classifier: Network, source: bytes) ->
 
 
 def test_guard_says_how_many_samples_are_needed(classifier: Network, source: bytes, digits: Dataset) -> None:
-    subject = make_subject(classifier, source, (), digits, seed=0)
+    subject = make_subject(classifier, source, (), digits, seed=0, machine=detect())
     workspace = Workspace("guard test")
     kind = examine(Choice("onnxruntime", "int8", 1, quantizer="onnxruntime"), subject, 0.001, detect(), workspace)
     assert kind.label == "lossy"
@@ -97,7 +97,7 @@ def test_guard_says_how_many_samples_are_needed(classifier: Network, source: byt
 
 
 def test_calibration_and_guard_are_different_samples(classifier: Network, source: bytes, digits: Dataset) -> None:
-    guard = make_subject(classifier, source, (), digits, seed=0).guard
+    guard = make_subject(classifier, source, (), digits, seed=0, machine=detect()).guard
     assert guard is not None
     calibrating = {row.tobytes() for row in guard.calibration}
     overlap = sum(row.tobytes() in calibrating for row in guard.held_out.inputs)
@@ -107,7 +107,7 @@ def test_calibration_and_guard_are_different_samples(classifier: Network, source
 def test_guard_shares_no_sample_with_training_whatever_the_seed(
     classifier: Network, source: bytes, digits: Dataset
 ) -> None:
-    guard = make_subject(classifier, source, (), digits, seed=5).guard
+    guard = make_subject(classifier, source, (), digits, seed=5, machine=detect()).guard
     assert guard is not None
     np.testing.assert_array_equal(guard.held_out.labels, digits.split().validation.labels)
 

@@ -116,7 +116,15 @@ def test_an_interruption_leaves_the_stages_before() -> None:
 
 
 def measured(machine: Machine) -> MeasuredMachine:
-    return MeasuredMachine(machine, Device(machine.cpu, "cpu", peak_flops={"fp32": 1e11}), "2026-01-15", {})
+    device = Device(machine.cpu, "cpu", peak_flops={"fp32": 1e11}, bandwidth_bytes_s=1e10)
+    return MeasuredMachine(machine, device, "2026-01-15", {})
+
+
+def test_a_measurement_that_nothing_can_be_told_from_is_none() -> None:
+    machine = replace(MACHINE, cpu="Example start")
+    ended = measured(machine)
+    store_machine(replace(ended, device=replace(ended.device, bandwidth_bytes_s=None), complete=False))
+    assert cached_machine(machine) is None
 
 
 def test_a_part_does_not_replace_a_whole() -> None:

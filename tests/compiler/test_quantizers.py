@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from outliers import outlier_network, pictures
@@ -16,7 +17,7 @@ from outliers import outlier_network, pictures
 from chipwise import runtimes
 from chipwise.compiler import quantizers
 from chipwise.compiler.blocks import layers, name_nodes, nodes_of
-from chipwise.compiler.opset import quantizable
+from chipwise.compiler.opset import quantizable, rounds
 from chipwise.compiler.sensitivity import noise
 from chipwise.core.device import Machine
 from chipwise.core.errors import RuntimeUnavailableError, UnknownNameError
@@ -307,3 +308,16 @@ def test_refusals(model: bytes) -> None:
         quantizers.quantize("onnxruntime", model, None, VNNI)
     with pytest.raises(RuntimeUnavailableError, match="ONNX Runtime's quantizer refuses this graph"):
         quantizers.quantize("onnxruntime", model, np.zeros((4, 1, 1, 8, 8), np.float32), VNNI)  # one channel for three
+
+
+def test_stored_weights_alone_are_no_rounding() -> None:
+    head = (
+        '<ir_version: 8, opset_import: ["": 17]> g (float[N, 4] x, float s, int8 z, int8[4, 2] q) => (float[N, 2] y) {'
+    )
+    stored = onnx.parser.parse_model(f"{head} w = DequantizeLinear(q, s, z)  y = MatMul(x, w) }}")
+    whole = onnx.parser.parse_model(
+        f"{head} w = DequantizeLinear(q, s, z)  r = QuantizeLinear(x, s, z)  a = DequantizeLinear(r, s, z)"
+        "  y = MatMul(a, w) }"
+    )
+    assert not rounds(stored.SerializeToString())
+    assert rounds(whole.SerializeToString())

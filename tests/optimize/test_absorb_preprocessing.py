@@ -6,7 +6,7 @@ import numpy as np
 import onnx.reference
 import onnx_ir as ir
 import pytest
-from graphs import ops, parse
+from random_networks import ops, parse
 
 from chipwise.core.errors import NetworkError
 from chipwise.core.task import Preprocess

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
-from graphs import Builder, ops, outputs, parse
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
+from random_networks import Builder, ops, outputs, parse
 
 from chipwise.optimize import collapse_branches
 

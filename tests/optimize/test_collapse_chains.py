@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import Builder, ops, outputs, parse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_networks import Builder, network, ops, outputs, parse
 
-from chipwise.optimize import collapse_chains
+from chipwise.optimize import collapse_chains, pipeline
 
 
 def integers(*shape: int, seed: int = 0) -> np.ndarray:
@@ -172,3 +172,18 @@ def test_rows_are_cut_where_that_is_least(widths: list[int], seed: int, shared: 
     np.testing.assert_array_equal(outputs(model, x)[0], before)
     kept = [node.inputs[1].const_value.numpy().size for node in model.graph]
     assert sum(kept) == least[-1]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "tail", "seed"),
+    [
+        (["conv", "siblings", "dead", "crossed", "twice", "pruned"], "image", 808132),
+        (["wide", "adapter", "pruned", "shuffled", "adapter", "thin", "thin", "pruned"], "sums", 928333),
+    ],
+)
+def test_two_parts_of_one_row_are_collapsed(blocks: list[str], tail: str, seed: int) -> None:
+    model, x = network(blocks, tail, seed)
+    optimized, done = pipeline.optimize(model)
+    assert not any("rolled back" in line for line in done), done
+    for got, want in zip(outputs(optimized, x), outputs(model, x), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-9)

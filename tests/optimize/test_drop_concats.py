@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import Builder, ops, outputs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_networks import Builder, ops, outputs
 
 from chipwise.optimize import drop_concats
 

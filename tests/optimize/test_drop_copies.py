@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from graphs import ops
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_networks import ops
 
 from chipwise.optimize import drop_copies
 

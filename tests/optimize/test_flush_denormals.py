@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
-from graphs import parse
+from random_networks import parse
 
 from chipwise.optimize import flush_denormals
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 import pytest
-from graphs import ops, outputs, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_networks import ops, outputs, parse
 
 from chipwise.optimize import fold_batch_norm
 

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from graphs import ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_networks import ops
 
 from chipwise.optimize import fuse_activations, fuse_hard_sigmoid, spell_out_activations
 

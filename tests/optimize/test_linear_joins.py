@@ -9,9 +9,9 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from graphs import Builder, outputs
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
+from random_networks import Builder, outputs
 
 from chipwise.optimize import linear_joins
 from chipwise.optimize.linear_joins import compose, join, regroup

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from graphs import Builder, ops, outputs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_networks import Builder, ops, outputs
 
 from chipwise.core.errors import InputError
 from chipwise.optimize import factor_low_rank, split_low_rank

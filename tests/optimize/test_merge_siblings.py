@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from graphs import Builder, ops, outputs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_networks import Builder, ops, outputs
 
 from chipwise.optimize import merge_siblings
 

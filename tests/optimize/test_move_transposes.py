@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from graphs import SIZE, Builder, ops, outputs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_networks import SIZE, Builder, ops, outputs
 
 from chipwise.optimize import move_transposes
 from chipwise.optimize.minimum_cut import minimum_cut

@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 import pytest
-from graphs import Builder, outputs
+from random_networks import Builder, outputs
 
 from chipwise.optimize import channels, pipeline, remove_dead_channels
 

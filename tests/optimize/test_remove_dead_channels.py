@@ -7,9 +7,9 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 import pytest
-from graphs import ops, outputs, parse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_networks import ops, outputs, parse
 
 from chipwise.optimize import pipeline, remove_dead_channels
 

@@ -9,7 +9,7 @@ import onnx
 import onnx.reference
 import onnx_ir as ir
 import pytest
-from graphs import ops, outputs, parse
+from random_networks import ops, outputs, parse
 
 from chipwise.optimize import pipeline, share_equal
 

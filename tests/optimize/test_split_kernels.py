@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import ops, outputs, parse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_networks import ops, outputs, parse
 
 from chipwise.optimize import split_kernels
 

@@ -57,13 +57,19 @@ def read_machine(path: Path) -> MeasuredMachine:
 
 
 def cached_machine(machine: Machine) -> MeasuredMachine | None:
-    """What was measured of a machine like this one; None where it never was, or the file is damaged."""
+    """What was measured of a machine like this one.
+
+    None where it never was, where the file is damaged, and where the measurement ended before arithmetic and memory
+    were known: nothing can be told from that.
+    """
     path = _path(machine)
     try:
         found = read_machine(path) if path.is_file() else None
     except InputError:  # written by another version, or damaged: measured again
         return None
-    return found if found is not None and found.machine.fingerprint == machine.fingerprint else None
+    if found is None or found.machine.fingerprint != machine.fingerprint:
+        return None
+    return found if found.device.peak_flops and found.device.bandwidth_bytes_s else None
 
 
 def store_machine(found: MeasuredMachine) -> Path:

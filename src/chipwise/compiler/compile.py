@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _BUILD_SHARE, _RACE_SHARE, _JOIN_SHARE, _SECOND_SHARE = 0.5, 0.3, 0.4, 0.4
 _MIX_SHARE = 0.3  # to look for layers that stay in float
 _LEADERS = 2  # whose neighbours join
-_WIDTH_STEPS = (8, 16)
+_WIDTH_STEPS = (1, 8)
 
 
 def compile_plan(
@@ -86,7 +86,7 @@ def compile_plan(
     names = usable_runtimes(options, machine)
     counter = energy_counter() if options.goal == "energy" else None
     progress.update(STAGE, 0.02, "asking the oracle")
-    subject = make_subject(network, source, layers, data, options.seed)
+    subject = make_subject(network, source, layers, data, seed=options.seed, machine=machine)
     workspace = Workspace(_key(subject, options, machine))
     search = Search(subject, options, machine, workspace, output, progress, started + options.budget_s)
     expected = predictions(layers, machine)
@@ -152,6 +152,7 @@ def _with_neighbours(search: Search, kept: list[Trial]) -> list[Trial]:
         search.admit(mixed, trials, search.left_s() * _JOIN_SHARE, (0.62, 0.65))
     known = {record.choice for record in search.records} | {trial.candidate.choice for trial in kept}
     graphs = search.subject.graphs
+    among = variants(_WIDTH_STEPS, lossy=search.subject.guard is not None and search.options.max_drop > 0)
     wanted = [
         each
         for leader in kept[:_LEADERS]
@@ -159,7 +160,7 @@ def _with_neighbours(search: Search, kept: list[Trial]) -> list[Trial]:
             leader.candidate.choice,
             search.machine,
             search.options.goal,
-            graphs=graphs.differing(variants(_WIDTH_STEPS), leader.candidate.choice.graph),
+            graphs=graphs.differing(among, leader.candidate.choice.graph),
             quantizers=_quantizers(search),
             dynamic_batch=search.subject.dynamic_batch,
         )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from chipwise.codec.hashes import sha256_bytes
-from chipwise.optimize.pipeline import OPTIONAL, name_of, optimize
+from chipwise.optimize.pipeline import LOSSY, OPTIONAL, name_of, names_kept, optimize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,10 +32,12 @@ class Graphs:
     Attributes:
         source: the graph that passes start from; it is not changed.
         serialized: the same as bytes, which a graph that no pass changed remains.
+        step: what widths that are left are multiples of where channels are removed, unless a variant says otherwise.
     """
 
     source: ir.Model
     serialized: bytes
+    step: int = 1
     _made: dict[str, tuple[bytes, tuple[str, ...]]] = field(default_factory=dict)
 
     def model(self, variant: str = "") -> bytes:
@@ -58,15 +60,16 @@ class Graphs:
 
     def _variant(self, name: str) -> tuple[bytes, tuple[str, ...]]:
         if name not in self._made:
-            also, step = _parsed(name)
+            also, step = _parsed(name, self.step)
             model, done = optimize(self.source, also=also, step=step)
             self._made[name] = (serialized(model) if done else self.serialized, done)
         return self._made[name]
 
 
-def variants(width_steps: Iterable[int] = ()) -> tuple[str, ...]:
-    """Names of single changes to a graph that are worth measuring."""
-    return (*(name_of(each) for each in OPTIONAL), *(f"width{step}" for step in width_steps))
+def variants(width_steps: Iterable[int] = (), *, lossy: bool = False) -> tuple[str, ...]:
+    """Names of single changes to a graph that are worth measuring; `lossy` ones too where a guard can judge them."""
+    passes = (*OPTIONAL, *(LOSSY if lossy else ()))
+    return (*(name_of(each) for each in passes), *(f"width{step}" for step in width_steps))
 
 
 def joined(*names: str) -> str:
@@ -76,16 +79,13 @@ def joined(*names: str) -> str:
 
 
 def serialized(model: ir.Model) -> bytes:
-    """A model as an ONNX file's bytes. It shares tensors with its source, and onnx_ir renames them as it writes."""
-    tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
-    names = [tensor.name for tensor in tensors]
-    data: bytes = ir.serde.serialize_model(model).SerializeToString(deterministic=True)
-    for tensor, name in zip(tensors, names, strict=True):
-        tensor.name = name
+    """A model as an ONNX file's bytes."""
+    with names_kept(model):
+        data: bytes = ir.serde.serialize_model(model).SerializeToString(deterministic=True)
     return data
 
 
-def _parsed(name: str) -> tuple[list[str], int]:
+def _parsed(name: str, usual_step: int) -> tuple[list[str], int]:
     parts = [part for part in name.split(JOIN) if part]
     widths = [int(found.group(1)) for part in parts if (found := _WIDTH.fullmatch(part))]
-    return [part for part in parts if not _WIDTH.fullmatch(part)], max(widths, default=1)
+    return [part for part in parts if not _WIDTH.fullmatch(part)], max(widths, default=usual_step)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Samples: TypeAlias = NDArray[np.generic] | tuple[NDArray[np.generic], ...]
 
 QUANTIZABLE_OPSET = 17
+_ROUNDING = ("QuantizeLinear", "DynamicQuantizeLinear", "QLinear", "ConvInteger", "MatMulInteger")
 
 
 def quantizable(model: bytes) -> onnx.ModelProto:
@@ -59,6 +60,12 @@ def _unpack_weights(proto: onnx.ModelProto) -> None:
     unused -= {name for node in graph.node for name in node.input}
     for tensor in [tensor for tensor in graph.initializer if tensor.name in unused]:
         graph.initializer.remove(tensor)
+
+
+def rounds(model: bytes) -> bool:
+    """True when a serialized graph computes in integers already: stored weights alone do not count."""
+    proto = onnx.load_model_from_string(model)
+    return any(node.op_type.startswith(_ROUNDING) for node in proto.graph.node)
 
 
 def feeds(proto: onnx.ModelProto, samples: Samples) -> Iterator[dict[str, NDArray[np.generic]]]:

@@ -17,12 +17,14 @@ from chipwise.datasets.feed import inputs_for
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from chipwise.core.device import Machine
     from chipwise.core.network import Network, TensorSpec
     from chipwise.core.task import Stream, Task
     from chipwise.datasets.dataset import Dataset
 
 CALIBRATION_COUNT = 300
 _TUNING_COUNT = 1000
+_LANES, _FEWEST_LANES = {"avx512": 16, "avx2": 8}, 4
 _EVALUATION_BATCH = 64
 
 
@@ -81,7 +83,7 @@ class Subject:
 
 
 def make_subject(
-    network: Network, source: bytes, layers: tuple[Layer, ...], data: Dataset | None, seed: int
+    network: Network, source: bytes, layers: tuple[Layer, ...], data: Dataset | None, *, seed: int, machine: Machine
 ) -> Subject:
     """Optimize the graph, take a sample, ask the oracle, and set guard data aside.
 
@@ -91,6 +93,7 @@ def make_subject(
         layers: rows for one item.
         data: labelled samples; None compiles without a guard, which excludes everything lossy.
         seed: of the calibration samples, and of the sample where there is no data.
+        machine: whose vectors decide which widths are left.
 
     Raises:
         DataError: when the data does not fit the network.
@@ -107,13 +110,19 @@ def make_subject(
     return Subject(
         network=network,
         source=source,
-        graphs=Graphs(network.graph, source),
+        graphs=Graphs(network.graph, source, width_step(machine.isa)),
         sample=sample,
         expected=tuple(reference_outputs(source, sample, flops)),
         layers=layers,
         flops=flops,
         guard=guard,
     )
+
+
+def width_step(isa: tuple[str, ...]) -> int:
+    """Channels that a vector of float32 holds: kernels work on so many at once, and others cost as much or more."""
+    wide = next((lanes for flag, lanes in _LANES.items() if any(each.startswith(flag) for each in isa)), None)
+    return wide or _FEWEST_LANES
 
 
 def random_inputs(

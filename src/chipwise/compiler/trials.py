@@ -12,6 +12,7 @@ import numpy as np
 
 from chipwise import runtimes
 from chipwise.codec.hashes import sha256_bytes
+from chipwise.compiler.opset import rounds
 from chipwise.compiler.oracle import relative_error
 from chipwise.compiler.quantizers import quantize, usable, weights_of
 from chipwise.compiler.subject import Subject, predicted_classes
@@ -19,7 +20,6 @@ from chipwise.core.errors import ChipwiseError, RuntimeUnavailableError
 from chipwise.core.measure import PairedDrop
 from chipwise.core.plan import Candidate, Choice, Label
 from chipwise.runtimes.engine import Engine, EngineOptions
-from chipwise.runtimes.formats import own_format
 from chipwise.tasks.metrics import paired_drop
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Trial:
 
 def quantizers_for(subject: Subject, machine: Machine) -> tuple[str, ...]:
     """Names of the quantizers worth trying: none without data to guard by, nor for what is quantized."""
-    if subject.guard is None or len(subject.network.inputs) != 1 or own_format(subject.source) == "int8":
+    if subject.guard is None or len(subject.network.inputs) != 1 or rounds(subject.source):
         return ()
     return usable(machine, True, weights_of(subject.source))
 

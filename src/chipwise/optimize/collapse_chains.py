@@ -47,7 +47,7 @@ def apply(model: ir.Model) -> str:
             continue
         links = _row(node)
         seen.update(link.node for link in links)
-        for part in _cut(links):
+        for part in reversed(_cut(links)):  # what a part reads is replaced when the one before it is
             if len(part) == 1:
                 continue
             forms = comparable([link.layer.form for link in part])

@@ -11,8 +11,10 @@ slower; those in `OPTIONAL` sometimes do, and are kept where that was measured.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import onnx_ir as ir
 import onnx_ir.passes.common as ir_passes
 
 from chipwise.core.errors import first_line, unknown_name
@@ -42,10 +44,8 @@ from chipwise.optimize import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from types import ModuleType
-
-    import onnx_ir as ir
 
 PASSES: tuple[ModuleType, ...] = (
     freeze_initializers,
@@ -102,11 +102,33 @@ def optimize(
     Raises:
         UnknownNameError: no such pass.
     """
+    chosen = _chosen(set(also), set(without))
+    with names_kept(model):
+        return _applied(model, chosen, step)
+
+
+@contextmanager
+def names_kept(model: ir.Model) -> Iterator[None]:
+    """Give tensors their names back in the end: copies share them, and onnx_ir renames them as it writes a copy."""
+    tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        tensors += [each.as_tensor() for each in node.attributes.values() if each.type == ir.AttributeType.TENSOR]
+    names = [tensor.name for tensor in tensors]
+    try:
+        yield
+    finally:
+        for tensor, name in zip(tensors, names, strict=True):
+            tensor.name = name
+
+
+def _applied(model: ir.Model, passes: Iterable[ModuleType], step: int) -> tuple[ir.Model, tuple[str, ...]]:
     done = []
-    for each in _chosen(set(also), set(without)):
+    for each in passes:
         attempt = model.clone()
         try:
             report = each.apply(attempt, step) if name_of(each) == _STEPPED else each.apply(attempt)
+            attempt.graph.sort()  # a new node may stand before what it reads
+            attempt = attempt.clone() if report else attempt  # refuses what reads a node that is gone
         except (ValueError, RuntimeError) as error:  # what the graph library raises where a rewrite does not fit
             done.append(f"rolled back {name_of(each)}: {first_line(error)[:120]}")
             continue

@@ -1,0 +1,107 @@
+"""Whether compiled plans are ever slower than what people use, and how much faster they are, network by network.
+
+    python benchmarks/compile_suite.py                                # the zoo, the onnx package's, and made ones
+    python benchmarks/compile_suite.py --shared ../shared/data        # and real pretrained networks
+    python benchmarks/compile_suite.py --only resnet50 mobilenet-v2
+
+Plans are compiled without data, so they answer like the source within 1e-3 in float32; peers (ONNX Runtime, OpenVINO,
+PyTorch eager and compiled) run their defaults, in the same interleaved rounds. Said of each network: the plan against
+the fastest peer of that network; of all: against the one peer that would be best for all, by geometric means.
+
+The last line on stdout is one JSON document. Exit code 1 when a plan is slower than a peer beyond the noise.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import chipwise
+from chipwise.show.terminal import TerminalProgress
+from document import command_line, give, here
+from suite import networks
+
+
+def main() -> int:
+    """Measure; 0 when no plan is slower than a peer."""
+    parser = command_line(__doc__)
+    parser.add_argument("--shared", type=Path, help="folder of real pretrained networks")
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds to compile each network")
+    parser.add_argument("--timing", type=float, default=30.0, help="seconds to time each network")
+    options = parser.parse_args()
+    found = {name: each for name, each in networks(options.shared).items() if not options.only or name in options.only}
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder, TerminalProgress() as progress:
+        for name, (removable, write) in found.items():
+            path = write(Path(folder))
+            rows.append(measure(name, path, progress, options.budget, options.timing) | {"removable": removable})
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    document = {
+        **here(),
+        "results": rows,
+        "plain": summary(rows, removable=False),
+        "removable": summary(rows, removable=True),
+    }
+    document["ok"] = not any(row["verdict"] == "slower" for row in rows)
+    give("compile_suite", document, options.output)
+    return 0 if document["ok"] else 1
+
+
+def measure(name: str, path: Path, progress: TerminalProgress, budget_s: float, timing_s: float) -> dict[str, Any]:
+    """Compile one network and time the plan against its peers."""
+    output = path.parent / f"{name}.plan" if path.parent.name.startswith("tmp") else Path(tempfile.mkdtemp()) / "x.plan"
+    plan = chipwise.compile(path, output=output, budget_s=budget_s, progress=progress).manifest
+    bench = chipwise.bench(output, budget_s=timing_s, source=path, progress=progress)
+    peers = {row.name: row for row in bench.rows[1:] if row.timing is not None and row.speedup is not None}
+    fastest = min(peers.values(), key=lambda row: row.speedup.mid) if peers else None
+    chosen = next((each for each in plan.candidates if each.status == "chosen"), None)
+    return {
+        "network": name,
+        "choice": plan.choice.title,
+        "passes": plan.passes,
+        "max_error": chosen.max_error if chosen else None,
+        "plan_median_s": bench.rows[0].timing.median_s if bench.rows[0].timing else None,
+        "peers": {
+            title: {
+                "median_s": row.timing.median_s,
+                "precision": row.precision,
+                "plan_is_faster_by": asdict(row.speedup),
+            }
+            for title, row in peers.items()
+        },
+        "not_run": {row.name: row.note for row in bench.rows[1:] if row.timing is None},
+        "fastest_peer": fastest.name if fastest else None,
+        "over_fastest": asdict(fastest.speedup) if fastest else None,
+        "verdict": "slower" if any(row.speedup.verdict == "slower" for row in peers.values()) else "not slower",
+        "noise": bench.noise,
+    }
+
+
+def summary(rows: list[dict[str, Any]], *, removable: bool) -> dict[str, Any]:
+    """Geometric means over the networks of one kind, against the best peer of each and against every single one."""
+    mine = [row for row in rows if row["removable"] == removable and row["over_fastest"]]
+    names = sorted({name for row in mine for name in row["peers"]})
+    everywhere = [name for name in names if all(name in row["peers"] for row in mine)]
+    single = {name: geometric([row["peers"][name]["plan_is_faster_by"]["mid"] for row in mine]) for name in everywhere}
+    return {
+        "networks": len(mine),
+        "over_the_best_of_each": geometric([row["over_fastest"]["mid"] for row in mine]),
+        "over_one_peer_for_all": single,
+        "over_the_best_single_peer": min(single.values(), default=None),
+    }
+
+
+def geometric(ratios: list[float]) -> float | None:
+    """Their geometric mean."""
+    return float(np.exp(np.mean(np.log(ratios)))) if ratios else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
