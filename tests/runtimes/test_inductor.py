@@ -96,6 +96,16 @@ def test_what_cannot_be_compiled_ahead_is_said(tmp_path: Path, monkeypatch: pyte
     check(engine)
 
 
+@pytest.mark.slow
+def test_torch_compile_takes_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIPWISE_CACHE", str(tmp_path))
+    forbid(monkeypatch)
+    with pytest.warns(UserWarning, match="torch.compile takes its place"):
+        engine = inductor.build(model(), EngineOptions(batch=2))
+    check(engine)
+    check(inductor.build_default(model()))
+
+
 @pytest.mark.parametrize("change", ["graph", "precision", "threads", "shape", "type", "machine"])
 def test_whatever_decides_the_code_is_in_the_key(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     facts = {"graph": "a", "precision": "fp32", "threads": 1}

@@ -103,7 +103,7 @@ def build(model: bytes, options: EngineOptions) -> TorchEngine:
             reason = refusal(NAME, error, what="compile this graph ahead of time").message
             warnings.warn(f"{reason}; torch.compile takes its place, in every process anew", stacklevel=2)
         settings: dict[str, Any] = {"freezing": True, "cpp.threads": wanted.threads}
-        return _on_list(torch.compile(module(), dynamic=False, options=settings))
+        return _on_list(torch.compile(exported(module(), examples).module(), dynamic=False, options=settings))
 
     return _compiled(model, options, prepare)
 
