@@ -1,5 +1,6 @@
 """The line as Python functions, one a verb: the command line and notebooks call these and nothing else."""
 
+from chipwise.api.customs import custom_layer
 from chipwise.api.doctoring import doctor
 from chipwise.api.estimating import estimate
 from chipwise.api.given import data_names, label_names, network_names
@@ -17,6 +18,7 @@ __all__ = [
     "bench",
     "check",
     "compile",
+    "custom_layer",
     "data_names",
     "device_names",
     "doctor",

@@ -20,6 +20,7 @@ from onnx import ModelProto, TypeProto
 
 from chipwise.codec import records
 from chipwise.codec.files import read_bounded
+from chipwise.core.custom_layers import DEFINED, function
 from chipwise.core.errors import NetworkError
 from chipwise.core.network import Network, TensorSpec
 from chipwise.core.task import Task
@@ -180,8 +181,8 @@ def outline(network: Network) -> Network:
 def check_runnable(network: Network) -> None:
     """Refuse a graph with an operator that no runtime can know.
 
-    Operators of ONNX's own domains must exist in the declared operator set; functions inside the model and ONNX
-    Runtime's own domain are accepted.
+    Operators of ONNX's own domains must exist in the declared operator set; functions inside the model, ONNX Runtime's
+    own domain and registered custom layers are accepted.
 
     Raises:
         NetworkError: naming operator, domain and operator set.
@@ -192,13 +193,16 @@ def check_runnable(network: Network) -> None:
     own = {(function.domain, function.name) for function in network.graph.functions.values()}
     for node in network.graph.graph.all_nodes():
         domain = "" if node.domain == "ai.onnx" else node.domain
-        if domain == "com.microsoft" or (node.domain, node.op_type) in own:
+        if domain == "com.microsoft" or (node.domain, node.op_type) in own or function(node.domain, node.op_type):
             continue
         version = versions.get(domain, versions.get("ai.onnx") if domain == "" else None)
         where = f"operator set {version}" if domain == "" else f"domain {domain!r} version {version}"
         title = f"{network.name} uses the operator {node.op_type!r} (node {node.name!r})"
         if version is None or not _schema_exists(node.op_type, domain, version):
-            raise NetworkError(f"{title}, which {where} does not have", hint="export it with standard ONNX operators")
+            hint = "export it with standard ONNX operators"
+            if domain not in DEFINED:
+                hint += f', or give it a function: chipwise.custom_layer("{domain}::{node.op_type}", function)'
+            raise NetworkError(f"{title}, which {where} does not have", hint=hint)
 
 
 def _parse(data: bytes, title: str) -> ModelProto:

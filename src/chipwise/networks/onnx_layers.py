@@ -23,6 +23,7 @@ import onnx
 import onnx.inliner
 from onnx import ModelProto, NodeProto, TensorProto, TypeProto
 
+from chipwise.core.custom_layers import DEFINED, title
 from chipwise.core.layer import Layer, Shape
 from chipwise.core.network import Network
 from chipwise.core.work import work
@@ -133,7 +134,7 @@ class _Reader:
             row = self._row(node)
             source = self._source(node.input[0]) if node.input else ""
             feeder = maker.get(source)
-            if node.op_type in ACTIVATIONS and feeder is not None and self._only_reader(node.input[0]):
+            if _operator(node) in ACTIVATIONS and feeder is not None and self._only_reader(node.input[0]):
                 made[feeder] = _folded(made[feeder], row)
                 author.update(dict.fromkeys(node.output, made[feeder].name))
                 continue  # its result has no maker, so that a second activation gets its own row
@@ -150,17 +151,17 @@ class _Reader:
     def _hidden(self, node: NodeProto) -> bool:
         """Note constants, shape arithmetic and pass-throughs; True when the node gets no row."""
         known = [value for value in _reads(node) if value]
-        if node.op_type == "Constant":
+        if _operator(node) == "Constant":
             self._note_constant(node)
             return True
         computable = not node.domain and not inner_graphs((node,))
         if computable and known and all(value in self.constants.facts for value in known):
             self._note_computed(node)
             return True
-        if node.op_type in _DESCRIBES or (known and all(self._descriptive(value) for value in known)):
+        if _operator(node) in _DESCRIBES or (known and all(self._descriptive(value) for value in known)):
             self.described.update(node.output)
             return True
-        if node.op_type in _SILENT and known:
+        if _operator(node) in _SILENT and known:
             self.alias[node.output[0]] = self._source(known[0])
             return True
         return False
@@ -197,14 +198,15 @@ class _Reader:
         results = [self._shape(value) for value in node.output if value]
         attributes = {attribute.name: _plain(attribute) for attribute in node.attribute}
         group = attributes.get("group", 1)
-        flops = work(node.op_type, operands, results, attributes)
+        operator = _operator(node)
+        flops = work(operator, operands, results, attributes)
         data = [value for value in dict.fromkeys(_reads(node)) if value and not self._descriptive(value)]
         write_bytes = sum(self._bytes(value) for value in node.output if value)
         # A look-up reads of its table just what it gives.
         most = write_bytes if node.op_type == "Gather" else sys.maxsize
         return Layer(
             name=node.name or f"{node.op_type}_{node.output[0]}",
-            op=node.op_type,
+            op=operator,
             inputs=tuple(shape for shape in map(self._shape, data) if shape is not None),
             outputs=tuple(shape for shape in results if shape is not None),
             parameters=self._parameters(node),
@@ -273,8 +275,14 @@ def _folded(row: Layer, activation: Layer) -> Layer:
     )
 
 
+def _operator(node: NodeProto) -> str:
+    """What a node does; a custom layer has its domain in its name, and may be called as one of ONNX's operators is."""
+    return node.op_type if node.domain in DEFINED else title(node.domain, node.op_type)
+
+
 def _trainable(node: NodeProto) -> Iterator[str]:
-    positions = _TRAINABLE.get(node.op_type, range(len(node.input)) if node.op_type in _ARITHMETIC else ())
+    operator = _operator(node)
+    positions = _TRAINABLE.get(operator, range(len(node.input)) if operator in _ARITHMETIC else ())
     return (node.input[index] for index in positions if index < len(node.input))
 
 

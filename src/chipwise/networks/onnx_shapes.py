@@ -17,9 +17,11 @@ from collections.abc import Mapping
 
 import onnx
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
-from onnx import ModelProto, TypeProto
+from onnx import ModelProto, NodeProto, TypeProto
 
+from chipwise.core.custom_layers import function
 from chipwise.core.errors import NetworkError, first_line
+from chipwise.networks import custom_shapes
 
 _SMALL = 1024  # elements: shapes, axes and pads are far below, weights far above
 _INFERENCE_ERRORS = (
@@ -54,12 +56,35 @@ def infer(
         for value in slim.graph.output:
             if value.type.HasField("tensor_type"):
                 value.type.tensor_type.ClearField("shape")
-    try:
-        found = onnx.shape_inference.infer_shapes(slim, check_type=False, strict_mode=False, data_prop=True)
-    except (*_INFERENCE_ERRORS, EncodeError) as error:
-        raise NetworkError(f"{name}: its shapes do not fit together: {first_line(error)}") from error
+    found = _inferred(slim, name)
+    for node in slim.graph.node:
+        if function(node.domain, node.op_type) is not None and _declare_outputs(slim, node, found):
+            found = _inferred(slim, name)  # what reads it can be inferred now
     values = (*found.graph.input, *found.graph.value_info, *found.graph.output)
     return {value.name: value.type for value in values if value.HasField("type")}
+
+
+def _inferred(model: ModelProto, name: str) -> ModelProto:
+    try:
+        return onnx.shape_inference.infer_shapes(model, check_type=False, strict_mode=False, data_prop=True)
+    except (*_INFERENCE_ERRORS, EncodeError) as error:
+        raise NetworkError(f"{name}: its shapes do not fit together: {first_line(error)}") from error
+
+
+def _declare_outputs(model: ModelProto, node: NodeProto, found: ModelProto) -> bool:
+    """Write down what a custom layer gives where the graph does not say it; False where there is nothing to add."""
+    values = (*found.graph.input, *found.graph.value_info, *found.graph.output)
+    types = {value.name: value.type for value in values if value.type.tensor_type.HasField("shape")}
+    if all(name in types for name in node.output if name):
+        return False
+    kinds = custom_shapes.outputs(node, types, {tensor.name: tensor for tensor in model.graph.initializer})
+    ends = {value.name: value for value in model.graph.output}
+    for name, kind in zip(node.output, kinds, strict=bool(kinds)):
+        if name in ends:
+            ends[name].type.CopyFrom(kind)
+        elif name and name not in types:
+            model.graph.value_info.add(name=name, type=kind)
+    return bool(kinds)
 
 
 def _without_weights(model: ModelProto) -> ModelProto:
