@@ -118,9 +118,13 @@ def build(choice: Choice, model: bytes) -> Engine:
     Raises:
         RuntimeUnavailableError: when the runtime refuses the graph.
     """
+    return runtimes.load(choice.runtime).build(model, options_of(choice))
+
+
+def options_of(choice: Choice) -> EngineOptions:
+    """How the engine of a choice is built."""
     precision = "int8" if choice.quantizer else choice.precision  # a quantized graph says its own formats
-    options = EngineOptions(precision=precision, threads=choice.threads, batch=choice.batch)
-    return runtimes.load(choice.runtime).build(model, options)
+    return EngineOptions(precision=precision, threads=choice.threads, batch=choice.batch)
 
 
 def make_trial(choice: Choice, kind: Kind) -> Trial | Candidate:

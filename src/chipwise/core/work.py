@@ -193,6 +193,7 @@ _RULES: dict[str, Callable[[Shapes, Shapes, Attributes], int]] = {
     "Gemm": _gemm,
     "MatMul": _product,
     "MatMulInteger": _product,
+    "MatMulNBits": _product,
     "QLinearMatMul": _product,
     "AveragePool": _pool,
     "MaxPool": _pool,
