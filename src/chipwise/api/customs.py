@@ -1,6 +1,6 @@
 """Layers of one's own: Python functions for operators that no runtime has.
 
->>> custom_layer("doc::Half", lambda x: x / 2)
+>>> custom_layer("doc::Third", lambda x: x / 3)
 """
 
 from __future__ import annotations
