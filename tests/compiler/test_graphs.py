@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
+import onnx.numpy_helper
 import onnx.parser
 import onnx_ir as ir
 import pytest
 
-from chipwise.compiler.graphs import Graphs, joined
+from chipwise.compiler.graphs import Graphs, joined, variants
 from chipwise.core.errors import UnknownNameError
 
 TEXT = """<ir_version: 8, opset_import: ["" : 17]>
@@ -44,3 +46,19 @@ def test_names_of_variants_have_one_order() -> None:
 def test_unknown_passes_are_refused(graphs: Graphs) -> None:
     with pytest.raises(UnknownNameError):
         graphs.model("no_such_pass")
+
+
+SIBLINGS = """<ir_version: 8, opset_import: ["" : 17]>
+g (float[N, 4, 8, 8] x) => (float[N, 6, 8, 8] y) { a = Conv(x, u)  b = Conv(x, v)  y = Concat <axis = 1> (a, b) }"""
+
+
+def test_what_fires_is_a_variant_and_nothing_after_the_deadline() -> None:
+    model = onnx.parser.parse_model(SIBLINGS)
+    rng = np.random.default_rng(0)
+    for name, outputs in (("u", 2), ("v", 4)):
+        weights = rng.normal(size=(outputs, 4, 1, 1)).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, name))
+    made = Graphs(ir.serde.deserialize_model(model), model.SerializeToString())
+    assert made.differing(variants((8,))) == ["merge_siblings"]
+    assert made.differing(variants((8,)), "merge_siblings") == []
+    assert made.differing(variants((8,)), deadline_s=0.0) == []

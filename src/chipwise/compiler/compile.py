@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 # Of what is left of the budget: building the first contenders, their race, building what joins, the race with it.
 _BUILD_SHARE, _RACE_SHARE, _JOIN_SHARE, _SECOND_SHARE = 0.5, 0.3, 0.4, 0.4
+_VARIANT_SHARE = 0.15  # to find out which variants there are
 _MIX_SHARE = 0.3  # to look for layers that stay in float
 _LEADERS = 2  # whose neighbours join
 _WIDTH_STEPS = (1, 8)
@@ -153,6 +154,7 @@ def _with_neighbours(search: Search, kept: list[Trial]) -> list[Trial]:
     known = {record.choice for record in search.records} | {trial.candidate.choice for trial in kept}
     graphs = search.subject.graphs
     among = variants(_WIDTH_STEPS, lossy=search.subject.guard is not None and search.options.max_drop > 0)
+    until = time.monotonic() + search.left_s() * _VARIANT_SHARE
     wanted = [
         each
         for leader in kept[:_LEADERS]
@@ -160,7 +162,7 @@ def _with_neighbours(search: Search, kept: list[Trial]) -> list[Trial]:
             leader.candidate.choice,
             search.machine,
             search.options.goal,
-            graphs=graphs.differing(among, leader.candidate.choice.graph),
+            graphs=graphs.differing(among, leader.candidate.choice.graph, until),
             quantizers=_quantizers(search),
             dynamic_batch=search.subject.dynamic_batch,
         )

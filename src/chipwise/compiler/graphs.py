@@ -9,7 +9,9 @@ are removed. One that is no different from another graph is not worth trying.
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,7 +40,7 @@ class Graphs:
     source: ir.Model
     serialized: bytes
     step: int = 1
-    _made: dict[str, tuple[bytes, tuple[str, ...]]] = field(default_factory=dict)
+    _made: dict[str, tuple[bytes, tuple[str, ...], ir.Model]] = field(default_factory=dict)
 
     def model(self, variant: str = "") -> bytes:
         """A variant, serialized."""
@@ -48,21 +50,39 @@ class Graphs:
         """What the passes of a variant did, one line each."""
         return self._variant(variant)[1]
 
-    def differing(self, among: Iterable[str], base: str = "") -> list[str]:
-        """Variants that, added to `base`, give a graph of its own; each graph under the first name that gives it."""
+    def differing(self, among: Iterable[str], base: str = "", deadline_s: float = math.inf) -> list[str]:
+        """Variants that, added to `base`, give a graph of its own; each graph under the first name that gives it.
+
+        None is looked into after `deadline_s` (monotonic).
+        """
         seen, found = {sha256_bytes(self.model(base))}, []
         for name in among:
+            if time.monotonic() > deadline_s:
+                break
+            if not self._fires(name, base):
+                continue
             digest = sha256_bytes(self.model(joined(base, name)))
             if digest not in seen:
                 seen.add(digest)
                 found.append(name)
         return found
 
-    def _variant(self, name: str) -> tuple[bytes, tuple[str, ...]]:
+    def _fires(self, name: str, base: str) -> bool:
+        """Whether a change does anything to a variant: cheaper to find out than what it gives."""
+        if _WIDTH.fullmatch(name):
+            return any(line.startswith("removed") for line in self.passes(base))
+        each = next(each for each in (*OPTIONAL, *LOSSY) if name_of(each) == name)
+        attempt = self._variant(base)[2].clone()
+        try:
+            return bool(each.apply(attempt))
+        except (ValueError, RuntimeError):  # as the pipeline, which says so
+            return False
+
+    def _variant(self, name: str) -> tuple[bytes, tuple[str, ...], ir.Model]:
         if name not in self._made:
             also, step = _parsed(name, self.step)
             model, done = optimize(self.source, also=also, step=step)
-            self._made[name] = (serialized(model) if done else self.serialized, done)
+            self._made[name] = (serialized(model) if done else self.serialized, done, model)
         return self._made[name]
 
 
