@@ -12,6 +12,7 @@ from chipwise.api import (
     custom_layer,
     doctor,
     estimate,
+    export,
     features,
     fit,
     hardware,
@@ -19,6 +20,7 @@ from chipwise.api import (
     load,
     report,
     run,
+    show,
     train,
     zoo,
 )
@@ -32,6 +34,7 @@ __all__ = [
     "custom_layer",
     "doctor",
     "estimate",
+    "export",
     "features",
     "fit",
     "hardware",
@@ -39,6 +42,7 @@ __all__ = [
     "load",
     "report",
     "run",
+    "show",
     "train",
     "zoo",
 ]

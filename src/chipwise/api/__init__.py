@@ -7,6 +7,7 @@ from chipwise.api.given import data_names, label_names, network_names
 from chipwise.api.hardware import hardware, hardware_names
 from chipwise.api.line import fit, report
 from chipwise.api.pictures import features
+from chipwise.api.plans import export, show
 from chipwise.api.running import load, run
 from chipwise.api.targets import PRECISIONS, TECHNIQUES, device_names
 from chipwise.api.verbs import bench, check, compile, inspect, train
@@ -23,6 +24,7 @@ __all__ = [
     "device_names",
     "doctor",
     "estimate",
+    "export",
     "features",
     "fit",
     "hardware",
@@ -33,6 +35,7 @@ __all__ = [
     "network_names",
     "report",
     "run",
+    "show",
     "train",
     "zoo",
 ]

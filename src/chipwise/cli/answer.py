@@ -60,6 +60,11 @@ def _files(incomplete: str) -> list[str]:
     return sorted(f"{path}{'/' * path.is_dir()}" for path in found)
 
 
+def plan_names(incomplete: str) -> list[str]:
+    """Plan files that begin so, and folders."""
+    return [name for name in _files(incomplete) if name.endswith((".plan", "/"))]
+
+
 def _data_names(incomplete: str) -> list[str]:
     from chipwise.api import data_names  # noqa: PLC0415  as above
 
@@ -93,6 +98,7 @@ DataOption = Annotated[
 ]
 
 
+PlanArgument = Annotated[Path, typer.Argument(metavar="X.plan", help="A plan file.", autocompletion=plan_names)]
 WeightsOption = Annotated[
     Path | None,
     typer.Option(

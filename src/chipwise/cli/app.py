@@ -13,7 +13,22 @@ from typing import Annotated, Any
 import typer
 import typer.main
 
-from chipwise.cli import bench, check, compile, devices, doctor, estimate, fit, inspect, report, run, train, zoo
+from chipwise.cli import (
+    bench,
+    check,
+    compile,
+    devices,
+    doctor,
+    estimate,
+    export,
+    fit,
+    inspect,
+    report,
+    run,
+    show,
+    train,
+    zoo,
+)
 from chipwise.cli.ending import errors_said, say
 
 HELP_NAMES = ["-h", "--help"]
@@ -26,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": HELP_NAMES},
 )
-for command in (fit, inspect, train, compile, run, check, estimate, bench, report, doctor, devices, zoo):
+for command in (fit, inspect, train, compile, show, run, check, estimate, bench, export, report, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)
 
 

@@ -19,9 +19,11 @@ OpenVINO's default precision on a machine with native bfloat16 is bf16, not fp32
 
 from __future__ import annotations
 
+import tempfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import frontend
 
+from chipwise.codec.files import atomic_write, storage_error
 from chipwise.core.device import Machine
 from chipwise.core.network import TensorSpec
 from chipwise.runtimes.engine import KEPT_SHAPES, Arrays, EngineOptions, refusal
@@ -112,6 +115,28 @@ def node_times(model: bytes, options: EngineOptions, arrays: Arrays, rounds: int
         runs.append(engine.kernel_times())
     engine.close()
     return runs[1:]
+
+
+def save(model: bytes, path: Path) -> tuple[Path, Path]:
+    """Write a graph as OpenVINO's own files, weights as they are: `path` (.xml) and a .bin beside it.
+
+    Raises:
+        NetworkError, RuntimeUnavailableError: as `build`. StorageError: they cannot be written.
+    """
+    own_format(model)
+    graph = _read(_core(), model)
+    beside = path.with_suffix(".bin")
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "graph.xml"
+        try:
+            ov.save_model(graph, made, compress_to_fp16=False)
+        except _ERRORS as error:
+            raise refusal(NAME, error, what="write this graph") from error
+        except OSError as error:
+            raise storage_error(path, error) from error
+        atomic_write(beside, made.with_suffix(".bin").read_bytes())
+        atomic_write(path, made.read_bytes())
+    return path, beside
 
 
 class OpenVinoEngine:

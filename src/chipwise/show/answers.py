@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chipwise.core.plan_sheet import Exported
 from chipwise.core.report import Features, Page, RunResult
 from chipwise.show.tables import table
 from chipwise.show.terminal import print_shown
@@ -16,4 +17,4 @@ from chipwise.show.terminal import print_shown
 
 def print_record(record: Any) -> None:
     """Print a verb's answer on stdout; lines of names and values unbroken, so that a path is found again in a pipe."""
-    print_shown(table(record), unbroken=isinstance(record, (Features, Page, RunResult)))
+    print_shown(table(record), unbroken=isinstance(record, (Exported, Features, Page, RunResult)))

@@ -23,6 +23,7 @@ from rich.text import Text
 from chipwise.core.device import Machine
 from chipwise.core.estimation import Estimation
 from chipwise.core.plan import Manifest
+from chipwise.core.plan_sheet import Exported, PlanSheet
 from chipwise.core.report import (
     BenchResult,
     CheckResult,
@@ -42,6 +43,7 @@ from chipwise.show.estimate_table import EstimateTable
 from chipwise.show.features_table import features_table
 from chipwise.show.grid import cell, facts, grid, heading, line, muted
 from chipwise.show.machine_table import features_line, measured_table
+from chipwise.show.plan_sheet_table import PlanSheetTable, exported_table
 from chipwise.show.predictions import run
 from chipwise.show.units import (
     UNKNOWN,
@@ -278,6 +280,8 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Hardware: HardwareTable,
     Features: features_table,
     Page: page,
+    PlanSheet: PlanSheetTable,
+    Exported: exported_table,
 }
 
 
