@@ -58,6 +58,7 @@ def test_what_fires_is_a_variant_and_nothing_after_the_deadline() -> None:
     for name, outputs in (("u", 2), ("v", 4)):
         weights = rng.normal(size=(outputs, 4, 1, 1)).astype(np.float32)
         model.graph.initializer.append(onnx.numpy_helper.from_array(weights, name))
+    model = onnx.shape_inference.infer_shapes(model)
     made = Graphs(ir.serde.deserialize_model(model), model.SerializeToString())
     assert made.differing(variants((8,))) == ["merge_siblings"]
     assert made.differing(variants((8,)), "merge_siblings") == []
