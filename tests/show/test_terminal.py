@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import signal
 import sys
 from typing import Any
 
@@ -142,3 +144,17 @@ def test_the_cursor_comes_back_after_an_error(plain_terminal: None) -> None:
     with pytest.raises(KeyboardInterrupt), TerminalProgress(stream) as progress:
         interrupted(progress)
     assert stream.getvalue().rindex("\x1b[?25h") > stream.getvalue().rindex("\x1b[?25l")
+
+
+def test_an_interrupt_that_a_library_swallows_ends_the_work_at_the_next_update() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def work() -> None:
+        with TerminalProgress(io.StringIO()) as progress:
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            progress.update("compile", 0.5)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert signal.getsignal(signal.SIGINT) is before

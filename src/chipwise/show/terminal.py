@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from chipwise.show.grid import cell
 from chipwise.show.units import format_time, plain
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import FrameType, TracebackType
     from typing import Self, TextIO
 
     from rich.console import RenderableType
@@ -60,7 +62,7 @@ class TerminalProgress:
     """Progress bars on stderr with percentage, elapsed time and ETA.
 
     Notes and the ends of stages stay, one line each. Where stderr is no terminal, a line now and then stands for the
-    bar. `interrupted` is said after Ctrl-C.
+    bar. `interrupted` is said after Ctrl-C. Where a library swallows that, the work ends at the next update.
     """
 
     def __init__(self, stream: TextIO | None = None, *, interrupted: str = "") -> None:
@@ -83,9 +85,13 @@ class TerminalProgress:
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
         self._said: dict[str, tuple[float, float]] = {}  # stage: when, and how far it was
+        self._pressed = False
+        self._before: Any = None
 
     def __enter__(self) -> Self:
         """Show the bars."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._press)
         self._bars.start()
         return self
 
@@ -94,11 +100,15 @@ class TerminalProgress:
     ) -> None:
         """Leave the bars of unfinished stages and give the terminal back, whatever happened."""
         self._bars.stop()
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
         if kind is KeyboardInterrupt and self._interrupted:
             self._print(self._interrupted)
 
     def update(self, stage: str, fraction: float, message: str = "") -> None:
         """Move the bar of `stage` to `fraction` (0..1); 1.0 ends it, and a later call starts it anew."""
+        if self._pressed:
+            raise KeyboardInterrupt
         begun = self._started.setdefault(stage, time.monotonic())
         fraction = min(max(fraction, 0.0), 1.0)
         if self._live:
@@ -119,6 +129,10 @@ class TerminalProgress:
     def note(self, message: str) -> None:
         """Write one line that stays above the bars."""
         self._print(plain(message))
+
+    def _press(self, _number: int, _frame: FrameType | None) -> None:
+        self._pressed = True
+        raise KeyboardInterrupt
 
     def _say(self, stage: str, fraction: float, message: str) -> None:
         now = time.monotonic()
