@@ -13,6 +13,7 @@ from chipwise import runtimes
 from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import noise, speedup, summarize
 from chipwise.compiler.load import open_plan
+from chipwise.compiler.parts import build_default
 from chipwise.compiler.regression import PLAN, Baseline, check_comparable, compare
 from chipwise.core.errors import MachineError, unknown_name
 from chipwise.core.events import Part, Progress, silent
@@ -109,7 +110,7 @@ def _peer_names(peers: Sequence[str], machine: Machine) -> list[str]:
 
 def _default_engine(peer: str, source: bytes, plan: Plan, batch: int) -> Engine:
     """Build a peer's default and run it once, so that what compiles late has compiled."""
-    engine = runtimes.load(peer).build_default(source)
+    engine = build_default(peer, source)
     engine.run([np.ascontiguousarray(np.repeat(array, batch, axis=0)) for array in plan.sample_inputs])
     return engine
 

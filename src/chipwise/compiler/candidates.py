@@ -120,11 +120,12 @@ def neighbours(
         quantizers: that may be used, where the choice is quantized.
         dynamic_batch: whether the graph takes any batch.
     """
-    found = [replace(choice, graph=joined(choice.graph, each)) for each in graphs]
+    # Values have other names in another graph: whether it is to be cut, and where, is not known there.
+    found = [replace(choice, graph=joined(choice.graph, each), parts=()) for each in graphs]
     found += [replace(choice, threads=threads) for threads in thread_counts(machine.cores)]
     if choice.quantizer:
         found += [
-            replace(choice, quantizer=each, precision=QUANTIZERS[each].precision)
+            replace(choice, parts=(), quantizer=each, precision=QUANTIZERS[each].precision)
             for each in quantizers
             if _runs(choice.runtime, each)
         ]

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import onnx_ir
 
-from chipwise import runtimes
 from chipwise.compiler.load import open_plan
+from chipwise.compiler.parts import build_default
 from chipwise.compiler.subject import class_scores, predicted_classes, require_classes
 from chipwise.core.errors import DataError
 from chipwise.core.network import Network
@@ -51,7 +51,7 @@ def check_plan(
         raise DataError(f"{data.name} has no test samples")
     inputs = inputs_for(test, _as_network(plan))
     engine = open_plan(plan, machine)
-    right = predicted_classes(runtimes.load("onnxruntime").build_default(source), inputs) == test.labels
+    right = predicted_classes(build_default("onnxruntime", source), inputs) == test.labels
     scores = class_scores(engine, inputs)
     predicted = scores.argmax(axis=1)
     limit = max_drop if max_drop is not None else plan.manifest.max_drop

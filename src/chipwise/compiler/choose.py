@@ -223,11 +223,12 @@ def _least_changed(order: Sequence[Trial], times: dict[str, NDArray[np.float64]]
             or (speedup(of=fastest, over=seconds).verdict != "faster")
         )
 
-    def change(trial: Trial) -> tuple[int, int, int]:
+    def change(trial: Trial) -> tuple[int, ...]:
         choice = trial.candidate.choice
         return (
             _FAITHFUL.index(trial.candidate.label or "lossy"),
             _PRECISIONS.index(choice.precision),
+            len(choice.parts),
             choice.threads or _ALL_THREADS,
         )
 

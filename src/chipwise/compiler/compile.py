@@ -13,7 +13,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from chipwise import runtimes
 from chipwise.clock.energy import energy_counter
 from chipwise.codec.files import check_writable
 from chipwise.codec.hashes import sha256_bytes
@@ -22,6 +21,7 @@ from chipwise.compiler.candidates import first_choices, neighbours, usable_runti
 from chipwise.compiler.choose import Outcome, baseline_record, decide, measure, measure_energy
 from chipwise.compiler.graphs import variants
 from chipwise.compiler.mixing import kept_layers, mixes
+from chipwise.compiler.parts import build_default, needs
 from chipwise.compiler.predict import Predictions, predictions
 from chipwise.compiler.race import Raced, affordable, race
 from chipwise.compiler.search import STAGE, Search
@@ -29,6 +29,7 @@ from chipwise.compiler.sources import keep_source
 from chipwise.compiler.subject import Subject, make_subject
 from chipwise.compiler.trials import Trial, build, quantizers_for
 from chipwise.compiler.workspace import Workspace
+from chipwise.core.custom_layers import registered
 from chipwise.core.errors import PlanError, RuntimeUnavailableError
 from chipwise.core.events import Part, Progress, silent
 from chipwise.core.layer import Layer, totals
@@ -92,7 +93,7 @@ def compile_plan(
     search = Search(subject, options, machine, workspace, output, progress, started + options.budget_s)
     expected = predictions(layers, machine)
     trials = _first(search, names, expected)
-    baseline = runtimes.load("onnxruntime").build_default(source)
+    baseline = build_default("onnxruntime", source)
     raced = _race(search, trials, baseline, _RACE_SHARE, (0.45, 0.6))
     trials = _with_neighbours(search, raced.kept)
     if len(trials) > len(raced.kept):
@@ -235,7 +236,7 @@ def _assemble(search: Search, outcome: Outcome, expected: Predictions | None = N
         machine=search.machine,
         versions=versions(),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        needs=runtimes.load(choice.runtime).NEEDS,
+        needs=needs(choice, model),
         complete=expected is not None,
         limit_s=search.options.limit_s,
         noise=outcome.noise,
@@ -275,5 +276,7 @@ def _key(subject: Subject, options: CompileOptions, machine: Machine) -> str:
     """Everything that quantized graphs and accuracies depend on."""
     guard = subject.guard.digest if subject.guard is not None else "none"
     prepared = f"{guard}|{subject.network.task.preprocess}|{options.seed}|{options.max_drop}"
+    if registered():  # another function under the same name gives other outputs
+        prepared += sha256_bytes(b"".join(array.tobytes() for array in subject.expected))
     libraries = ",".join(f"{name}={version}" for name, version in sorted(versions().items()))
     return f"{sha256_bytes(subject.graphs.model())}|{prepared}|{machine.fingerprint}|{libraries}"

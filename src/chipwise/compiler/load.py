@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from chipwise import runtimes
 from chipwise.compiler.oracle import relative_error
+from chipwise.compiler.parts import missing_layer, runtimes_of
 from chipwise.compiler.trials import build
 from chipwise.core.errors import RuntimeUnavailableError
 
@@ -31,18 +32,25 @@ def open_plan(plan: Plan, machine: Machine) -> Engine:
         RuntimeUnavailableError: the runtime or number format is not available here, or the answer is another.
     """
     choice = plan.manifest.choice
-    adapter = runtimes.load(choice.runtime)
-    obstacle = adapter.obstacle()
-    if obstacle:
-        raise RuntimeUnavailableError(f"the plan needs {choice.runtime}: {obstacle}", hint="compile it here")
-    if choice.precision == "bf16" and "bf16" not in adapter.precisions(machine):
+    layer = missing_layer(plan.manifest.needs)
+    if layer:
         raise RuntimeUnavailableError(
-            f"the plan runs in bf16 on {choice.runtime}, which this processor does not have natively",
-            hint="compile it here",
+            f"the plan needs the custom layer {layer}, which is not registered",
+            hint=f'chipwise.custom_layer("{layer}", function)',
         )
+    for part in runtimes_of(choice):
+        adapter = runtimes.load(part.runtime)
+        obstacle = adapter.obstacle()
+        if obstacle:
+            raise RuntimeUnavailableError(f"the plan needs {part.runtime}: {obstacle}", hint="compile it here")
+        if part.precision == "bf16" and "bf16" not in adapter.precisions(machine):
+            raise RuntimeUnavailableError(
+                f"the plan runs in bf16 on {part.runtime}, which this processor does not have natively",
+                hint="compile it here",
+            )
     engine = build(replace(choice, threads=min(choice.threads, machine.cores)), plan.model)
     error = relative_error(engine.run(plan.sample_inputs), plan.expected_outputs)
-    tolerance = _TOLERANCE.get(choice.precision, 1e-4)
+    tolerance = max(_TOLERANCE.get(part.precision, 1e-4) for part in runtimes_of(choice))
     if error > tolerance:
         raise RuntimeUnavailableError(
             f"the engine built here differs from the plan's stored output by {error:.1e} (at most {tolerance:.0e})",

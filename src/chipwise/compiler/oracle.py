@@ -14,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from chipwise import runtimes
+from chipwise.compiler.parts import build_default
 from chipwise.core.errors import RuntimeUnavailableError
 from chipwise.runtimes.engine import EngineOptions
 from chipwise.runtimes.formats import own_format
@@ -42,7 +43,7 @@ def reference_outputs(model: bytes, inputs: Arrays, flops: int) -> list[NDArray[
             return runtimes.load("reference").build(model, EngineOptions()).run(inputs)
         except RuntimeUnavailableError:
             pass  # an operator that onnx has no reference for, such as a vendor's
-    return runtimes.load("onnxruntime").build_default(model).run(inputs)
+    return build_default("onnxruntime", model).run(inputs)
 
 
 def _misread(model: bytes) -> bool:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chipwise import runtimes
 from chipwise.compiler.answers import Answer, answers, stream_answer
 from chipwise.compiler.feeds import Feed, check_count, check_pictures, picture_feed, read_feed
 from chipwise.compiler.load import open_plan
+from chipwise.compiler.parts import build_default
 from chipwise.core.errors import InputError, RuntimeUnavailableError
 from chipwise.core.plan import Choice
 from chipwise.core.task import Task
@@ -204,7 +204,7 @@ def from_graph(name: str, model: bytes, task: Task) -> Runner:
     refusals = []
     for runtime in _RUNTIMES:
         try:
-            engine = runtimes.load(runtime).build_default(model)
+            engine = build_default(runtime, model)
         except RuntimeUnavailableError as error:
             refusals.append(error)
             continue

@@ -99,7 +99,7 @@ class Search:
 
     def _made(self, choice: Choice) -> Trial | Candidate | None:
         """A trial, or the record of why not; None for what an earlier record of the same kind has said."""
-        key = (choice.runtime, choice.precision, choice.quantizer, choice.graph, choice.kept)
+        key = (choice.runtime, choice.precision, choice.quantizer, choice.graph, choice.kept, choice.parts)
         known = key in self.kinds
         if not known:
             self.kinds[key] = examine(

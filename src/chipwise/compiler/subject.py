@@ -10,6 +10,7 @@ import numpy as np
 from chipwise import runtimes
 from chipwise.compiler.graphs import Graphs
 from chipwise.compiler.oracle import reference_outputs
+from chipwise.compiler.parts import build_default
 from chipwise.core.errors import InputError
 from chipwise.core.layer import Layer, totals
 from chipwise.datasets.feed import inputs_for
@@ -192,7 +193,7 @@ def _guard_data(network: Network, source: bytes, data: Dataset, seed: int) -> Gu
     rows = np.resize(order, (calls, batch))
     others = order[calls * batch :][:_TUNING_COUNT]
     training = inputs_for(splits.train, network)
-    baseline = runtimes.load("onnxruntime").build_default(source)
+    baseline = build_default("onnxruntime", source)
 
     def judged(inputs: NDArray[np.generic], labels: NDArray[np.int64]) -> Judged:
         return Judged(inputs, labels, predicted_classes(baseline, inputs) == labels if len(labels) else labels == 0)

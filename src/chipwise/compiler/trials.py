@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chipwise import runtimes
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.compiler.opset import rounds
 from chipwise.compiler.oracle import relative_error
+from chipwise.compiler.parts import build_parts, custom_parts
 from chipwise.compiler.quantizers import quantize, usable, weights_of
 from chipwise.compiler.subject import Subject, predicted_classes
 from chipwise.core.errors import ChipwiseError, RuntimeUnavailableError
@@ -103,7 +103,8 @@ def examine(
         return kind
     if subject.guard is None:
         return replace(kind, refusal=f"differs by {error:.1e} from the source; --data would show whether it matters")
-    name = f"accuracy-{choice.runtime}-{choice.precision}-{_made_of(choice)}.json"
+    made = sha256_bytes(repr(choice.parts).encode())[:16] if choice.parts else "whole"
+    name = f"accuracy-{choice.runtime}-{choice.precision}-{_made_of(choice)}-{made}.json"
     drop = workspace.read(name, PairedDrop)
     if drop is None:
         right = predicted_classes(engine, subject.guard.held_out.inputs) == subject.guard.held_out.labels
@@ -118,7 +119,7 @@ def build(choice: Choice, model: bytes) -> Engine:
     Raises:
         RuntimeUnavailableError: when the runtime refuses the graph.
     """
-    return runtimes.load(choice.runtime).build(model, options_of(choice))
+    return build_parts(choice, model, options_of(choice))
 
 
 def options_of(choice: Choice) -> EngineOptions:
@@ -141,7 +142,9 @@ def make_trial(choice: Choice, kind: Kind) -> Trial | Candidate:
     if kind.refusal:
         return replace(record, status="rejected" if kind.ran else "failed", reason=kind.refusal)
     try:
-        return Trial(record, kind.model, build(choice, kind.model))
+        if not choice.parts:  # say where custom layers cut it
+            choice = replace(choice, parts=custom_parts(kind.model, choice.runtime, choice.precision))
+        return Trial(replace(record, choice=choice), kind.model, build(choice, kind.model))
     except RuntimeUnavailableError as failure:
         return replace(record, status="failed", reason=failure.message[:_REASON_CHARACTERS])
 

@@ -60,6 +60,11 @@ def function(domain: str, operator: str) -> Function | None:
     return _FUNCTIONS.get(title(domain, operator))
 
 
+def registered() -> frozenset[str]:
+    """Names of the layers that have a function."""
+    return frozenset(_FUNCTIONS)
+
+
 def title(domain: str, operator: str) -> str:
     """What a custom layer is called.
 

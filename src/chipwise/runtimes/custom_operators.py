@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -33,6 +33,11 @@ def custom(model: onnx.ModelProto) -> tuple[tuple[str, str], ...]:
 def needed(model: onnx.ModelProto) -> tuple[str, ...]:
     """Names of the custom layers of a graph that somebody registered."""
     return tuple(title(*each) for each in custom(model) if function(*each) is not None)
+
+
+def is_custom(node: onnx.NodeProto, layers: Collection[str]) -> bool:
+    """True when a node is, or has in a branch or body, one of the custom layers of these names."""
+    return any(title(each.domain, each.op_type) in layers for each in _nodes((node,)))
 
 
 def missing(model: onnx.ModelProto) -> tuple[str, ...]:
@@ -60,8 +65,9 @@ def _operator(domain: str, name: str, known: dict[str, TensorSpec]) -> type[OpRu
                 check_output(called, array, known[value])
         return made
 
-    # The evaluator takes classes that derive from its own, and finds them by their names.
-    return type(name, (OpRun,), {"op_domain": domain, "_run": run})
+    # The evaluator takes classes that derive from its own, and finds them by their names. One that does not say that it
+    # has no schema is given the attributes of ONNX's operator of the same name.
+    return type(name, (OpRun,), {"op_domain": domain, "op_schema": None, "_run": run})
 
 
 def _values(model: onnx.ModelProto) -> Iterator[TensorSpec]:
