@@ -24,6 +24,7 @@ KNOWN = {"Conv_1": 0, "Conv_14": 1, "Relu_3": 0, "logits": 2, "s/fc/Gemm": 2, "S
         ("Conv_1_abcd_acdb_Conv_14/WithoutBiases", None),
         ("Conv_1_abcd_aBcd16b_Conv_14", 0),  # not the same axes: no change of layout that is known
         ("ReorderOutput_token_50", None),
+        ("InsertedPrecisionFreeCast_Conv_14_nchwc", 1),
         ("Conv_15", None),
         ("Transpose_token_98", None),
         ("", None),

@@ -84,3 +84,8 @@ def test_channels_that_leave_lanes_empty_are_told() -> None:
     part = sizes(kernels([row("c", "Conv", shape=(1, 20, 8, 8))]))
     assert full == (64.0, 32.0, 32.0, 9.0, 1.0, 1.0)
     assert part[-1] == (32 / 20) ** 2
+
+
+def test_a_convolution_of_unknown_shapes_is_a_kernel_like_others() -> None:
+    (kernel,) = kernels([Layer("c", "Conv", (), (), groups=4, known=False)])
+    assert (kernel.kind, kernel.sizes[1]) == ("grouped", 1.0)

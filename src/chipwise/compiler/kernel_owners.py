@@ -22,6 +22,7 @@ CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
 # As in "_abcd_acdb_": the order of axes before and after.
 _REORDERED = re.compile(r"_([a-fA-F\d]{2,8})_([a-fA-F\d]{2,8})(?=_|$)")
 _REORDERS = ("ReorderInput", "ReorderOutput")
+_CAST = "InsertedPrecisionFreeCast_"  # ONNX Runtime's, before values of half-precision graphs that it computes in fp32
 
 
 def owners(graph: onnx.GraphProto, layers: Sequence[Sequence[str]]) -> dict[str, int | None]:
@@ -48,6 +49,7 @@ def owners(graph: onnx.GraphProto, layers: Sequence[Sequence[str]]) -> dict[str,
 
 def owner_of(kernel: str, known: Mapping[str, int | None]) -> int | None:
     """The layer of a kernel by its name; None where it belongs to none."""
+    kernel = kernel.removeprefix(_CAST)
     if kernel in known:
         return known[kernel]
     reordered = any(sorted(a.lower()) == sorted(b.lower()) for a, b in _REORDERED.findall(kernel))

@@ -120,7 +120,7 @@ def kind_of(layer: Layer) -> str:
     """The class of work of one row."""
     if layer.op == "Conv":
         if layer.groups > 1:
-            return "depthwise" if layer.groups == layer.inputs[0][1] else "grouped"
+            return "depthwise" if layer.groups == _read_channels(layer) else "grouped"
         return "pointwise" if math.prod(layer.kernel or (1,)) == 1 else "conv"
     if layer.op == "MatMul" and len(layer.inputs) == 1:
         return "linear"
@@ -144,11 +144,16 @@ def sizes_of(layer: Layer) -> tuple[float, ...]:
     channels = result[1] if len(result) > 1 else 1
     if layer.op in ("Conv", "ConvTranspose"):
         places = math.prod(result) // max(1, channels)
-        depth = layer.inputs[0][1] // layer.groups
+        depth = _read_channels(layer) // layer.groups
         filled = _filled(channels) * (_filled(depth) if layer.groups == 1 and depth > _LANES // 2 else 1)
         return tuple(float(max(1, size)) for size in (places, depth, channels, window, step, filled))
     values = sum(math.prod(shape) for shape in (*layer.inputs, *layer.outputs))
     return tuple(float(max(1, size)) for size in (values, channels, window))
+
+
+def _read_channels(layer: Layer) -> int:
+    """0 where the shape of what it reads is not known."""
+    return layer.inputs[0][1] if layer.inputs and len(layer.inputs[0]) > 1 else 0
 
 
 def _filled(channels: int) -> float:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _MOST = 15  # layers that are shown unasked
 _NAMED = 3  # layers in a sentence
 _RIVALS = 3
+_LONGEST = 48  # characters of a layer's name
 _STYLES = {"compute": "green", "memory": "blue", "launch": "yellow", "unknown": "dim"}
 
 
@@ -149,9 +150,15 @@ def _layers(record: PlanSheet, *, whole: bool) -> Iterator[RenderableType]:
     yield Text()
 
 
+def _short(name: str) -> str:
+    """A name as it fits: TensorFlow Lite joins those of all that it fused by ";", the path of each before it."""
+    first = name.partition(";")[0]
+    return first if len(first) <= _LONGEST else f"…{first[1 - _LONGEST :]}"
+
+
 def _name(layer: SheetLayer) -> Text:
     more = f" +{len(layer.others)}" if layer.others else ""
-    return Text.assemble(cell(layer.name, "bold"), cell(f" ({layer.op}{more})"))
+    return Text.assemble(cell(_short(layer.name), "bold"), cell(f" ({layer.op}{more})"))
 
 
 def _timed_cells(layer: SheetLayer, record: PlanSheet) -> list[Text]:
@@ -188,7 +195,7 @@ def _missed(record: PlanSheet) -> Iterator[RenderableType]:
 
 def _sentence(path: MissedPath, what: str) -> Text:
     share = "" if path.share is None else f", {format_share(path.share, 1)} of the {what}"
-    names = ", ".join(path.layers[:_NAMED])
+    names = ", ".join(map(_short, path.layers[:_NAMED]))
     more = f" and {len(path.layers) - _NAMED} more" if len(path.layers) > _NAMED else ""
     return Text.assemble(cell(path.what), cell(share, "bold"), cell(f": {names}{more}" if names else "", "dim"))
 
