@@ -21,6 +21,7 @@ from chipwise.compiler.candidates import first_choices, neighbours, usable_runti
 from chipwise.compiler.choose import Outcome, baseline_record, decide, measure, measure_energy
 from chipwise.compiler.graphs import variants
 from chipwise.compiler.mixing import kept_layers, mixes
+from chipwise.compiler.partition import partitions
 from chipwise.compiler.parts import build_default, needs
 from chipwise.compiler.predict import Predictions, predictions
 from chipwise.compiler.race import Raced, affordable, race
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 _BUILD_SHARE, _RACE_SHARE, _JOIN_SHARE, _SECOND_SHARE = 0.5, 0.3, 0.4, 0.4
 _VARIANT_SHARE = 0.15  # to find out which variants there are
 _MIX_SHARE = 0.3  # to look for layers that stay in float
+_CUT_SHARE = 0.1  # to time the kernels of parts
 _LEADERS = 2  # whose neighbours join
 _WIDTH_STEPS = (1, 8)
 
@@ -169,6 +171,8 @@ def _with_neighbours(search: Search, kept: list[Trial]) -> list[Trial]:
         )
         if each not in known
     ]
+    if kept:
+        wanted += partitions(search, kept[0], search.left_s() * _CUT_SHARE)
     search.admit(dict.fromkeys(wanted), trials, search.left_s() * _JOIN_SHARE, (0.65, 0.7))
     return trials
 
