@@ -69,7 +69,8 @@ def accuracy(correct: int, count: int = 360) -> Accuracy:
 
 def drop(lost: int, won: int, upper: float, needed: int = 0) -> PairedDrop:
     """A paired comparison with a source that is right on 353 of 360."""
-    return PairedDrop(accuracy(353), accuracy(353 - lost + won), lost, won, (lost - won) / 360, upper, needed)
+    source, candidate = accuracy(353), accuracy(353 - lost + won)
+    return PairedDrop(source, candidate, lost, won, (lost - won) / 360, upper, needed, p_value=0.25)
 
 
 def layer(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chipwise.core.errors import DataError
-from chipwise.tasks.metrics import ONE_SIDED_Z, accuracy, confusion, paired_drop, samples_needed, upper_bound
+from chipwise.tasks.metrics import ONE_SIDED_Z, accuracy, confusion, mcnemar, paired_drop, samples_needed, upper_bound
 
 Z95 = NormalDist().inv_cdf(0.975)
 COUNTS = st.integers(1, 400).flatmap(
@@ -144,3 +144,14 @@ def test_confusion_refuses_classes_without_a_name():
         confusion(np.array([0, 1]), np.array([0, 5]), 5)
     with pytest.raises(DataError):
         confusion(np.array([0, 1]), np.array([0]), 5)
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "p_value"),
+    [(0, 0, 1.0), (1, 1, 1.0), (5, 0, 0.0625), (0, 5, 0.0625), (10, 2, 0.03857421875), (4000, 4000, 1.0)],
+)
+def test_uneven_differences_are_unlikely_by_chance(lost: int, won: int, p_value: float) -> None:
+    assert mcnemar(lost, won) == pytest.approx(p_value)
+    source = np.array([True] * lost + [False] * won + [True], bool)
+    drop = paired_drop(source, np.array([False] * lost + [True] * won + [True], bool))
+    assert drop.p_value == pytest.approx(p_value)

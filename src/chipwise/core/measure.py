@@ -86,6 +86,7 @@ class PairedDrop:
         drop: (lost - won) / count.
         upper: one-sided 95% upper bound of the drop.
         needed: samples needed to show the wanted limit if none were lost; 0 when there were enough.
+        p_value: how often equally good networks would differ at least so unevenly; two-sided exact McNemar test.
     """
 
     source: Accuracy
@@ -95,3 +96,4 @@ class PairedDrop:
     drop: float
     upper: float
     needed: int = 0
+    p_value: float = 1.0

@@ -78,7 +78,8 @@ def paired(drop: PairedDrop) -> str:
     proof = f"the drop is at most {format_share(max(drop.upper, 0.0))} (95% sure, paired)"
     if drop.needed > drop.candidate.count:
         proof += f"; {format_count(drop.needed)} samples would be needed to show the limit"
-    return f"lost {format_count(drop.lost)}, won {format_count(drop.won)}: {format_points(-drop.drop)}; {proof}"
+    differ = f"lost {format_count(drop.lost)}, won {format_count(drop.won)}: {format_points(-drop.drop)}"
+    return f"{differ}, McNemar p {drop.p_value:.2g}; {proof}"
 
 
 def comparisons(bench: BenchResult | None, plan: Manifest | None) -> list[tuple[Ratio, str]]:

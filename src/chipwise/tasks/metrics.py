@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+from fractions import Fraction
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,21 @@ def paired_drop(
         drop=(lost - won) / count,
         upper=upper,
         needed=0 if limit is None or upper <= limit else samples_needed(limit),
+        p_value=mcnemar(lost, won),
     )
+
+
+def mcnemar(lost: int, won: int) -> float:
+    """Two-sided exact test that as many answers are lost as won (McNemar, Psychometrika 12, 1947, with binomial tails).
+
+    >>> mcnemar(5, 0)
+    0.0625
+    """
+    differing, tail, ways = lost + won, 0, 1
+    for count in range(min(lost, won) + 1):
+        tail += ways
+        ways = ways * (differing - count) // (count + 1)
+    return min(1.0, float(Fraction(2 * tail, 2**differing)))
 
 
 def upper_bound(lost: int, won: int, count: int, z: float = ONE_SIDED_Z) -> float:
