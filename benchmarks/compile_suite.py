@@ -59,8 +59,17 @@ def measure(name: str, path: Path, progress: TerminalProgress, budget_s: float, 
     output = path.parent / f"{name}.plan" if path.parent.name.startswith("tmp") else Path(tempfile.mkdtemp()) / "x.plan"
     plan = chipwise.compile(path, output=output, budget_s=budget_s, progress=progress).manifest
     bench = chipwise.bench(output, budget_s=timing_s, source=path, progress=progress)
-    peers = {row.name: row for row in bench.rows[1:] if row.timing is not None and row.speedup is not None}
-    fastest = min(peers.values(), key=lambda row: row.speedup.mid) if peers else None
+    peers = {
+        row.name: {
+            "median_s": row.timing.median_s,
+            "precision": row.precision,
+            "plan_is_faster_by": asdict(row.speedup),
+        }
+        for row in bench.rows[1:]
+        if row.timing is not None and row.speedup is not None
+    }
+    ratios = {row.name: row.speedup for row in bench.rows[1:] if row.speedup is not None}
+    fastest = min(ratios, key=lambda title: ratios[title].mid, default=None)
     chosen = next((each for each in plan.candidates if each.status == "chosen"), None)
     return {
         "network": name,
@@ -68,18 +77,11 @@ def measure(name: str, path: Path, progress: TerminalProgress, budget_s: float, 
         "passes": plan.passes,
         "max_error": chosen.max_error if chosen else None,
         "plan_median_s": bench.rows[0].timing.median_s if bench.rows[0].timing else None,
-        "peers": {
-            title: {
-                "median_s": row.timing.median_s,
-                "precision": row.precision,
-                "plan_is_faster_by": asdict(row.speedup),
-            }
-            for title, row in peers.items()
-        },
+        "peers": peers,
         "not_run": {row.name: row.note for row in bench.rows[1:] if row.timing is None},
-        "fastest_peer": fastest.name if fastest else None,
-        "over_fastest": asdict(fastest.speedup) if fastest else None,
-        "verdict": "slower" if any(row.speedup.verdict == "slower" for row in peers.values()) else "not slower",
+        "fastest_peer": fastest,
+        "over_fastest": asdict(ratios[fastest]) if fastest else None,
+        "verdict": "slower" if any(ratio.verdict == "slower" for ratio in ratios.values()) else "not slower",
         "noise": bench.noise,
     }
 
@@ -94,7 +96,7 @@ def summary(rows: list[dict[str, Any]], *, removable: bool) -> dict[str, Any]:
         "networks": len(mine),
         "over_the_best_of_each": geometric([row["over_fastest"]["mid"] for row in mine]),
         "over_one_peer_for_all": single,
-        "over_the_best_single_peer": min(single.values(), default=None),
+        "over_the_best_single_peer": min((each for each in single.values() if each is not None), default=None),
     }
 
 

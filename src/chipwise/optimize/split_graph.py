@@ -7,8 +7,9 @@ A part has the values that cross into it as inputs, those that are read behind i
 reads; constants that are nodes are in each part that reads them.
 
 >>> import onnx.parser
->>> text = '<ir_version: 8, opset_import: ["": 17]> g (float[N] x) => (float[N] y) <float[N] a> { a = Neg(x)  y = Abs(a) }'
->>> parts = split(ir.serde.deserialize_model(onnx.parser.parse_model(text)), ["a"])
+>>> text = '<ir_version: 8, opset_import: ["": 17]> g (float[N] x) => (float[N] y) <float[N] a> {'
+>>> model = onnx.parser.parse_model(text + " a = Neg(x)  y = Abs(a) }")
+>>> parts = split(ir.serde.deserialize_model(model), ["a"])
 >>> [(part.inputs, part.outputs) for part in parts]
 [(('x',), ('a',)), (('a',), ('y',))]
 """
