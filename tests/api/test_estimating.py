@@ -251,12 +251,12 @@ def unknown_operator(folder: Path) -> Path:
 
 def test_unknown_operators_are_listed_and_flagged(tmp_path: Path) -> None:
     answer = chipwise.estimate(unknown_operator(tmp_path), on=CHIP)
-    assert answer.forecasts[0].estimate.unknown_ops == ("Mystery",)
+    assert answer.forecasts[0].estimate.unknown_ops == ("mine::Mystery",)
     says = " ".join(str(answer).split())
-    assert "Mystery is not known" in says or "not known for Mystery" in says
+    assert "not known for mine::Mystery" in says or "mine::Mystery is not known" in says
     known = chipwise.estimate(unknown_operator(tmp_path), on=replace(CHIP, kind="fpga"))  # no profile: the floor
     assert known.forecasts[0].estimate.time_s.mid is None
-    assert known.forecasts[0].estimate.unknown_ops == ("Mystery",)
+    assert known.forecasts[0].estimate.unknown_ops == ("mine::Mystery",)
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png", ".html"])
@@ -386,8 +386,8 @@ def test_a_floor_here_is_not_what_is_left_of_a_busy_machine(monkeypatch: pytest.
     from chipwise.api import targets
 
     busy = Device("Example CPU @ 2.00GHz", "cpu", peak_flops={"fp32": 1e9}, bandwidth_bytes_s=1e10)
-    monkeypatch.setattr("chipwise.devices.topology.clock_hz", lambda _: None)
-    monkeypatch.setattr("chipwise.devices.topology.threads_per_core", lambda _: None)
+    monkeypatch.setattr("chipwise.devices.ceiling.clock_hz", lambda _: None)
+    monkeypatch.setattr("chipwise.devices.ceiling.threads_per_core", lambda _: None)
     vectors = Machine("Example CPU @ 2.00GHz", "x86_64", ("avx2", "fma"), 2, 2)
     ceiling, said = targets._ceiling(busy, vectors)
     assert ceiling.peak_flops["fp32"] == pytest.approx(2 * 32 * 2e9)

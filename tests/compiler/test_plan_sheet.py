@@ -25,6 +25,7 @@ DEVICE = Device("x", "cpu", peak_flops={"fp32": 1e11}, bandwidth_bytes_s=1e10)
 @pytest.fixture(autouse=True)
 def _no_cache(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sheets, "measure_peaks", lambda machine: DEVICE)
+    monkeypatch.setattr(sheets, "ceiling", lambda quick, machine: (quick, ""))
     monkeypatch.setattr(sheets, "cached_machine", lambda machine: None)
 
 
@@ -99,6 +100,7 @@ def test_a_runtime_without_kernel_times_says_so(float_plan: Plan) -> None:
 def test_a_peak_that_a_layer_exceeds_is_doubted(float_plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = replace(DEVICE, peak_flops={"fp32": 1.0})
     monkeypatch.setattr(sheets, "measure_peaks", lambda machine: slow)
+    monkeypatch.setattr(sheets, "ceiling", lambda quick, machine: (quick, ""))
     assert any("was disturbed" in note for note in opened(float_plan).notes)
 
 

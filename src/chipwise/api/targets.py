@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -229,24 +229,16 @@ def _here() -> Target:
 
 
 def _ceiling(quick: Device, machine: Machine) -> tuple[Device, str]:
-    """What a quick look found, with the arithmetic of the instruction sets in its place where that is known.
+    """What the machine can do at most, and the note that says so."""
+    from chipwise.devices.ceiling import ceiling
 
-    Others on the machine slow a quick look down, and a bound from what is left would be none.
-    """
-    from chipwise.devices.theory import theory
-    from chipwise.devices.topology import clock_hz, nominal_hz, threads_per_core
-
-    root = Path("/")
-    cores = max(1, machine.cores // (threads_per_core(root) or 1))
-    clock = max((hz for hz in (clock_hz(root), nominal_hz(machine.cpu)) if hz), default=None)
-    peaks, basis = theory(machine.isa, cores=cores, clock_hz=clock)
-    best = {name: max(peaks.get(name, 0.0), quick.peak_flops.get(name, 0.0)) for name in {**quick.peak_flops, **peaks}}
-    arithmetic = f"arithmetic at {basis}, memory" if peaks else "arithmetic and memory"
+    best, basis = ceiling(quick, machine)
+    arithmetic = f"arithmetic at {basis}, memory" if basis else "arithmetic and memory"
     said = (
         f"this machine was never measured, so this is a floor: {arithmetic} as in a quick look, which is less than "
         "there is while others use the machine; run chipwise doctor --measure first"
     )
-    return replace(quick, peak_flops=best), said
+    return best, said
 
 
 def _others(asked: str, found: Device, catalogue: Path | None) -> str:

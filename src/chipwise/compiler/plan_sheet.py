@@ -28,6 +28,7 @@ from chipwise.core.layer import Layer
 from chipwise.core.plan_sheet import PlanSheet, SheetLayer
 from chipwise.cost.fused import kernels
 from chipwise.cost.roofline import floor
+from chipwise.devices.ceiling import ceiling
 from chipwise.optimize import flush_denormals
 
 if TYPE_CHECKING:
@@ -156,7 +157,8 @@ def _ceilings(machine: Machine, *, here: bool) -> Ceilings:
     if found is not None:
         return Ceilings(found.device, f"doctor --measure on {found.date}")
     if here:
-        return Ceilings(measure_peaks(machine), "a quick look at fp32; doctor --measure knows more")
+        best, basis = ceiling(measure_peaks(machine), machine)
+        return Ceilings(best, f"{basis or 'a quick look at fp32'}; doctor --measure knows more")
     return Ceilings()
 
 

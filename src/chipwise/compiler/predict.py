@@ -14,6 +14,7 @@ from chipwise.codec.machine_file import cached_machine
 from chipwise.core.estimate import Interval, Workload
 from chipwise.cost.measured_estimate import estimate_measured
 from chipwise.cost.roofline import floor
+from chipwise.devices.ceiling import ceiling
 
 if TYPE_CHECKING:
     from chipwise.core.device import Machine
@@ -46,7 +47,7 @@ def predictions(layers: tuple[Layer, ...], machine: Machine) -> Predictions:
         machine: this one.
     """
     found = cached_machine(machine)
-    device = found.device if found is not None else measure_peaks(machine)
+    device = found.device if found is not None else ceiling(measure_peaks(machine), machine)[0]
     floors = {name: floor(layers, device, Workload(precision=name))[1] for name in device.peak_flops}
     measured = {}
     for times in found.layers if found is not None else ():
