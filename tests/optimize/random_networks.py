@@ -336,3 +336,31 @@ def outputs(model: ir.Model, x: np.ndarray) -> list[np.ndarray]:
 def ops(model: ir.Model) -> list[str]:
     """Names of the operators, in order."""
     return [node.op_type for node in model.graph]
+
+
+def integers(*shape: int, seed: int = 0) -> np.ndarray:
+    """Small integers: two calls with one shape and seed give the same."""
+    return np.random.default_rng(seed).integers(-2, 3, shape).astype(DTYPE)
+
+
+def after(
+    apply: Callable[[ir.Model], str],
+    body: str,
+    shape: tuple[int | str, ...],
+    opset: int = 18,
+    **weights: np.ndarray,
+) -> list[str]:
+    """The operators after a pass over `x` of a shape; what the graph computes must not change, and it must say so.
+
+    A free dimension is 6 for H and W, 2 for any other.
+    """
+    taken = ", ".join(map(str, shape))
+    given_back = ", ".join("ABCDE"[: len(shape)])
+    model = parse(f"g (double[{taken}] x) => (double[{given_back}] y) {{ {body} }}", opset, **weights)
+    sizes = [6 if n in ("H", "W") else 2 if isinstance(n, str) else n for n in shape]
+    x = np.random.default_rng(1).integers(-3, 4, sizes).astype(DTYPE)
+    before, operators = outputs(model, x)[0], ops(model)
+    said = apply(model)
+    np.testing.assert_array_equal(outputs(model, x)[0], before)
+    assert bool(said) == (ops(model) != operators)
+    return ops(model)

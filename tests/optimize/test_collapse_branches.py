@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
-from random_networks import Builder, ops, outputs, parse
+from random_networks import Builder, after, integers, ops, outputs, parse
 
 from chipwise.optimize import collapse_branches
 
-
-def integers(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(-2, 3, shape).astype(np.float64)
-
-
-def collapsed(body: str, shape: tuple[int | str, ...], opset: int = 18, **weights: np.ndarray) -> list[str]:
-    """The operators after the pass; what they compute is compared."""
-    taken = ", ".join(map(str, shape))
-    given_back = ", ".join("ABCDE"[: len(shape)])
-    model = parse(f"g (double[{taken}] x) => (double[{given_back}] y) {{ {body} }}", opset, **weights)
-    x = np.random.default_rng(1).integers(-3, 4, [6 if n in ("H", "W") else 2 if n == "N" else n for n in shape])
-    before, operators = outputs(model, x.astype(np.float64))[0], ops(model)
-    said = collapse_branches.apply(model)
-    np.testing.assert_array_equal(outputs(model, x.astype(np.float64))[0], before)
-    assert bool(said) == (ops(model) != operators)
-    return ops(model)
-
+collapsed = partial(after, collapse_branches.apply)
 
 W = {
     "k3": integers(4, 4, 3, 3),

@@ -5,12 +5,13 @@ They are found on samples that neither calibrate nor guard; the guard then judge
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from chipwise import runtimes
 from chipwise.compiler.blocks import matching
 from chipwise.compiler.opset import quantizable
+from chipwise.compiler.parts import build_whole
 from chipwise.compiler.sensitivity import mixed
 from chipwise.compiler.subject import predicted_classes
 from chipwise.core.errors import ChipwiseError
@@ -62,9 +63,8 @@ def _layers(search: Search, choice: Choice, budget_s: float) -> tuple[str, ...]:
     cache: dict[str, Any] = search.workspace.read(_file(choice), dict) or {}
 
     def accept(model: bytes) -> bool:
-        engine = runtimes.load(choice.runtime).build(model, EngineOptions("int8", threads=0))
-        right = predicted_classes(engine, guard.tuning.inputs) == guard.tuning.labels
-        engine.close()
+        with closing(build_whole(choice.runtime, model, EngineOptions("int8", threads=0))) as engine:
+            right = predicted_classes(engine, guard.tuning.inputs) == guard.tuning.labels
         return paired_drop(guard.tuning.source_right, right).drop <= search.options.max_drop * _SHARE_OF_DROP
 
     try:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ import onnx_ir as ir
 
 from chipwise import runtimes
 from chipwise.compiler.graphs import serialized
-from chipwise.compiler.parts import cut
+from chipwise.compiler.parts import build_whole, cut
 from chipwise.compiler.trials import options_of
 from chipwise.core.errors import ChipwiseError
 from chipwise.core.plan import Part
@@ -126,9 +127,9 @@ def _crossing(stretches: Sequence[GraphPart], choice: Choice, sample: Values) ->
     """Every value that crosses, from the runtime that is known to run all of it."""
     values = dict(sample)
     for stretch in stretches:
-        engine = runtimes.load(choice.runtime).build(serialized(stretch.model), options_of(choice))
-        values.update(zip(stretch.outputs, engine.run([values[name] for name in stretch.inputs]), strict=True))
-        engine.close()
+        with closing(build_whole(choice.runtime, serialized(stretch.model), options_of(choice))) as engine:
+            results = engine.run([values[name] for name in stretch.inputs])
+        values.update(zip(stretch.outputs, results, strict=True))
     return values
 
 

@@ -7,6 +7,7 @@ profiler's, whose sum is a little more than the whole network takes.
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from chipwise.codec.machine_file import cached_machine
 from chipwise.compiler.blocks import LAYER_OPS, name_nodes
 from chipwise.compiler.kernel_owners import CONVERSIONS, layer_seconds, owners
 from chipwise.compiler.missed_paths import Facts, missed_paths
+from chipwise.compiler.parts import build_whole
 from chipwise.compiler.trials import options_of
 from chipwise.core.errors import InputError, MachineError
 from chipwise.core.estimate import Workload
@@ -259,8 +261,9 @@ def _denormal_values(plan: Plan, model: bytes, graph: ir.Model, layers: Sequence
     types = {value.name: ir.serde.serialize_value(value) for value in _values(graph) if value.name in places}
     proto.graph.output.extend(types[name] for name in places if name not in given)
     try:
-        engine = runtimes.load("onnxruntime").build(proto.SerializeToString(), options_of(plan.manifest.choice))
-        results = dict(zip((value.name for value in engine.outputs), engine.run(list(plan.sample_inputs)), strict=True))
+        with closing(build_whole("onnxruntime", proto.SerializeToString(), options_of(plan.manifest.choice))) as engine:
+            names = [value.name for value in engine.outputs]
+            results = dict(zip(names, engine.run(list(plan.sample_inputs)), strict=True))
     except MachineError:
         return None
     found: dict[str, int] = {}

@@ -100,15 +100,15 @@ class Search:
     def _made(self, choice: Choice) -> Trial | Candidate | None:
         """A trial, or the record of why not; None for what an earlier record of the same kind has said."""
         key = (choice.runtime, choice.precision, choice.quantizer, choice.graph, choice.kept, choice.parts)
-        known = key in self.kinds
+        known, engine = key in self.kinds, None
         if not known:
-            self.kinds[key] = examine(
+            self.kinds[key], engine = examine(
                 choice, self.subject, self.options.max_drop, self.machine, self.workspace, calls=self.calls
             )
         kind = self.kinds[key]
         if kind.refusal and known:
             return None
-        made = make_trial(choice, kind)
+        made = make_trial(choice, kind, engine)
         if isinstance(made, Candidate) and kind.refusal:
             return replace(made, choice=replace(choice, threads=0, batch=1))
         return made

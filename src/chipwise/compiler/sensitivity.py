@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import hashlib
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chipwise import runtimes
 from chipwise.compiler import quantizers
 from chipwise.compiler.blocks import layers
 from chipwise.compiler.opset import feeds, quantizable
+from chipwise.compiler.parts import build_whole
 from chipwise.core.errors import RuntimeUnavailableError
 from chipwise.runtimes.engine import EngineOptions
 
@@ -226,9 +227,8 @@ def _rank(
     calls = [list(call.values()) for call in feeds(proto, few)]
 
     def run(graph: bytes) -> list[NDArray[Any]]:
-        engine = runtimes.load("onnxruntime").build(graph, EngineOptions(precision="int8", threads=0))
-        rows = [engine.run(call) for call in calls]
-        engine.close()
+        with closing(build_whole("onnxruntime", graph, EngineOptions(precision="int8", threads=0))) as engine:
+            rows = [engine.run(call) for call in calls]
         return [np.concatenate([np.ravel(row[place]) for row in rows]) for place in range(len(rows[0]))]
 
     return ranking(

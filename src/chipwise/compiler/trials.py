@@ -5,6 +5,7 @@ Accuracy depends on runtime, precision and quantizer, not on threads or batch: i
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -80,8 +81,10 @@ def examine(
     workspace: Workspace,
     *,
     calls: int | None = None,
-) -> Kind:
+) -> tuple[Kind, Engine | None]:
     """Build one engine of a kind, compare it with the oracle and, where it is lossy, guard it on data.
+
+    The engine is given back where the kind may ship.
 
     Args:
         choice: one of the kind.
@@ -94,9 +97,25 @@ def examine(
     try:
         model = _graph_for(choice, subject, machine, workspace, calls)
         engine = build(choice, model)
-        error = relative_error(engine.run(subject.sample), subject.expected)
     except ChipwiseError as failure:
-        return Kind(refusal=failure.message[:_REASON_CHARACTERS], ran=False)
+        return Kind(refusal=failure.message[:_REASON_CHARACTERS], ran=False), None
+    with ExitStack() as unless_kept:
+        unless_kept.callback(engine.close)
+        try:
+            kind = _compared(choice, engine, subject, max_drop, model=model, workspace=workspace)
+        except ChipwiseError as failure:
+            return Kind(refusal=failure.message[:_REASON_CHARACTERS], ran=False), None
+        if kind.refusal:
+            return kind, None
+        unless_kept.pop_all()
+    return kind, engine
+
+
+def _compared(
+    choice: Choice, engine: Engine, subject: Subject, max_drop: float, *, model: bytes, workspace: Workspace
+) -> Kind:
+    """The kind with its label, its error and, where it is lossy, its accuracy."""
+    error = relative_error(engine.run(subject.sample), subject.expected)
     label: Label = "exact" if error == 0 else "close" if error <= CLOSE else "lossy"
     kind = Kind(model=model, label=label, max_error=error)
     if label != "lossy":
@@ -128,8 +147,8 @@ def options_of(choice: Choice) -> EngineOptions:
     return EngineOptions(precision=precision, threads=choice.threads, batch=choice.batch)
 
 
-def make_trial(choice: Choice, kind: Kind) -> Trial | Candidate:
-    """Build the engine to be timed, or the record of why it cannot be."""
+def make_trial(choice: Choice, kind: Kind, engine: Engine | None = None) -> Trial | Candidate:
+    """Build the engine to be timed where `examine` gave none, or the record of why it cannot be."""
     record = Candidate(
         choice=choice,
         status="slower",
@@ -144,7 +163,7 @@ def make_trial(choice: Choice, kind: Kind) -> Trial | Candidate:
     try:
         if not choice.parts:  # say where custom layers cut it
             choice = replace(choice, parts=custom_parts(kind.model, choice.runtime, choice.precision))
-        return Trial(replace(record, choice=choice), kind.model, build(choice, kind.model))
+        return Trial(replace(record, choice=choice), kind.model, engine or build(choice, kind.model))
     except RuntimeUnavailableError as failure:
         return replace(record, status="failed", reason=failure.message[:_REASON_CHARACTERS])
 

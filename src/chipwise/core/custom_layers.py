@@ -28,6 +28,9 @@ _NAME = re.compile(r"([A-Za-z_][\w.-]*)::([A-Za-z_]\w*)")
 # Domains of operators that ONNX or a runtime defines.
 DEFINED = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "com.microsoft")
 _FUNCTIONS: dict[str, Function] = {}
+# What Python's own operations and libraries raise; an exception of a stranger's own kind passes through as it is.
+_RAISED = (ArithmeticError, AssertionError, AttributeError, BufferError, ImportError, LookupError, NameError, OSError,
+           RuntimeError, TypeError, ValueError)  # fmt: skip
 
 
 def register(name: str, layer: Function) -> None:
@@ -87,11 +90,12 @@ def call(
         count: outputs that the node has.
 
     Raises:
-        InputError: the function raised, or gave something else than that many arrays of numbers.
+        InputError: the function raised one of Python's own errors, or gave something else than that many arrays of
+            numbers.
     """
     try:
         given = layer(*arrays, **attributes)
-    except Exception as error:  # a stranger's function: whatever it raises is said under its name
+    except _RAISED as error:
         raise InputError(f"custom layer {name} raised {type(error).__name__}: {first_line(error)}") from error
     outputs = tuple(given) if isinstance(given, (tuple, list)) else (given,)
     if len(outputs) != count:
@@ -109,10 +113,6 @@ def check_output(name: str, array: NDArray[Any], wanted: TensorSpec) -> None:
     Raises:
         InputError: its element type, its number of dimensions or a fixed dimension is another.
     """
-    fits = len(array.shape) == len(wanted.shape) and all(
-        isinstance(want, str) or want == got for want, got in zip(wanted.shape, array.shape, strict=True)
-    )
-    if not fits or array.dtype != np.dtype(wanted.dtype):
-        said = f"{wanted.dtype} [{', '.join(map(str, wanted.shape))}]"
+    if not wanted.admits(array.shape) or array.dtype != np.dtype(wanted.dtype):
         got = f"{array.dtype} [{', '.join(map(str, array.shape))}]"
-        raise InputError(f"custom layer {name} gave {got} for {wanted.name!r}; the graph says {said}")
+        raise InputError(f"custom layer {name} gave {got} for {wanted.name!r}; the graph says {wanted.form}")

@@ -36,6 +36,17 @@ class TensorSpec:
         """True when the first dimension is free."""
         return bool(self.shape) and isinstance(self.shape[0], str)
 
+    @property
+    def form(self) -> str:
+        """Element type and shape for messages: "float32 [batch, 3, 224, 224]"."""
+        return f"{self.dtype} [{', '.join(map(str, self.shape))}]"
+
+    def admits(self, shape: tuple[int, ...]) -> bool:
+        """True when an array of this shape is one of these: free dimensions take any size."""
+        return len(shape) == len(self.shape) and all(
+            isinstance(want, str) or want == got for want, got in zip(self.shape, shape, strict=True)
+        )
+
     def concrete(self, batch: int = 1) -> tuple[int, ...]:
         """The shape with every free dimension set: the first to `batch`, any other to 1."""
         return tuple(

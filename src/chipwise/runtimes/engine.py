@@ -139,13 +139,9 @@ def check_inputs(engine: Engine, arrays: Arrays) -> None:
         names = ", ".join(spec.name for spec in engine.inputs)
         raise InputError(f"the network takes {len(engine.inputs)} inputs ({names}); received {len(arrays)}")
     for spec, array in zip(engine.inputs, arrays, strict=True):
-        fits = len(array.shape) == len(spec.shape) and all(
-            isinstance(want, str) or want == got for want, got in zip(spec.shape, array.shape, strict=True)
-        )
-        if not fits or array.dtype != np.dtype(spec.dtype):
+        if not spec.admits(array.shape) or array.dtype != np.dtype(spec.dtype):
             received = f"{array.dtype} [{', '.join(map(str, array.shape))}]"
-            wanted = f"{spec.dtype} [{', '.join(map(str, spec.shape))}]"
-            raise InputError(f"input {spec.name!r} takes {wanted}; received {received}")
+            raise InputError(f"input {spec.name!r} takes {spec.form}; received {received}")
         if 0 in array.shape:
             raise InputError(f"input {spec.name!r} is empty: received shape [{', '.join(map(str, array.shape))}]")
 
