@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import signal
+import subprocess
 import sys
 from typing import Any
 
@@ -147,14 +146,20 @@ def test_the_cursor_comes_back_after_an_error(plain_terminal: None) -> None:
 
 
 def test_an_interrupt_that_a_library_swallows_ends_the_work_at_the_next_update() -> None:
-    before = signal.getsignal(signal.SIGINT)
+    script = """
+import contextlib, io, signal
+from chipwise.show.terminal import TerminalProgress
 
-    def work() -> None:
-        with TerminalProgress(io.StringIO()) as progress:
-            with contextlib.suppress(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGINT)
-            progress.update("compile", 0.5)
-
-    with pytest.raises(KeyboardInterrupt):
-        work()
-    assert signal.getsignal(signal.SIGINT) is before
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+try:
+    with TerminalProgress(io.StringIO()) as progress:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        print("swallowed")
+        progress.update("compile", 0.5)
+        print("went on")
+except KeyboardInterrupt:
+    print("ended", signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "swallowed\nended True\n"), done.stderr
