@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import onnx
@@ -11,7 +13,7 @@ import pytest
 from onnx import numpy_helper
 from PIL import Image
 
-from chipwise.compiler.bench import bench_plan
+from chipwise.compiler.bench import _row, bench_plan
 from chipwise.compiler.check import check_plan
 from chipwise.compiler.feeds import read_array
 from chipwise.compiler.regression import Baseline, compare
@@ -26,6 +28,8 @@ from chipwise.core.plan import Plan
 from chipwise.core.report import BenchResult
 from chipwise.datasets.dataset import Dataset
 from chipwise.devices.detect import detect
+from chipwise.runtimes.engine import Engine
+from chipwise.show import claims
 
 
 @pytest.fixture
@@ -182,9 +186,32 @@ def test_regression_is_relative_to_a_common_peer(plan: Plan, source: bytes) -> N
     assert not worse.ok
 
 
-def test_unknown_peer(plan: Plan, source: bytes) -> None:
-    with pytest.raises(UnknownNameError, match="onnxrt"):
-        bench_plan(plan, "x", source, detect(), peers=("onnxrt",), budget_s=1)
+@pytest.mark.parametrize("name", ["onnxrt", "onnxruntime:fp8", "reference"])
+def test_unknown_peer(plan: Plan, source: bytes, name: str) -> None:
+    with pytest.raises(UnknownNameError, match=name):
+        bench_plan(plan, "x", source, detect(), peers=(name,), budget_s=1)
+
+
+@pytest.mark.runtime
+def test_a_runtime_is_a_peer_in_each_way_that_people_call_it(plan: Plan, source: bytes) -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("torch")
+    result = bench_plan(plan, "x.plan", source, detect(), peers=("openvino:fp32", "inductor:eager"), budget_s=0.1)
+    assert [(row.name, row.precision) for row in result.rows[1:]] == [
+        ("openvino fp32", "fp32"),
+        ("inductor eager", "fp32"),
+    ]
+
+
+def test_a_peer_that_rounds_more_than_the_plan_may_is_no_rival(plan: Plan, source: bytes) -> None:
+    coarse = cast("Engine", SimpleNamespace(precision="bf16"))
+    samples = {"plan": np.full(9, 2.0), "openvino default": np.full(9, 1.0)}
+    close = _row("openvino default", coarse, samples, lossy=False)
+    assert not close.alike
+    assert "bf16 changes answers" in close.note
+    assert _row("openvino default", coarse, samples, lossy=True).alike
+    result = bench_plan(plan, "x.plan", source, detect(), peers=(), budget_s=0.1)
+    assert claims.peers(replace(result, rows=(*result.rows, close))) == []
 
 
 def test_source_is_found_by_digest(plan: Plan, source: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

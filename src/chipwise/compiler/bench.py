@@ -1,6 +1,9 @@
 """Time a plan against what every installed runtime does by default with the source network, interleaved.
 
-Peers are built and called the way their documentation shows; the plan runs at its own batch, and so do they.
+Peers are built and called the way their documentation shows; the plan runs at its own batch, and so do they. Besides
+its default a runtime may have other ways that people call it: OpenVINO told to stay in float32 where its default is
+bfloat16, PyTorch without its compiler. A peer in a coarser format than the plan may take is timed and not counted as
+beaten or unbeaten: its answers are others.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from chipwise.runtimes.engine import Engine
 
 _ROUNDS = 60
+_COARSE = ("bf16", "fp16")  # formats that a runtime chooses of its own accord
 
 
 def bench_plan(
@@ -50,7 +54,8 @@ def bench_plan(
         name: what to call it in the answer.
         source: serialized source graph, for the peers.
         machine: this machine.
-        peers: runtime names, or "all" for every one that is usable here; empty for the plan alone.
+        peers: runtime names, "openvino:fp32" and "inductor:eager" for the other ways; or "all" for everything that is
+            usable here; empty for the plan alone.
         budget_s: wall time for timing (building engines comes on top).
         baseline: an earlier result to compare with.
         progress: told what is being built and timed.
@@ -69,10 +74,11 @@ def bench_plan(
     names = _peer_names(peers, machine)
     for number, peer in enumerate(names):
         progress.update("bench", 0.05 + 0.35 * number / len(names), f"building {peer}")
+        title = _title(peer)
         try:
-            engines[f"{peer} default"] = _default_engine(peer, source, plan, batch)
+            engines[title] = _default_engine(peer, source, plan, batch)
         except MachineError as error:
-            failed.append(BenchRow(f"{peer} default", "", None, note=error.message))
+            failed.append(BenchRow(title, "", None, note=error.message))
     arrays = [np.ascontiguousarray(np.repeat(array, batch, axis=0)) for array in plan.sample_inputs]
     progress.update("bench", 0.4, f"timing {len(engines)} contenders")
     samples = interleave(
@@ -82,7 +88,8 @@ def bench_plan(
         max_rounds=_ROUNDS,
         progress=Part(progress, "bench", 0.4, 1.0),
     )
-    rows = [_row(each, built, samples) for each, built in engines.items()]
+    lossy = plan.manifest.label == "lossy"
+    rows = [_row(each, built, samples, lossy=lossy) for each, built in engines.items()]
     regression = None if baseline is None else compare(baseline, rows)
     return BenchResult(
         plan=name,
@@ -99,18 +106,36 @@ def bench_plan(
 
 
 def _peer_names(peers: Sequence[str], machine: Machine) -> list[str]:
-    for peer in peers:
-        if peer != "all" and (peer not in runtimes.RUNTIMES or peer == "reference"):
-            raise unknown_name("runtime", peer, {*runtimes.RUNTIMES, "all"} - {"reference"})
+    known = [name for name in runtimes.RUNTIMES if name != "reference"]
+    asked = [peer for peer in peers if peer != "all"]
+    for peer in asked:
+        runtime, _, way = peer.partition(":")
+        if runtime not in known:
+            raise unknown_name("runtime", peer, {*known, "all"})
+        if way and way not in (ways := runtimes.load(runtime).WAYS):
+            raise unknown_name("way to run", peer, {runtime, *(f"{runtime}:{each}" for each in ways)})
     if "all" in peers:
-        usable = [status.name for status in runtimes.status(machine) if status.usable]
-        return [each for each in usable if each != "reference"]
-    return list(dict.fromkeys(peers))
+        usable = [status.name for status in runtimes.status(machine, known) if status.usable]
+        asked += [name for runtime in usable for name in (runtime, *_other_ways(runtime, machine))]
+    return list(dict.fromkeys(asked))
+
+
+def _other_ways(runtime: str, machine: Machine) -> list[str]:
+    """Names of the ways that differ from a runtime's default here: telling it to take float32 does not everywhere."""
+    adapter = runtimes.load(runtime)
+    only = adapter.precisions(machine) == ("fp32",)
+    return [f"{runtime}:{way}" for way in adapter.WAYS if not (only and way == "fp32")]
+
+
+def _title(peer: str) -> str:
+    runtime, _, way = peer.partition(":")
+    return f"{runtime} {way or 'default'}"
 
 
 def _default_engine(peer: str, source: bytes, plan: Plan, batch: int) -> Engine:
-    """Build a peer's default and run it once, so that what compiles late has compiled."""
-    engine = build_default(peer, source)
+    """Build a peer and run it once, so that what compiles late has compiled."""
+    runtime, _, way = peer.partition(":")
+    engine = build_default(runtime, source, way)
     engine.run([np.ascontiguousarray(np.repeat(array, batch, axis=0)) for array in plan.sample_inputs])
     return engine
 
@@ -119,6 +144,10 @@ def _call(engine: Engine, arrays: list[NDArray[np.generic]]) -> Callable[[], obj
     return lambda: engine.run(arrays)
 
 
-def _row(name: str, engine: Engine, samples: dict[str, NDArray[np.float64]]) -> BenchRow:
-    over = None if name == PLAN else speedup(of=samples[PLAN], over=samples[name])
-    return BenchRow(name, engine.precision, summarize(samples[name]), over)
+def _row(name: str, engine: Engine, samples: dict[str, NDArray[np.float64]], *, lossy: bool) -> BenchRow:
+    timing = summarize(samples[name])
+    if name == PLAN:
+        return BenchRow(name, engine.precision, timing)
+    alike = lossy or engine.precision not in _COARSE
+    note = "" if alike else f"{engine.precision} changes answers, which this plan may not"
+    return BenchRow(name, engine.precision, timing, speedup(of=samples[PLAN], over=samples[name]), note, alike)

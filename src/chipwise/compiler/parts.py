@@ -74,16 +74,26 @@ def build_whole(runtime: str, model: bytes, options: EngineOptions) -> Engine:
     return joined(model, parts, lambda part, graph: runtimes.load(part.runtime).build(graph, options))
 
 
-def build_default(runtime: str, model: bytes) -> Engine:
+def build_default(runtime: str, model: bytes, way: str = "") -> Engine:
     """Build what a user gets who gives no options; custom layers run between calls of it.
+
+    Args:
+        runtime: adapter name.
+        model: serialized graph.
+        way: another way that people call the runtime, one of its adapter's `WAYS`.
 
     Raises:
         RuntimeUnavailableError: as `build_parts`.
     """
     parts = custom_parts(model, runtime, "fp32")
     if not parts:
-        return runtimes.load(runtime).build_default(model)
-    return joined(model, parts, lambda part, graph: runtimes.load(part.runtime).build_default(graph))
+        return _plainly(runtime, way)(model)
+    return joined(model, parts, lambda part, graph: _plainly(part.runtime, way)(graph))
+
+
+def _plainly(runtime: str, way: str) -> Callable[[bytes], Engine]:
+    adapter = runtimes.load(runtime)
+    return adapter.WAYS[way] if way and runtime != CUSTOM else adapter.build_default
 
 
 def custom_parts(model: bytes, runtime: str, precision: str) -> tuple[Part, ...]:

@@ -293,6 +293,7 @@ class BenchRow:
         timing: seconds per call.
         speedup: of the plan over this row, from interleaved rounds; None on the plan's own row.
         note: what to know when comparing; the reason when it could not run (timing is then None).
+        alike: False where it computes in a coarser format than the plan may: faster, with other answers.
     """
 
     name: str
@@ -300,6 +301,7 @@ class BenchRow:
     timing: Timing | None
     speedup: Ratio | None = None
     note: str = ""
+    alike: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,10 @@ class Adapter(Protocol):
     def build_default(self, model: bytes) -> Engine:
         """Build what a user gets who gives no options: the peer that a plan is compared with."""
 
+    @property
+    def WAYS(self) -> dict[str, Callable[[bytes], Engine]]:  # noqa: N802 (a constant of a module)
+        """Other ways people call it that a plan is compared with too, by name; each builds as `build_default`."""
+
 
 def run_many(engine: Engine, batches: Sequence[Arrays]) -> list[list[NDArray[Any]]]:
     """Run every item, several at once where the engine was built with streams, otherwise one after another.

@@ -135,6 +135,9 @@ def build_eager(model: bytes) -> TorchEngine:
         raise refusal(NAME, error) from error
 
 
+WAYS = {"eager": build_eager}
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     """A call for one set of shapes, and which of its results are not its own: views of inputs, constants."""

@@ -37,6 +37,7 @@ from chipwise.runtimes.lanes import Lanes, lane_count
 NAME = "onnxruntime"
 NEEDS: tuple[str, ...] = ()
 ORACLE = False
+WAYS: dict[str, Any] = {}
 
 # Above this many bytes in and out, copying into bound buffers costs more than handing the caller's arrays over.
 _BOUND_BYTES = 65536

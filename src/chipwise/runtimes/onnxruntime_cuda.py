@@ -11,6 +11,8 @@ processor altogether, which it does with no more than a line in its log, is chec
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnxruntime as ort
 
 from chipwise.core.device import Machine
@@ -20,11 +22,23 @@ from chipwise.runtimes.formats import own_format
 from chipwise.runtimes.lanes import lane_count
 from chipwise.runtimes.onnxruntime import OnnxRuntimeDefault, OnnxRuntimeEngine, optimizing, plain_settings, version
 
-__all__ = ["NAME", "NEEDS", "ORACLE", "build", "build_default", "node_times", "obstacle", "precisions", "version"]
+__all__ = [
+    "NAME",
+    "NEEDS",
+    "ORACLE",
+    "WAYS",
+    "build",
+    "build_default",
+    "node_times",
+    "obstacle",
+    "precisions",
+    "version",
+]
 
 NAME = "onnxruntime-cuda"
 NEEDS: tuple[str, ...] = ()
 ORACLE = False
+WAYS: dict[str, Any] = {}
 node_times = None  # the profiler's kernel times on a graphics processor are those of the launches
 
 _PROVIDER = "CUDAExecutionProvider"

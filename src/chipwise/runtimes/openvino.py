@@ -100,10 +100,19 @@ def build_default(model: bytes) -> OpenVinoDefault:
     Raises:
         NetworkError, RuntimeUnavailableError: as `build`.
     """
-    own = own_format(model)
-    core = ov.Core()
-    graph = _read(core, model)
-    return OpenVinoDefault(_compile(core, graph, {}), own, _specs(graph.inputs), _specs(graph.outputs))
+    return _plain(model, {})
+
+
+def build_plain_fp32(model: bytes) -> OpenVinoDefault:
+    """Like the default, told to compute in float32 where it would take bfloat16 of its own accord.
+
+    Raises:
+        NetworkError, RuntimeUnavailableError: as `build`.
+    """
+    return _plain(model, {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+WAYS = {"fp32": build_plain_fp32}
 
 
 def node_times(model: bytes, options: EngineOptions, arrays: Arrays, rounds: int) -> list[dict[str, float]]:
@@ -272,6 +281,13 @@ class OpenVinoDefault:
     def close(self) -> None:
         """Let go of the compiled graph."""
         del self._compiled
+
+
+def _plain(model: bytes, settings: dict[str, Any]) -> OpenVinoDefault:
+    own = own_format(model)
+    core = ov.Core()
+    graph = _read(core, model)
+    return OpenVinoDefault(_compile(core, graph, settings), own, _specs(graph.inputs), _specs(graph.outputs))
 
 
 def _optimizing(options: EngineOptions, streams: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ It never runs a whole network: a plan cuts the graph where such a function begin
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chipwise.core.errors import RuntimeUnavailableError
 from chipwise.runtimes import reference
@@ -25,6 +25,7 @@ NAME = "python"
 NEEDS: tuple[str, ...] = ()
 node_times = None  # it has no times of kernels
 ORACLE = False
+WAYS: dict[str, Any] = {}
 
 
 def version() -> str:

@@ -25,6 +25,7 @@ NAME = "reference"
 NEEDS: tuple[str, ...] = ()
 node_times = None  # it has no times of kernels
 ORACLE = True
+WAYS: dict[str, Any] = {}
 
 # What NumPy code raises for an operator that it lacks or for inputs that do not fit.
 _ERRORS = (

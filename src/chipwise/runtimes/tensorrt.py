@@ -29,6 +29,7 @@ from chipwise.runtimes.formats import declared, own_format, parse
 NAME = "tensorrt"
 NEEDS: tuple[str, ...] = ()
 ORACLE = False
+WAYS: dict[str, Any] = {}
 node_times = None  # its profiler calls back by layers of its own names
 
 _ERRORS = (RuntimeError, ValueError, TypeError, KeyError, AttributeError, ImportError)

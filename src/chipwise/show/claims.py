@@ -40,8 +40,9 @@ def plan_row(bench: BenchResult) -> BenchRow | None:
 
 
 def peers(bench: BenchResult) -> list[BenchRow]:
-    """The contenders that were timed against the plan, fastest first."""
-    timed = [(row.timing.median_s, row) for row in bench.rows[1:] if row.timing is not None and row.speedup is not None]
+    """The contenders that were timed against the plan and answer as closely as it does, fastest first."""
+    rivals = (row for row in bench.rows[1:] if row.speedup is not None and row.alike)
+    timed = [(row.timing.median_s, row) for row in rivals if row.timing is not None]
     return [row for _, row in sorted(timed, key=lambda pair: pair[0])]
 
 
