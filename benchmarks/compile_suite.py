@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 import chipwise
+from chipwise.api import show
 from chipwise.show.terminal import TerminalProgress
 from document import command_line, give, here
 from suite import networks
@@ -63,7 +64,7 @@ def measure(name: str, path: Path, progress: TerminalProgress, budget_s: float, 
     output = path.parent / f"{name}.plan" if path.parent.name.startswith("tmp") else Path(tempfile.mkdtemp()) / "x.plan"
     plan = chipwise.compile(path, output=output, budget_s=budget_s, progress=progress).manifest
     bench = chipwise.bench(output, vs=PEERS, budget_s=timing_s, source=path, progress=progress)
-    sheet = chipwise.show(output)
+    sheet = show(output)
     peers = {
         row.name: {
             "median_s": row.timing.median_s,

@@ -51,6 +51,14 @@ def test_a_tie_goes_to_the_least_change() -> None:
     assert outcome.best is FP32
 
 
+@pytest.mark.parametrize(("wide", "narrow"), [("fp32", "fp16"), ("fp16", "bf16"), ("bf16", "int8"), ("int8", "int4")])
+def test_of_formats_that_tie_the_widest_wins(wide: str, narrow: str) -> None:
+    first, second = trial("openvino", narrow, "lossy"), trial("openvino", wide, "lossy")
+    drawn = times(np.random.default_rng(0), baseline=100, narrow=50, wide=50.2)
+    timed = Samples({first.title: drawn["narrow"], second.title: drawn["wide"]}, drawn["baseline"])
+    assert decide([first, second], timed, [], "latency", SOURCE_BYTES).best is second
+
+
 def test_nothing_beats_the_baseline() -> None:
     outcome = decide([FP32, BF16], samples(50, fp32=50, bf16=60), [], "latency", SOURCE_BYTES)
     assert outcome.best is None
