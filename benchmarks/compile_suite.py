@@ -26,7 +26,7 @@ import numpy as np
 
 import chipwise
 from chipwise.api import show
-from chipwise.show.terminal import TerminalProgress
+from chipwise.views.terminal import TerminalProgress
 from document import command_line, give, here
 from suite import networks
 

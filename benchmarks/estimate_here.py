@@ -37,7 +37,7 @@ from chipwise.networks.export import with_graph
 from chipwise.networks.layers import layer_rows
 from chipwise.networks.load import load
 from chipwise.runtimes.engine import Engine, EngineOptions
-from chipwise.show.terminal import TerminalProgress
+from chipwise.views.terminal import TerminalProgress
 from document import command_line, give, here
 
 NETWORKS = (

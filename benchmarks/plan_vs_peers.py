@@ -22,7 +22,7 @@ from pathlib import Path
 
 import chipwise
 from chipwise.core.report import BenchRow
-from chipwise.show.terminal import TerminalProgress
+from chipwise.views.terminal import TerminalProgress
 from document import command_line, give, here
 
 ZOO = ("lenet5", "lenet5-caffe", "mlp-4096")

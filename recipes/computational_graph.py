@@ -16,7 +16,7 @@ from chipwise.cli.ending import errors_said
 from chipwise.codec.files import atomic_write
 from chipwise.core.computation import Computation
 from chipwise.networks.computation import trace_computation
-from chipwise.show.computation_picture import computation_svg
+from chipwise.views.computation_picture import computation_svg
 
 INPUTS = {"w0": 2.0, "x0": -1.0, "w1": -3.0, "x1": -2.0, "w2": -3.0}
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import chipwise
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "chipwise"
 
@@ -31,12 +33,12 @@ MAY_IMPORT = {
     "runtimes": {"core", "codec", "devices"},
     "training": {"core", "codec", "datasets", "tasks", "cost", "clock"},
     "compiler": {"core", "codec", "cost", "datasets", "devices", "tasks", "optimize", "runtimes", "clock"},
-    "show": {"core"},
+    "views": {"core"},
     "api": {
         "core", "codec", "tasks", "networks", "datasets", "devices", "clock", "cost", "optimize", "runtimes",
-        "training", "compiler", "show",
+        "training", "compiler", "views",
     },
-    "cli": {"core", "api", "show"},
+    "cli": {"core", "api", "views"},
 }  # fmt: skip
 
 # Libraries that cost a quarter of a second or more, or hundreds of megabytes: each at home in these folders only.
@@ -50,11 +52,11 @@ AT_HOME = {
     "onnxruntime": {"runtimes", "compiler", "tasks"},
     "openvino": {"runtimes"},
     "nncf": {"compiler"},
-    "matplotlib": {"show"},
-    "rich": {"show"},
-    "jinja2": {"show"},
+    "matplotlib": {"views"},
+    "rich": {"views"},
+    "jinja2": {"views"},
     "typer": {"cli"},
-    "PIL": {"tasks", "show"},
+    "PIL": {"tasks", "views"},
     "keras": {"networks"},
     "h5py": {"networks"},
     "cv2": {"tasks", "datasets"},
@@ -186,3 +188,9 @@ def test_import_chipwise_imports_nothing_heavy() -> None:
     code = "import chipwise, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(done.stdout.split()) & HEAVY
+
+
+def test_no_folder_has_the_name_of_a_verb() -> None:
+    """Importing `chipwise.show.terminal` would make `chipwise.show` a module, and `chipwise.show(plan)` an error."""
+    taken = {path.stem for path in PACKAGE.iterdir()}
+    assert taken.isdisjoint(chipwise.__all__)

@@ -18,7 +18,7 @@ from chipwise.core.estimate import Interval
 from chipwise.core.measure import Timing
 from chipwise.core.measured import KernelTime, LayerTimes, MeasuredMachine
 from chipwise.devices.detect import detect
-from chipwise.show.as_json import as_json
+from chipwise.views.as_json import as_json
 
 CHIP = Device(
     "Example Chip", "gpu", peak_flops={"fp32": 2e13, "fp16": 4e13}, bandwidth_bytes_s=5e11, memory_bytes=16 * 2**30,

@@ -10,8 +10,8 @@ from rich.console import Console
 import chipwise
 from chipwise.core.errors import UnknownNameError
 from chipwise.networks.zoo import ZOO
-from chipwise.show.as_json import as_json
-from chipwise.show.tables import table
+from chipwise.views.as_json import as_json
+from chipwise.views.tables import table
 
 
 def test_every_network_is_listed_with_what_it_costs() -> None:

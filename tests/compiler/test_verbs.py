@@ -29,7 +29,7 @@ from chipwise.core.report import BenchResult
 from chipwise.datasets.dataset import Dataset
 from chipwise.devices.detect import detect
 from chipwise.runtimes.engine import Engine
-from chipwise.show import claims
+from chipwise.views import claims
 
 
 @pytest.fixture

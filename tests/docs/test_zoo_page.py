@@ -8,7 +8,7 @@ from pathlib import Path
 
 import chipwise
 from chipwise.core.report import ZooLine
-from chipwise.show.units import format_count, format_flops
+from chipwise.views.units import format_count, format_flops
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
 HEAD = """# The zoo

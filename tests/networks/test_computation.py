@@ -14,7 +14,7 @@ from chipwise import api
 from chipwise.core.errors import NetworkError
 from chipwise.networks.computation import tiny_computation, trace_computation
 from chipwise.networks.load import load
-from chipwise.show.computation_picture import computation_html, computation_svg
+from chipwise.views.computation_picture import computation_html, computation_svg
 
 pytestmark = pytest.mark.runtime
 

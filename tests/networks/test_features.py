@@ -14,7 +14,7 @@ from chipwise.core.errors import InputError, UnknownNameError
 from chipwise.networks.inner_values import InnerValue, exposing, find_inner, inner_values, kernels_of
 from chipwise.networks.onnx_file import from_bytes
 from chipwise.runtimes import load
-from chipwise.show.feature_maps import kernel_sheet, map_sheet
+from chipwise.views.feature_maps import kernel_sheet, map_sheet
 
 GRAPH = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 1, 4, 4] x) => (float[N, 2, 2, 2] y)
 <float[2, 1, 3, 3] w = {0,-1,0,-1,5,-1,0,-1,0, 0,0,0,0,1,0,0,0,0}> {

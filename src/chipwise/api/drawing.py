@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from chipwise.codec.files import atomic_write, check_writable
 from chipwise.core.errors import InputError, StorageError
-from chipwise.show.overlay import areas_png, boxes_png, classes_png, image_png
-from chipwise.show.signals import heat_png, values_png
+from chipwise.views.overlay import areas_png, boxes_png, classes_png, image_png
+from chipwise.views.signals import heat_png, values_png
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -318,11 +318,11 @@ def _draw(record: Estimation, device: Device, path: Path) -> Estimation:
 
     expected = record.forecasts[0].estimate
     if path.suffix.lower() == ".html":
-        from chipwise.show.layer_roofline_page import roofline_html
+        from chipwise.views.layer_roofline_page import roofline_html
 
         data = roofline_html(record.network, expected, device).encode()
     else:
-        from chipwise.show.layer_roofline import roofline_file
+        from chipwise.views.layer_roofline import roofline_file
 
         data = roofline_file(record.network, expected, device, path.suffix.lower())
     atomic_write(path, data)

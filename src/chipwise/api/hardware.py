@@ -222,7 +222,7 @@ def _draw(record: Hardware, roofline: str | Path | None, history: str | Path | N
     if roofline is None and history is None:
         return
     from chipwise.codec.files import atomic_write
-    from chipwise.show import device_charts
+    from chipwise.views import device_charts
 
     if roofline is not None:
         drawn = device_charts.roofline(record.lines, precision, Path(roofline).suffix.lower())

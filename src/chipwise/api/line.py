@@ -110,7 +110,7 @@ def report(target: str | Path, *, output: str | Path | None = None, data: DataLi
     """
     from chipwise.codec.files import atomic_write
     from chipwise.core.report import Page
-    from chipwise.show.report import report_html
+    from chipwise.views.report import report_html
 
     path = Path(target)
     record = _stored_report(path) if path.is_dir() else _plan_report(path, data)

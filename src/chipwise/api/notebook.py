@@ -36,13 +36,13 @@ def _teach(kind: type) -> None:
 
 
 def _as_html(record: Any) -> str:
-    from chipwise.show.notebook import repr_html
+    from chipwise.views.notebook import repr_html
 
     return repr_html(_shown(record))
 
 
 def _as_text(record: Any) -> str:
-    from chipwise.show.notebook import text
+    from chipwise.views.notebook import text
 
     return text(_shown(record))
 

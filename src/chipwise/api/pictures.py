@@ -62,11 +62,11 @@ def draw(record: Inspection, network: Network, path: Path) -> Inspection:
 
         computation = tiny_computation(network) if record.totals.layers <= MOST_STEPS else None
     if computation is not None:
-        from chipwise.show.computation_picture import computation_html, computation_svg
+        from chipwise.views.computation_picture import computation_html, computation_svg
 
         text = computation_html(computation) if page else computation_svg(computation)
     else:
-        from chipwise.show.graph_picture import graph_html, graph_svg
+        from chipwise.views.graph_picture import graph_html, graph_svg
 
         text = graph_html(record) if page else graph_svg(record)
     atomic_write(path, text.encode())
@@ -164,7 +164,7 @@ def _looked(network: Network, wanted: tuple[InnerValue, ...], picture: RunInput)
 def _sheet(network: Network, inner: InnerValue, value: NDArray[Any], stem: str, album: Album) -> FeatureSheet:
     from chipwise.core.report import FeatureSheet
     from chipwise.networks.inner_values import kernels_of
-    from chipwise.show.feature_maps import kernel_sheet, map_sheet, png
+    from chipwise.views.feature_maps import kernel_sheet, map_sheet, png
 
     if value.ndim not in (1, 2, 3) or not value.size:
         raise InputError(f"{inner.name} gives {list(value.shape)} for an item, which is no map")

@@ -117,9 +117,9 @@ def train(
     from chipwise.codec.files import atomic_write
     from chipwise.devices.detect import detect
     from chipwise.networks import run_folder
-    from chipwise.show import charts
     from chipwise.training.recipes import recipe
     from chipwise.training.train import train as train_module
+    from chipwise.views import charts
 
     loaded = network_to_train(network, weights, input_shape)
     chosen = replace(recipe(loaded.name), **_known_settings(settings))

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from chipwise.show.terminal import TerminalProgress
+    from chipwise.views.terminal import TerminalProgress
 
 GOES_ON = "the same command goes on from here"
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document with a schema field.")]
@@ -133,22 +133,22 @@ InputShapeOption = Annotated[
 def answer(record: Any, *, json: bool, shown: Callable[[], Any] | None = None) -> None:
     """Print a record on stdout, as JSON or as a table; `shown` makes it where importing all verbs' takes too long."""
     if json:
-        from chipwise.show.as_json import as_json  # noqa: PLC0415  `--help` must not import msgspec or rich
+        from chipwise.views.as_json import as_json  # noqa: PLC0415  `--help` must not import msgspec or rich
 
         typer.echo(as_json(record))
     elif shown:
-        from chipwise.show.terminal import print_shown  # noqa: PLC0415  as above
+        from chipwise.views.terminal import print_shown  # noqa: PLC0415  as above
 
         print_shown(shown())
     else:
-        from chipwise.show.answers import print_record  # noqa: PLC0415  as above
+        from chipwise.views.answers import print_record  # noqa: PLC0415  as above
 
         print_record(record)
 
 
 def progress(interrupted: str = "") -> TerminalProgress:
     """Progress bars on stderr, as a context manager; `interrupted` is said after Ctrl-C."""
-    from chipwise.show.terminal import TerminalProgress  # noqa: PLC0415  as above
+    from chipwise.views.terminal import TerminalProgress  # noqa: PLC0415  as above
 
     return TerminalProgress(interrupted=interrupted)
 

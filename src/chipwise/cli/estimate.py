@@ -22,7 +22,7 @@ from chipwise.core.units import parse_duration_s, parse_whole
 
 if TYPE_CHECKING:
     from chipwise.core.estimation import Estimation
-    from chipwise.show.estimate_table import EstimateTable
+    from chipwise.views.estimate_table import EstimateTable
 
 _MOST = 2**24
 
@@ -129,6 +129,6 @@ def main(
 
 
 def _table(record: Estimation) -> EstimateTable:
-    from chipwise.show.estimate_table import EstimateTable  # noqa: PLC0415  `--help` must not import rich
+    from chipwise.views.estimate_table import EstimateTable  # noqa: PLC0415  `--help` must not import rich
 
     return EstimateTable(record)

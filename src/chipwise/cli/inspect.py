@@ -44,11 +44,11 @@ def _say(record: Inspection, style: Literal["table", "keras", "darknet", "totals
     if json or style == "table":
         answer(record, json=json)
     elif style == "totals":
-        from chipwise.show.graph_marks import totals_of  # noqa: PLC0415  `--help` must not import what draws
-        from chipwise.show.terminal import print_line  # noqa: PLC0415  as above
+        from chipwise.views.graph_marks import totals_of  # noqa: PLC0415  `--help` must not import what draws
+        from chipwise.views.terminal import print_line  # noqa: PLC0415  as above
 
         print_line(f"{record.name}: {totals_of(record)}")
     else:
-        from chipwise.show.styles import styled  # noqa: PLC0415  as above
+        from chipwise.views.styles import styled  # noqa: PLC0415  as above
 
         typer.echo(styled(record, style))

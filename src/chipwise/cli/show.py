@@ -19,7 +19,7 @@ def main(
     record = api.show(plan)
 
     def table() -> object:
-        from chipwise.show.plan_sheet_table import PlanSheetTable  # noqa: PLC0415  `--help` must not import rich
+        from chipwise.views.plan_sheet_table import PlanSheetTable  # noqa: PLC0415  `--help` must not import rich
 
         return PlanSheetTable(record, whole=whole)
 

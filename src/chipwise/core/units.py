@@ -1,4 +1,4 @@
-"""Read what people type for a share, a duration or a number. The other way round is in `chipwise.show.units`.
+"""Read what people type for a share, a duration or a number. The other way round is in `chipwise.views.units`.
 
 >>> parse_share("1%"), parse_duration_s("2min")
 (0.01, 120.0)
