@@ -1,11 +1,13 @@
 """Time a plan against what every installed runtime does by default with the source network, interleaved.
 
-Peers are built and called the way their documentation shows; the plan runs at its own batch, and so do they.
+Peers are built and called the way their documentation shows; the plan runs at its own batch, and so do they. Where the
+plan takes pictures as uint8, peers get them as the floats that the source takes, prepared before the clock runs: work
+that the plan does itself is done for them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import noise, speedup, summarize
 from chipwise.compiler.load import open_plan
 from chipwise.compiler.parts import build_default
+from chipwise.compiler.pixels import for_source
 from chipwise.compiler.regression import PLAN, Baseline, check_comparable, compare
 from chipwise.core.errors import MachineError, unknown_name
 from chipwise.core.events import Part, Progress, silent
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from chipwise.runtimes.engine import Engine
 
 _ROUNDS = 60
+_PREPARED = "its floats prepared beforehand"
 
 
 def bench_plan(
@@ -70,19 +74,19 @@ def bench_plan(
     for number, peer in enumerate(names):
         progress.update("bench", 0.05 + 0.35 * number / len(names), f"building {peer}")
         try:
-            engines[f"{peer} default"] = _default_engine(peer, source, plan, batch)
+            engines[f"{peer} default"] = _default_engine(peer, source, plan)
         except MachineError as error:
             failed.append(BenchRow(f"{peer} default", "", None, note=error.message))
-    arrays = [np.ascontiguousarray(np.repeat(array, batch, axis=0)) for array in plan.sample_inputs]
     progress.update("bench", 0.4, f"timing {len(engines)} contenders")
     samples = interleave(
-        {each: _call(built, arrays) for each, built in engines.items()},
+        {each: _call(built, _given(each, built, plan)) for each, built in engines.items()},
         budget_s=budget_s,
         min_rounds=10,
         max_rounds=_ROUNDS,
         progress=Part(progress, "bench", 0.4, 1.0),
     )
-    rows = [_row(each, built, samples) for each, built in engines.items()]
+    note = "" if plan.manifest.source.preprocess is None else _PREPARED
+    rows = [_row(each, built, samples, note) for each, built in engines.items()]
     regression = None if baseline is None else compare(baseline, rows)
     return BenchResult(
         plan=name,
@@ -108,17 +112,27 @@ def _peer_names(peers: Sequence[str], machine: Machine) -> list[str]:
     return list(dict.fromkeys(peers))
 
 
-def _default_engine(peer: str, source: bytes, plan: Plan, batch: int) -> Engine:
+def _default_engine(peer: str, source: bytes, plan: Plan) -> Engine:
     """Build a peer's default and run it once, so that what compiles late has compiled."""
     engine = build_default(peer, source)
-    engine.run([np.ascontiguousarray(np.repeat(array, batch, axis=0)) for array in plan.sample_inputs])
+    engine.run(_given(peer, engine, plan))
     return engine
+
+
+def _given(name: str, engine: Engine, plan: Plan) -> list[NDArray[Any]]:
+    """The plan's sample at its batch; to a peer as the source takes it."""
+    facts, sample = plan.manifest, plan.sample_inputs
+    if name != PLAN and engine.inputs:
+        sample = for_source(sample, facts.task.preprocess, facts.source.preprocess, engine.inputs[0].dtype)
+    return [np.ascontiguousarray(np.repeat(array, facts.choice.batch, axis=0)) for array in sample]
 
 
 def _call(engine: Engine, arrays: list[NDArray[np.generic]]) -> Callable[[], object]:
     return lambda: engine.run(arrays)
 
 
-def _row(name: str, engine: Engine, samples: dict[str, NDArray[np.float64]]) -> BenchRow:
-    over = None if name == PLAN else speedup(of=samples[PLAN], over=samples[name])
-    return BenchRow(name, engine.precision, summarize(samples[name]), over)
+def _row(name: str, engine: Engine, samples: dict[str, NDArray[np.float64]], note: str) -> BenchRow:
+    if name == PLAN:
+        return BenchRow(name, engine.precision, summarize(samples[name]))
+    over = speedup(of=samples[PLAN], over=samples[name])
+    return BenchRow(name, engine.precision, summarize(samples[name]), over, note)
