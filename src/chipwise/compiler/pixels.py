@@ -56,7 +56,8 @@ def taking_pixels(network: Network) -> tuple[Network, str]:
     try:
         graph, left, said = absorb(network.graph, seen)
     except NetworkError as error:
-        raise NetworkError(f"{network.name} cannot take uint8 pictures: {error.message}", hint=_HINT) from error
+        hint = f"{error.hint}; {_HINT}" if error.hint else _HINT
+        raise NetworkError(f"{network.name} cannot take uint8 pictures: {error.message}", hint=hint) from error
     (spec,) = network.inputs
     task = replace(network.task, preprocess=left)
     return replace(network, inputs=(replace(spec, dtype="uint8"),), task=task, graph=graph), said
