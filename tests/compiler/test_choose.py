@@ -70,6 +70,16 @@ def test_nothing_beats_the_baseline() -> None:
     assert all(c.status == "slower" and c.reason for c in others)
 
 
+@pytest.mark.parametrize(("goal", "best"), [("latency", FP32), ("size", INT8)])
+def test_the_best_trial_ships_where_the_source_may_not(goal: str, best: Trial) -> None:
+    timed = samples(50, fp32=55, int8=60)
+    assert decide([FP32, INT8], timed, [], goal, source_bytes=1).best is None
+    outcome = decide([FP32, INT8], timed, [], goal, source_bytes=1, may_ship_source=False)
+    assert outcome.best is best
+    assert outcome.speedup.mid < 1
+    assert "0.9" in outcome.why or "0.8" in outcome.why
+
+
 def test_baseline_plan_claims_no_speed_of_another() -> None:
     assert decide([FP32, BF16], samples(50, fp32=50, bf16=60), [], "latency", SOURCE_BYTES).speedup is None
 
@@ -86,7 +96,8 @@ def test_baseline_runs_at_the_batches_of_the_trials(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("chipwise.compiler.choose.interleave", same_time_for_any_batch)
     trials = [Trial(Candidate(Choice("onnxruntime", batch=size), "slower", ""), b"", None) for size in (1, 8)]  # type: ignore[arg-type]
-    subject = SimpleNamespace(sample=(np.zeros((1, 2), np.float32),))
+    sample = (np.zeros((1, 2), np.float32),)
+    subject = SimpleNamespace(sample=sample, source_sample=sample)
     timed = measure(trials, None, subject, budget_s=1, rounds=(1, 5), progress=silent)  # type: ignore[arg-type]
     assert {name: seconds[0] for name, seconds in timed.trials.items()} == {
         trial.candidate.choice.title: 8 / trial.candidate.choice.batch for trial in trials

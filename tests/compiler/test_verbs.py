@@ -206,10 +206,10 @@ def test_a_runtime_is_a_peer_in_each_way_that_people_call_it(plan: Plan, source:
 def test_a_peer_that_rounds_more_than_the_plan_may_is_no_rival(plan: Plan, source: bytes) -> None:
     coarse = cast("Engine", SimpleNamespace(precision="bf16"))
     samples = {"plan": np.full(9, 2.0), "openvino default": np.full(9, 1.0)}
-    close = _row("openvino default", coarse, samples, lossy=False)
+    close = _row("openvino default", coarse, samples, replace(plan.manifest, label="close"))
     assert not close.alike
     assert "bf16 changes answers" in close.note
-    assert _row("openvino default", coarse, samples, lossy=True).alike
+    assert _row("openvino default", coarse, samples, replace(plan.manifest, label="lossy")).alike
     result = bench_plan(plan, "x.plan", source, detect(), peers=(), budget_s=0.1)
     assert claims.peers(replace(result, rows=(*result.rows, close))) == []
 

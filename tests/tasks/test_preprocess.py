@@ -13,7 +13,7 @@ from PIL import Image
 from chipwise.core.errors import DataError, InputError, UnknownNameError
 from chipwise.core.network import TensorSpec
 from chipwise.core.task import Preprocess
-from chipwise.tasks.preprocess import default_preprocess, parse_preprocess, prepare
+from chipwise.tasks.preprocess import default_preprocess, from_pixels, parse_preprocess, prepare, sized
 
 GREY = Preprocess(height=8, width=8)
 RGB = Preprocess(height=8, width=8, channels=3, order="RGB")
@@ -100,6 +100,22 @@ def test_mean_and_std_apply_channel_by_channel_in_the_networks_order():
     preprocess = replace(RGB, order="BGR", scale=1.0, mean=(1.0, 2.0, 3.0), std=(2.0, 4.0, 8.0))
     picture = np.zeros((8, 8, 3), np.uint8) + np.array([10, 20, 30], np.uint8)
     assert prepare([picture], preprocess)[0, :, 0, 0].tolist() == [(30 - 1) / 2, (20 - 2) / 4, (10 - 3) / 8]
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC", "flat"])
+@pytest.mark.parametrize("fit", ["crop", "letterbox", "stretch"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_become_the_floats_of_the_same_pictures(layout, fit, channels):
+    order = "BGR" if channels == 3 else "L"
+    wanted = Preprocess(
+        6, 5, channels, order, layout, fit, 1 / 255, (0.5, 0.4, 0.3)[:channels], (0.2, 0.3, 0.4)[:channels]
+    )
+    taken = replace(wanted, scale=1.0, mean=(0.0,), std=(1.0,))
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 9, 12, 3), dtype=np.uint8)
+    pixels = prepare(pictures, taken, "uint8")
+    if layout == "NHWC":
+        np.testing.assert_array_equal(pixels, sized(pictures, taken))
+    np.testing.assert_array_equal(from_pixels(pixels, taken, wanted), prepare(pictures, wanted))
 
 
 def test_arrays_without_channel_axis_are_grey():

@@ -99,8 +99,21 @@ def plan_told(
     plan, name = plan_from(given)
     facts = plan.manifest
     task = told(facts.task, facts.inputs, facts.outputs, **said)
+    _check_numbers(facts, task)
     note_surplus(task, facts.outputs, said, progress)
     return plan, name, task
+
+
+def _check_numbers(facts: Manifest, task: Task) -> None:
+    """Refuse other numbers for pixels than those that are part of a plan's network."""
+    now, before = task.preprocess, facts.task.preprocess
+    if facts.source.preprocess is None or now is None or before is None:
+        return
+    if (now.scale, now.mean, now.std) != (before.scale, before.mean, before.std):
+        raise InputError(
+            "the plan takes uint8 pictures, and scales them itself",
+            hint="leave scale, mean and std out, or compile its network anew: --from X.plan --preprocess ...",
+        )
 
 
 def graph_told(
@@ -252,7 +265,10 @@ def source_of(given: PlanLike) -> tuple[Network, Manifest]:
                 f"{name} is quantized, and its source {facts.source.name} is not here", hint=hint
             ) from error
         model = plan.model
-    return from_bytes(model, facts.source.name, task=facts.task, origin=facts.source.origin), facts
+    task = facts.task
+    if model is not plan.model and facts.source.preprocess is not None:
+        task = replace(task, preprocess=facts.source.preprocess)
+    return from_bytes(model, facts.source.name, task=task, origin=facts.source.origin), facts
 
 
 def bench_from(path: Path) -> BenchResult:

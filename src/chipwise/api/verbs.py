@@ -148,6 +148,7 @@ def compile(
     runtimes: Sequence[str] = (),
     allow: Sequence[str] = (),
     keep: Sequence[str] = (),
+    uint8: bool = False,
     input_shape: tuple[int, ...] | None = None,
     weights: str | Path | None = None,
     preprocess: str | None = None,
@@ -171,6 +172,7 @@ def compile(
         runtimes: adapters to try; empty for all usable ones.
         allow: adapters to try only on request ("inductor").
         keep: layers that stay in float where the rest is quantized, as "fp32:conv1,fc".
+        uint8: the plan takes pictures as uint8 and scales pixels itself; as a plan that it starts from did.
         input_shape: for a factory that does not say its own, without the batch dimension.
         weights: a file of trained weights, for what does not hold its own.
         preprocess: how pictures become inputs, as "scale=1,mean=...,order=BGR", instead of what the network says.
@@ -198,12 +200,13 @@ def compile(
         network, older = source_of(from_plan)
         goal = goal or (older.goal if older.limit_s is None else f"{older.goal}={older.limit_s}s")
         max_drop = older.max_drop if max_drop is None and data is not None else max_drop
+        uint8 = uint8 or older.source.preprocess is not None
     if max_drop is not None and data is None:
         raise InputError(f"max_drop {max_drop:.2%} cannot be guarded without data", hint="--data D, or leave it out")
     limit = 0.01 if max_drop is None else max_drop
     kept = tuple(name for each in keep for name in parse_keep(each))
     wanted, limit_s = parse_goal(goal or "latency")
-    options = CompileOptions(wanted, limit, budget_s, seed, tuple(runtimes), tuple(allow), limit_s, kept)
+    options = CompileOptions(wanted, limit, budget_s, seed, tuple(runtimes), tuple(allow), limit_s, kept, uint8)
     dataset = data_from(data) if data is not None else None
     said = {"preprocess": preprocess, "task": task, "labels": None if labels is None else Path(labels)}
     graphed = graph_told(network, example_input, weights, input_shape, said, progress=progress, random=True)

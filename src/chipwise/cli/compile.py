@@ -50,6 +50,9 @@ def main(
     keep: Annotated[
         list[str] | None, typer.Option(metavar="fp32:LAYERS", help="Layers that stay in float, as fp32:conv1,fc.")
     ] = None,
+    uint8: Annotated[
+        bool, typer.Option("--uint8", help="Take pictures as uint8: scaling pixels becomes part of the network.")
+    ] = False,
     weights: WeightsOption = None,
     preprocess: PreprocessOption = None,
     task: TaskOption = None,
@@ -73,6 +76,7 @@ def main(
             runtimes=runtime or (),
             allow=allow or (),
             keep=keep or (),
+            uint8=uint8,
             weights=weights,
             preprocess=preprocess,
             task=task,

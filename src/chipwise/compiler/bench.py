@@ -4,11 +4,14 @@ Peers are built and called the way their documentation shows; the plan runs at i
 its default a runtime may have other ways that people call it: OpenVINO told to stay in float32 where its default is
 bfloat16, PyTorch without its compiler. A peer in a coarser format than the plan may take is timed and not counted as
 beaten or unbeaten: its answers are others.
+
+Where the plan takes pictures as uint8, peers get them as the floats that the source takes, prepared before the clock
+runs: work that the plan does itself is done for them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +20,7 @@ from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import noise, speedup, summarize
 from chipwise.compiler.load import open_plan
 from chipwise.compiler.parts import build_default
+from chipwise.compiler.pixels import for_source
 from chipwise.compiler.regression import PLAN, Baseline, check_comparable, compare
 from chipwise.core.errors import MachineError, unknown_name
 from chipwise.core.events import Part, Progress, silent
@@ -29,11 +33,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chipwise.core.device import Machine
-    from chipwise.core.plan import Plan
+    from chipwise.core.plan import Manifest, Plan
     from chipwise.runtimes.engine import Engine
 
 _ROUNDS = 60
 _COARSE = ("bf16", "fp16")  # formats that a runtime chooses of its own accord
+_PREPARED = "its floats prepared beforehand"
 
 
 def bench_plan(
@@ -76,20 +81,18 @@ def bench_plan(
         progress.update("bench", 0.05 + 0.35 * number / len(names), f"building {peer}")
         title = _title(peer)
         try:
-            engines[title] = _default_engine(peer, source, plan, batch)
+            engines[title] = _default_engine(peer, source, plan)
         except MachineError as error:
             failed.append(BenchRow(title, "", None, note=error.message))
-    arrays = [np.ascontiguousarray(np.repeat(array, batch, axis=0)) for array in plan.sample_inputs]
     progress.update("bench", 0.4, f"timing {len(engines)} contenders")
     samples = interleave(
-        {each: _call(built, arrays) for each, built in engines.items()},
+        {each: _call(built, _given(each, built, plan)) for each, built in engines.items()},
         budget_s=budget_s,
         min_rounds=10,
         max_rounds=_ROUNDS,
         progress=Part(progress, "bench", 0.4, 1.0),
     )
-    lossy = plan.manifest.label == "lossy"
-    rows = [_row(each, built, samples, lossy=lossy) for each, built in engines.items()]
+    rows = [_row(each, built, samples, plan.manifest) for each, built in engines.items()]
     regression = None if baseline is None else compare(baseline, rows)
     return BenchResult(
         plan=name,
@@ -132,22 +135,32 @@ def _title(peer: str) -> str:
     return f"{runtime} {way or 'default'}"
 
 
-def _default_engine(peer: str, source: bytes, plan: Plan, batch: int) -> Engine:
+def _default_engine(peer: str, source: bytes, plan: Plan) -> Engine:
     """Build a peer and run it once, so that what compiles late has compiled."""
     runtime, _, way = peer.partition(":")
     engine = build_default(runtime, source, way)
-    engine.run([np.ascontiguousarray(np.repeat(array, batch, axis=0)) for array in plan.sample_inputs])
+    engine.run(_given(peer, engine, plan))
     return engine
+
+
+def _given(name: str, engine: Engine, plan: Plan) -> list[NDArray[Any]]:
+    """The plan's sample at its batch; to a peer as the source takes it."""
+    facts, sample = plan.manifest, plan.sample_inputs
+    if name != PLAN and engine.inputs:
+        sample = for_source(sample, facts.task.preprocess, facts.source.preprocess, engine.inputs[0].dtype)
+    return [np.ascontiguousarray(np.repeat(array, facts.choice.batch, axis=0)) for array in sample]
 
 
 def _call(engine: Engine, arrays: list[NDArray[np.generic]]) -> Callable[[], object]:
     return lambda: engine.run(arrays)
 
 
-def _row(name: str, engine: Engine, samples: dict[str, NDArray[np.float64]], *, lossy: bool) -> BenchRow:
+def _row(name: str, engine: Engine, samples: dict[str, NDArray[np.float64]], facts: Manifest) -> BenchRow:
     timing = summarize(samples[name])
     if name == PLAN:
         return BenchRow(name, engine.precision, timing)
-    alike = lossy or engine.precision not in _COARSE
-    note = "" if alike else f"{engine.precision} changes answers, which this plan may not"
-    return BenchRow(name, engine.precision, timing, speedup(of=samples[PLAN], over=samples[name]), note, alike)
+    alike = facts.label == "lossy" or engine.precision not in _COARSE
+    notes = [] if facts.source.preprocess is None else [_PREPARED]
+    notes += [] if alike else [f"{engine.precision} changes answers, which this plan may not"]
+    over = speedup(of=samples[PLAN], over=samples[name])
+    return BenchRow(name, engine.precision, timing, over, "; ".join(notes), alike)

@@ -10,6 +10,7 @@ import onnx_ir
 
 from chipwise.compiler.load import open_plan
 from chipwise.compiler.parts import build_default
+from chipwise.compiler.pixels import check_pictures, for_source
 from chipwise.compiler.subject import class_scores, predicted_classes, require_classes
 from chipwise.core.errors import DataError
 from chipwise.core.network import Network
@@ -33,6 +34,8 @@ def check_plan(
 ) -> CheckResult:
     """Compare accuracies on the test split, which neither training nor compile has touched.
 
+    Where the plan takes pictures as uint8, the source is given the same pictures as its own preprocessing makes them.
+
     Args:
         plan: an opened plan file.
         name: what to call it in the answer.
@@ -49,9 +52,13 @@ def check_plan(
     test = data.split().test
     if not len(test.labels):
         raise DataError(f"{data.name} has no test samples")
+    task, seen = plan.manifest.task, plan.manifest.source.preprocess
+    if seen is not None:
+        check_pictures(test)
     inputs = inputs_for(test, _as_network(plan))
-    engine = open_plan(plan, machine)
-    right = predicted_classes(build_default("onnxruntime", source), inputs) == test.labels
+    engine, before = open_plan(plan, machine), build_default("onnxruntime", source)
+    (given,) = for_source([inputs], task.preprocess, seen, before.inputs[0].dtype)
+    right = predicted_classes(before, given) == test.labels
     scores = class_scores(engine, inputs)
     predicted = scores.argmax(axis=1)
     limit = max_drop if max_drop is not None else plan.manifest.max_drop

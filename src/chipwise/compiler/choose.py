@@ -6,8 +6,9 @@ noise; among those that are as fast as the best, the one that changes least wins
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def measure(
     Args:
         trials: engines to time.
         baseline: ONNX Runtime's default on the source graph.
-        subject: gives the input.
+        subject: gives the input, and the source's.
         budget_s: wall time.
         rounds: fewest and most rounds.
         progress: told how far it is.
@@ -131,14 +132,14 @@ def _contenders(
 ) -> tuple[dict[str, Callable[[], object]], dict[str, int]]:
     """What takes turns, by name, and the batches of those that are the baseline."""
 
-    def timed(engine: Engine, batch: int) -> Callable[[], object]:
-        arrays = tiled(subject, batch)
+    def timed(engine: Engine, sample: Sequence[NDArray[Any]], batch: int) -> Callable[[], object]:
+        arrays = tiled(sample, batch)
         return lambda: engine.run(arrays)
 
-    calls = {trial.title: timed(trial.engine, trial.candidate.choice.batch) for trial in trials}
+    calls = {trial.title: timed(trial.engine, subject.sample, trial.candidate.choice.batch) for trial in trials}
     sources = {f"{BASELINE} batch {size}": size for size in sorted({t.candidate.choice.batch for t in trials} | {1})}
-    calls |= {name: timed(baseline, size) for name, size in sources.items()}
-    calls[_AGAIN] = timed(baseline, 1)
+    calls |= {name: timed(baseline, subject.source_sample, size) for name, size in sources.items()}
+    calls[_AGAIN] = timed(baseline, subject.source_sample, 1)
     return calls, sources
 
 
@@ -157,6 +158,7 @@ def decide(
     source_bytes: int,
     *,
     energy: Samples | None = None,
+    may_ship_source: bool = True,
 ) -> Outcome:
     """Choose among timed trials.
 
@@ -167,6 +169,8 @@ def decide(
         goal: "size" prefers bytes and then time; the other goals time alone.
         source_bytes: size of the source graph, which is the baseline's.
         energy: joules of the same trials, where they decide.
+        may_ship_source: False where the source takes another input than was asked for: then the best trial ships,
+            whether or not it beats the baseline.
     """
     judged = energy or samples
     times = judged.trials
@@ -176,6 +180,8 @@ def decide(
     noise = None if judged.again is None else speedup(of=judged.again, over=judged.baseline)
     faster = [trial for trial in order if overs[trial].low > _seeming(noise)]
     best = _least_changed(faster, times) if goal != "size" else _smallest(order, source_bytes)
+    if best is None and not may_ship_source:
+        best = _least_changed(order, times) if goal != "size" else _smallest(order)
     over = overs[best] if best else None
     records = []
     for trial in order:
@@ -235,10 +241,10 @@ def _least_changed(order: Sequence[Trial], times: dict[str, NDArray[np.float64]]
     return min((trial for trial in order if tied(trial)), key=change)
 
 
-def _smallest(order: Sequence[Trial], source_bytes: int) -> Trial | None:
+def _smallest(order: Sequence[Trial], below: float = math.inf) -> Trial | None:
     """Fewest bytes; sizes within 2% count as equal and the faster one wins (`order` is by time)."""
-    least = min((len(trial.model) for trial in order), default=source_bytes)
-    if least >= source_bytes:
+    least = min((len(trial.model) for trial in order), default=below)
+    if least >= below:
         return None
     return next(trial for trial in order if len(trial.model) <= least * _TIE)
 

@@ -18,7 +18,7 @@ from chipwise.codec.files import check_writable
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.codec.plan_file import read_plan, write_plan
 from chipwise.compiler.candidates import first_choices, neighbours, usable_runtimes
-from chipwise.compiler.choose import Outcome, baseline_record, decide, measure, measure_energy
+from chipwise.compiler.choose import Outcome, Samples, baseline_record, decide, measure, measure_energy
 from chipwise.compiler.graphs import variants
 from chipwise.compiler.mixing import kept_layers, mixes
 from chipwise.compiler.partition import partitions
@@ -54,6 +54,7 @@ _MIX_SHARE = 0.3  # to look for layers that stay in float
 _CUT_SHARE = 0.1  # to time the kernels of parts
 _LEADERS = 2  # whose neighbours join
 _WIDTH_STEPS = (1, 8)
+_PREPARED = ", which was given its pictures as floats, prepared beforehand"
 
 
 def compile_plan(
@@ -90,7 +91,7 @@ def compile_plan(
     names = usable_runtimes(options, machine)
     counter = energy_counter() if options.goal == "energy" else None
     progress.update(STAGE, 0.02, "asking the oracle")
-    subject = make_subject(network, source, layers, data, seed=options.seed, machine=machine)
+    subject = make_subject(network, source, layers, data, seed=options.seed, machine=machine, uint8=options.uint8)
     workspace = Workspace(_key(subject, options, machine))
     search = Search(subject, options, machine, workspace, output, progress, started + options.budget_s)
     expected = predictions(layers, machine)
@@ -137,12 +138,24 @@ def _quantizers(search: Search) -> tuple[str, ...]:
 
 def _race(search: Search, trials: list[Trial], baseline: Engine, share: float, bar: tuple[float, float]) -> Raced:
     """Race what is there, and put the best so far on disk."""
-    goal, source = search.options.goal, search.subject.source
     part = Part(search.progress, STAGE, *bar)
-    raced = race(trials, baseline, search.subject, goal, budget_s=search.left_s() * share, progress=part)
+    raced = race(trials, baseline, search.subject, search.options.goal, budget_s=search.left_s() * share, progress=part)
     search.records += raced.dropped
-    _keep(search, decide(raced.kept, raced.samples, search.records, goal, len(source)))
+    _keep(search, _decided(search, raced.kept, raced.samples))
     return raced
+
+
+def _decided(search: Search, trials: list[Trial], samples: Samples, energy: Samples | None = None) -> Outcome:
+    subject = search.subject
+    return decide(
+        trials,
+        samples,
+        search.records,
+        search.options.goal,
+        len(subject.source),
+        energy=energy,
+        may_ship_source=subject.source_preprocess is None,
+    )
 
 
 def _with_neighbours(search: Search, kept: list[Trial]) -> list[Trial]:
@@ -190,23 +203,24 @@ def _final(search: Search, raced: Raced, baseline: Engine, counter: EnergyCounte
     samples = measure(kept, baseline, subject, budget_s=search.left_s() * share, progress=timing)
     if counter is not None:
         energy = measure_energy(kept, baseline, subject, counter, budget_s=search.left_s(), progress=counting)
-    return decide(kept, samples, search.records, goal, len(subject.source), energy=energy)
+    return _decided(search, kept, samples, energy)
 
 
 def _keep(search: Search, outcome: Outcome) -> None:
     """Put the best so far on disk, unless a finished plan of the same network lies there already."""
-    if search.output is not None and not _finished(search.output, sha256_bytes(search.subject.source)):
+    if search.output is not None and not _finished(search.output, _facts(search.subject)):
         write_plan(search.output, _assemble(search, outcome))
 
 
-def _finished(path: Path, digest: str) -> bool:
+def _finished(path: Path, source: SourceFacts) -> bool:
     if not path.exists():
         return False
     try:
         facts = read_plan(path).manifest
     except PlanError:
         return False
-    return facts.complete and facts.source.digest == digest
+    same = (facts.source.digest, facts.source.preprocess) == (source.digest, source.preprocess)
+    return facts.complete and same
 
 
 def _assemble(search: Search, outcome: Outcome, expected: Predictions | None = None) -> Plan:
@@ -232,7 +246,7 @@ def _assemble(search: Search, outcome: Outcome, expected: Predictions | None = N
         max_drop=search.options.max_drop if subject.guard is not None else None,
         seed=search.options.seed,
         choice=choice,
-        why=outcome.why,
+        why=outcome.why + (_PREPARED if subject.source_preprocess is not None and outcome.speedup else ""),
         speedup=outcome.speedup,
         label=label,
         candidates=_predicted(outcome.candidates, expected),
@@ -266,6 +280,7 @@ def _facts(subject: Subject) -> SourceFacts:
         parameters=totals(subject.layers).parameters,
         flops=subject.flops,
         size_bytes=len(subject.source),
+        preprocess=subject.source_preprocess,
     )
 
 

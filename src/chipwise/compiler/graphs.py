@@ -35,11 +35,13 @@ class Graphs:
         source: the graph that passes start from; it is not changed.
         serialized: the same as bytes, which a graph that no pass changed remains.
         step: what widths that are left are multiples of where channels are removed, unless a variant says otherwise.
+        done: what was done to the network before, one line each.
     """
 
     source: ir.Model
     serialized: bytes
     step: int = 1
+    done: tuple[str, ...] = ()
     _made: dict[str, tuple[bytes, tuple[str, ...], ir.Model]] = field(default_factory=dict)
 
     def model(self, variant: str = "") -> bytes:
@@ -47,8 +49,8 @@ class Graphs:
         return self._variant(variant)[0]
 
     def passes(self, variant: str = "") -> tuple[str, ...]:
-        """What the passes of a variant did, one line each."""
-        return self._variant(variant)[1]
+        """What the passes of a variant did, one line each, after what was done before them."""
+        return (*self.done, *self._variant(variant)[1])
 
     def differing(self, among: Iterable[str], base: str = "", deadline_s: float = math.inf) -> list[str]:
         """Variants that, added to `base`, give a graph of its own; each graph under the first name that gives it.

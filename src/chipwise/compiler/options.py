@@ -31,6 +31,7 @@ class CompileOptions:
         runtimes: adapters to try; empty for all that are usable and safe to ship.
         allow: adapters that are tried only when asked for ("inductor": native code, needs torch where it runs).
         keep: layers that stay in float whatever is quantized, by name or a pattern of names ("conv1", "head/*").
+        uint8: the plan takes pictures as uint8, and scales pixels itself.
     """
 
     goal: Goal = "latency"
@@ -41,6 +42,7 @@ class CompileOptions:
     allow: tuple[str, ...] = ()
     limit_s: float | None = None
     keep: tuple[str, ...] = ()
+    uint8: bool = False
 
     def __post_init__(self) -> None:
         if self.goal not in GOALS:

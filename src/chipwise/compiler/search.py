@@ -65,7 +65,7 @@ class Search:
 
     def pace(self, trial: Trial) -> None:
         """Let calibration take no more than a part of the time that is left, by how long a call of a trial takes."""
-        arrays, start = tiled(self.subject, trial.candidate.choice.batch), time.monotonic()
+        arrays, start = tiled(self.subject.sample, trial.candidate.choice.batch), time.monotonic()
         trial.engine.run(arrays)
         call_s = time.monotonic() - start
         self.calls = max(_FEWEST_CALLS, int(self.left_s() * _CALIBRATION_SHARE / (_CALIBRATION_COST * call_s + 1e-6)))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chipwise import runtimes
-from chipwise.compiler.graphs import Graphs
+from chipwise.compiler.graphs import Graphs, serialized
 from chipwise.compiler.oracle import reference_outputs
 from chipwise.compiler.parts import build_default
+from chipwise.compiler.pixels import check_pictures, for_source, takes_pixels, taking_pixels
 from chipwise.core.errors import InputError
 from chipwise.core.layer import Layer, totals
 from chipwise.datasets.feed import inputs_for
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from chipwise.core.device import Machine
     from chipwise.core.network import Network, TensorSpec
-    from chipwise.core.task import Stream, Task
+    from chipwise.core.task import Preprocess, Stream, Task
     from chipwise.datasets.dataset import Dataset
 
 CALIBRATION_COUNT = 300
@@ -61,21 +62,26 @@ class Subject:
     """Everything about the network that candidates are made of and judged by.
 
     Attributes:
-        network: with its graph.
-        source: serialized ONNX; graphs: the same after the passes, in every variant.
-        sample: one array per input, batch 1 or what the graph fixes; expected: the oracle's outputs for it.
+        network: with its graph, as candidates run it.
+        source: serialized ONNX as it was given; graphs: the network after the passes, in every variant.
+        sample: one array per input, batch 1 or what the graph fixes; source_sample: the same as the source takes it.
+        expected: the oracle's outputs of the source for it.
         layers: rows of the layer table for one item; flops: their sum.
         guard: None without data.
+        source_preprocess: what the source wants done to pictures that `network` takes as uint8; None where it takes
+            what `network` takes.
     """
 
     network: Network
     source: bytes
     graphs: Graphs
     sample: tuple[NDArray[Any], ...]
+    source_sample: tuple[NDArray[Any], ...]
     expected: tuple[NDArray[Any], ...]
     layers: tuple[Layer, ...]
     flops: int
     guard: GuardData | None = field(default=None)
+    source_preprocess: Preprocess | None = None
 
     @property
     def dynamic_batch(self) -> bool:
@@ -84,7 +90,14 @@ class Subject:
 
 
 def make_subject(
-    network: Network, source: bytes, layers: tuple[Layer, ...], data: Dataset | None, *, seed: int, machine: Machine
+    network: Network,
+    source: bytes,
+    layers: tuple[Layer, ...],
+    data: Dataset | None,
+    *,
+    seed: int,
+    machine: Machine,
+    uint8: bool = False,
 ) -> Subject:
     """Optimize the graph, take a sample, ask the oracle, and set guard data aside.
 
@@ -95,28 +108,41 @@ def make_subject(
         data: labelled samples; None compiles without a guard, which excludes everything lossy.
         seed: of the calibration samples, and of the sample where there is no data.
         machine: whose vectors decide which widths are left.
+        uint8: candidates take pictures as uint8, in the place of what the network's preprocessing makes of them.
 
     Raises:
+        NetworkError: when `uint8` is asked of a network that takes no pictures.
         DataError: when the data does not fit the network.
         RuntimeUnavailableError: when neither the reference evaluator nor ONNX Runtime can run the graph.
     """
     assert network.graph is not None, "compile needs a graph; export the source first"
-    guard = _guard_data(network, source, data, seed) if data is not None else None
-    sample = (
-        (guard.calibration[0],)
-        if guard is not None
-        else random_inputs(network.inputs, seed, stream=network.task.stream)
-    )
+    width = width_step(machine.isa)
+    if uint8 and not takes_pixels(network):
+        taken, said = taking_pixels(network)
+        assert taken.graph is not None, "it is the network's"
+        seen, graphs = network.task.preprocess, Graphs(taken.graph, serialized(taken.graph), width, (said,))
+    else:
+        taken, seen, graphs = network, None, Graphs(network.graph, source, width)
+    guard = _guard_data(taken, source, data, seed, seen) if data is not None else None
+    if guard is not None:
+        sample: tuple[NDArray[Any], ...] = (guard.calibration[0],)
+    elif seen is not None:
+        sample = (np.random.default_rng(seed).integers(0, 256, taken.inputs[0].concrete(), np.uint8),)
+    else:
+        sample = random_inputs(taken.inputs, seed, stream=taken.task.stream)
+    given = for_source(sample, taken.task.preprocess, seen, network.inputs[0].dtype if network.inputs else "")
     flops = totals(layers).flops
     return Subject(
-        network=network,
+        network=taken,
         source=source,
-        graphs=Graphs(network.graph, source, width_step(machine.isa)),
+        graphs=graphs,
         sample=sample,
-        expected=tuple(reference_outputs(source, sample, flops)),
+        source_sample=given,
+        expected=tuple(reference_outputs(source, given, flops)),
         layers=layers,
         flops=flops,
         guard=guard,
+        source_preprocess=seen,
     )
 
 
@@ -183,9 +209,12 @@ def require_classes(task: Task, name: str, *, hint: str = "") -> None:
         raise InputError(f"{name} is for {task.kind}; accuracy is counted for classification only", hint=hint)
 
 
-def _guard_data(network: Network, source: bytes, data: Dataset, seed: int) -> GuardData:
+def _guard_data(network: Network, source: bytes, data: Dataset, seed: int, seen: Preprocess | None) -> GuardData:
+    """Samples as the network takes them, judged by the source, which takes what `seen` makes of them."""
     hint = "compile without --data: only plans that equal the source up to rounding are considered then"
     require_classes(network.task, network.name, hint=hint)
+    if seen is not None:
+        check_pictures(data)
     splits = data.split()  # the one that training uses whatever its seed: no sample may be in its training part
     batch = network.inputs[0].concrete()[0]
     calls = max(min(CALIBRATION_COUNT, len(splits.train)) // batch, 1)
@@ -196,7 +225,10 @@ def _guard_data(network: Network, source: bytes, data: Dataset, seed: int) -> Gu
     baseline = build_default("onnxruntime", source)
 
     def judged(inputs: NDArray[np.generic], labels: NDArray[np.int64]) -> Judged:
-        return Judged(inputs, labels, predicted_classes(baseline, inputs) == labels if len(labels) else labels == 0)
+        if not len(labels):
+            return Judged(inputs, labels, labels == 0)
+        (given,) = for_source([inputs], network.task.preprocess, seen, baseline.inputs[0].dtype)
+        return Judged(inputs, labels, predicted_classes(baseline, given) == labels)
 
     return GuardData(
         name=data.name,

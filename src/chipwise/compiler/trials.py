@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,10 @@ from chipwise.runtimes.engine import Engine, EngineOptions
 from chipwise.tasks.metrics import paired_drop
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from chipwise.compiler.workspace import Workspace
     from chipwise.core.device import Machine
 
@@ -198,8 +202,8 @@ def _verdict(drop: PairedDrop, max_drop: float) -> str:
     return bound
 
 
-def tiled(subject: Subject, batch: int) -> list[np.ndarray]:
-    """The sample repeated to a batch, one array per input."""
+def tiled(sample: Sequence[NDArray[Any]], batch: int) -> list[NDArray[Any]]:
+    """A sample repeated to a batch, one array per input."""
     if batch == 1:
-        return list(subject.sample)  # a single number has no axis to repeat
-    return [np.ascontiguousarray(np.repeat(array, batch, axis=0)) for array in subject.sample]
+        return list(sample)  # a single number has no axis to repeat
+    return [np.ascontiguousarray(np.repeat(array, batch, axis=0)) for array in sample]

@@ -15,7 +15,7 @@ from chipwise.core.device import Machine
 from chipwise.core.estimate import Interval
 from chipwise.core.measure import PairedDrop, Ratio, Timing
 from chipwise.core.network import TensorSpec
-from chipwise.core.task import Task
+from chipwise.core.task import Preprocess, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,6 +134,7 @@ class SourceFacts:
         digest: sha256 of its ONNX graph, hex.
         parameters: trainable values; flops: work for one item, 1 multiply-add = 2 FLOPs.
         size_bytes: bytes of its ONNX graph.
+        preprocess: what it wants done to pictures that the plan takes as uint8; None where both take the same.
     """
 
     name: str
@@ -142,6 +143,7 @@ class SourceFacts:
     parameters: int
     flops: int
     size_bytes: int
+    preprocess: Preprocess | None = None
 
 
 @dataclass(frozen=True, slots=True)

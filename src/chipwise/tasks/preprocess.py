@@ -59,9 +59,13 @@ def prepare(
     result = np.empty((count, channels, *size) if nchw else (count, *size, channels), kind)
     scaled = result.transpose(0, 2, 3, 1) if nchw else result
     mean, std = np.array(preprocess.mean, np.float32), np.array(preprocess.std, np.float32)
+    as_they_are = kind == np.uint8 and preprocess.scale == 1 and not mean.any() and bool((std == 1).all())
     for start in range(0, count, _CHUNK):
         chunk = sized(pictures[start : start + _CHUNK], preprocess)
         target = scaled[start : start + _CHUNK]
+        if as_they_are:
+            target[...] = chunk
+            continue
         part = target if kind == np.float32 else np.empty(chunk.shape, np.float32)
         np.multiply(chunk, np.float32(preprocess.scale), out=part)  # in place: pictures are large
         part -= mean
@@ -72,6 +76,24 @@ def prepare(
         if part is not target:
             target[...] = part
     return result.reshape(count, -1) if preprocess.layout == "flat" else result
+
+
+def from_pixels(
+    pixels: NDArray[np.uint8], taken: Preprocess, wanted: Preprocess, dtype: str = "float32"
+) -> NDArray[Any]:
+    """What `prepare` gives for `wanted` of the pictures that it gave for `taken`, of which it left pixels as they were.
+
+    Args:
+        pixels: uint8, as `taken` lays them out.
+        taken: how they were made; may differ from `wanted` in scale, mean, std and layout only.
+        wanted: how the result is made.
+        dtype: element type of the result.
+    """
+    sides = (taken.height, taken.width)
+    nchw = taken.layout == "NCHW"
+    stack = pixels.transpose(0, 2, 3, 1) if nchw else pixels.reshape(len(pixels), *sides, taken.channels)
+    pictures = stack[..., ::-1] if taken.order == "BGR" else stack
+    return prepare(pictures, replace(wanted, fit="stretch"), dtype)
 
 
 def default_preprocess(spec: TensorSpec) -> Preprocess | None:
