@@ -63,6 +63,13 @@ def test_layers_are_timed_against_the_roofline(float_plan: Plan) -> None:
     assert sheet.notes == ()
 
 
+def test_layers_of_a_plan_with_streams_are_timed_alone(float_plan: Plan) -> None:
+    choice = Choice("onnxruntime", streams=2)
+    sheet = opened(replace(float_plan, manifest=replace(float_plan.manifest, choice=choice)))
+    assert any(each.time_s is not None for each in sheet.layers)
+    assert sheet.notes == ("layers are timed in one request alone; the plan keeps 2 in flight",)
+
+
 def test_int8_layers_are_told_from_float_ones(int8_plan: Plan) -> None:
     sheet = opened(int8_plan)
     (layer,) = (each for each in sheet.layers if each.op == "Gemm")

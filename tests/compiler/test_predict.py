@@ -28,3 +28,4 @@ def test_a_measured_runtime_goes_before_its_floor() -> None:
     found = predict.Predictions({("openvino", "fp32"): Interval(1.0, 2.0, 3.0)}, {"fp32": Interval(0.5, None, None)})
     assert found.rank(Choice("openvino", "fp32")) == 2.0
     assert found.rank(Choice("onnxruntime", "fp32")) == 0.5
+    assert found.of(Choice("openvino", "fp32", streams=2)) == Interval(0.5, None, None), "measured one call at a time"

@@ -227,6 +227,19 @@ def test_several_requests_at_once(adapter: Adapter, streams: int) -> None:
     engine.close()
 
 
+def test_what_fails_in_a_lane_is_the_usual_error(adapter: Adapter) -> None:
+    before = set(threading.enumerate())
+    engine = adapter.build(lenet(), EngineOptions(streams=2))
+    good, wrong = [data(1, 1, 32, 32)], [data(1, 1, 32, 31)]
+    for batches in ([good, wrong, good, good], [wrong] * 4):
+        with pytest.raises(MachineError, match=adapter.NAME):
+            run_many(engine, batches)
+    for (result,) in run_many(engine, [good] * 4):
+        np.testing.assert_allclose(result, reference(lenet(), good[0])[0], **CLOSE)
+    engine.close()
+    assert not [each.name for each in set(threading.enumerate()) - before if each.name.startswith("chipwise-lane")]
+
+
 def test_two_engines_in_two_threads(adapter: Adapter) -> None:
     flat, picture = data(1, 24), data(1, 1, 32, 32)
     wanted = {"mlp": reference(mlp(), flat)[0], "lenet": reference(lenet(), picture)[0]}

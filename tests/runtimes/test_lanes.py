@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 
+from chipwise.runtimes import lanes as lanes_module
 from chipwise.runtimes.engine import Arrays, run_many
 from chipwise.runtimes.lanes import Lanes, lane_count
 
@@ -54,3 +56,29 @@ def test_how_many_lanes() -> None:
     assert lane_count(4, threads=2) == 4
     assert lane_count(0, threads=10_000) == 1
     assert lane_count(0, threads=1) >= lane_count(0, threads=2) >= 1
+
+
+def test_an_interrupt_begins_no_more_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+    ran: list[int] = []
+    real = lanes_module.wait
+
+    def lane(arrays: Arrays) -> list[np.ndarray]:
+        begun.release()
+        go_on.wait(timeout=20)
+        ran.append(int(arrays[0]))
+        return [arrays[0]]
+
+    def interrupted(jobs: Any) -> Any:
+        monkeypatch.setattr(lanes_module, "wait", lambda jobs: go_on.set() or real(jobs))
+        begun.acquire(timeout=20)
+        begun.acquire(timeout=20)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lanes_module, "wait", interrupted)
+    lanes = Lanes([lane, lane])
+    with pytest.raises(KeyboardInterrupt):
+        lanes.run([[np.array(number)] for number in range(50)])
+    assert sorted(ran) == [0, 1], "both lanes have ended what they had begun"
+    assert len(lanes.run([[np.array(7)]])) == 1
+    lanes.close()

@@ -1,9 +1,11 @@
 """Time a plan against what every installed runtime does by default with the source network, interleaved.
 
-Peers are built and called the way their documentation shows; the plan runs at its own batch, and so do they. Besides
-its default a runtime may have other ways that people call it: OpenVINO told to stay in float32 where its default is
-bfloat16, PyTorch without its compiler. A peer in a coarser format than the plan may take is timed and not counted as
-beaten or unbeaten: its answers are others.
+Peers are built and called the way their documentation shows; the plan runs at its own batch, and so do they. A plan
+with streams gets some requests for each, and its peers get the same ones, one after another.
+
+Besides its default a runtime may have other ways that people call it: OpenVINO told to stay in float32 where its
+default is bfloat16, PyTorch without its compiler. A peer in a coarser format than the plan may take is timed and not
+counted as beaten or unbeaten: its answers are others.
 
 Where the plan takes pictures as uint8, peers get them as the floats that the source takes, prepared before the clock
 runs: work that the plan does itself is done for them.
@@ -18,6 +20,7 @@ import numpy as np
 from chipwise import runtimes
 from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import noise, speedup, summarize
+from chipwise.compiler.choose import PER_STREAM
 from chipwise.compiler.load import open_plan
 from chipwise.compiler.parts import build_default
 from chipwise.compiler.pixels import for_source
@@ -26,6 +29,7 @@ from chipwise.core.errors import MachineError, unknown_name
 from chipwise.core.events import Part, Progress, silent
 from chipwise.core.report import BenchResult, BenchRow
 from chipwise.devices.detect import versions
+from chipwise.runtimes.engine import run_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +76,8 @@ def bench_plan(
     if baseline is not None:
         check_comparable(baseline, plan.manifest.source.name, plan.manifest.choice.batch)
     engine = open_plan(plan, machine)
-    batch = plan.manifest.choice.batch
+    batch, streams = plan.manifest.choice.batch, plan.manifest.choice.streams
+    requests = PER_STREAM * streams if streams > 1 else 1
     progress.update("bench", 0.05, "plan")
     engines = {PLAN: engine}
     failed: list[BenchRow] = []
@@ -85,19 +90,21 @@ def bench_plan(
         except MachineError as error:
             failed.append(BenchRow(title, "", None, note=error.message))
     progress.update("bench", 0.4, f"timing {len(engines)} contenders")
-    samples = interleave(
-        {each: _call(built, _given(each, built, plan)) for each, built in engines.items()},
+    calls = interleave(
+        {each: _call(built, _given(each, built, plan), requests) for each, built in engines.items()},
         budget_s=budget_s,
         min_rounds=10,
         max_rounds=_ROUNDS,
         progress=Part(progress, "bench", 0.4, 1.0),
     )
+    samples = {each: seconds / requests for each, seconds in calls.items()}
     rows = [_row(each, built, samples, plan.manifest) for each, built in engines.items()]
     regression = None if baseline is None else compare(baseline, rows)
     return BenchResult(
         plan=name,
         network=plan.manifest.source.name,
         batch=batch,
+        requests=requests,
         rows=(*rows, *failed),
         noise=float(np.median([noise(each) for each in samples.values()])),
         machine=machine,
@@ -151,8 +158,8 @@ def _given(name: str, engine: Engine, plan: Plan) -> list[NDArray[Any]]:
     return [np.ascontiguousarray(np.repeat(array, facts.choice.batch, axis=0)) for array in sample]
 
 
-def _call(engine: Engine, arrays: list[NDArray[np.generic]]) -> Callable[[], object]:
-    return lambda: engine.run(arrays)
+def _call(engine: Engine, arrays: list[NDArray[np.generic]], requests: int) -> Callable[[], object]:
+    return (lambda: engine.run(arrays)) if requests == 1 else lambda: run_many(engine, [arrays] * requests)
 
 
 def _row(name: str, engine: Engine, samples: dict[str, NDArray[np.float64]], facts: Manifest) -> BenchRow:

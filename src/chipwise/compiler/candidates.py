@@ -1,10 +1,12 @@
-"""Which ways to run a network are worth trying here: runtime x precision x threads x batch x graph.
+"""Which ways to run a network are worth trying here: runtime x precision x threads x streams x batch x graph.
 
 Not all of them at once: the first ones differ in runtime and number format, and what lies one step from the best of
 them is tried next.
 
 >>> thread_counts(6)
 (1, 2, 4, 0)
+>>> stream_counts(6)
+(2, 4, 6)
 """
 
 from __future__ import annotations
@@ -61,6 +63,11 @@ def thread_counts(cores: int) -> tuple[int, ...]:
     return (*(2**power for power in range(cores.bit_length()) if 2**power < cores), 0)
 
 
+def stream_counts(cores: int) -> tuple[int, ...]:
+    """Powers of two from 2 up to the number of cores, and that number: requests that may be in flight at once."""
+    return (*(2**power for power in range(1, cores.bit_length()) if 2**power < cores), *((cores,) if cores > 1 else ()))
+
+
 def first_choices(
     names: tuple[str, ...],
     machine: Machine,
@@ -109,19 +116,26 @@ def neighbours(
     graphs: Iterable[str] = (),
     quantizers: Iterable[str] = (),
     dynamic_batch: bool = False,
+    in_flight: int = max(THROUGHPUT_BATCHES),
 ) -> list[Choice]:
-    """What lies one step from a choice: another graph, other threads, another batch, another way to quantize.
+    """What lies one step from a choice: other batches and streams, another graph, other threads, other quantizers.
 
     Args:
         choice: a good one.
         machine: how many threads make sense.
-        goal: batches are for "throughput" only.
+        goal: batches and streams are for "throughput" only.
         graphs: variants of the graph that differ from the choice's.
         quantizers: that may be used, where the choice is quantized.
         dynamic_batch: whether the graph takes any batch.
+        in_flight: most items that all streams together may work on at once.
     """
+    batches = THROUGHPUT_BATCHES if dynamic_batch else (choice.batch,)
+    found = []
+    if goal == "throughput":
+        found += [replace(choice, batch=batch) for batch in batches]
+        found += _streamed(choice, machine.cores, batches, in_flight)
     # Values have other names in another graph: whether it is to be cut, and where, is not known there.
-    found = [replace(choice, graph=joined(choice.graph, each), parts=()) for each in graphs]
+    found += [replace(choice, graph=joined(choice.graph, each), parts=()) for each in graphs]
     found += [replace(choice, threads=threads) for threads in thread_counts(machine.cores)]
     if choice.quantizer:
         found += [
@@ -129,9 +143,20 @@ def neighbours(
             for each in quantizers
             if _runs(choice.runtime, each)
         ]
-    if goal == "throughput" and dynamic_batch:
-        found += [replace(choice, batch=batch) for batch in THROUGHPUT_BATCHES]
     return [each for each in dict.fromkeys(found) if each != choice]
+
+
+def _streamed(choice: Choice, cores: int, batches: Iterable[int], in_flight: int) -> list[Choice]:
+    """A choice with several requests at once, which share the cores; the smallest batches and the most streams first.
+
+    Engines in a row take one request at a time: a choice with parts has no streams.
+    """
+    return [
+        replace(choice, threads=cores // streams, streams=streams, batch=batch)
+        for batch in batches
+        for streams in reversed(stream_counts(cores))
+        if streams * batch <= in_flight and not choice.parts
+    ]
 
 
 def _runs(runtime: str, quantizer: str) -> bool:

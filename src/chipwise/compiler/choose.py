@@ -7,6 +7,7 @@ noise; among those that are as fast as the best, the one that changes least wins
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ from chipwise.clock.statistics import speedup, summarize
 from chipwise.compiler.trials import Trial, tiled
 from chipwise.core.measure import Ratio
 from chipwise.core.plan import Candidate, Choice
+from chipwise.runtimes.engine import run_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +41,9 @@ _TIE = 1.02  # within this factor of the best median counts as equal, as does an
 _FAITHFUL = ("exact", "close", "lossy")
 _PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int4")
 _ALL_THREADS = 1 << 16  # 0 means all of them
+# Where some keep several requests in flight, a call offers so many for each stream, or fewer where that takes long: at
+# its end streams run dry. Calls that the clock makes beside those of the rounds.
+PER_STREAM, UNTIMED = 4, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Samples:
     Attributes:
         trials: by title, one number a round; baseline: the same for the source graph, at its best batch.
         baseline_batch: that batch.
+        offered: items that a call answers at least, whoever makes it; in requests of its own batch.
         again: the same engine at the same batch once more, as if it were another one; what differs is the machine's.
     """
 
@@ -76,6 +82,7 @@ class Samples:
     baseline: NDArray[np.float64]
     baseline_batch: int = 1
     again: NDArray[np.float64] | None = None
+    offered: int = 1
 
 
 def measure(
@@ -90,7 +97,8 @@ def measure(
     """Time every trial and the baseline in turns.
 
     The baseline runs at every batch that a trial runs at, and its fastest counts: a batch is no merit of the plan. One
-    item is run twice a round: what seems to lie between the two is noise.
+    item is run twice a round: what seems to lie between the two is noise. Where a trial has streams, all are
+    given as many items at once as fill the most streams; those without answer one request after another.
 
     Args:
         trials: engines to time.
@@ -101,12 +109,10 @@ def measure(
         progress: told how far it is.
     """
     fewest, most = rounds
-    calls, sources = _contenders(trials, baseline, subject)
-    return _per_item(
-        trials,
-        sources,
-        interleave(calls, budget_s=budget_s, min_rounds=fewest, max_rounds=most, progress=progress),
-    )
+    offered = _offered(trials, baseline, subject, budget_s / (fewest + UNTIMED))
+    calls, sources = _contenders(trials, baseline, subject, offered)
+    found = interleave(calls, budget_s=budget_s, min_rounds=fewest, max_rounds=most, progress=progress)
+    return _per_item(trials, sources, found, offered)
 
 
 def measure_energy(
@@ -123,18 +129,41 @@ def measure_energy(
     Raises:
         RuntimeUnavailableError: the counter stands still.
     """
-    calls, sources = _contenders(trials, baseline, subject)
-    return _per_item(trials, sources, interleave_energy(calls, counter, budget_s=budget_s, progress=progress))
+    calls, sources = _contenders(trials, baseline, subject, 1)
+    return _per_item(trials, sources, interleave_energy(calls, counter, budget_s=budget_s, progress=progress), 1)
+
+
+def requests(batch: int, offered: int) -> int:
+    """Requests in one timed call, so that it answers at least the items that are offered.
+
+    >>> requests(1, 64), requests(24, 64), requests(128, 64)
+    (64, 3, 1)
+    """
+    return -(-offered // batch)
+
+
+def _offered(trials: Sequence[Trial], baseline: Engine, subject: Subject, round_s: float) -> int:
+    """Items that every call answers: all streams are busy, several times over if a round then takes no longer."""
+    choices = [trial.candidate.choice for trial in trials]
+    fill = max((choice.streams * choice.batch for choice in choices if choice.streams > 1), default=0)
+    if not fill:
+        return 1
+    baseline.run(subject.source_sample)
+    started = time.perf_counter()
+    baseline.run(subject.source_sample)
+    contenders = len(trials) + len({choice.batch for choice in choices} | {1}) + 1
+    times = round_s / (contenders * fill * (time.perf_counter() - started))
+    return fill * int(np.clip(times, 1, PER_STREAM))
 
 
 def _contenders(
-    trials: Sequence[Trial], baseline: Engine, subject: Subject
+    trials: Sequence[Trial], baseline: Engine, subject: Subject, offered: int
 ) -> tuple[dict[str, Callable[[], object]], dict[str, int]]:
     """What takes turns, by name, and the batches of those that are the baseline."""
 
     def timed(engine: Engine, sample: Sequence[NDArray[Any]], batch: int) -> Callable[[], object]:
-        arrays = tiled(sample, batch)
-        return lambda: engine.run(arrays)
+        arrays, count = tiled(sample, batch), requests(batch, offered)
+        return (lambda: engine.run(arrays)) if count == 1 else lambda: run_many(engine, [arrays] * count)
 
     calls = {trial.title: timed(trial.engine, subject.sample, trial.candidate.choice.batch) for trial in trials}
     sources = {f"{BASELINE} batch {size}": size for size in sorted({t.candidate.choice.batch for t in trials} | {1})}
@@ -143,11 +172,16 @@ def _contenders(
     return calls, sources
 
 
-def _per_item(trials: Sequence[Trial], sources: dict[str, int], found: dict[str, NDArray[np.float64]]) -> Samples:
-    items = {t.title: found[t.title] / t.candidate.choice.batch for t in trials}
-    baselines = {size: found[name] / size for name, size in sources.items()}
+def _per_item(
+    trials: Sequence[Trial], sources: dict[str, int], found: dict[str, NDArray[np.float64]], offered: int
+) -> Samples:
+    def items(batch: int) -> int:
+        return batch * requests(batch, offered)
+
+    each = {t.title: found[t.title] / items(t.candidate.choice.batch) for t in trials}
+    baselines = {size: found[name] / items(size) for name, size in sources.items()}
     best = min(baselines, key=lambda size: float(np.median(baselines[size])))
-    return Samples(items, baselines[best], best, found[_AGAIN] if best == 1 else None)
+    return Samples(each, baselines[best], best, found[_AGAIN] / items(1) if best == 1 else None, offered)
 
 
 def decide(
@@ -216,7 +250,7 @@ def baseline_record(samples: Samples | None, source_bytes: int, *, chosen: bool)
 
 
 def _least_changed(order: Sequence[Trial], times: dict[str, NDArray[np.float64]]) -> Trial | None:
-    """Of all that are as fast as the fastest, the most faithful, then the widest format, then the fewest threads."""
+    """Of all that are as fast as the fastest, the most faithful, the widest format, the fewest streams and threads."""
     if not order:
         return None
     fastest = times[order[0].title]
@@ -235,6 +269,7 @@ def _least_changed(order: Sequence[Trial], times: dict[str, NDArray[np.float64]]
             _FAITHFUL.index(trial.candidate.label or "lossy"),
             _PRECISIONS.index(choice.precision),
             len(choice.parts),
+            choice.streams,
             choice.threads or _ALL_THREADS,
         )
 

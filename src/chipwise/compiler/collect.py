@@ -1,4 +1,4 @@
-"""One input after the other: read, answered, kept; what is damaged is left out, and Ctrl-C keeps what is done.
+"""Inputs in turn, some at a time: read, answered, kept; what is damaged is left out, and Ctrl-C keeps what is done.
 
 >>> class Show:
 ...     def update(self, stage, fraction, message=""): pass
@@ -7,7 +7,9 @@
 ...     if number == 2:
 ...         raise DataError("b.png is damaged")
 ...     return number
->>> done = collect(map(read, (1, 2, 3)), lambda read: [Answer(Prediction(str(read)))], Watch("frames", 3, Show()))
+>>> def answer(some):
+...     return [[Answer(Prediction(str(each)))] for each in some]
+>>> done = collect(map(read, (1, 2, 3)), answer, Watch("frames", 3, Show()))
 skipped: b.png is damaged
 >>> len(done.predictions), done.skipped
 (2, ('b.png is damaged',))
@@ -25,7 +27,7 @@ from chipwise.core.events import Progress, silent
 from chipwise.core.report import Prediction, RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from chipwise.compiler.runner import Runner
 
@@ -75,16 +77,21 @@ def unchanged(answer: Answer) -> Prediction:
 
 
 def collect(
-    inputs: Iterator[T], answer: Callable[[T], list[Answer]], watch: Watch, keep: Keep = unchanged
+    inputs: Iterator[T],
+    answer: Callable[[Sequence[T]], list[list[Answer]]],
+    watch: Watch,
+    keep: Keep = unchanged,
+    together: int = 1,
 ) -> Collected:
     """Answer inputs in turn.
 
     Args:
         inputs: read as they are wanted; one that raises DataError is left out and the next one is asked for, which a
             `map` gives and a generator does not.
-        answer: runs one.
+        answer: runs some at once, and answers each.
         watch: who is told.
         keep: draws an answer, and gives the prediction that says where.
+        together: how many are read before they are answered.
 
     Raises:
         DataError: what the first one raised, when none at all could be read; whatever `answer` and `keep` raise.
@@ -94,26 +101,14 @@ def collect(
     skipped: list[DataError] = []
     done, drawing_s, complete, started = 0, 0.0, True, time.perf_counter()
     try:
-        while True:
-            try:
-                read = next(inputs)
-            except StopIteration:
-                break
-            except DataError as error:
-                skipped.append(error)
-                if done:
-                    progress.note(f"skipped: {error.message}")
-                continue
-            if not done:
-                for earlier in skipped:
-                    progress.note(f"skipped: {earlier.message}")
-            answers = answer(read)
-            answered = time.perf_counter()
-            predictions += [keep(each) for each in answers]
-            drawing_s += time.perf_counter() - answered
-            done += 1
-            share = min((done + len(skipped)) / watch.count, 0.999) if watch.count else 0.0
-            shown.update(watch.what, share, f"{done} of {watch.count or 'unknown'}")
+        for some in _groups(inputs, together, skipped, progress):
+            for answers in answer(some):
+                answered = time.perf_counter()
+                predictions += [keep(each) for each in answers]
+                drawing_s += time.perf_counter() - answered
+                done += 1
+                share = min((done + len(skipped)) / watch.count, 0.999) if watch.count else 0.0
+                shown.update(watch.what, share, f"{done} of {watch.count or 'unknown'}")
     except KeyboardInterrupt:
         complete = False
         progress.note(f"interrupted after {done} {watch.what}: these are kept")
@@ -123,3 +118,26 @@ def collect(
         shown.update(watch.what, 1.0, f"{done} {watch.what}")
     seconds = time.perf_counter() - started - drawing_s
     return Collected(tuple(predictions), tuple(each.message for each in skipped), complete, seconds)
+
+
+def _groups(inputs: Iterator[T], size: int, skipped: list[DataError], progress: Progress) -> Iterator[list[T]]:
+    """What can be read, so many at a time. What cannot be goes to `skipped`, and is told once anything could be."""
+    group: list[T] = []
+    told, begun = 0, False
+    while True:
+        try:
+            group.append(next(inputs))
+            begun = True
+        except StopIteration:
+            break
+        except DataError as error:
+            skipped.append(error)
+        if begun:
+            for damaged in skipped[told:]:
+                progress.note(f"skipped: {damaged.message}")
+            told = len(skipped)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group

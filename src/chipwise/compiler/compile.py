@@ -1,8 +1,8 @@
 """From a network to a plan: candidates are built, guarded, timed side by side, and the best one is written down.
 
 The whole search is `compile_plan`, step after named step: contenders that differ in runtime and number format race;
-what lies one step from the best of them (another graph, other threads, another batch) joins; the last few are timed at
-length. A usable plan is on disk as soon as the first engine runs, and a better one replaces it when a race ends; a
+what lies one step from the best of them (another graph, other threads, streams, batches) joins; the last few are timed
+at length. A usable plan is on disk as soon as the first engine runs, and a better one replaces it when a race ends; a
 search that was killed finds its quantized graphs and accuracies again.
 """
 
@@ -24,7 +24,7 @@ from chipwise.compiler.mixing import kept_layers, mixes
 from chipwise.compiler.partition import partitions
 from chipwise.compiler.parts import build_default, needs
 from chipwise.compiler.predict import Predictions, predictions
-from chipwise.compiler.race import Raced, affordable, race
+from chipwise.compiler.race import Raced, affordable, race, timeable
 from chipwise.compiler.search import STAGE, Search
 from chipwise.compiler.sources import keep_source
 from chipwise.compiler.subject import Subject, make_subject
@@ -98,7 +98,7 @@ def compile_plan(
     trials = _first(search, names, expected)
     baseline = build_default("onnxruntime", source)
     raced = _race(search, trials, baseline, _RACE_SHARE, (0.45, 0.6))
-    trials = _with_neighbours(search, raced.kept)
+    trials = _with_neighbours(search, raced)
     if len(trials) > len(raced.kept):
         raced = _race(search, trials, baseline, _SECOND_SHARE, (0.7, 0.8))
     plan = _assemble(search, _final(search, raced, baseline, counter), expected)
@@ -158,9 +158,10 @@ def _decided(search: Search, trials: list[Trial], samples: Samples, energy: Samp
     )
 
 
-def _with_neighbours(search: Search, kept: list[Trial]) -> list[Trial]:
+def _with_neighbours(search: Search, raced: Raced) -> list[Trial]:
     """The best so far, what lies one step from the leaders, and mixes of int8 and float where int8 lost too much."""
-    trials = list(kept)
+    kept, trials = raced.kept, list(raced.kept)
+    in_flight = timeable(raced, search.left_s() * (1 - _JOIN_SHARE) * _SECOND_SHARE)
     rejected = [each.choice for each in search.records if each.status == "rejected" and each.accuracy is not None]
     lossy = [choice for choice in rejected if choice.quantizer]
     if lossy:
@@ -181,6 +182,7 @@ def _with_neighbours(search: Search, kept: list[Trial]) -> list[Trial]:
             graphs=graphs.differing(among, leader.candidate.choice.graph, until),
             quantizers=_quantizers(search),
             dynamic_batch=search.subject.dynamic_batch,
+            in_flight=in_flight,
         )
         if each not in known
     ]

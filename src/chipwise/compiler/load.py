@@ -48,7 +48,9 @@ def open_plan(plan: Plan, machine: Machine) -> Engine:
                 f"the plan runs in bf16 on {part.runtime}, which this processor does not have natively",
                 hint="compile it here",
             )
-    engine = build(replace(choice, threads=min(choice.threads, machine.cores)), plan.model)
+    threads = min(choice.threads, machine.cores)
+    streams = min(choice.streams, max(1, machine.cores // max(1, threads)))
+    engine = build(replace(choice, threads=threads, streams=streams), plan.model)
     error = relative_error(engine.run(plan.sample_inputs), plan.expected_outputs)
     tolerance = max(_TOLERANCE.get(part.precision, 1e-4) for part in runtimes_of(choice))
     if error > tolerance:

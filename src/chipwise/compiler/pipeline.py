@@ -74,9 +74,10 @@ def run_pipeline(
     for given in inputs:
         _check(given)
 
-    def answer(read: tuple[str, NDArray[np.uint8]]) -> list[Answer]:
-        boxes = tuple(sorted(found(runner, pipeline, read[1]), key=lambda box: -box.score))
-        return [Answer(Prediction(read[0], boxes=boxes), read[1])]
+    def answer(read: Sequence[tuple[str, NDArray[np.uint8]]]) -> list[list[Answer]]:
+        boxes = [tuple(sorted(found(runner, pipeline, picture), key=lambda box: -box.score)) for _, picture in read]
+        pairs = zip(read, boxes, strict=True)
+        return [[Answer(Prediction(name, boxes=each), picture)] for (name, picture), each in pairs]
 
     done = collect(map(_read, inputs), answer, Watch("pictures", len(inputs), progress, len(inputs) > FEW), keep)
     return result(runner, done)

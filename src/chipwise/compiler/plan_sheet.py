@@ -214,14 +214,14 @@ def _work(layers: Iterable[SheetLayer], batch: int) -> dict[str, float]:
 def _timed(
     plan: Plan, model: bytes, graph: onnx.GraphProto, layers: tuple[SheetLayer, ...]
 ) -> tuple[tuple[SheetLayer, ...], float | None, str]:
-    """Layers with their times, what the profiler saw beside them, and why not where it could not."""
+    """Layers with their times, what the profiler saw beside them, and what to know of them or why there are none."""
     choice = plan.manifest.choice
     try:
         adapter = runtimes.load(choice.runtime)
         if adapter.node_times is None:
             return layers, None, f"layers are not timed: {choice.runtime} has no times of kernels"
         arrays = _batched(plan)
-        rounds = adapter.node_times(model, options_of(choice), arrays, _rounds(plan.manifest))
+        rounds = adapter.node_times(model, options_of(replace(choice, streams=1)), arrays, _rounds(plan.manifest))
     except MachineError as error:
         return layers, None, f"layers are not timed: {error.message}"
     known = owners(graph, [(layer.name, *layer.others) for layer in layers])
@@ -229,7 +229,8 @@ def _timed(
     if not any(times):
         return layers, None, f"layers are not timed: {choice.runtime} named no kernel after them"
     timed = (replace(layer, time_s=time_s) for layer, time_s in zip(layers, times, strict=True))
-    return tuple(timed), beside_s, ""
+    alone = f"layers are timed in one request alone; the plan keeps {choice.streams} in flight"
+    return tuple(timed), beside_s, alone if choice.streams > 1 else ""
 
 
 def _batched(plan: Plan) -> list[NDArray[Any]]:
@@ -241,7 +242,7 @@ def _batched(plan: Plan) -> list[NDArray[Any]]:
 
 def _rounds(manifest: Manifest) -> int:
     """As many as fit into a short time."""
-    call_s = (_item_s(manifest) or 0.1) * manifest.choice.batch
+    call_s = (_item_s(manifest) or 0.1) * manifest.choice.batch * manifest.choice.streams
     return int(min(max(_TIMED_S / call_s, _ROUNDS[0]), _ROUNDS[1]))
 
 
@@ -258,10 +259,11 @@ def _denormal_values(plan: Plan, model: bytes, graph: ir.Model, layers: Sequence
         return None
     proto = onnx.load_model_from_string(model)
     given = {value.name for value in proto.graph.output}
+    options = options_of(replace(plan.manifest.choice, streams=1))
     types = {value.name: ir.serde.serialize_value(value) for value in _values(graph) if value.name in places}
     proto.graph.output.extend(types[name] for name in places if name not in given)
     try:
-        with closing(build_whole("onnxruntime", proto.SerializeToString(), options_of(plan.manifest.choice))) as engine:
+        with closing(build_whole("onnxruntime", proto.SerializeToString(), options)) as engine:
             names = [value.name for value in engine.outputs]
             results = dict(zip(names, engine.run(list(plan.sample_inputs)), strict=True))
     except MachineError:

@@ -30,7 +30,12 @@ class Predictions:
     floors: dict[str, Interval]
 
     def of(self, choice: Choice) -> Interval | None:
-        """What a choice should take; None where nothing is known of its number format."""
+        """What a choice should take; None where nothing is known of its number format.
+
+        What kernels take was measured of one call alone: with several at once only the floor of the machine holds.
+        """
+        if choice.streams > 1:
+            return self.floors.get(choice.precision)
         return self.measured.get((choice.runtime, choice.precision), self.floors.get(choice.precision))
 
     def rank(self, choice: Choice) -> float:

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chipwise.clock.statistics import summarize
-from chipwise.compiler.choose import FINAL_MIN_ROUNDS, Samples, measure
+from chipwise.compiler.candidates import THROUGHPUT_BATCHES
+from chipwise.compiler.choose import FINAL_MIN_ROUNDS, UNTIMED, Samples, measure, requests
 from chipwise.core.events import Part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from chipwise.compiler.subject import Subject
     from chipwise.compiler.trials import Trial
@@ -32,6 +35,7 @@ _FIRST_ROUNDS = 3
 _QUANTILE = 0.2
 # Of a turn: calls to warm up, and waiting for others' threads to go to sleep.
 _WARM, _TURN_S = 1.25, 0.02
+_JOINED = 20  # contenders of a race with what joined the leaders, roughly
 _FAR = 1.5  # slower than this against the fastest: dropped whatever its rank
 
 
@@ -94,16 +98,16 @@ def affordable(raced: Raced, goal: Goal, left_s: float) -> tuple[list[Trial], li
         left_s: seconds.
     """
 
-    def round_s(trial: Trial) -> float:
-        return float(np.median(raced.samples.trials[trial.title])) * trial.candidate.choice.batch * _WARM + _TURN_S
+    def round_s(items_s: NDArray[np.float64], batch: int) -> float:
+        return float(np.median(items_s)) * batch * requests(batch, raced.samples.offered) * _WARM + _TURN_S
 
-    twice = 2 * (float(np.median(raced.samples.baseline)) * raced.samples.baseline_batch * _WARM + _TURN_S)
+    twice = 2 * round_s(raced.samples.baseline, raced.samples.baseline_batch)
     smallest = min((len(trial.model) for trial in raced.kept), default=0)
     kept: list[Trial] = []
     lost: list[Candidate] = []
     spent = FINAL_MIN_ROUNDS * twice
     for trial in raced.kept:
-        spent += FINAL_MIN_ROUNDS * round_s(trial)
+        spent += FINAL_MIN_ROUNDS * round_s(raced.samples.trials[trial.title], trial.candidate.choice.batch)
         if not kept or spent <= left_s or (goal == "size" and len(trial.model) == smallest):
             kept.append(trial)
             continue
@@ -111,6 +115,17 @@ def affordable(raced: Raced, goal: Goal, left_s: float) -> tuple[list[Trial], li
         lost.append(replace(trial.candidate, timing=timing, reason="not among the fastest; no time was left for more"))
         trial.engine.close()
     return kept, lost
+
+
+def timeable(raced: Raced, budget_s: float) -> int:
+    """Items in flight at once, in all streams, that a race of what joins can time, at least two.
+
+    Args:
+        raced: the last race, with its times.
+        budget_s: wall time of the race to come.
+    """
+    items_s = (_FIRST_ROUNDS + UNTIMED) * _JOINED * float(np.median(raced.samples.baseline))
+    return max(2, min(int(budget_s / items_s), max(THROUGHPUT_BATCHES)))
 
 
 def _halved(trials: Sequence[Trial], samples: Samples, goal: Goal, keep: int) -> tuple[list[Trial], list[Candidate]]:

@@ -1,7 +1,7 @@
 """Run a network on pictures, sounds or arrays, or on the frames of a film, and say what it sees.
 
 Everything that is given is checked before anything runs: pictures by their headers, the rest by reading it. Pictures
-and frames are then read one by one.
+and frames are then read one by one, or as many as keep the streams of a plan busy.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def run_all(
         return kept.pop(index, None) or runner.read(given[index])
 
     bar = Watch("inputs", len(given), progress, len(given) > FEW)
-    done = collect(map(read, range(len(given))), lambda feed: runner.answer(feed, top), bar, keep)
+    done = collect(
+        map(read, range(len(given))), lambda feeds: runner.answer_many(feeds, top), bar, keep, runner.together
+    )
     return result(runner, done)
 
 
@@ -95,7 +97,11 @@ def run_frames(
     """
     runner.check_pictures("frames")
     done = collect(
-        starmap(runner.picture, frames), lambda feed: runner.answer(feed, top), Watch("frames", count, progress), keep
+        starmap(runner.picture, frames),
+        lambda feeds: runner.answer_many(feeds, top),
+        Watch("frames", count, progress),
+        keep,
+        runner.together,
     )
     if not done.predictions and done.complete:
         raise InputError("there are no frames", hint="give a folder of pictures, or a film")

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chipwise.compiler.answers import Answer, answers, stream_answer
+from chipwise.compiler.choose import PER_STREAM
 from chipwise.compiler.feeds import Feed, check_count, check_pictures, picture_feed, read_feed
 from chipwise.compiler.load import open_plan
 from chipwise.compiler.parts import build_default
 from chipwise.core.errors import InputError, RuntimeUnavailableError
 from chipwise.core.plan import Choice
 from chipwise.core.task import Task
-from chipwise.runtimes.engine import check_inputs
+from chipwise.runtimes.engine import check_inputs, run_many
 from chipwise.tasks.classify import check_top
 from chipwise.tasks.streams import run_stream
 
@@ -75,6 +76,11 @@ class Runner:
         """Median time of one item inside the runtime so far; NaN before anything ran."""
         return float(np.median(self.seconds)) if self.seconds else float("nan")
 
+    @property
+    def together(self) -> int:
+        """How many inputs are best given at once: some for each stream of the plan."""
+        return PER_STREAM * self.choice.streams if self.choice.streams > 1 else 1
+
     def run(self, *arrays: NDArray[Any], **named: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run the network once.
 
@@ -91,10 +97,22 @@ class Runner:
         names = [spec.name for spec in self.inputs]
         if named and (arrays or sorted(named) != sorted(names)):
             raise InputError(f"received {', '.join(sorted(named))}", hint=f"the inputs are {', '.join(names)}")
-        given = [np.ascontiguousarray(each) if np.ndim(each) else np.asarray(each) for each in arrays]
-        fed = [np.asarray(named[name], order="C") for name in names] if named else given
-        check_inputs(self._engine, fed)
-        return dict(zip((spec.name for spec in self.outputs), self._call(fed), strict=True))
+        fed = self._fed([named[name] for name in names] if named else arrays)
+        return self._named(self._call(fed))
+
+    def run_many(self, calls: Sequence[Sequence[NDArray[Any]]]) -> list[dict[str, NDArray[Any]]]:
+        """Run the network on several inputs, as many at once as the plan has streams.
+
+        Args:
+            calls: what `run` takes, once for each call: one array for each input in order.
+
+        Returns:
+            what `run` gives, in the order of `calls`.
+
+        Raises:
+            InputError: an array that does not fit; found out before anything runs.
+        """
+        return [self._named(outputs) for outputs in self._call_many([self._fed(arrays) for arrays in calls])]
 
     def predict(self, given: str | Path | NDArray[Any] | Sequence[Any], *, top: int = 5) -> Prediction:
         """Say what the network sees in one picture, sound or item.
@@ -146,6 +164,19 @@ class Runner:
         got = run_stream(feed.signal, stream, self.inputs, self.outputs, self._call)
         return [stream_answer(feed, got, {after for _, after in stream.states}, self.task)]
 
+    def answer_many(self, feeds: Sequence[Feed], top: int = 5) -> list[list[Answer]]:
+        """Run several inputs, as many at once as the plan has streams, and say what comes out of each.
+
+        Raises:
+            DataError: as `answer`.
+        """
+        if len(feeds) == 1 or not all(feed.arrays for feed in feeds):  # a signal is fed piece after piece
+            return [self.answer(feed, top) for feed in feeds]
+        self.pictured = self.pictured or any(feed.pictures is not None for feed in feeds)
+        outputs = self._call_many([feed.arrays for feed in feeds])
+        pairs = zip(feeds, outputs, strict=True)
+        return [answers(feed, made, self.outputs, self.task, top) for feed, made in pairs]
+
     def close(self) -> None:
         """Let go of the runtime's objects; the runner cannot be used afterwards."""
         self._engine.close()
@@ -156,9 +187,30 @@ class Runner:
         if shapes not in self._warm and seconds < _SLOW_S:
             outputs, seconds = self._timed(arrays)  # a shape that is seen for the first time was prepared for
         self._warm.add(shapes)
-        items = len(arrays[0]) if arrays and arrays[0].ndim else 1
-        self.seconds.append(seconds / max(items, 1))
+        self.seconds.append(seconds / _items(arrays))
         return outputs
+
+    def _call_many(self, batches: Sequence[Sequence[NDArray[Any]]]) -> list[list[NDArray[Any]]]:
+        for arrays in batches:
+            shapes = tuple(array.shape for array in arrays)
+            if shapes not in self._warm:
+                self._timed(arrays)  # prepares for it
+                self._warm.add(shapes)
+        started = time.perf_counter()
+        outputs = run_many(self._engine, batches)
+        seconds = time.perf_counter() - started
+        if batches:
+            self.seconds.append(seconds / sum(map(_items, batches)))
+        return outputs
+
+    def _fed(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Arrays as the engine takes them, checked."""
+        fed = [np.ascontiguousarray(each) if np.ndim(each) else np.asarray(each) for each in arrays]
+        check_inputs(self._engine, fed)
+        return fed
+
+    def _named(self, outputs: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return dict(zip((spec.name for spec in self.outputs), outputs, strict=True))
 
     def _timed(self, arrays: Sequence[NDArray[Any]]) -> tuple[list[NDArray[Any]], float]:
         started = time.perf_counter()
@@ -177,6 +229,10 @@ class Runner:
             hint = "an array is one item or a batch of just this; as uint8 it is taken for a picture and prepared"
             raise InputError(error.message, hint=hint) from error
         return feed
+
+
+def _items(arrays: Sequence[NDArray[Any]]) -> int:
+    return max(len(arrays[0]) if arrays and arrays[0].ndim else 1, 1)
 
 
 def from_plan(plan: Plan, name: str, machine: Machine, task: Task | None = None) -> Runner:

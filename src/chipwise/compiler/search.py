@@ -1,7 +1,7 @@
 """One search for a plan: what is compiled, under which limits, and the contenders that are built for it.
 
-A choice is examined once a kind (runtime, number format, quantizer, graph): accuracy does not depend on threads or
-batch. Every choice ends as a trial that may be timed, or as a record of why not.
+A choice is examined once a kind (runtime, number format, quantizer, graph): accuracy does not depend on threads,
+streams or batch. Every choice ends as a trial that may be timed, or as a record of why not.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from chipwise.compiler.trials import examine, make_trial, tiled
+from chipwise.compiler.trials import Trial, examine, make_trial, proven, tiled
 from chipwise.core.plan import Candidate
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from chipwise.compiler.options import CompileOptions
     from chipwise.compiler.subject import Subject
-    from chipwise.compiler.trials import Kind, Trial
+    from chipwise.compiler.trials import Kind
     from chipwise.compiler.workspace import Workspace
     from chipwise.core.device import Machine
     from chipwise.core.events import Progress
@@ -110,8 +110,8 @@ class Search:
             return None
         made = make_trial(choice, kind, engine)
         if isinstance(made, Candidate) and kind.refusal:
-            return replace(made, choice=replace(choice, threads=0, batch=1))
-        return made
+            return replace(made, choice=replace(choice, threads=0, batch=1, streams=1))
+        return proven(made, self.subject) if isinstance(made, Trial) and choice.streams > 1 else made
 
     def _short_of_memory(self, present: list[Trial]) -> str:
         """Engines hold about three times their graph."""

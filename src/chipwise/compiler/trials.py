@@ -20,7 +20,7 @@ from chipwise.compiler.subject import Subject, predicted_classes
 from chipwise.core.errors import ChipwiseError, RuntimeUnavailableError
 from chipwise.core.measure import PairedDrop
 from chipwise.core.plan import Candidate, Choice, Label
-from chipwise.runtimes.engine import Engine, EngineOptions
+from chipwise.runtimes.engine import Engine, EngineOptions, run_many
 from chipwise.tasks.metrics import paired_drop
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def build(choice: Choice, model: bytes) -> Engine:
 def options_of(choice: Choice) -> EngineOptions:
     """How the engine of a choice is built."""
     precision = "int8" if choice.quantizer else choice.precision  # a quantized graph says its own formats
-    return EngineOptions(precision=precision, threads=choice.threads, batch=choice.batch)
+    return EngineOptions(precision=precision, threads=choice.threads, batch=choice.batch, streams=choice.streams)
 
 
 def make_trial(choice: Choice, kind: Kind, engine: Engine | None = None) -> Trial | Candidate:
@@ -170,6 +170,22 @@ def make_trial(choice: Choice, kind: Kind, engine: Engine | None = None) -> Tria
         return Trial(replace(record, choice=choice), kind.model, engine or build(choice, kind.model))
     except RuntimeUnavailableError as failure:
         return replace(record, status="failed", reason=failure.message[:_REASON_CHARACTERS])
+
+
+def proven(trial: Trial, subject: Subject) -> Trial | Candidate:
+    """The trial, or the record of why not where several requests at once fail, or differ from one alone."""
+    try:
+        alone = trial.engine.run(subject.sample)
+        answers = run_many(trial.engine, [subject.sample] * trial.candidate.choice.streams)
+    except RuntimeUnavailableError as failure:
+        reason = failure.message[:_REASON_CHARACTERS]
+    else:
+        error = max(relative_error(answer, alone) for answer in answers)
+        if error <= CLOSE:
+            return trial
+        reason = f"several requests at once differ by {error:.1e} from one alone"
+    trial.engine.close()
+    return replace(trial.candidate, status="failed", reason=reason)
 
 
 def _graph_for(choice: Choice, subject: Subject, machine: Machine, workspace: Workspace, calls: int | None) -> bytes:

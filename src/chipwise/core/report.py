@@ -310,6 +310,7 @@ class BenchResult:
 
     Attributes:
         plan: path; network: name; batch: items per call.
+        requests: calls that are offered at once to a plan with streams; times are a call's share of them.
         rows: the plan first.
         regression: ratio to the plan's median in a baseline file; None when none was given.
         ok: False when the plan is slower than the baseline by more than was allowed.
@@ -327,6 +328,7 @@ class BenchResult:
     regression: float | None = None
     ok: bool = True
     reason: str = ""
+    requests: int = 1
     schema: str = BENCH_SCHEMA
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -32,7 +33,10 @@ class Lanes:
         self._pool = ThreadPoolExecutor(len(self._lanes), thread_name_prefix="chipwise-lane")
 
     def run(self, batches: Sequence[Arrays]) -> list[list[NDArray[Any]]]:
-        """Run every item; results in the order of `batches`. The first error is raised when all lanes have stopped."""
+        """Run every item; results in the order of `batches`. The first error is raised when all lanes have stopped.
+
+        Ctrl-C waits for the calls that have begun, and begins no more.
+        """
         todo: SimpleQueue[int] = SimpleQueue()
         for number in range(len(batches)):
             todo.put(number)
@@ -47,7 +51,14 @@ class Lanes:
                 results[number] = lane(batches[number])
 
         jobs = [self._pool.submit(work, lane) for lane in self._lanes[: len(batches)]]
-        wait(jobs)
+        try:
+            wait(jobs)
+        except BaseException:
+            with suppress(Empty):
+                while True:
+                    todo.get_nowait()
+            wait(jobs)  # the engine may be closed next, and no lane may be inside a vendor's call then
+            raise
         for job in jobs:
             job.result()
         return [results[number] for number in range(len(batches))]

@@ -39,6 +39,11 @@ def plan_row(bench: BenchResult) -> BenchRow | None:
     return next((row for row in bench.rows[:1] if row.timing is not None), None)
 
 
+def offered(bench: BenchResult) -> str:
+    """What one time is of: a call with its batch, or its share of several calls at once."""
+    return f"batch {bench.batch}" + (f", {bench.requests} requests at once" if bench.requests > 1 else "")
+
+
 def peers(bench: BenchResult) -> list[BenchRow]:
     """The contenders that were timed against the plan and answer as closely as it does, fastest first."""
     rivals = (row for row in bench.rows[1:] if row.speedup is not None and row.alike)

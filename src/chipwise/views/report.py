@@ -100,7 +100,7 @@ def _tiles(report: Report) -> list[Tile]:
     tiles = []
     own = claims.plan_row(report.bench) if report.bench else None
     if own is not None and own.timing is not None and report.bench is not None:
-        spread = f"median of a call, batch {report.bench.batch}; p10–p90 {units.format_spread(own.timing)}"
+        spread = f"median of a call, {claims.offered(report.bench)}; p10–p90 {units.format_spread(own.timing)}"
         tiles.append(Tile("Latency", units.format_time(own.timing.median_s), spread))
     tiles += [_speed_tile(ratio, rival) for ratio, rival in claims.comparisons(report.bench, report.plan)]
     if report.check is not None:

@@ -196,7 +196,7 @@ def bench(record: BenchResult) -> RenderableType:
     rounds = max((row.speedup.rounds for row in record.rows if row.speedup), default=0)
     about = [f"{rounds} interleaved rounds; speed-up with its 95% interval. {claims.noise(record)}"] if rounds else []
     blocks: list[RenderableType] = [
-        heading(f"{record.network}, batch {record.batch}: {record.plan}"),
+        heading(f"{record.network}, {claims.offered(record)}: {record.plan}"),
         rows,
         *(line(text) for text in about),
         muted(_machine_line(record.machine)),
@@ -244,7 +244,7 @@ def fit(record: Fit) -> RenderableType:
     latency = (
         "not measured"
         if timing is None
-        else f"{format_time(timing.median_s)} median, {format_spread(timing)} p10–p90, batch {record.bench.batch}"
+        else f"{format_time(timing.median_s)} median, {format_spread(timing)} p10–p90, {claims.offered(record.bench)}"
     )
     rivals = claims.peers(record.bench)
     fastest = rivals[0] if rivals else None
