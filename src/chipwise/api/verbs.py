@@ -190,12 +190,7 @@ def compile(
     from chipwise.networks.layers import layer_rows
     from chipwise.networks.onnx_file import check_runnable, serialize
 
-    if isinstance(network, (str, Path)) and Path(network).suffix.lower() == ".plan":
-        raise InputError(f"{network} is compiled already", hint="to compile its network anew: --from X.plan")
-    if (network is None) == (from_plan is None):
-        raise InputError(
-            "compile takes a network or a plan to start from", hint="chipwise compile NET, or --from X.plan"
-        )
+    _check_start(network, from_plan)
     if from_plan is not None:
         network, older = source_of(from_plan)
         goal = goal or (older.goal if older.limit_s is None else f"{older.goal}={older.limit_s}s")
@@ -289,6 +284,15 @@ def bench(
         baseline=before,
         progress=progress,
     )
+
+
+def _check_start(network: NetworkLike | None, from_plan: PlanLike | None) -> None:
+    """Refuse a plan in the place of a network, and both or neither."""
+    if isinstance(network, (str, Path)) and Path(network).suffix.lower() == ".plan":
+        raise InputError(f"{network} is compiled already", hint="to compile its network anew: --from X.plan")
+    if (network is None) == (from_plan is None):
+        hint = "chipwise compile NET, or --from X.plan"
+        raise InputError("compile takes a network or a plan to start from", hint=hint)
 
 
 def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:

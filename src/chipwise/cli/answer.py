@@ -98,6 +98,9 @@ DataOption = Annotated[
 ]
 
 
+Uint8Flag = Annotated[
+    bool, typer.Option("--uint8", help="Take pictures as uint8: scaling pixels becomes part of the network.")
+]
 PlanArgument = Annotated[Path, typer.Argument(metavar="X.plan", help="A plan file.", autocompletion=plan_names)]
 WeightsOption = Annotated[
     Path | None,

@@ -16,6 +16,7 @@ from chipwise.cli.answer import (
     LabelsOption,
     PreprocessOption,
     TaskOption,
+    Uint8Flag,
     WeightsOption,
     answer,
     network_names,
@@ -50,9 +51,7 @@ def main(
     keep: Annotated[
         list[str] | None, typer.Option(metavar="fp32:LAYERS", help="Layers that stay in float, as fp32:conv1,fc.")
     ] = None,
-    uint8: Annotated[
-        bool, typer.Option("--uint8", help="Take pictures as uint8: scaling pixels becomes part of the network.")
-    ] = False,
+    uint8: Uint8Flag = False,
     weights: WeightsOption = None,
     preprocess: PreprocessOption = None,
     task: TaskOption = None,
