@@ -9,6 +9,7 @@ never meets torch.
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,7 +167,7 @@ def compile(
         data: labelled samples; without them only plans that equal the source up to rounding are considered.
         goal: "latency" (which is usual), "latency=10ms", "throughput", "size", or "energy" where joules are counted.
         max_drop: upper 95% bound of the accuracy that may be lost, 0..1; 0.01 where there is `data`, which it needs.
-        budget_s: wall time for the search.
+        budget_s: wall time, reading and exporting included; the search has half of it in any case.
         seed: of every random choice.
         runtimes: adapters to try; empty for all usable ones.
         allow: adapters to try only on request ("inductor").
@@ -182,6 +183,7 @@ def compile(
         NetworkError, DataError: what was given cannot be used. RuntimeUnavailableError: nothing here can run it.
         StorageError: the plan cannot be written.
     """
+    started = time.monotonic()
     from chipwise.compiler.compile import compile_plan
     from chipwise.compiler.options import CompileOptions, parse_goal, parse_keep
     from chipwise.devices.detect import detect
@@ -191,9 +193,7 @@ def compile(
     if isinstance(network, (str, Path)) and Path(network).suffix.lower() == ".plan":
         raise InputError(f"{network} is compiled already", hint="to compile its network anew: --from X.plan")
     if (network is None) == (from_plan is None):
-        raise InputError(
-            "compile takes a network or a plan to start from", hint="chipwise compile NET, or --from X.plan"
-        )
+        raise InputError("compile takes a network or a plan", hint="chipwise compile NET, or --from X.plan")
     if from_plan is not None:
         network, older = source_of(from_plan)
         goal = goal or (older.goal if older.limit_s is None else f"{older.goal}={older.limit_s}s")
@@ -215,7 +215,7 @@ def compile(
         graphed,
         serialize(graphed),
         layer_rows(graphed),
-        options,
+        options.after(time.monotonic() - started),
         detect(),
         data=dataset,
         output=None if output is None else Path(output),
