@@ -5,6 +5,8 @@
 266610
 """
 
+# Before the verb of its name: whoever imports a package for the first time puts it in the place of what is called so.
+import chipwise.show as _package  # noqa: F401
 from chipwise.api import (
     bench,
     check,
