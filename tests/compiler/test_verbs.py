@@ -16,6 +16,7 @@ from PIL import Image
 from chipwise.compiler.bench import _row, bench_plan
 from chipwise.compiler.check import check_plan
 from chipwise.compiler.feeds import read_array
+from chipwise.compiler.load import open_plan
 from chipwise.compiler.regression import Baseline, compare
 from chipwise.compiler.run import run_all
 from chipwise.compiler.runner import Runner, from_plan
@@ -39,6 +40,11 @@ def labelled(plan: Plan, digits: Dataset) -> Plan:
 
 def opened(plan: Plan) -> Runner:
     return from_plan(plan, "x.plan", detect())
+
+
+def feeding(plan: Plan, *inputs: TensorSpec) -> Runner:
+    """The plan's engine behind other inputs than its own."""
+    return Runner(open_plan(plan, detect()), plan.manifest.task, "x.plan", plan.manifest.choice, inputs)
 
 
 def test_run_names_the_class_of_a_picture(labelled: Plan, digits: Dataset, tmp_path: Path) -> None:
@@ -96,17 +102,16 @@ def test_arrays_of_something_else_are_refused(labelled: Plan, tmp_path: Path, ar
 
 
 def test_integers_are_not_bent(plan: Plan, tmp_path: Path) -> None:
-    tokens = replace(plan.manifest, inputs=(TensorSpec("x", ("batch", 2), "int8"),))
+    runner = feeding(plan, TensorSpec("x", ("batch", 2), "int8"))
     for array in (np.array([[0.5, 1]]), np.array([[300, 1]])):
         np.save(tmp_path / "x.npy", array)
         with pytest.raises(DataError, match="int8"):
-            run_all(opened(replace(plan, manifest=tokens)), [tmp_path / "x.npy"])
+            run_all(runner, [tmp_path / "x.npy"])
 
 
 def test_as_many_files_as_inputs(plan: Plan, tmp_path: Path) -> None:
-    two = replace(plan, manifest=replace(plan.manifest, inputs=plan.manifest.inputs * 2))
     with pytest.raises(InputError, match=r"takes 2 inputs.*received 3"):
-        run_all(opened(two), [tmp_path / "x.npy"] * 3)
+        run_all(feeding(plan, *plan.manifest.inputs * 2), [tmp_path / "x.npy"] * 3)
 
 
 def test_check_compares_pair_by_pair_on_the_test_split(plan: Plan, source: bytes, digits: Dataset) -> None:

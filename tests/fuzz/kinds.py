@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
+from mutate import mutated
 from PIL import Image
+from plans import changed_plan, open_and_ask, plan_seeds
 from small_graphs import convolution, parsed
 
-from chipwise.codec.plan_file import read_plan
 from chipwise.compiler.feeds import read_array
 from chipwise.core.network import Source
 from chipwise.datasets import load as load_data
@@ -33,13 +34,21 @@ Seeds = list[tuple[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of file: how many of all examples it gets, its seeds as (file name, bytes), and what reads a file."""
+    """A kind of file: how many of all examples it gets, its seeds as (file name, bytes), and what reads a file.
+
+    `change` makes a damaged file of a seed and a number; bytes, and in text numbers and lines, where it is None.
+    """
 
     name: str
     share: int
     seeds: Callable[[Path], Seeds]
     read: Callable[[Path], object]
     text: bool = False
+    change: Callable[[bytes, int], bytes] | None = None
+
+    def damaged(self, seed: bytes, number: int) -> bytes:
+        """Mutation `number` of a seed."""
+        return self.change(seed, number) if self.change else mutated(seed, number, text=self.text)
 
 
 def onnx_seeds(_: Path) -> Seeds:
@@ -250,16 +259,6 @@ def read_arrays(path: Path) -> object:
     return read_array(path) if path.suffix == ".npy" else load_data(f"npz:{path}")
 
 
-def plan_seeds(folder: Path) -> Seeds:
-    from chipwise.api import compile
-
-    path = folder / "seed.onnx"
-    path.write_bytes(convolution().SerializeToString())
-    plan = folder / "seed.plan"
-    compile(path, output=plan, budget_s=1.0, runtimes=("onnxruntime",))
-    return [("damaged.plan", plan.read_bytes())]
-
-
 KINDS = (
     Kind("onnx", 6, onnx_seeds, read_network),
     Kind("cfg", 4, cfg_seeds, read_network, text=True),
@@ -272,5 +271,6 @@ KINDS = (
     Kind("picture", 5, picture_seeds, read_picture),
     Kind("labels", 1, label_seeds, read_labels, text=True),
     Kind("array", 2, array_seeds, read_arrays),
-    Kind("plan", 1, plan_seeds, read_plan),
+    Kind("plan", 1, plan_seeds, open_and_ask),
+    Kind("manifest", 2, plan_seeds, open_and_ask, change=changed_plan),
 )

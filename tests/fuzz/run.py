@@ -21,7 +21,6 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "networks")]
 
 from kinds import KINDS, Kind, Seeds  # noqa: E402 (beside this file)
-from mutate import mutated  # noqa: E402
 
 from chipwise.core.errors import ChipwiseError  # noqa: E402
 
@@ -40,7 +39,7 @@ def read_all(
         said.put(("at", number, ""))
         name, seed = seeds[number % len(seeds)]
         path = folder / name
-        path.write_bytes(mutated(seed, number, text=kind.text))
+        path.write_bytes(kind.damaged(seed, number))
         try:
             kind.read(path)
         except ChipwiseError as error:

@@ -163,3 +163,24 @@ except KeyboardInterrupt:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "swallowed\nended True\n"), done.stderr
+
+
+def test_an_interrupt_of_which_a_library_makes_another_error_is_still_one() -> None:
+    script = """
+import io, signal
+from chipwise.core.errors import NetworkError
+from chipwise.views.terminal import TerminalProgress
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+stream = io.StringIO()
+try:
+    with TerminalProgress(stream, interrupted="it goes on"):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise NetworkError("cannot export") from error
+except KeyboardInterrupt as error:
+    print(type(error.__cause__).__name__, stream.getvalue())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "NetworkError it goes on\n\n"), done.stderr

@@ -9,6 +9,7 @@ never meets torch.
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +168,7 @@ def compile(
         data: labelled samples; without them only plans that equal the source up to rounding are considered.
         goal: "latency" (which is usual), "latency=10ms", "throughput", "size", or "energy" where joules are counted.
         max_drop: upper 95% bound of the accuracy that may be lost, 0..1; 0.01 where there is `data`, which it needs.
-        budget_s: wall time for the search.
+        budget_s: wall time, reading and exporting included; the search has half of it in any case.
         seed: of every random choice.
         runtimes: adapters to try; empty for all usable ones.
         allow: adapters to try only on request ("inductor").
@@ -184,6 +185,7 @@ def compile(
         NetworkError, DataError: what was given cannot be used. RuntimeUnavailableError: nothing here can run it.
         StorageError: the plan cannot be written.
     """
+    started = time.monotonic()
     from chipwise.compiler.compile import compile_plan
     from chipwise.compiler.options import CompileOptions, parse_goal, parse_keep
     from chipwise.devices.detect import detect
@@ -213,7 +215,7 @@ def compile(
         graphed,
         serialize(graphed),
         layer_rows(graphed),
-        options,
+        options.after(time.monotonic() - started),
         detect(),
         data=dataset,
         output=None if output is None else Path(output),

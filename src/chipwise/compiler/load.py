@@ -6,12 +6,14 @@ differently or fall back in silence: then loading is refused with the reason.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chipwise import runtimes
 from chipwise.compiler.oracle import relative_error
 from chipwise.compiler.parts import missing_layer, runtimes_of
+from chipwise.compiler.plan_facts import check_engine, check_facts
 from chipwise.compiler.trials import build
 from chipwise.core.errors import RuntimeUnavailableError
 
@@ -22,15 +24,18 @@ if TYPE_CHECKING:
 
 # How far the engine built here may be from the stored output, relative to its largest value. Reduced precision differs
 # more between processors: one multiplies in bf16, another in fp32.
-_TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "int8": 1e-1}
+_TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 1e-2, "int8": 1e-1, "int4": 1e-1}
+_HALF = ("bf16", "fp16")  # where a processor lacks them, OpenVINO computes in fp32 without a word
 
 
 def open_plan(plan: Plan, machine: Machine) -> Engine:
     """Build the engine of a plan and try it on the stored sample.
 
     Raises:
+        PlanError: what it says of itself cannot be true.
         RuntimeUnavailableError: the runtime or number format is not available here, or the answer is another.
     """
+    check_facts(plan)
     choice = plan.manifest.choice
     layer = missing_layer(plan.manifest.needs)
     if layer:
@@ -43,19 +48,32 @@ def open_plan(plan: Plan, machine: Machine) -> Engine:
         obstacle = adapter.obstacle()
         if obstacle:
             raise RuntimeUnavailableError(f"the plan needs {part.runtime}: {obstacle}", hint="compile it here")
-        if part.precision == "bf16" and "bf16" not in adapter.precisions(machine):
+        if part.precision in _HALF and part.precision not in adapter.precisions(machine):
             raise RuntimeUnavailableError(
-                f"the plan runs in bf16 on {part.runtime}, which this processor does not have natively",
+                f"the plan runs in {part.precision} on {part.runtime}, which this processor does not have natively",
                 hint="compile it here",
             )
     threads = min(choice.threads, machine.cores)
     streams = min(choice.streams, max(1, machine.cores // max(1, threads)))
     engine = build(replace(choice, threads=threads, streams=streams), plan.model)
+    with ExitStack() as unless_kept:
+        unless_kept.callback(engine.close)
+        _check_answer(plan, engine)
+        unless_kept.pop_all()
+    return engine
+
+
+def _check_answer(plan: Plan, engine: Engine) -> None:
+    """Try the engine on the stored sample.
+
+    Raises:
+        RuntimeUnavailableError: it takes or gives something else, or its answer is another.
+    """
+    check_engine(plan.manifest, engine)
     error = relative_error(engine.run(plan.sample_inputs), plan.expected_outputs)
-    tolerance = max(_TOLERANCE.get(part.precision, 1e-4) for part in runtimes_of(choice))
+    tolerance = max(_TOLERANCE.get(part.precision, 1e-4) for part in runtimes_of(plan.manifest.choice))
     if error > tolerance:
         raise RuntimeUnavailableError(
             f"the engine built here differs from the plan's stored output by {error:.1e} (at most {tolerance:.0e})",
             hint="compile it here",
         )
-    return engine

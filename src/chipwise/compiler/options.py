@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chipwise.core.errors import InputError
 from chipwise.core.plan import Goal
@@ -55,6 +55,14 @@ class CompileOptions:
             raise InputError(f"max_drop is {self.max_drop}, a share between 0 and 1 is wanted", hint="1% is 0.01")
         if not self.budget_s > 0:
             raise InputError(f"the budget is {self.budget_s} s, it must be above 0")
+
+    def after(self, spent_s: float) -> CompileOptions:
+        """The same with what is left of the budget, and at least half of it for the search.
+
+        >>> CompileOptions(budget_s=60).after(7.0).budget_s
+        53.0
+        """
+        return replace(self, budget_s=max(self.budget_s - spent_s, self.budget_s / 2))
 
 
 def parse_goal(text: str) -> tuple[Goal, float | None]:

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from chipwise.codec.cache import cache_folder
 from chipwise.codec.files import atomic_write
 from chipwise.codec.hashes import sha256_bytes
-from chipwise.core.errors import InputError
+from chipwise.core.errors import InputError, PlanError
 
 if TYPE_CHECKING:
     from chipwise.core.plan import Plan
+
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 
 def keep_source(model: bytes) -> None:
@@ -35,9 +38,12 @@ def find_source(plan: Plan, given: bytes | None = None) -> bytes:
         given: a graph to use instead of the cached one; its digest must be the plan's.
 
     Raises:
+        PlanError: the plan's digest is none.
         InputError: it is neither given nor in the cache, or what was given is another network.
     """
     facts = plan.manifest.source
+    if not _DIGEST.fullmatch(facts.digest):  # it becomes a file's name
+        raise PlanError("the plan's digest of its source is no SHA-256", hint="compile it again with: chipwise compile")
     if sha256_bytes(plan.model) == facts.digest:
         return plan.model
     path = cache_folder("source") / f"{facts.digest}.onnx"

@@ -121,6 +121,29 @@ def default_preprocess(spec: TensorSpec) -> Preprocess | None:
     return None
 
 
+def check_preprocess(preprocess: Preprocess, spec: TensorSpec) -> None:
+    """Refuse preprocessing that is no input's, or not this one's; sides are bounded where the input's are free.
+
+    Raises:
+        InputError: with what does not fit.
+    """
+    channels, (height, width) = preprocess.channels, (preprocess.height, preprocess.width)
+    shape: tuple[int, ...] = (1, height * width * channels)
+    if preprocess.layout != "flat":
+        shape = (1, channels, height, width) if preprocess.layout == "NCHW" else (1, height, width, channels)
+    if not replace(spec, shape=("batch", *spec.shape[1:])).admits(shape) or min(height, width) < 1:
+        raise InputError(f"{preprocess.layout} pictures of {height} x {width} x {channels} are no input {spec.form}")
+    if any(free_sides(spec)) and max(height, width) > _LARGEST_SIDE:
+        raise InputError(f"pictures of {height} x {width}; at most {_LARGEST_SIDE} pixels a side are possible")
+    for name in ("resize", "crop"):
+        if not 0 <= getattr(preprocess, name) <= _LARGEST_SIDE:
+            raise InputError(f"{name} is {getattr(preprocess, name)}; 0 to {_LARGEST_SIDE} pixels are possible")
+    if not 0 <= preprocess.fill <= 255:
+        raise InputError(f"fill is {preprocess.fill}; 0 to 255 are possible")
+    if not {len(preprocess.mean), len(preprocess.std)} <= {1, channels} or 0.0 in preprocess.std:
+        raise InputError(f"mean and std have one value or {channels}, and no std is 0")
+
+
 def side_axes(spec: TensorSpec) -> tuple[int, ...]:
     """Axes of height and width of an input for pictures; none of any other input."""
     if len(spec.shape) != 4:

@@ -62,7 +62,8 @@ class TerminalProgress:
     """Progress bars on stderr with percentage, elapsed time and ETA.
 
     Notes and the ends of stages stay, one line each. Where stderr is no terminal, a line now and then stands for the
-    bar. `interrupted` is said after Ctrl-C. Where a library swallows that, the work ends at the next update.
+    bar. `interrupted` is said after Ctrl-C. Where a library swallows that, the work ends at the next update; where it
+    makes another error of it, this is still an interrupt.
     """
 
     def __init__(self, stream: TextIO | None = None, *, interrupted: str = "") -> None:
@@ -102,8 +103,11 @@ class TerminalProgress:
         self._bars.stop()
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
-        if kind is KeyboardInterrupt and self._interrupted:
+        ended = self._pressed and kind is not None
+        if (ended or kind is KeyboardInterrupt) and self._interrupted:
             self._print(self._interrupted)
+        if ended and kind is not KeyboardInterrupt:
+            raise KeyboardInterrupt from error
 
     def update(self, stage: str, fraction: float, message: str = "") -> None:
         """Move the bar of `stage` to `fraction` (0..1); 1.0 ends it, and a later call starts it anew."""
