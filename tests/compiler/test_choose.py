@@ -51,6 +51,27 @@ def test_a_tie_goes_to_the_least_change() -> None:
     assert outcome.best is FP32
 
 
+@pytest.mark.parametrize("precision", ["fp16", "int4"])
+def test_every_number_format_may_win(precision: str) -> None:
+    other = trial("openvino", precision, "lossy")
+    drawn = times(np.random.default_rng(0), baseline=100, other=50)
+    found = Samples({other.candidate.choice.title: drawn["other"]}, drawn["baseline"])
+    assert decide([other], found, [], "latency", SOURCE_BYTES).best is other
+
+
+def test_a_tie_leaves_what_is_not_quantized_in_fp32() -> None:
+    int8, both = (
+        replace(INT8, candidate=replace(INT8.candidate, choice=Choice("openvino", precision, 1, quantizer="nncf")))
+        for precision in ("int8", "bf16")
+    )
+    drawn = times(np.random.default_rng(0), baseline=100, int8=50.1, both=50)
+    found = Samples(
+        {int8.title: drawn["int8"], both.title: drawn["both"]},
+        drawn["baseline"],
+    )
+    assert decide([both, int8], found, [], "latency", SOURCE_BYTES).best is int8
+
+
 def test_nothing_beats_the_baseline() -> None:
     outcome = decide([FP32, BF16], samples(50, fp32=50, bf16=60), [], "latency", SOURCE_BYTES)
     assert outcome.best is None

@@ -129,9 +129,17 @@ def neighbours(
             for each in quantizers
             if _runs(choice.runtime, each)
         ]
+        found += rest_in_bf16(choice, machine)
     if goal == "throughput" and dynamic_batch:
         found += [replace(choice, batch=batch) for batch in THROUGHPUT_BATCHES]
     return [each for each in dict.fromkeys(found) if each != choice]
+
+
+def rest_in_bf16(choice: Choice, machine: Machine) -> list[Choice]:
+    """A quantized choice with what is not quantized in bf16, where its runtime has that: one choice, or none."""
+    if choice.precision != "int8" or choice.parts or "bf16" not in runtimes.load(choice.runtime).precisions(machine):
+        return []
+    return [replace(choice, precision="bf16")]
 
 
 def _runs(runtime: str, quantizer: str) -> bool:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # How far the engine built here may be from the stored output, relative to its largest value. Reduced precision differs
 # more between processors: one multiplies in bf16, another in fp32.
-_TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "int8": 1e-1}
+_TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 5e-2, "int8": 1e-1, "int4": 1e-1}
+_NATIVE_ONLY = ("bf16", "fp16")  # elsewhere a runtime refuses them, or computes in fp32 without a word
 
 
 def open_plan(plan: Plan, machine: Machine) -> Engine:
@@ -43,14 +44,15 @@ def open_plan(plan: Plan, machine: Machine) -> Engine:
         obstacle = adapter.obstacle()
         if obstacle:
             raise RuntimeUnavailableError(f"the plan needs {part.runtime}: {obstacle}", hint="compile it here")
-        if part.precision == "bf16" and "bf16" not in adapter.precisions(machine):
+        if part.precision in _NATIVE_ONLY and part.precision not in adapter.precisions(machine):
             raise RuntimeUnavailableError(
-                f"the plan runs in bf16 on {part.runtime}, which this processor does not have natively",
+                f"the plan runs in {part.precision} on {part.runtime}, which this processor does not have natively",
                 hint="compile it here",
             )
     engine = build(replace(choice, threads=min(choice.threads, machine.cores)), plan.model)
     error = relative_error(engine.run(plan.sample_inputs), plan.expected_outputs)
-    tolerance = max(_TOLERANCE.get(part.precision, 1e-4) for part in runtimes_of(choice))
+    formats = [part.precision for part in runtimes_of(choice)] + ["int8"] * bool(choice.quantizer)
+    tolerance = max(_TOLERANCE.get(each, 1e-4) for each in formats)
     if error > tolerance:
         raise RuntimeUnavailableError(
             f"the engine built here differs from the plan's stored output by {error:.1e} (at most {tolerance:.0e})",

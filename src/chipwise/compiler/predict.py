@@ -31,7 +31,8 @@ class Predictions:
 
     def of(self, choice: Choice) -> Interval | None:
         """What a choice should take; None where nothing is known of its number format."""
-        return self.measured.get((choice.runtime, choice.precision), self.floors.get(choice.precision))
+        most = "int8" if choice.format == "int8+bf16" else choice.precision
+        return self.measured.get((choice.runtime, most), self.floors.get(most))
 
     def rank(self, choice: Choice) -> float:
         """What to sort by, the fastest first; what is not known comes last."""
