@@ -59,6 +59,19 @@ def test_of_formats_that_tie_the_widest_wins(wide: str, narrow: str) -> None:
     assert decide([first, second], timed, [], "latency", SOURCE_BYTES).best is second
 
 
+def test_a_tie_leaves_what_is_not_quantized_in_fp32() -> None:
+    int8, both = (
+        replace(INT8, candidate=replace(INT8.candidate, choice=Choice("openvino", precision, 1, quantizer="nncf")))
+        for precision in ("int8", "bf16")
+    )
+    drawn = times(np.random.default_rng(0), baseline=100, int8=50.1, both=50)
+    found = Samples(
+        {int8.title: drawn["int8"], both.title: drawn["both"]},
+        drawn["baseline"],
+    )
+    assert decide([both, int8], found, [], "latency", SOURCE_BYTES).best is int8
+
+
 def test_nothing_beats_the_baseline() -> None:
     outcome = decide([FP32, BF16], samples(50, fp32=50, bf16=60), [], "latency", SOURCE_BYTES)
     assert outcome.best is None

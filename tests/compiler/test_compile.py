@@ -30,7 +30,7 @@ from chipwise.compiler.load import open_plan
 from chipwise.compiler.options import CompileOptions
 from chipwise.compiler.oracle import relative_error
 from chipwise.compiler.subject import make_subject
-from chipwise.compiler.trials import Trial, examine, make_trial
+from chipwise.compiler.trials import Trial, examine, make_trial, options_of
 from chipwise.compiler.workspace import Workspace
 from chipwise.core.device import Machine
 from chipwise.core.errors import InputError, RuntimeUnavailableError, StorageError, UnknownNameError
@@ -265,12 +265,13 @@ def test_another_answer_is_refused(plan: Plan) -> None:
         open_plan(wrong, detect())
 
 
-def test_bf16_plan_is_refused_without_bf16(plan: Plan) -> None:
-    elsewhere = replace(plan, manifest=replace(plan.manifest, choice=Choice("openvino", "bf16")))
+@pytest.mark.parametrize("choice", [Choice("openvino", "bf16"), Choice("openvino", "fp16")])
+def test_a_plan_is_refused_without_its_number_format(plan: Plan, choice: Choice) -> None:
+    elsewhere = replace(plan, manifest=replace(plan.manifest, choice=choice))
     old = Machine("an old one", "x86_64", ("avx2",), 4, 4)
     if not {each.name: each.usable for each in runtimes.status(old)}["openvino"]:
         pytest.skip("openvino is not installed")
-    with pytest.raises(RuntimeUnavailableError, match="bf16"):
+    with pytest.raises(RuntimeUnavailableError, match=choice.precision):
         open_plan(elsewhere, old)
 
 
@@ -317,6 +318,18 @@ def test_neighbours_differ_in_one_thing() -> None:
     assert {(c.threads, c.graph, c.batch) for c in found} == {(1, "b", 1), (2, "b", 1), (0, "a+b", 1)}
     many = neighbours(start, old, "throughput", dynamic_batch=True)
     assert {c.batch for c in many} == {1, 8, 32, 128}
+
+
+def test_what_is_not_quantized_may_run_in_bf16_where_it_is_native() -> None:
+    old, new = (Machine("a machine", "x86_64", isa, 2, 2) for isa in (("avx2",), ("avx512f", "amx_bf16")))
+    start = Choice("openvino", "int8", quantizer="onnxruntime")
+    if not {each.name: each.usable for each in runtimes.status(new)}["openvino"]:
+        pytest.skip("openvino is not installed")
+    assert {c.format for c in neighbours(start, new, "latency")} == {"int8", "int8+bf16"}
+    assert {c.format for c in neighbours(start, old, "latency")} == {"int8"}
+    assert {c.format for c in neighbours(replace(start, runtime="onnxruntime"), new, "latency")} == {"int8"}
+    asked = [options_of(replace(start, precision=each)).precision for each in ("int8", "bf16", "int4")]
+    assert asked == ["int8", "bf16", "int8"]
 
 
 def test_unknown_and_oracle_runtimes_are_no_candidates() -> None:

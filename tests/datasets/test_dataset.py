@@ -65,6 +65,19 @@ def test_official_test_rows_stay_test():
     assert parts.train.test_count == 0
 
 
+def test_official_validation_rows_stay_validation():
+    labels = np.arange(100) % 5
+    data = make("toy", np.arange(100)[:, None], labels, test_count=20, validation_count=30)
+    for parts in (data.split(seed=1), data.split(seed=2, validation=0.5)):
+        assert rows(parts.train) == list(range(50))
+        assert rows(parts.validation) == list(range(50, 80))
+        assert rows(parts.test) == list(range(80, 100))
+    assert parts.train.validation_count == 0
+    without_test = make("toy", np.arange(100)[:, None], labels, validation_count=30).split(test=0.2)
+    assert rows(without_test.validation) == list(range(70, 100))
+    assert (len(without_test.train), len(without_test.test)) == (56, 14)
+
+
 def test_a_share_of_nothing_gives_an_empty_part():
     parts = numbered(np.arange(10) % 2).split(validation=0.0)
     assert (len(parts.train), len(parts.validation), len(parts.test)) == (8, 0, 2)

@@ -143,6 +143,7 @@ def neighbours(
             for each in quantizers
             if _runs(choice.runtime, each)
         ]
+        found += rest_in_bf16(choice, machine)
     return [each for each in dict.fromkeys(found) if each != choice]
 
 
@@ -157,6 +158,13 @@ def _streamed(choice: Choice, cores: int, batches: Iterable[int], in_flight: int
         for streams in reversed(stream_counts(cores))
         if streams * batch <= in_flight and not choice.parts
     ]
+
+
+def rest_in_bf16(choice: Choice, machine: Machine) -> list[Choice]:
+    """A quantized choice with what is not quantized in bf16, where its runtime has that: one choice, or none."""
+    if choice.precision != "int8" or choice.parts or "bf16" not in runtimes.load(choice.runtime).precisions(machine):
+        return []
+    return [replace(choice, precision="bf16")]
 
 
 def _runs(runtime: str, quantizer: str) -> bool:

@@ -39,7 +39,7 @@ _MORE = {"latency": "faster", "throughput": "faster", "size": "smaller", "energy
 FINAL_MIN_ROUNDS, _FINAL_ROUNDS = 9, 60  # fewer than 9 pairs: the interval of a median is their whole range
 _TIE = 1.02  # within this factor of the best median counts as equal, as does anything inside the noise
 _FAITHFUL = ("exact", "close", "lossy")
-_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int4")
+_FORMATS = ("fp32", "fp16", "bf16", "int8", "int8+bf16", "int4")
 _ALL_THREADS = 1 << 16  # 0 means all of them
 # Where some keep several requests in flight, a call offers so many for each stream, or fewer where that takes long: at
 # its end streams run dry. Calls that the clock makes beside those of the rounds.
@@ -267,7 +267,7 @@ def _least_changed(order: Sequence[Trial], times: dict[str, NDArray[np.float64]]
         choice = trial.candidate.choice
         return (
             _FAITHFUL.index(trial.candidate.label or "lossy"),
-            _PRECISIONS.index(choice.precision),
+            _FORMATS.index(choice.format),
             len(choice.parts),
             choice.streams,
             choice.threads or _ALL_THREADS,

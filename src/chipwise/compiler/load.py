@@ -70,8 +70,10 @@ def _check_answer(plan: Plan, engine: Engine) -> None:
         RuntimeUnavailableError: it takes or gives something else, or its answer is another.
     """
     check_engine(plan.manifest, engine)
+    choice = plan.manifest.choice
     error = relative_error(engine.run(plan.sample_inputs), plan.expected_outputs)
-    tolerance = max(_TOLERANCE.get(part.precision, 1e-4) for part in runtimes_of(plan.manifest.choice))
+    formats = [part.precision for part in runtimes_of(choice)] + ["int8"] * bool(choice.quantizer)
+    tolerance = max(_TOLERANCE.get(each, 1e-4) for each in formats)
     if error > tolerance:
         raise RuntimeUnavailableError(
             f"the engine built here differs from the plan's stored output by {error:.1e} (at most {tolerance:.0e})",

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from chipwise.compiler.blocks import matching
+from chipwise.compiler.candidates import rest_in_bf16
 from chipwise.compiler.opset import quantizable
 from chipwise.compiler.parts import build_whole
 from chipwise.compiler.sensitivity import mixed
@@ -51,7 +52,8 @@ def mixes(search: Search, rejected: list[Choice], budget_s: float) -> list[Choic
         if key not in kept:
             kept[key] = _layers(search, choice, budget_s / len(makers))
         if kept[key]:
-            found.append(replace(choice, kept=kept[key]))
+            mixed_choice = replace(choice, kept=kept[key])
+            found += [mixed_choice, *rest_in_bf16(mixed_choice, search.machine)]
     return found
 
 

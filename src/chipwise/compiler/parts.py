@@ -56,10 +56,15 @@ def build_parts(choice: Choice, model: bytes, options: EngineOptions) -> Engine:
         return build_whole(choice.runtime, model, options)
 
     def build(part: Part, graph: bytes) -> Engine:
-        precision = options.precision if choice.quantizer else part.precision
+        precision = asked_precision(part.precision, choice.quantizer)
         return runtimes.load(part.runtime).build(graph, replace(options, precision=precision))
 
     return joined(model, choice.parts, build)
+
+
+def asked_precision(precision: str, quantizer: str) -> str:
+    """What to ask a runtime for: a quantized graph says its own formats, but for what is not quantized in bf16."""
+    return "int8" if quantizer and precision != "bf16" else precision
 
 
 def build_whole(runtime: str, model: bytes, options: EngineOptions) -> Engine:

@@ -34,9 +34,10 @@ class Predictions:
 
         What kernels take was measured of one call alone: with several at once only the floor of the machine holds.
         """
+        most = "int8" if choice.format == "int8+bf16" else choice.precision
         if choice.streams > 1:
-            return self.floors.get(choice.precision)
-        return self.measured.get((choice.runtime, choice.precision), self.floors.get(choice.precision))
+            return self.floors.get(most)
+        return self.measured.get((choice.runtime, most), self.floors.get(most))
 
     def rank(self, choice: Choice) -> float:
         """What to sort by, the fastest first; what is not known comes last."""

@@ -44,7 +44,7 @@ class GuardData:
     """Samples that decide whether a lossy candidate may ship, apart from those that calibrate it.
 
     Attributes:
-        name: of the data set; digest: of its content.
+        name: of the data set; digest: of which samples calibrate and which guard.
         calibration: [C, B, ...] calls' worth of inputs from the training split; B is 1 unless the graph fixes it.
         tuning: other samples of the training split, by which layers are chosen that stay in float.
         held_out: the validation split, which decides.
@@ -232,7 +232,7 @@ def _guard_data(network: Network, source: bytes, data: Dataset, seed: int, seen:
 
     return GuardData(
         name=data.name,
-        digest=data.digest,
+        digest=splits.train.digest + splits.validation.digest,
         calibration=training[rows],
         tuning=judged(training[others], splits.train.labels[others]),
         held_out=judged(inputs_for(splits.validation, network), splits.validation.labels),

@@ -14,7 +14,7 @@ import numpy as np
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.compiler.opset import rounds
 from chipwise.compiler.oracle import relative_error
-from chipwise.compiler.parts import build_parts, custom_parts
+from chipwise.compiler.parts import asked_precision, build_parts, custom_parts
 from chipwise.compiler.quantizers import quantize, usable, weights_of
 from chipwise.compiler.subject import Subject, predicted_classes
 from chipwise.core.errors import ChipwiseError, RuntimeUnavailableError
@@ -147,7 +147,7 @@ def build(choice: Choice, model: bytes) -> Engine:
 
 def options_of(choice: Choice) -> EngineOptions:
     """How the engine of a choice is built."""
-    precision = "int8" if choice.quantizer else choice.precision  # a quantized graph says its own formats
+    precision = asked_precision(choice.precision, choice.quantizer)
     return EngineOptions(precision=precision, threads=choice.threads, batch=choice.batch, streams=choice.streams)
 
 

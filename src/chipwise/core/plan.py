@@ -4,6 +4,8 @@ Reading and writing the file is in `chipwise.codec.plan_file`; its layout is in 
 
 >>> Choice(runtime="onnxruntime", precision="fp32", threads=2).title
 'onnxruntime fp32 x2'
+>>> Choice(runtime="openvino", precision="bf16", quantizer="nncf").title
+'openvino int8+bf16 (nncf) x1'
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ class Choice:
 
     Attributes:
         runtime: adapter name ("onnxruntime", "openvino", "inductor").
-        precision: number format: "fp32", "bf16", "int8".
+        precision: number format: "fp32", "bf16", "fp16", "int8", "int4"; "bf16" with a quantizer is that of the layers
+            which are not quantized, which else are in fp32.
         threads: threads inside one call; 0 leaves the number and their places to the runtime.
         batch: items per call.
         quantizer: what made the int8 graph ("onnxruntime", "nncf"); empty for the float graph.
@@ -79,15 +82,20 @@ class Choice:
     parts: tuple[Part, ...] = ()
 
     @property
+    def format(self) -> str:
+        """Number format of the whole: "int8+bf16" where layers are quantized and the others run in bf16."""
+        return "int8+bf16" if self.quantizer and self.precision == "bf16" else self.precision
+
+    @property
     def title(self) -> str:
-        """Short name for tables: runtime, precision, and whatever is not as usual."""
+        """Short name for tables: runtime, number format, and whatever is not as usual."""
         mixed = f", {len(self.kept)} in float" if self.kept else ""
         made = f" ({self.quantizer}{mixed})" if self.quantizer and (self.quantizer != self.runtime or mixed) else ""
         graph = ", source graph" if self.source else f" +{self.graph}" if self.graph else ""
         batch = f" batch {self.batch}" if self.batch != 1 else ""
         threads = f" x{self.threads}" if self.threads else ""
         streams = f" {self.streams} streams" if self.streams != 1 else ""
-        runs = f"{self.runtime} {self.precision}"
+        runs = f"{self.runtime} {self.format}"
         if len(self.parts) > _LISTED_PARTS:
             runs = f"{len(self.parts)} parts of {', '.join(dict.fromkeys(part.runtime for part in self.parts))}"
         elif self.parts:

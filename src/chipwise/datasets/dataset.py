@@ -45,6 +45,7 @@ class Dataset:
         class_names: in the order of the labels.
         digest: sha256 over inputs, labels and names; hex.
         test_count: the last so many rows are the official test set (MNIST's t10k); 0 when there is none.
+        validation_count: so many rows before the test set are the official validation set; 0 when there is none.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Dataset:
     class_names: tuple[str, ...]
     digest: str
     test_count: int = 0
+    validation_count: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -73,9 +75,10 @@ class Dataset:
         return len(self.class_names)
 
     def take(self, rows: NDArray[np.int64]) -> Dataset:
-        """The samples at these row numbers, as a data set with no official test part."""
+        """The samples at these row numbers, as a data set with no official parts."""
         digest = hashlib.sha256(self.digest.encode() + np.ascontiguousarray(rows, "<i8").tobytes()).hexdigest()
-        return replace(self, inputs=self.inputs[rows], labels=self.labels[rows], digest=digest, test_count=0)
+        picked = replace(self, inputs=self.inputs[rows], labels=self.labels[rows], digest=digest)
+        return replace(picked, test_count=0, validation_count=0)
 
     def split(self, seed: int = 0, validation: float | None = None, test: float = 0.2) -> Splits:
         """Divide the samples, class by class, so that every part has about the same share of each class.
@@ -87,7 +90,7 @@ class Dataset:
         Args:
             seed: of the division, at least 0.
             validation: share of the samples to choose models on; 0.2 by default, or 0.1 of the training rows where
-                there is an official test set.
+                there is an official test set; ignored where there is an official validation set.
             test: share held out; ignored where there is an official test set, which is then the test part.
 
         Raises:
@@ -96,14 +99,18 @@ class Dataset:
         official = self.test_count > 0
         validation = (0.1 if official else 0.2) if validation is None else validation
         test = 0.0 if official else test
+        validation = 0.0 if self.validation_count else validation
         if seed < 0 or min(validation, test) < 0 or not validation + test < 1:
             received = f"seed={seed}, validation={validation}, test={test}"
             raise InputError(f"cannot split with {received}", hint="shares from 0, together below 1; seed from 0")
-        rest = len(self) - self.test_count
+        tested = len(self) - self.test_count
+        rest = tested - self.validation_count
         part = _assign(self.labels[:rest], seed, (test, validation))
         rows = [np.flatnonzero(part == number) for number in range(3)]
         if official:
-            rows[1] = np.arange(rest, len(self))
+            rows[1] = np.arange(tested, len(self))
+        if self.validation_count:
+            rows[2] = np.arange(rest, tested)
         return Splits(train=self.take(rows[0]), test=self.take(rows[1]), validation=self.take(rows[2]))
 
 
@@ -113,6 +120,8 @@ def make(
     labels: NDArray[np.generic],
     class_names: Sequence[str] | None = None,
     test_count: int = 0,
+    *,
+    validation_count: int = 0,
 ) -> Dataset:
     """Check the parts of a data set and put them together.
 
@@ -122,6 +131,7 @@ def make(
         labels: integers [N].
         class_names: None to name the classes "0", "1", ... up to the highest label.
         test_count: how many of the last rows are the official test set.
+        validation_count: how many of the rows before these are the official validation set.
 
     Raises:
         DataError: when there is no sample, the counts differ, a picture has no pixels, a label is out of range, or
@@ -140,7 +150,7 @@ def make(
         message = f"{name}: label {labels[wrong[0]]} of sample {wrong[0]} is out of range"
         raise DataError(message, hint=f"labels are 0 to {highest - 1}")
     named = tuple(class_names or (str(number) for number in range(int(numbers.max()) + 1)))
-    return Dataset(name, checked, numbers, named, _digest(checked, numbers, named), test_count)
+    return Dataset(name, checked, numbers, named, _digest(checked, numbers, named), test_count, validation_count)
 
 
 def _checked_inputs(name: str, inputs: NDArray[np.generic]) -> NDArray[np.uint8] | NDArray[np.float32]:

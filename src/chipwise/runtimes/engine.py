@@ -31,7 +31,8 @@ class EngineOptions:
     """How an engine is built.
 
     Attributes:
-        precision: "fp32" or "bf16" for a float graph; "int8" runs a quantized graph (QDQ) in its own formats.
+        precision: "fp32" or "bf16" for a float graph; "int8" runs a quantized graph (QDQ) in its own formats, "bf16"
+            the same with what is not quantized in bf16.
         threads: threads that one call uses; 0 leaves the number and their places to the runtime.
         batch: items per call to prepare for; other batch sizes work too and are prepared when first seen.
         streams: requests that `run_many` keeps in flight, each with `threads` threads of its own; more than 1 is for
