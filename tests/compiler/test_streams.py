@@ -31,7 +31,7 @@ from chipwise.compiler.trials import Trial, build, proven
 from chipwise.core.device import Machine
 from chipwise.core.errors import InputError, RuntimeUnavailableError
 from chipwise.core.events import silent
-from chipwise.core.network import Network
+from chipwise.core.network import Network, TensorSpec
 from chipwise.core.plan import Candidate, Choice, Part, Plan
 from chipwise.datasets.dataset import Dataset
 from chipwise.devices.detect import detect
@@ -48,6 +48,7 @@ class Counter:
 
     def __init__(self) -> None:
         self.items, self.at_once, self.closed = 0, [1], False
+        self.inputs: tuple[TensorSpec, ...] = ()
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         self.items += len(arrays[0])
@@ -103,7 +104,8 @@ def timed(trials: list[Trial], baseline: Counter, monkeypatch: pytest.MonkeyPatc
         return {name: np.full(5, 1.0) for name in contenders}
 
     monkeypatch.setattr("chipwise.compiler.choose.interleave", once)
-    subject = SimpleNamespace(sample=(np.zeros((1, 2), np.float32),))
+    sample = (np.zeros((1, 2), np.float32),)
+    subject = SimpleNamespace(sample=sample, source_sample=sample)
     return measure(trials, baseline, subject, budget_s=budget_s, rounds=(1, 5), progress=silent)  # type: ignore[arg-type]
 
 

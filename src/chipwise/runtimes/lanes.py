@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -51,14 +51,10 @@ class Lanes:
                 results[number] = lane(batches[number])
 
         jobs = [self._pool.submit(work, lane) for lane in self._lanes[: len(batches)]]
-        try:
+        with ExitStack() as at_end:
+            at_end.callback(wait, jobs)  # the engine may be closed next, and no lane may be inside a vendor's call then
+            at_end.callback(_emptied, todo)
             wait(jobs)
-        except BaseException:
-            with suppress(Empty):
-                while True:
-                    todo.get_nowait()
-            wait(jobs)  # the engine may be closed next, and no lane may be inside a vendor's call then
-            raise
         for job in jobs:
             job.result()
         return [results[number] for number in range(len(batches))]
@@ -66,6 +62,12 @@ class Lanes:
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
+
+
+def _emptied(todo: SimpleQueue[int]) -> None:
+    with suppress(Empty):
+        while True:
+            todo.get_nowait()
 
 
 def lane_count(streams: int, threads: int) -> int:
