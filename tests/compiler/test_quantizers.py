@@ -253,6 +253,40 @@ def test_depthwise_convolutions_read_one_scale(model: bytes, calibration: np.nda
     assert {scale.size for scale in scales} == {1}
 
 
+def dense_block() -> bytes:
+    """What a layer of a DenseNet makes of its input is joined to it, and a norm reads both."""
+    rng, weights = np.random.default_rng(0), {}
+    for name, shape in (("a", (16, 8, 1, 1)), ("b", (8, 16, 3, 3)), ("c", (8, 16, 1, 1)), ("first", (8, 3, 3, 3))):
+        weights[name] = (rng.normal(size=shape) * 0.2).astype(np.float32)
+    for name, size in (("n8", 8), ("n16", 16)):
+        weights |= {f"{name}_{part}": rng.uniform(0.5, 1.5, size).astype(np.float32) for part in "sbmv"}
+    proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 17]>
+      dense (float[1,3,16,16] x) => (float[1,8,16,16] y) {
+        f = Conv <pads = [1,1,1,1]> (x, first)  r0 = Relu (f)
+        n1 = BatchNormalization (r0, n8_s, n8_b, n8_m, n8_v)  r1 = Relu (n1)  c1 = Conv (r1, a)  r2 = Relu (c1)
+        c2 = Conv <pads = [1,1,1,1]> (r2, b)  joined = Concat <axis = 1> (r0, c2)
+        n2 = BatchNormalization (joined, n16_s, n16_b, n16_m, n16_v)  r3 = Relu (n2)  y = Conv (r3, c) }""")
+    proto.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in weights.items())
+    return bytes(proto.SerializeToString())
+
+
+def test_norms_read_what_was_not_rounded() -> None:
+    """OpenVINO ends the process where a norm reads a rounded concatenation."""
+    pytest.importorskip("openvino")
+    model, inputs = dense_block(), np.random.default_rng(1).random((4, 1, 3, 16, 16), np.float32)
+    made = quantizers.quantize("onnxruntime", model, inputs, VNNI)
+    graph = graph_of(made)
+    norms = [node for node in graph.node if node.op_type == "BatchNormalization"]
+    assert norms
+    assert not {makers(made)[node.input[0]] for node in norms} & {"DequantizeLinear"}
+    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    assert {node.output[0] for node in graph.node} <= read
+    for runtime in ("onnxruntime", "openvino"):
+        exact = answers(model, inputs[0], runtime)
+        error = np.abs(answers(made, inputs[0], runtime) - exact).max()
+        assert error < 0.2 * np.abs(exact).max()  # three layers in a row in 8 bits
+
+
 def test_weights_that_are_stored_in_8_bits_are_quantized_too(model: bytes, calibration: np.ndarray) -> None:
     """Networks converted from TensorFlow Lite come so: the weights' rounding is theirs, activations are float."""
     proto = onnx.load_model_from_string(model)

@@ -94,6 +94,7 @@ def prepare(
             quantizer.model.topological_sort()  # it appends its nodes, and the file must be valid ONNX
             made = quantizer.model.model
         _float_outputs(made)
+        _float_norms(made)
         return bytes(made.SerializeToString(deterministic=True))
 
     return quantized
@@ -126,6 +127,24 @@ class _Reader:
 
     def get_next(self) -> dict[str, NDArray[np.generic]] | None:
         return next(self._calls, None)
+
+
+def _float_norms(proto: onnx.ModelProto) -> None:
+    """Do not round what a batch-norm reads: it is computed in float whatever it is given.
+
+    OpenVINO 2026.4 ends in a segmentation fault where a batch-norm reads a rounded concatenation, as in DenseNets.
+    """
+    graph = proto.graph
+    makers = {output: node for node in graph.node for output in node.output}
+    for node in graph.node:
+        back = makers.get(node.input[0]) if node.op_type == "BatchNormalization" else None
+        there = makers.get(back.input[0]) if back is not None and back.op_type == "DequantizeLinear" else None
+        if there is not None and there.op_type == "QuantizeLinear":
+            node.input[0] = there.input[0]
+    for kind in ("DequantizeLinear", "QuantizeLinear"):
+        read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+        for node in [each for each in graph.node if each.op_type == kind and each.output[0] not in read]:
+            graph.node.remove(node)
 
 
 def _float_outputs(proto: onnx.ModelProto) -> None:
