@@ -88,7 +88,7 @@ def chosen(plan: Manifest) -> dict[str, Any]:
     """What the plan runs, what the guard saw of it, and what became of the best of every other kind."""
     winner = next((each for each in plan.candidates if each.status == "chosen"), None)
     guarded = winner.accuracy if winner else None
-    others: dict[str, Any] = {}
+    others: dict[str, dict[str, Any]] = {}
     for each in sorted(plan.candidates, key=lambda one: one.timing.median_s if one.timing else float("inf")):
         kind = f"{each.choice.runtime} {each.choice.precision} {each.choice.quantizer}".strip()
         seconds = each.timing.median_s if each.timing else None

@@ -56,7 +56,7 @@ def latencies(name: str, folder: Path, timing_s: float) -> dict[str, Any]:
     """
     path, machine = zoo(name, folder), detect()
     source, network = path.read_bytes(), load(path)
-    assert network.graph is not None, "it was just written as one"
+    assert network.graph is not None, "an ONNX file is its graph"
     graph = Graphs(network.graph, source).model()
     shape = network.inputs[0].concrete(1)
     samples = np.random.default_rng(0).random((_CALLS, *shape), np.float32)

@@ -35,7 +35,7 @@ from chipwise.compiler.workspace import Workspace
 from chipwise.core.device import Machine
 from chipwise.core.errors import InputError, RuntimeUnavailableError, StorageError, UnknownNameError
 from chipwise.core.network import Network
-from chipwise.core.plan import Choice, Plan
+from chipwise.core.plan import Candidate, Choice, Plan
 from chipwise.datasets.dataset import Dataset
 from chipwise.devices.detect import detect
 from chipwise.networks.onnx_file import from_bytes, serialize
@@ -103,6 +103,25 @@ def test_guard_says_how_many_samples_are_needed(classifier: Network, source: byt
         trial = make_trial(int8, roomy, engine)
         assert isinstance(trial, Trial)
         assert trial.engine is engine
+
+
+def test_what_is_slow_is_not_guarded(
+    classifier: Network, source: bytes, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chipwise.compiler.trials._CHEAP_GUARD_S", 0.0)
+    subject = make_subject(classifier, source, (), digits, seed=0, machine=detect())
+    int8 = Choice("onnxruntime", "int8", 1, quantizer="onnxruntime")
+    kind, engine = examine(int8, subject, 0.2, detect(), Workspace("slow"), limit_s=0.0)
+    assert engine is None
+    assert (kind.label, kind.accuracy, kind.slow) == ("lossy", None, True)
+    record = make_trial(int8, kind)
+    assert isinstance(record, Candidate)
+    assert record.status == "slower"
+    assert "accuracy was not counted" in record.reason
+    faithful, engine = examine(Choice("onnxruntime"), subject, 0.2, detect(), Workspace("slow"), limit_s=0.0)
+    assert not faithful.refusal, "what is close needs no guard, and the race says how slow it is"
+    assert engine is not None
+    engine.close()
 
 
 def test_calibration_and_guard_are_different_samples(classifier: Network, source: bytes, digits: Dataset) -> None:

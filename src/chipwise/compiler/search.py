@@ -6,11 +6,12 @@ streams or batch. Every choice ends as a trial that may be timed, or as a record
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from chipwise.compiler.trials import Trial, examine, make_trial, proven, tiled
+from chipwise.compiler.trials import Trial, examine, make_trial, proven, quickest_s, tiled
 from chipwise.core.plan import Candidate
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ STAGE = "compile"
 _MEMORY_SHARE = 0.5
 # A call that gathers every tensor's range takes several times as long; each quantizer gathers anew.
 _CALIBRATION_SHARE, _CALIBRATION_COST, _FEWEST_CALLS = 0.1, 5.0, 16
+_SLOW = 3.0  # times the quickest call so far: a race drops it at half of that, and the guard takes thousands of calls
 _NO_TIME = "the time budget was used up; give more with --budget"
 _NO_MEMORY = "the engines to compare would take more than half of the memory"
 
@@ -46,6 +48,7 @@ class Search:
         deadline_s: monotonic time at which the budget ends.
         calls: to calibrate by; None for all there are.
         kinds: what was examined; records: of candidates that are out of the race.
+        quickest_s: call of the sample by threads and batch, of all that may be timed.
     """
 
     subject: Subject
@@ -58,6 +61,7 @@ class Search:
     calls: int | None = None
     kinds: dict[tuple[object, ...], Kind] = field(default_factory=dict)
     records: list[Candidate] = field(default_factory=list)
+    quickest_s: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def left_s(self) -> float:
         """Seconds left in the budget, at least a tenth of a second so that something is always measured."""
@@ -101,9 +105,17 @@ class Search:
         """A trial, or the record of why not; None for what an earlier record of the same kind has said."""
         key = (choice.runtime, choice.precision, choice.quantizer, choice.graph, choice.kept, choice.parts)
         known, engine = key in self.kinds, None
+        like = (choice.threads, choice.batch)
         if not known:
+            by_time = self.options.goal in ("latency", "throughput")
             self.kinds[key], engine = examine(
-                choice, self.subject, self.options.max_drop, self.machine, self.workspace, calls=self.calls
+                choice,
+                self.subject,
+                self.options.max_drop,
+                self.machine,
+                self.workspace,
+                calls=self.calls,
+                limit_s=_SLOW * self.quickest_s.get(like, math.inf) if by_time else math.inf,
             )
         kind = self.kinds[key]
         if kind.refusal and known:
@@ -111,6 +123,8 @@ class Search:
         made = make_trial(choice, kind, engine)
         if isinstance(made, Candidate) and kind.refusal:
             return replace(made, choice=replace(choice, threads=0, batch=1, streams=1))
+        if isinstance(made, Trial) and self.subject.guard is not None:
+            self.quickest_s[like] = min(quickest_s(made.engine, self.subject), self.quickest_s.get(like, math.inf))
         return proven(made, self.subject) if isinstance(made, Trial) and choice.streams > 1 else made
 
     def _short_of_memory(self, present: list[Trial]) -> str:

@@ -5,6 +5,8 @@ Accuracy depends on runtime, precision and quantizer, not on threads or batch: i
 
 from __future__ import annotations
 
+import math
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 # Two float32 implementations that block their sums differently agree to about 1e-6 of the largest output.
 CLOSE = 1e-4
+_QUICK_CALLS = 3
+_CHEAP_GUARD_S = 2.0  # of calls, at one a sample; below that a few calls are no reason not to count
 _REASON_CHARACTERS = 200  # of a vendor's refusal; the rest is its log
 
 
@@ -46,6 +50,7 @@ class Kind:
         accuracy: paired with the source; None without data or need.
         refusal: why candidates of this kind may not ship; empty when they may.
         ran: False when the runtime or the quantizer refused the graph.
+        slow: True when it is so slow that its accuracy was not counted.
     """
 
     model: bytes = b""
@@ -54,6 +59,7 @@ class Kind:
     accuracy: PairedDrop | None = None
     refusal: str = ""
     ran: bool = True
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ def examine(
     workspace: Workspace,
     *,
     calls: int | None = None,
+    limit_s: float = math.inf,
 ) -> tuple[Kind, Engine | None]:
     """Build one engine of a kind, compare it with the oracle and, where it is lossy, guard it on data.
 
@@ -97,6 +104,7 @@ def examine(
         machine: this one.
         workspace: what an earlier search has found out.
         calls: to calibrate by; None for all.
+        limit_s: a lossy one whose call takes longer is not guarded, which takes a call for each sample.
     """
     try:
         model = _graph_for(choice, subject, machine, workspace, calls)
@@ -106,7 +114,7 @@ def examine(
     with ExitStack() as unless_kept:
         unless_kept.callback(engine.close)
         try:
-            kind = _compared(choice, engine, subject, max_drop, model=model, workspace=workspace)
+            kind = _compared(choice, engine, subject, max_drop, model=model, workspace=workspace, limit_s=limit_s)
         except ChipwiseError as failure:
             return Kind(refusal=failure.message[:_REASON_CHARACTERS], ran=False), None
         if kind.refusal:
@@ -116,7 +124,14 @@ def examine(
 
 
 def _compared(
-    choice: Choice, engine: Engine, subject: Subject, max_drop: float, *, model: bytes, workspace: Workspace
+    choice: Choice,
+    engine: Engine,
+    subject: Subject,
+    max_drop: float,
+    *,
+    model: bytes,
+    workspace: Workspace,
+    limit_s: float,
 ) -> Kind:
     """The kind with its label, its error and, where it is lossy, its accuracy."""
     error = relative_error(engine.run(subject.sample), subject.expected)
@@ -126,6 +141,10 @@ def _compared(
         return kind
     if subject.guard is None:
         return replace(kind, refusal=f"differs by {error:.1e} from the source; --data would show whether it matters")
+    seconds = quickest_s(engine, subject)
+    if seconds > limit_s and seconds * len(subject.guard.held_out.labels) > _CHEAP_GUARD_S:
+        slow = f"a call takes {seconds * 1e3:.3g} ms, many times as long as the fastest: its accuracy was not counted"
+        return replace(kind, refusal=slow, slow=True)
     made = sha256_bytes(repr(choice.parts).encode())[:16] if choice.parts else "whole"
     name = f"accuracy-{choice.runtime}-{choice.precision}-{_made_of(choice)}-{made}.json"
     drop = workspace.read(name, PairedDrop)
@@ -134,6 +153,16 @@ def _compared(
         drop = paired_drop(subject.guard.held_out.source_right, right, max_drop)
         workspace.write(name, drop)
     return replace(kind, accuracy=drop, refusal=_verdict(drop, max_drop))
+
+
+def quickest_s(engine: Engine, subject: Subject) -> float:
+    """Seconds that a call with the sample takes, the quickest of a few: to tell what is slow from what is not."""
+    seconds = []
+    for _ in range(_QUICK_CALLS):
+        start = time.perf_counter()
+        engine.run(subject.sample)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
 
 
 def build(choice: Choice, model: bytes) -> Engine:
@@ -163,6 +192,8 @@ def make_trial(choice: Choice, kind: Kind, engine: Engine | None = None) -> Tria
         accuracy=kind.accuracy,
     )
     if kind.refusal:
+        if kind.slow:
+            return replace(record, reason=kind.refusal)
         return replace(record, status="rejected" if kind.ran else "failed", reason=kind.refusal)
     try:
         if not choice.parts:  # say where custom layers cut it
