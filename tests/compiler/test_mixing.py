@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from outliers import outlier_network, pictures
 
+import chipwise
 from chipwise import runtimes
+from chipwise.codec.plan_file import read_plan
 from chipwise.compiler.compile import compile_plan
 from chipwise.compiler.mixing import kept_layers
 from chipwise.compiler.options import CompileOptions
@@ -54,6 +57,23 @@ def test_the_layer_that_breaks_stays_in_float(broken: Network, answers: Dataset)
     assert any(c.accuracy.upper <= OPTIONS.max_drop for c in judged)
     chosen = next(c for c in facts.candidates if c.status == "chosen")
     assert chosen.accuracy is None or chosen.accuracy.upper <= OPTIONS.max_drop
+
+
+def test_the_plan_file_is_rolled_back_and_names_the_layer(broken: Network, answers: Dataset, tmp_path: Path) -> None:
+    """The smallest plan would be int8 throughout: only the guard stands in the way."""
+    network, output = tmp_path / "outlier.onnx", tmp_path / "outlier.plan"
+    network.write_bytes(serialize(broken))
+    chipwise.compile(
+        network, data=answers, output=output, goal="size", max_drop=0.05, budget_s=40, runtimes=("onnxruntime",)
+    )
+    facts = read_plan(output).manifest
+    assert facts.choice.precision == "fp32" or {"conv2", "conv3"} & set(facts.choice.kept), facts.choice.title
+    turned = [c for c in facts.candidates if c.status == "rejected" and c.choice.quantizer and not c.choice.kept]
+    assert turned
+    assert all("more than 5.00%" in c.reason for c in turned)
+    if facts.choice.kept:
+        assert set(facts.choice.kept) & {name for each in chipwise.show(output).missed for name in each.layers}
+    assert chipwise.check(output, answers).drop.drop <= 0.05
 
 
 def test_layers_that_shall_stay_in_float_do(broken: Network, answers: Dataset) -> None:

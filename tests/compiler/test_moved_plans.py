@@ -175,3 +175,17 @@ def test_a_source_is_looked_for_by_its_digest_only(plan: Plan) -> None:
     for digest in ("x" * 100_000, "../" * 21 + "a", "a" * 63 + "\n", ""):
         with pytest.raises(PlanError, match="digest"):
             find_source(said(plan, source=replace(plan.manifest.source, digest=digest)))
+
+
+def test_what_cannot_be_is_not_shown_either(plan: Plan) -> None:
+    first = next(each for each in plan.manifest.candidates if each.timing is not None)
+    assert first.timing is not None
+    untimed = replace(first, timing=replace(first.timing, quantiles_s=()))
+    for wrong, says in (
+        (chosen(plan, batch=0), "batch 0"),
+        (chosen(plan, batch=10**9), "batch 1000000000"),
+        (said(plan, candidates=(untimed,)), "0 quantiles"),
+        (replace(plan, model=bytes(100)), "no ONNX graph"),
+    ):
+        with pytest.raises(ChipwiseError, match=says):
+            chipwise.show(wrong)

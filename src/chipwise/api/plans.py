@@ -33,12 +33,14 @@ def show(plan: PlanLike) -> PlanSheet:
     Raises:
         PlanError, NetworkError: it is missing or damaged, or its graph is.
     """
+    from chipwise.compiler.plan_facts import check_facts
     from chipwise.compiler.plan_sheet import named, plan_sheet
     from chipwise.devices.detect import detect
     from chipwise.networks.layers import layer_rows
     from chipwise.networks.onnx_file import from_bytes
 
     opened, name = plan_from(plan)
+    check_facts(opened)
     model = named(opened.model)
     network = from_bytes(model, opened.manifest.source.name, title=f"the graph in {name}")
     rows = layer_rows(network, opened.manifest.choice.batch)

@@ -49,6 +49,7 @@ def check_facts(plan: Plan) -> None:
     for array in plan.expected_outputs:  # what graphs declare of their outputs may be wrong
         if array.dtype.kind not in "biuf":
             raise PlanError(f"the plan's sample has an output of {array.dtype}, which are no numbers", hint=_HINT)
+    _check_records(facts)
     _check_task(facts)
 
 
@@ -90,6 +91,16 @@ def check_engine(facts: Manifest, engine: Engine) -> None:
 
 def _listed(specs: Sequence[TensorSpec]) -> str:
     return ", ".join(f"{spec.name!r} {spec.form}"[:200] for spec in specs[:4]) or "none"
+
+
+def _check_records(facts: Manifest) -> None:
+    """Times have a median, and accuracies are shares."""
+    for each in facts.candidates:
+        drop, timing = each.accuracy, each.timing
+        if timing is not None and len(timing.quantiles_s) % 2 == 0:
+            raise PlanError(f"the plan has {len(timing.quantiles_s)} quantiles of a time", hint=_HINT)
+        if drop is not None and min(drop.source.count, drop.candidate.count) < 1:
+            raise PlanError("the plan has an accuracy on no samples", hint=_HINT)
 
 
 def _check_task(facts: Manifest) -> None:
