@@ -62,7 +62,8 @@ def integers(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     rng, drawn = np.random.default_rng(0), onnx.ModelProto()
     drawn.CopyFrom(model)
-    layers, norms = {}, {}
+    layers: dict[str, None] = {}
+    norms: dict[str, None] = {}
     for node in drawn.graph.node:
         if node.op_type in _LAYERS:
             layers |= dict.fromkeys(node.input[1:2])

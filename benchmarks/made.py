@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,7 +26,7 @@ from chipwise.optimize import channels
 from suite import half, zoo
 
 _BLOCKS, _CHANNELS, _SIDE, _TOKENS, _FEATURES = 8, 64, 28, 128, 256
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Drawing:
         self.weights[name] = array if array.dtype == np.int64 else array.astype(np.float32)
         return name
 
-    def node(self, op: str, *inputs: str, **attributes: object) -> str:
+    def node(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Draw a node with one result; its name."""
         name = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
@@ -55,7 +56,8 @@ class Drawing:
 
     def normal(self, *shape: int) -> Array:
         """Weights as He et al. draw them."""
-        return self.rng.normal(size=shape) * np.sqrt(2 / math.prod(shape[1:]))
+        drawn: Array = self.rng.normal(size=shape) * np.sqrt(2 / math.prod(shape[1:]))
+        return drawn
 
     def conv(self, value: str, kernel: Array, *, groups: int = 1, bias: bool = True) -> str:
         """Draw a convolution that keeps height and width."""
@@ -134,8 +136,9 @@ def hard_swishes(b: Drawing, x: str) -> str:
 
 
 def hard_gates(b: Drawing, x: str) -> str:
-    """Gates clip(x + 3, 0, 6) / 6 on other values than their own."""
-    clipped = b.node("Clip", b.node("Add", b.layer(x, kernel=1), b.keep(3.0)), b.keep(0.0), b.keep(6.0))
+    """Gates clip(x + 3, 0, 6) / 6 on other values than their own, behind products that cannot take the 3 in."""
+    value = b.node("Mul", x, b.layer(x, kernel=1))
+    clipped = b.node("Clip", b.node("Add", value, b.keep(3.0)), b.keep(0.0), b.keep(6.0))
     return b.node("Mul", x, b.node("Div", clipped, b.keep(6.0)))
 
 
@@ -212,7 +215,9 @@ def pruned(name: str, folder: Path) -> Path:
         for place in group.places:
             if place.written:
                 value = model.graph.initializers[place.weight]
-                array = ir.convenience.get_const_tensor(value).numpy().copy()
+                tensor = ir.convenience.get_const_tensor(value)
+                assert tensor is not None
+                array = tensor.numpy().copy()
                 np.moveaxis(array, place.axis, 0)[place.channels >= group.width // 2] = 0
                 value.const_value = ir.tensor(array)
     path = folder / f"{name}-pruned.onnx"
@@ -239,10 +244,9 @@ _DRAWN: dict[str, tuple[Block, tuple[int, ...]]] = {
     "blurs": (blurs, _PICTURE),
     "joined-halves": (joined_halves, _PICTURE),
 }
-MADE: dict[str, Callable[[Path], Path]] = {
-    name: partial(blocks, block, shape, name) for name, (block, shape) in _DRAWN.items()
-} | {
+_PRUNED: dict[str, Callable[[Path], Path]] = {
     "resnet18-pruned": partial(pruned, "resnet18"),
     "mobilenet-v2-pruned": partial(pruned, "mobilenet-v2"),
     "darknet19-half": partial(half, "darknet19"),
 }
+MADE = {name: partial(blocks, block, shape, name) for name, (block, shape) in _DRAWN.items()} | _PRUNED

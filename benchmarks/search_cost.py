@@ -74,7 +74,7 @@ class Measuring:
     def counted(self) -> Iterator[None]:
         """Count what a search measures."""
         with (
-            patch.object(choose, "interleave", self._timed(choose.interleave)),
+            patch.object(choose, "interleave", self._timed(interleave)),
             patch.object(partition, "stretch_times", self._timed(partition.stretch_times)),
         ):
             yield
@@ -175,7 +175,7 @@ def everything(subject: Subject, options: CompileOptions, name: str) -> list[Tri
     """An engine for every choice that may ship."""
     machine, workspace = detect(), Workspace(f"search cost {name} {sha256_bytes(subject.source)}")
     quantizers = quantizers_for(subject, machine) if options.max_drop > 0 else ()
-    alone = [(each,) for each in quantizers] or [()]
+    alone: list[tuple[str, ...]] = [(each,) for each in quantizers] or [()]
     names = usable_runtimes(options, machine)
     firsts = [each for one in alone for each in first_choices(names, machine, "latency", one, dynamic_batch=False)]
     trials = []
