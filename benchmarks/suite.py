@@ -61,16 +61,26 @@ def settle(model: onnx.ModelProto, seed: int = 0) -> None:
 
 
 def light(name: str, folder: Path) -> Path:
-    """A topology of the onnx package; its weights, which are constant there, are drawn He-normal."""
+    """A topology of the onnx package; its weights, which are constant there, are drawn He-normal.
+
+    Biases are zero, and scales of channels are near 1.
+    """
     source = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light" / f"light_{name}.onnx"
     model, rng = onnx.load(source), np.random.default_rng(0)
-    kept = []
+    kept, scales = [], _scales(model.graph)
+    for tensor in model.graph.initializer:
+        if tensor.name in scales:
+            drawn = rng.uniform(0.8, 1.2, tuple(tensor.dims))
+            tensor.CopyFrom(numpy_helper.from_array(drawn.astype(np.float32), tensor.name))
     for node in model.graph.node:
         if node.op_type == "ConstantOfShape":
             shape = next(numpy_helper.to_array(t) for t in model.graph.initializer if t.name == node.input[0])
-            fan_in = max(int(np.prod(shape[1:])), 1)
-            scale = np.sqrt(2 / fan_in) if len(shape) > 1 else 0.0
-            values = (rng.normal(size=tuple(shape)) * scale).astype(np.float32)
+            if node.output[0] in scales:
+                drawn = rng.uniform(0.8, 1.2, tuple(shape))
+            else:
+                spread = np.sqrt(2 / max(int(np.prod(shape[1:])), 1)) if len(shape) > 1 else 0.0
+                drawn = rng.normal(size=tuple(shape)) * spread
+            values = drawn.astype(np.float32)
             model.graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
         else:
             kept.append(node)
@@ -80,6 +90,12 @@ def light(name: str, folder: Path) -> Path:
     path = folder / f"light-{name}.onnx"
     onnx.save(model, path)
     return path
+
+
+def _scales(graph: onnx.GraphProto) -> set[str]:
+    """Weights that a product reads through a reshape: zeros there would leave nothing of a network."""
+    multiplied = {value for node in graph.node if node.op_type == "Mul" for value in node.input}
+    return {node.input[0] for node in graph.node if node.op_type == "Unsqueeze" and node.output[0] in multiplied}
 
 
 def half(name: str, folder: Path) -> Path:
@@ -104,7 +120,7 @@ def half(name: str, folder: Path) -> Path:
 
 
 def _inner(node: onnx.NodeProto, readers: dict[str, list[onnx.NodeProto]]) -> bool:
-    """True when nothing but one more convolution reads a convolution's result, through norms and activations."""
+    """True when only one more convolution reads a convolution's result, through norms, activations and pools."""
     while True:
         following = readers.get(node.output[0], [])
         if len(following) != 1:
@@ -112,7 +128,7 @@ def _inner(node: onnx.NodeProto, readers: dict[str, list[onnx.NodeProto]]) -> bo
         node = following[0]
         if node.op_type == "Conv":
             return True
-        if node.op_type not in ("BatchNormalization", "Relu", "Clip"):
+        if node.op_type not in ("BatchNormalization", "Relu", "LeakyRelu", "Clip", "MaxPool"):
             return False
 
 

@@ -243,7 +243,7 @@ def test_interrupt_keeps_the_best_of_the_screening(
         return Samples({trial.title: times[trial.title] for trial in trials}, np.ones(3))
 
     monkeypatch.setattr(race_module, "measure", told)
-    monkeypatch.setattr(compile_module, "measure", interrupted)
+    monkeypatch.setattr(compile_module, "settle", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compile_plan(classifier, source, (), CompileOptions(budget_s=5), detect(), output=output)
     kept = read_plan(output).manifest

@@ -9,7 +9,7 @@ import pytest
 
 from chipwise.compiler import race as race_module
 from chipwise.compiler.choose import Samples
-from chipwise.compiler.race import Raced, affordable, race
+from chipwise.compiler.race import Raced, affordable, race, settle
 from chipwise.compiler.trials import Trial
 from chipwise.core.events import silent
 from chipwise.core.plan import Candidate, Choice
@@ -36,7 +36,8 @@ def rungs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
     def measured(some: list[Trial], *_: object, rounds: tuple[int, int], **__: object) -> Samples:
         seen.append((len(some), rounds[1]))
-        return Samples({t.title: np.full(rounds[1], t.candidate.choice.threads * 1e-3) for t in some}, np.ones(3))
+        baselines = np.ones(rounds[1]), 1, np.ones(rounds[1])
+        return Samples({t.title: np.full(rounds[1], t.candidate.choice.threads * 1e-3) for t in some}, *baselines)
 
     monkeypatch.setattr(race_module, "measure", measured)
     return seen
@@ -90,3 +91,37 @@ def test_what_cannot_be_timed_at_length_is_left_out_and_said() -> None:
     assert all(each.timing is not None and "no time was left" in each.reason for each in lost)
     assert [t.engine.closed for t in some] == [False, True, True]
     assert affordable(Raced(trials(10, 10, 1), [], Samples(times, np.full(3, 1.0))), "size", 0.1)[0][-1].model == b"x"
+
+
+def test_what_is_clearly_slower_is_not_timed_at_length(rungs: list[tuple[int, int]]) -> None:
+    some = trials(10, 10, 1)
+    settled = settle(some, None, None, "latency", budget_s=60.0, progress=silent)  # type: ignore[arg-type]
+    assert rungs == [(3, 9), (1, 51)]
+    assert [t.candidate.choice.threads for t in settled.kept] == [1]
+    assert [t.engine.closed for t in some] == [False, True, True]
+    assert len(settled.samples.trials[some[0].title]) == len(settled.samples.again) == 60
+    assert all("x the time of the fastest" in each.reason and each.timing.count == 9 for each in settled.dropped)
+
+
+def test_the_smallest_is_timed_at_length_where_size_is_the_goal(rungs: list[tuple[int, int]]) -> None:
+    settled = settle(trials(10, 10, 1), None, None, "size", budget_s=60.0, progress=silent)  # type: ignore[arg-type]
+    assert [len(t.model) for t in settled.kept] == [10, 1]
+    assert rungs == [(3, 9), (2, 51)]
+
+
+def test_equals_stay(rungs: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race_module, "_CLEAR", 3.0)
+    settled = settle(trials(10, 10, 1), None, None, "latency", budget_s=60.0, progress=silent)  # type: ignore[arg-type]
+    assert len(settled.kept) == 3
+    assert rungs == [(3, 9), (3, 51)]
+
+
+def test_without_time_the_first_rounds_decide(rungs: list[tuple[int, int]]) -> None:
+    settled = settle(trials(10, 10), None, None, "latency", budget_s=0.0, progress=silent)  # type: ignore[arg-type]
+    assert rungs == [(2, 9)]
+    assert len(settled.samples.baseline) == 9
+
+
+def test_rounds_at_another_batch_do_not_count_together() -> None:
+    few, more = (Samples({"a": np.ones(2)}, np.ones(2), batch) for batch in (1, 8))
+    assert few.followed_by(more) is more

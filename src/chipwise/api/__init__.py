@@ -1,5 +1,6 @@
 """The line as Python functions, one a verb: the command line and notebooks call these and nothing else."""
 
+from chipwise.api.counting import count_layers
 from chipwise.api.customs import custom_layer
 from chipwise.api.doctoring import doctor
 from chipwise.api.estimating import estimate
@@ -19,6 +20,7 @@ __all__ = [
     "bench",
     "check",
     "compile",
+    "count_layers",
     "custom_layer",
     "data_names",
     "device_names",

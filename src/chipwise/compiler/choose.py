@@ -36,7 +36,8 @@ BASELINE = "baseline"
 _AGAIN = "baseline again"
 _MOST = {"latency": "fastest", "throughput": "fastest", "size": "smallest", "energy": "thriftiest"}
 _MORE = {"latency": "faster", "throughput": "faster", "size": "smaller", "energy": "thriftier"}
-FINAL_MIN_ROUNDS, _FINAL_ROUNDS = 9, 60  # fewer than 9 pairs: the interval of a median is their whole range
+FINAL_ROUNDS = 9, 60  # fewer than 9 pairs: the interval of a median is their whole range
+FINAL_MIN_ROUNDS = FINAL_ROUNDS[0]
 _TIE = 1.02  # within this factor of the best median counts as equal, as does anything inside the noise
 _FAITHFUL = ("exact", "close", "lossy")
 _FORMATS = ("fp32", "fp16", "bf16", "int8", "int8+bf16", "int4")
@@ -84,6 +85,19 @@ class Samples:
     again: NDArray[np.float64] | None = None
     offered: int = 1
 
+    def followed_by(self, more: Samples) -> Samples:
+        """These rounds and later ones, of the trials that the later ones still have."""
+        if self.baseline_batch != more.baseline_batch:
+            return more
+        both = self.again is not None and more.again is not None
+        return Samples(
+            {title: np.concatenate([self.trials[title], times]) for title, times in more.trials.items()},
+            np.concatenate([self.baseline, more.baseline]),
+            self.baseline_batch,
+            np.concatenate([self.again, more.again]) if both else None,
+            more.offered,
+        )
+
 
 def measure(
     trials: Sequence[Trial],
@@ -91,7 +105,7 @@ def measure(
     subject: Subject,
     *,
     budget_s: float,
-    rounds: tuple[int, int] = (FINAL_MIN_ROUNDS, _FINAL_ROUNDS),
+    rounds: tuple[int, int] = FINAL_ROUNDS,
     progress: Progress,
 ) -> Samples:
     """Time every trial and the baseline in turns.

@@ -24,7 +24,7 @@ from chipwise.compiler.mixing import kept_layers, mixes
 from chipwise.compiler.partition import partitions
 from chipwise.compiler.parts import build_default, needs
 from chipwise.compiler.predict import Predictions, predictions
-from chipwise.compiler.race import Raced, affordable, race, timeable
+from chipwise.compiler.race import Raced, affordable, race, settle, timeable
 from chipwise.compiler.search import STAGE, Search
 from chipwise.compiler.sources import keep_source
 from chipwise.compiler.subject import Subject, make_subject
@@ -201,10 +201,13 @@ def _final(search: Search, raced: Raced, baseline: Engine, counter: EnergyCounte
         Part(search.progress, STAGE, 0.8, 0.9 if counter else 0.99),
         Part(search.progress, STAGE, 0.9, 0.99),
     )
-    share = 0.5 if counter else 1.0
-    samples = measure(kept, baseline, subject, budget_s=search.left_s() * share, progress=timing)
     if counter is not None:
+        samples = measure(kept, baseline, subject, budget_s=search.left_s() * 0.5, progress=timing)
         energy = measure_energy(kept, baseline, subject, counter, budget_s=search.left_s(), progress=counting)
+    else:
+        settled = settle(kept, baseline, subject, goal, budget_s=search.left_s(), progress=timing)
+        search.records += settled.dropped
+        kept, samples = settled.kept, settled.samples
     return _decided(search, kept, samples, energy)
 
 

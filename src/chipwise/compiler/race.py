@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chipwise.clock.statistics import summarize
+from chipwise.clock.statistics import speedup, summarize
 from chipwise.compiler.candidates import THROUGHPUT_BATCHES
-from chipwise.compiler.choose import FINAL_MIN_ROUNDS, UNTIMED, Samples, measure, requests
+from chipwise.compiler.choose import FINAL_MIN_ROUNDS, FINAL_ROUNDS, UNTIMED, Samples, measure, requests
 from chipwise.core.events import Part
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _QUANTILE = 0.2
 _WARM, _TURN_S = 1.25, 0.02
 _JOINED = 20  # contenders of a race with what joined the leaders, roughly
 _FAR = 1.5  # slower than this against the fastest: dropped whatever its rank
+_CLEAR = 1.02  # slower than this beyond the noise: not among those that count as equal in the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,56 @@ def timeable(raced: Raced, budget_s: float) -> int:
     """
     items_s = (_FIRST_ROUNDS + UNTIMED) * _JOINED * float(np.median(raced.samples.baseline))
     return max(2, min(int(budget_s / items_s), max(THROUGHPUT_BATCHES)))
+
+
+def settle(
+    trials: Sequence[Trial],
+    baseline: Engine,
+    subject: Subject,
+    goal: Goal,
+    *,
+    budget_s: float,
+    progress: Progress,
+) -> Raced:
+    """Time the last few at length, without those that the first rounds show to be slower beyond the noise.
+
+    Args:
+        trials: at least one.
+        baseline: takes part and is never dropped.
+        subject: gives the input.
+        goal: "size" never drops the smallest.
+        budget_s: wall time; the fewest rounds of all are always run.
+        progress: told how far it is.
+    """
+    deadline, (few, most) = time.monotonic() + budget_s, FINAL_ROUNDS
+    first = measure(
+        trials, baseline, subject, budget_s=budget_s, rounds=(few, few), progress=Part(progress, "compile", 0.0, 0.3)
+    )
+    kept, lost = _undecided(trials, first, goal)
+    left = deadline - time.monotonic()
+    if left <= 0:
+        return Raced(kept, lost, first)
+    rest = Part(progress, "compile", 0.3, 1.0)
+    more = measure(kept, baseline, subject, budget_s=left, rounds=(1, most - few), progress=rest)
+    return Raced(kept, lost, first.followed_by(more))
+
+
+def _undecided(trials: Sequence[Trial], samples: Samples, goal: Goal) -> tuple[list[Trial], list[Candidate]]:
+    """Trials that may be as fast as the fastest, fastest first, and records of the others."""
+    times = samples.trials
+    order = sorted(trials, key=lambda trial: float(np.median(times[trial.title])))
+    smallest = min(len(trial.model) for trial in trials)
+    kept, lost = [], []
+    for trial in order:
+        slower = speedup(of=times[order[0].title], over=times[trial.title])
+        small = goal == "size" and len(trial.model) == smallest
+        if small or slower.low <= _CLEAR:
+            kept.append(trial)
+            continue
+        reason = f"{slower.mid:.2f}x the time of the fastest"
+        lost.append(replace(trial.candidate, timing=summarize(times[trial.title]), reason=reason))
+        trial.engine.close()
+    return kept, lost
 
 
 def _halved(trials: Sequence[Trial], samples: Samples, goal: Goal, keep: int) -> tuple[list[Trial], list[Candidate]]:

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from chipwise.core.device import Machine
 from chipwise.core.estimation import Estimation
+from chipwise.core.layer_counts import LayerCounts
 from chipwise.core.plan import Manifest
 from chipwise.core.plan_sheet import Exported, PlanSheet
 from chipwise.core.report import (
@@ -38,6 +39,7 @@ from chipwise.core.report import (
     ZooList,
 )
 from chipwise.views import claims
+from chipwise.views.counts_table import counts_table
 from chipwise.views.device_table import HardwareTable
 from chipwise.views.estimate_table import EstimateTable
 from chipwise.views.features_table import features_table
@@ -279,6 +281,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Estimation: EstimateTable,
     Hardware: HardwareTable,
     Features: features_table,
+    LayerCounts: counts_table,
     Page: page,
     PlanSheet: PlanSheetTable,
     Exported: exported_table,

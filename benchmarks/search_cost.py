@@ -1,0 +1,205 @@
+"""How near the search comes to trying everything, and at what part of its measuring time.
+
+    python benchmarks/search_cost.py                              # eight networks
+    python benchmarks/search_cost.py --only squeezenet1.1
+
+Everything: each graph that optional passes and widths lead to, by each runtime, number format and number of threads,
+sixty interleaved rounds of all of them beside the baseline, as the search times its finalists. The search: `compile`
+with its usual budget. Of both the wall time of measuring counts, baselines included, and building engines does not;
+what both built is told apart. The two winners are then timed against each other, interleaved.
+
+Not in the space: graphs cut between runtimes and mixes of int8 and float, of which there is no end. The search looks
+for them, and its time for that counts.
+
+The last line on stdout is one JSON document. Exit code 1 when a winner of the search is more than 5% slower than the
+best of all, or took more than 30% of the measuring time.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+import chipwise
+from chipwise.api.given import data_from, network_from, with_graph
+from chipwise.clock.interleave import interleave
+from chipwise.clock.statistics import speedup
+from chipwise.codec.hashes import sha256_bytes
+from chipwise.compiler import choose, partition
+from chipwise.compiler.candidates import first_choices, thread_counts, usable_runtimes
+from chipwise.compiler.compile import compile_plan
+from chipwise.compiler.graphs import Graphs, joined, variants
+from chipwise.compiler.options import CompileOptions
+from chipwise.compiler.parts import build_default
+from chipwise.compiler.subject import Subject, make_subject
+from chipwise.compiler.trials import Trial, build, examine, make_trial, quantizers_for
+from chipwise.compiler.workspace import Workspace
+from chipwise.core.events import silent
+from chipwise.devices.detect import detect
+from chipwise.networks.layers import layer_rows
+from chipwise.networks.onnx_file import serialize
+from document import command_line, give, here
+from made import MADE
+from suite import networks
+
+NEAR, SHARE = 1.05, 0.30
+ROUNDS = 60
+WIDTH_STEPS = (1, 8)
+DATA = {"lenet5": "digits", "convnet-small": "digits"}  # trained, so that bf16 and int8 may be judged
+NETWORKS = (
+    *("lenet5", "convnet-small", "squeezenet1.1", "googlenet"),
+    *("mobilenet-v2-half", "resnet18-half", "joined-halves", "copied-joins"),
+)
+
+
+@dataclass
+class Measuring:
+    """Seconds that went into measuring, and how many turns of a contender that was."""
+
+    seconds: float = 0.0
+    turns: int = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count what a search measures."""
+        with (
+            patch.object(choose, "interleave", self._timed(interleave)),
+            patch.object(partition, "stretch_times", self._timed(partition.stretch_times)),
+        ):
+            yield
+
+    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*given: Any, **named: Any) -> Any:
+            start = time.perf_counter()
+            found = call(*given, **named)
+            self.seconds += time.perf_counter() - start
+            if isinstance(found, dict) and call is interleave:
+                self.turns += sum(len(samples) for samples in found.values())
+            return found
+
+        return timed
+
+
+def main() -> int:
+    """Measure; 0 when the search is near enough at its share of the time, on all networks."""
+    parser = command_line(__doc__)
+    parser.add_argument("--only", nargs="*", default=NETWORKS, metavar="NAME")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds for each search")
+    options = parser.parse_args()
+    rows = []
+    for name in options.only:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(compared(name, Path(folder), CompileOptions(budget_s=options.budget)))
+        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    found = document(rows)
+    give("search_cost", found, options.output)
+    return 0 if found["ok"] else 1
+
+
+def document(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The rows, with their means."""
+    return {
+        **here(),
+        "results": rows,
+        "share_of_all": sum(row["search"]["measuring_s"] for row in rows)
+        / sum(row["everything"]["measuring_s"] for row in rows),
+        "ok": all(row["ok"] for row in rows),
+    }
+
+
+def compared(name: str, folder: Path, options: CompileOptions) -> dict[str, Any]:
+    """Search, try everything, and time the two winners against each other."""
+    machine, data = detect(), None
+    if name in DATA:
+        chipwise.train(name, DATA[name], folder=folder / "run", epochs=5)
+        network, data = with_graph(network_from(folder / "run")), data_from(DATA[name])
+    else:
+        written = MADE | {each: write for each, (_, write) in networks(None).items()}
+        network = with_graph(network_from(written[name](folder)))
+    source, layers = serialize(network), layer_rows(network)
+    searching, started = Measuring(), time.perf_counter()
+    with searching.counted():
+        plan = compile_plan(network, source, layers, options, machine, data=data)
+    search_s = time.perf_counter() - started
+    subject = make_subject(network, source, layers, data, seed=options.seed, machine=machine)
+    started = time.perf_counter()
+    trials = everything(subject, options, name)
+    build_s = time.perf_counter() - started
+    trying, baseline = Measuring(), build_default("onnxruntime", source)
+    with trying.counted():
+        samples = choose.measure(trials, baseline, subject, budget_s=0, rounds=(ROUNDS, ROUNDS), progress=silent)
+    best = min(trials, key=lambda trial: float(np.median(samples.trials[trial.title])))
+    choice = plan.manifest.choice
+    found = build_default("onnxruntime", source) if choice.source else build(choice, plan.model)
+    again = interleave(
+        {"search": partial(found.run, subject.sample), "best": partial(best.engine.run, subject.sample)},
+        budget_s=20.0,
+        max_rounds=2 * ROUNDS,
+    )
+    slower, share = speedup(of=again["best"], over=again["search"]), searching.seconds / trying.seconds
+    return {
+        "network": name,
+        "search": {
+            "choice": choice.title,
+            "median_s": float(np.median(again["search"])),
+            "measuring_s": searching.seconds,
+            "turns": searching.turns,
+            "wall_s": search_s,
+        },
+        "everything": {
+            "choices": len(trials),
+            "best": best.title,
+            "median_s": float(np.median(again["best"])),
+            "measuring_s": trying.seconds,
+            "turns": trying.turns,
+            "building_s": build_s,
+        },
+        "slower_than_best_by": asdict(slower),
+        "share_of_measuring": share,
+        "ok": slower.mid <= NEAR and share <= SHARE,
+    }
+
+
+def everything(subject: Subject, options: CompileOptions, name: str) -> list[Trial]:
+    """An engine for every choice that may ship."""
+    machine, workspace = detect(), Workspace(f"search cost {name} {sha256_bytes(subject.source)}")
+    quantizers = quantizers_for(subject, machine) if options.max_drop > 0 else ()
+    alone: list[tuple[str, ...]] = [(each,) for each in quantizers] or [()]
+    names = usable_runtimes(options, machine)
+    firsts = [each for one in alone for each in first_choices(names, machine, "latency", one, dynamic_batch=False)]
+    trials = []
+    for graph in graphs(subject.graphs, lossy=subject.guard is not None):
+        for choice in dict.fromkeys(replace(each, threads=0, graph=graph) for each in firsts):
+            kind, engine = examine(choice, subject, options.max_drop, machine, workspace)
+            if engine is not None:
+                engine.close()
+            made = [make_trial(replace(choice, threads=threads), kind) for threads in thread_counts(machine.cores)]
+            trials += [each for each in made if isinstance(each, Trial)]
+    return trials
+
+
+def graphs(made: Graphs, *, lossy: bool) -> list[str]:
+    """Every graph that changes lead to, one after another in any order; each under the first name that gives it."""
+    among, found, seen = variants(WIDTH_STEPS, lossy=lossy), [""], {sha256_bytes(made.model())}
+    for base in found:
+        for name in made.differing(among, base):
+            digest = sha256_bytes(made.model(joined(base, name)))
+            if digest not in seen:
+                seen.add(digest)
+                found.append(joined(base, name))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
