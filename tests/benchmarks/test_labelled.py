@@ -21,9 +21,9 @@ def test_parts_share_no_sample(shared_data: Path, read: object, sizes: list[int]
     assert [len(part) for part in inputs] == sizes
     assert all(len(np.unique(part.labels)) == data.classes for part in (parts.train, parts.validation, parts.test))
     rows = [{row.tobytes() for row in part} for part in inputs]
-    assert not rows[0] & rows[1]
-    assert not rows[0] & rows[2]
-    assert not rows[1] & rows[2]
+    # Three recordings of the 750 keywords are in the file twice; a sample that was dealt out twice would add to these.
+    twice = sum(sizes) - len(set.union(*rows))
+    assert twice == (3 if read is keywords else 0)
 
 
 def test_every_network_that_is_not_trained_here_is_there(shared_data: Path) -> None:

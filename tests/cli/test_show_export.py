@@ -35,7 +35,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "n.onnx")
     made = api.compile(folder / "n.onnx", budget_s=2, runtimes=("onnxruntime",))
-    task = Task("classification", LABELS, Preprocess(8, 8, scale=0.125))
+    task = Task("classification", LABELS, Preprocess(8, 8, channels=3, scale=0.125))
     write_plan(folder / "n.plan", replace(made, manifest=replace(made.manifest, task=task)))
     return folder / "n.plan"
 

@@ -52,7 +52,8 @@ class Lanes:
 
         jobs = [self._pool.submit(work, lane) for lane in self._lanes[: len(batches)]]
         with ExitStack() as at_end:
-            at_end.callback(wait, jobs)  # the engine may be closed next, and no lane may be inside a vendor's call then
+            # The engine may be closed next, and no lane may be inside a vendor's call then.
+            at_end.callback(lambda: wait(jobs))
             at_end.callback(_emptied, todo)
             wait(jobs)
         for job in jobs:
