@@ -19,19 +19,20 @@ import json
 import sys
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import chipwise
 from chipwise.views.terminal import TerminalProgress
-from compile_suite import geometric
-from document import command_line, give, here
+from compile_suite import geometric, times
+from document import command_line, give, here, remembered
 from formats import LARGE, latencies
 from labelled import Labelled, networks
 
 if TYPE_CHECKING:
     from chipwise.core.plan import Manifest
-    from chipwise.core.report import BenchResult, CheckResult
+    from chipwise.core.report import CheckResult
 
 MAX_DROP = 0.01
 OVER_BEST, OVER_ONNXRUNTIME = 1.2, 2.0  # what is aimed at
@@ -44,6 +45,7 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, required=True, help="folder of the reference data")
     parser.add_argument("--only", nargs="*", metavar="NAME", help="these networks; none with nothing behind it")
     parser.add_argument("--large", action="store_true", help="also time number formats of larger networks")
+    parser.add_argument("--rows", type=Path, help="file of rows, to go on where an interrupted run ended")
     parser.add_argument("--budget", type=float, default=40.0, help="seconds to compile each network")
     parser.add_argument("--timing", type=float, default=8.0, help="seconds to time each network")
     options = parser.parse_args()
@@ -53,8 +55,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, TerminalProgress() as progress:
         for name, labelled in found.items():
             seconds = (options.budget, options.timing)
-            rows.append(measure(name, labelled, Path(folder), progress, seconds))
-            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+            made = partial(measure, name, labelled, Path(folder), progress, seconds)
+            rows.append(remembered(options.rows, name, made))
         for name in LARGE if options.large else ():
             large.append(latencies(name, Path(folder), 2 * options.timing))
             print(json.dumps(large[-1]), file=sys.stderr, flush=True)
@@ -79,9 +81,12 @@ def measure(
     ).manifest
     checked = chipwise.check(output, data)
     bench = chipwise.bench(output, budget_s=budgets_s[1], progress=progress)
+    timed = times(bench)
+    usual = timed["peers"].get(_DEFAULT)
+    timed["over_onnxruntime"] = usual["plan_is_faster_by"] if usual else None
     parts = data.split()
     samples = {"train": len(parts.train), "guard": len(parts.validation), "test": len(parts.test)}
-    return {"network": name, "data": data.name, "samples": samples, **chosen(plan), **answers(checked), **times(bench)}
+    return {"network": name, "data": data.name, "samples": samples, **chosen(plan), **answers(checked), **timed}
 
 
 def chosen(plan: Manifest) -> dict[str, Any]:
@@ -116,31 +121,6 @@ def answers(checked: CheckResult) -> dict[str, Any]:
         "shown_within_limit": drop.upper <= checked.limit,
         # One-sided: more answers lost than won, more unevenly than chance would have it in 1 of 20 cases.
         "worse_than_limit": drop.drop > checked.limit and drop.p_value < 0.1,
-    }
-
-
-def times(bench: BenchResult) -> dict[str, Any]:
-    """Times of the plan and its peers, and how many times as fast it is."""
-    timed = {row.name: row for row in bench.rows[1:] if row.timing is not None and row.speedup is not None}
-    ratios = {name: row.speedup for name, row in timed.items() if row.speedup is not None}
-    fastest = min(ratios, key=lambda title: ratios[title].mid, default=None)
-    mine = bench.rows[0].timing
-    return {
-        "plan_median_s": mine.median_s if mine else None,
-        "peers": {
-            name: {
-                "median_s": row.timing.median_s if row.timing else None,
-                "precision": row.precision,
-                "plan_is_faster_by": asdict(ratios[name]),
-            }
-            for name, row in timed.items()
-        },
-        "not_run": {row.name: row.note for row in bench.rows[1:] if row.timing is None},
-        "fastest_peer": fastest,
-        "over_fastest": asdict(ratios[fastest]) if fastest else None,
-        "over_onnxruntime": asdict(ratios[_DEFAULT]) if _DEFAULT in ratios else None,
-        "verdict": "slower" if any(ratio.verdict == "slower" for ratio in ratios.values()) else "not slower",
-        "noise": bench.noise,
     }
 
 

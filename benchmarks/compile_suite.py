@@ -3,6 +3,7 @@
     python benchmarks/compile_suite.py                                # the zoo, the onnx package's, and made ones
     python benchmarks/compile_suite.py --shared ../shared/data        # and real pretrained networks
     python benchmarks/compile_suite.py --only resnet50 mobilenet-v2
+    python benchmarks/compile_suite.py --rows rows.jsonl              # half an hour that may be interrupted
 
 Plans are compiled without data, so they answer like the source but for rounding; peers (ONNX Runtime, OpenVINO, PyTorch
 eager and compiled) are called as people call them, in float32 too and in the same interleaved rounds. OpenVINO has to
@@ -15,20 +16,25 @@ The last line on stdout is one JSON document. Exit code 1 when a plan is slower 
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import chipwise
 from chipwise.api import show
 from chipwise.views.terminal import TerminalProgress
-from document import command_line, give, here
+from document import command_line, give, here, remembered
 from suite import networks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chipwise.core.report import BenchResult
 
 PEERS = ("onnxruntime", "openvino:fp32", "inductor", "inductor:eager")
 
@@ -38,16 +44,17 @@ def main() -> int:
     parser = command_line(__doc__)
     parser.add_argument("--shared", type=Path, help="folder of real pretrained networks")
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
-    parser.add_argument("--budget", type=float, default=60.0, help="seconds to compile each network")
-    parser.add_argument("--timing", type=float, default=30.0, help="seconds to time each network")
+    parser.add_argument("--budget", type=float, default=30.0, help="seconds to compile each network")
+    parser.add_argument("--timing", type=float, default=8.0, help="seconds to time each network")
+    parser.add_argument("--rows", type=Path, help="file of rows, to go on where an interrupted run ended")
     options = parser.parse_args()
     found = {name: each for name, each in networks(options.shared).items() if not options.only or name in options.only}
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder, TerminalProgress() as progress:
         for name, (removable, write) in found.items():
-            path = write(Path(folder))
-            rows.append(measure(name, path, progress, options.budget, options.timing) | {"removable": removable})
-            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+            seconds = (options.budget, options.timing)
+            made = partial(measure, name, write, Path(folder), progress, seconds)
+            rows.append(remembered(options.rows, name, made) | {"removable": removable})
     document = {
         **here(),
         "results": rows,
@@ -59,23 +66,21 @@ def main() -> int:
     return 0 if document["ok"] else 1
 
 
-def measure(name: str, path: Path, progress: TerminalProgress, budget_s: float, timing_s: float) -> dict[str, Any]:
-    """Compile one network and time the plan against its peers."""
-    output = path.parent / f"{name}.plan" if path.parent.name.startswith("tmp") else Path(tempfile.mkdtemp()) / "x.plan"
-    plan = chipwise.compile(path, output=output, budget_s=budget_s, progress=progress).manifest
-    bench = chipwise.bench(output, vs=PEERS, budget_s=timing_s, source=path, progress=progress)
-    sheet = show(output)
-    peers = {
-        row.name: {
-            "median_s": row.timing.median_s,
-            "precision": row.precision,
-            "plan_is_faster_by": asdict(row.speedup),
-        }
-        for row in bench.rows[1:]
-        if row.timing is not None and row.speedup is not None
-    }
-    ratios = {row.name: row.speedup for row in bench.rows[1:] if row.speedup is not None}
-    fastest = min(ratios, key=lambda title: ratios[title].mid, default=None)
+def measure(
+    name: str, write: Callable[[Path], Path], folder: Path, progress: TerminalProgress, seconds: tuple[float, float]
+) -> dict[str, Any]:
+    """Compile one network and time the plan against its peers.
+
+    Args:
+        name: of the network.
+        write: writes its file into a folder, or says where it lies.
+        folder: to write into.
+        progress: told what is done.
+        seconds: to compile in, and to time in.
+    """
+    path, output = write(folder), folder / f"{name}.plan"
+    plan = chipwise.compile(path, output=output, budget_s=seconds[0], progress=progress).manifest
+    bench = chipwise.bench(output, vs=PEERS, budget_s=seconds[1], source=path, progress=progress)
     chosen = next((each for each in plan.candidates if each.status == "chosen"), None)
     return {
         "network": name,
@@ -83,9 +88,27 @@ def measure(name: str, path: Path, progress: TerminalProgress, budget_s: float, 
         "passes": plan.passes,
         "label": plan.label,
         "max_error": chosen.max_error if chosen else None,
-        "share_of_peak": sheet.peak_share,
-        "plan_median_s": bench.rows[0].timing.median_s if bench.rows[0].timing else None,
-        "peers": peers,
+        "share_of_peak": show(output).peak_share,
+        **times(bench),
+    }
+
+
+def times(bench: BenchResult) -> dict[str, Any]:
+    """Times of a plan and its peers, and how many times as fast it is."""
+    timed = {row.name: row for row in bench.rows[1:] if row.timing is not None and row.speedup is not None}
+    ratios = {name: row.speedup for name, row in timed.items() if row.speedup is not None}
+    fastest = min(ratios, key=lambda title: ratios[title].mid, default=None)
+    mine = bench.rows[0].timing
+    return {
+        "plan_median_s": mine.median_s if mine else None,
+        "peers": {
+            name: {
+                "median_s": row.timing.median_s if row.timing else None,
+                "precision": row.precision,
+                "plan_is_faster_by": asdict(ratios[name]),
+            }
+            for name, row in timed.items()
+        },
         "not_run": {row.name: row.note for row in bench.rows[1:] if row.timing is None},
         "fastest_peer": fastest,
         "over_fastest": asdict(ratios[fastest]) if fastest else None,
