@@ -24,7 +24,8 @@ import torch
 
 from chipwise.clock.arithmetic import SIZES, fastest
 from chipwise.devices.detect import detect
-from chipwise.runtimes.products import Product, native, products
+from chipwise.runtimes.arithmetic import Product
+from chipwise.runtimes.products import native, products
 from document import command_line, give, here
 
 LIMIT = 0.10

@@ -26,8 +26,9 @@ from chipwise.core.measured import Arithmetic, Copy, Dispatch, MeasuredMachine, 
 from chipwise.devices.detect import versions
 from chipwise.devices.theory import theory
 from chipwise.devices.topology import clock_hz, is_guest, nominal_hz, threads_per_core
+from chipwise.runtimes.arithmetic import Product
 from chipwise.runtimes.engine import EngineOptions
-from chipwise.runtimes.products import Product, chain, native, products, scaling
+from chipwise.runtimes.products import chain, native, products, scaling
 
 # Shares of the time that is given.
 _SHARES = {"arithmetic": 0.24, "streams": 0.08, "overheads": 0.03, "copies": 0.02, "layers": 0.63}

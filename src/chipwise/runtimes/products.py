@@ -16,10 +16,9 @@ import importlib.util
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -29,10 +28,9 @@ from onnx import TensorProto, helper, numpy_helper
 from chipwise.core.device import Machine
 from chipwise.core.errors import MachineError
 from chipwise.runtimes import table
+from chipwise.runtimes.arithmetic import FFT_VALUES, Product
 from chipwise.runtimes.engine import EngineOptions
 
-# Transforms are done in batches of so many values, as networks do.
-FFT_VALUES = 1 << 20
 # Products in a row in a runtime's graph, so that handing over the first input and the last result does not show.
 _CHAINED = 4
 _TYPES = {"fp32": np.float32, "fp64": np.float64}
@@ -43,32 +41,6 @@ _NATIVE = {
     "fp16": {"amx_fp16", "avx512_fp16", "asimdhp", "fphp"},
     "int8": {"amx_int8", "avx512_vnni", "avx_vnni", "asimddp", "i8mm"},
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """Arithmetic that can be timed.
-
-    Attributes:
-        work: a product of square matrices, or Fourier transforms.
-        format: of the numbers; through: the library.
-        threads: that it uses; 0 for a graphics processor.
-        count: products in one call.
-        make: prepares a size (side of the matrices; values in a transform) and gives the call.
-    """
-
-    work: Literal["product", "fft"]
-    format: str
-    through: str
-    threads: int
-    make: Callable[[int], Callable[[], object]]
-    count: int = 1
-
-    def operations(self, size: int) -> float:
-        """Of one call: 2 n^3 for a product, 5 N log2 N for each transform."""
-        if self.work == "product":
-            return 2.0 * size**3 * self.count
-        return 5.0 * FFT_VALUES * math.log2(size)
 
 
 def native(format_: str, machine: Machine) -> bool:

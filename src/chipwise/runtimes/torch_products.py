@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from chipwise.runtimes.products import FFT_VALUES, Product
+from chipwise.runtimes.arithmetic import FFT_VALUES, Product
 
 _TYPES = {
     "fp64": torch.float64,
