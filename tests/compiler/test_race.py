@@ -93,35 +93,54 @@ def test_what_cannot_be_timed_at_length_is_left_out_and_said() -> None:
     assert affordable(Raced(trials(10, 10, 1), [], Samples(times, np.full(3, 1.0))), "size", 0.1)[0][-1].model == b"x"
 
 
-def test_what_is_clearly_slower_is_not_timed_at_length(rungs: list[tuple[int, int]]) -> None:
+ALL_STEPS = [9, 9, 18, 24]
+
+
+def test_what_is_clearly_slower_goes_and_nothing_is_timed_when_all_is_clear(rungs: list[tuple[int, int]]) -> None:
     some = trials(10, 10, 1)
     settled = settle(some, None, None, "latency", budget_s=60.0, progress=silent)  # type: ignore[arg-type]
-    assert rungs == [(3, 9), (1, 51)]
+    assert rungs == [(3, 9)]
     assert [t.candidate.choice.threads for t in settled.kept] == [1]
     assert [t.engine.closed for t in some] == [False, True, True]
-    assert len(settled.samples.trials[some[0].title]) == len(settled.samples.again) == 60
     assert all("x the time of the fastest" in each.reason and each.timing.count == 9 for each in settled.dropped)
 
 
-def test_the_smallest_is_timed_at_length_where_size_is_the_goal(rungs: list[tuple[int, int]]) -> None:
+def test_the_smallest_is_never_dropped_where_size_is_the_goal(rungs: list[tuple[int, int]]) -> None:
     settled = settle(trials(10, 10, 1), None, None, "size", budget_s=60.0, progress=silent)  # type: ignore[arg-type]
     assert [len(t.model) for t in settled.kept] == [10, 1]
-    assert rungs == [(3, 9), (2, 51)]
+    assert rungs == [(3, 9)]
 
 
-def test_equals_stay(rungs: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_may_be_the_fastest_is_timed_to_the_end(
+    rungs: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(race_module, "_CLEAR", 3.0)
-    settled = settle(trials(10, 10, 1), None, None, "latency", budget_s=60.0, progress=silent)  # type: ignore[arg-type]
+    some = trials(10, 10, 1)
+    settled = settle(some, None, None, "latency", budget_s=60.0, progress=silent)  # type: ignore[arg-type]
+    assert rungs == [(3, each) for each in ALL_STEPS]
     assert len(settled.kept) == 3
-    assert rungs == [(3, 9), (3, 51)]
+    assert settled.samples.again is not None
+    assert len(settled.samples.trials[some[0].title]) == len(settled.samples.again) == sum(ALL_STEPS) == 60
 
 
-def test_without_time_the_first_rounds_decide(rungs: list[tuple[int, int]]) -> None:
-    settled = settle(trials(10, 10), None, None, "latency", budget_s=0.0, progress=silent)  # type: ignore[arg-type]
-    assert rungs == [(2, 9)]
-    assert len(settled.samples.baseline) == 9
+def test_without_time_the_first_step_decides(rungs: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race_module, "_CLEAR", 3.0)
+    settle(trials(10, 10, 1), None, None, "latency", budget_s=0.0, progress=silent)  # type: ignore[arg-type]
+    assert rungs == [(3, 9)]
 
 
-def test_rounds_at_another_batch_do_not_count_together() -> None:
-    few, more = (Samples({"a": np.ones(2)}, np.ones(2), batch) for batch in (1, 8))
-    assert few.followed_by(more) is more
+@pytest.mark.parametrize(
+    ("other", "baseline", "again", "clear"),
+    [
+        (1.03, 1.5, 1.5, True),  # as fast as the fastest, and the baseline is beaten
+        (1.10, 1.5, 1.5, False),  # one is slower, and it was not dropped: within the noise
+        (1.03, 0.9, 0.9, True),  # the baseline is not beaten
+        (1.03, 1.0, 1.0, False),  # it may be
+        (1.03, 1.5, 1.0, False),  # it differs from itself by as much as it is beaten by
+    ],
+)
+def test_when_more_rounds_would_change_nothing(other: float, baseline: float, again: float, clear: bool) -> None:
+    some = trials(10, 10)
+    times = {t.title: np.full(9, seconds) for t, seconds in zip(some, (1.0, other), strict=True)}
+    samples = Samples(times, np.full(9, baseline), 1, np.full(9, again))
+    assert race_module._clear(some, samples, "latency") is clear

@@ -36,8 +36,7 @@ BASELINE = "baseline"
 _AGAIN = "baseline again"
 _MOST = {"latency": "fastest", "throughput": "fastest", "size": "smallest", "energy": "thriftiest"}
 _MORE = {"latency": "faster", "throughput": "faster", "size": "smaller", "energy": "thriftier"}
-FINAL_ROUNDS = 9, 60  # fewer than 9 pairs: the interval of a median is their whole range
-FINAL_MIN_ROUNDS = FINAL_ROUNDS[0]
+FINAL_MIN_ROUNDS, _FINAL_ROUNDS = 9, 60  # fewer than 9 pairs: the interval of a median is their whole range
 _TIE = 1.02  # within this factor of the best median counts as equal, as does anything inside the noise
 _FAITHFUL = ("exact", "close", "lossy")
 _FORMATS = ("fp32", "fp16", "bf16", "int8", "int8+bf16", "int4")
@@ -105,7 +104,7 @@ def measure(
     subject: Subject,
     *,
     budget_s: float,
-    rounds: tuple[int, int] = FINAL_ROUNDS,
+    rounds: tuple[int, int] = (FINAL_MIN_ROUNDS, _FINAL_ROUNDS),
     progress: Progress,
 ) -> Samples:
     """Time every trial and the baseline in turns.

@@ -15,7 +15,7 @@ import numpy as np
 
 from chipwise.clock.statistics import speedup, summarize
 from chipwise.compiler.candidates import THROUGHPUT_BATCHES
-from chipwise.compiler.choose import FINAL_MIN_ROUNDS, FINAL_ROUNDS, UNTIMED, Samples, measure, requests
+from chipwise.compiler.choose import FINAL_MIN_ROUNDS, UNTIMED, Samples, measure, requests
 from chipwise.core.events import Part
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ _WARM, _TURN_S = 1.25, 0.02
 _JOINED = 20  # contenders of a race with what joined the leaders, roughly
 _FAR = 1.5  # slower than this against the fastest: dropped whatever its rank
 _CLEAR = 1.02  # slower than this beyond the noise: not among those that count as equal in the end
+_ALIKE = 1.05  # no slower than this beyond the noise: need not be told from the fastest
+_STEPS = (FINAL_MIN_ROUNDS, 9, 18, 24)  # rounds of the last few, after each of which some go or all is clear
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,11 @@ def settle(
     budget_s: float,
     progress: Progress,
 ) -> Raced:
-    """Time the last few at length, without those that the first rounds show to be slower beyond the noise.
+    """Time the last few until it is clear which one is the fastest, and whether it beats the baseline.
+
+    After some rounds those go that are slower beyond the noise; those that are as fast as the fastest within 5% may all
+    stay: which of them wins makes no difference (Birattari and others, "A racing algorithm for configuring
+    metaheuristics", GECCO 2002, with a zone of indifference).
 
     Args:
         trials: at least one.
@@ -148,17 +154,32 @@ def settle(
         budget_s: wall time; the fewest rounds of all are always run.
         progress: told how far it is.
     """
-    deadline, (few, most) = time.monotonic() + budget_s, FINAL_ROUNDS
-    first = measure(
-        trials, baseline, subject, budget_s=budget_s, rounds=(few, few), progress=Part(progress, "compile", 0.0, 0.3)
+    deadline, done = time.monotonic() + budget_s, 0.0
+    kept, lost, samples = list(trials), [], None
+    for number, rounds in enumerate(_STEPS):
+        left = max(deadline - time.monotonic(), 0.0)
+        step = Part(progress, "compile", done, done := done + rounds / sum(_STEPS))
+        fewest = FINAL_MIN_ROUNDS if number == 0 else 1
+        more = measure(kept, baseline, subject, budget_s=left, rounds=(fewest, rounds), progress=step)
+        samples = more if samples is None else samples.followed_by(more)
+        kept, slower = _undecided(kept, samples, goal)
+        lost += slower
+        if time.monotonic() >= deadline or _clear(kept, samples, goal):
+            break
+    assert samples is not None, "there are steps"
+    return Raced(kept, lost, samples)
+
+
+def _clear(kept: Sequence[Trial], samples: Samples, goal: Goal) -> bool:
+    """Whether more rounds would change nothing: trials are alike or one is left, and the baseline is beaten or not."""
+    fastest = samples.trials[kept[0].title]
+    noise = None if samples.again is None else speedup(of=samples.again, over=samples.baseline)
+    seeming = 1.0 if noise is None else max(noise.high, 1 / noise.low)
+    over = speedup(of=fastest, over=samples.baseline)
+    alike = goal == "size" or all(
+        speedup(of=fastest, over=samples.trials[each.title]).high <= _ALIKE for each in kept[1:]
     )
-    kept, lost = _undecided(trials, first, goal)
-    left = deadline - time.monotonic()
-    if left <= 0:
-        return Raced(kept, lost, first)
-    rest = Part(progress, "compile", 0.3, 1.0)
-    more = measure(kept, baseline, subject, budget_s=left, rounds=(1, most - few), progress=rest)
-    return Raced(kept, lost, first.followed_by(more))
+    return alike and (over.low > seeming or over.high < 1)
 
 
 def _undecided(trials: Sequence[Trial], samples: Samples, goal: Goal) -> tuple[list[Trial], list[Candidate]]:
