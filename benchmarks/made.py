@@ -17,13 +17,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from chipwise.compiler.graphs import serialized
-from chipwise.optimize import channels
-from suite import half, zoo
+from suite import half
 
 _BLOCKS, _CHANNELS, _SIDE, _TOKENS, _FEATURES = 8, 64, 28, 128, 256
 Array = NDArray[Any]
@@ -208,23 +205,6 @@ def joined_halves(b: Drawing, x: str) -> str:
     return b.node("Relu", b.layer(b.node("Concat", *halves, axis=1)))
 
 
-def pruned(name: str, folder: Path) -> Path:
-    """A network of the zoo, half of all of whose inner channels are zero: of those that residuals tie together, too."""
-    model = ir.serde.deserialize_model(onnx.load(zoo(name, folder)))
-    for group in channels.groups(model):
-        for place in group.places:
-            if place.written:
-                value = model.graph.initializers[place.weight]
-                tensor = ir.convenience.get_const_tensor(value)
-                assert tensor is not None
-                array = tensor.numpy().copy()
-                np.moveaxis(array, place.axis, 0)[place.channels >= group.width // 2] = 0
-                value.const_value = ir.tensor(array)
-    path = folder / f"{name}-pruned.onnx"
-    path.write_bytes(serialized(model))
-    return path
-
-
 _PICTURE, _ROWS = (1, _CHANNELS, _SIDE, _SIDE), (1, _TOKENS, _FEATURES)
 _DRAWN: dict[str, tuple[Block, tuple[int, ...]]] = {
     "no-ops": (no_ops, _PICTURE),
@@ -244,9 +224,7 @@ _DRAWN: dict[str, tuple[Block, tuple[int, ...]]] = {
     "blurs": (blurs, _PICTURE),
     "joined-halves": (joined_halves, _PICTURE),
 }
-_PRUNED: dict[str, Callable[[Path], Path]] = {
-    "resnet18-pruned": partial(pruned, "resnet18"),
-    "mobilenet-v2-pruned": partial(pruned, "mobilenet-v2"),
+_HALF: dict[str, Callable[[Path], Path]] = {
     "darknet19-half": partial(half, "darknet19"),
 }
-MADE = {name: partial(blocks, block, shape, name) for name, (block, shape) in _DRAWN.items()} | _PRUNED
+MADE = {name: partial(blocks, block, shape, name) for name, (block, shape) in _DRAWN.items()} | _HALF

@@ -3,8 +3,8 @@
 Weights of the zoo and of the onnx package's `light_*` topologies are drawn by seed, and statistics of batch-norms too:
 left neutral, norms would fold where trained ones cannot.
 
->>> sorted(REMOVABLE)
-['adapter-chain', 'mobilenet-v2-half', 'pointwise-chain', 'repvgg-a0', 'resnet18-half']
+>>> sorted(REMOVABLE)[:4]
+['adapter-chain', 'mobilenet-v2-half', 'mobilenet-v2-pruned', 'pointwise-chain']
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from chipwise.api.given import network_from, with_graph
+from chipwise.compiler.graphs import serialized
 from chipwise.networks.onnx_file import serialize
+from chipwise.optimize import channels
 
 PLAIN = (
     "resnet18", "resnet50", "mobilenet-v2", "googlenet", "densenet121", "squeezenet1.1", "darknet19", "inception-v3",
@@ -144,6 +147,23 @@ def _zero_norm(
             tensors[name].CopyFrom(numpy_helper.from_array(array, name))
 
 
+def pruned(name: str, folder: Path) -> Path:
+    """A network of the zoo, half of all of whose inner channels are zero: of those that residuals tie together, too."""
+    model = ir.serde.deserialize_model(onnx.load(zoo(name, folder)))
+    for group in channels.groups(model):
+        for place in group.places:
+            if place.written:
+                value = model.graph.initializers[place.weight]
+                tensor = ir.convenience.get_const_tensor(value)
+                assert tensor is not None
+                array = tensor.numpy().copy()
+                np.moveaxis(array, place.axis, 0)[place.channels >= group.width // 2] = 0
+                value.const_value = ir.tensor(array)
+    path = folder / f"{name}-pruned.onnx"
+    path.write_bytes(serialized(model))
+    return path
+
+
 def chain(folder: Path, *, adapters: bool) -> Path:
     """Eight rows of a 1x1 convolution to four times the channels and back; or of 3x3 ones with low-rank adapters."""
     rng, nodes, weights = np.random.default_rng(0), [], {}
@@ -181,6 +201,8 @@ def chain(folder: Path, *, adapters: bool) -> Path:
 
 
 REMOVABLE: dict[str, Callable[[Path], Path]] = {
+    "resnet18-pruned": partial(pruned, "resnet18"),
+    "mobilenet-v2-pruned": partial(pruned, "mobilenet-v2"),
     "resnet18-half": partial(half, "resnet18"),
     "mobilenet-v2-half": partial(half, "mobilenet-v2"),
     "repvgg-a0": partial(zoo, "repvgg-a0"),
