@@ -11,6 +11,9 @@ be told: where the processor multiplies bfloat16, that is its default. Said of e
 fastest peer of that network, and what share of the machine's measured peak it reaches; of all: against the one peer
 that would be best for all, by geometric means.
 
+Of a hundred comparisons with equals some come out as slower by chance: where one does, all is timed anew for four times
+as long, and that counts; both are in the document.
+
 The last line on stdout is one JSON document. Exit code 1 when a plan is slower than a peer beyond the noise.
 """
 
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from chipwise.core.report import BenchResult
 
+_LONGER = 4
 PEERS = ("onnxruntime", "openvino:fp32", "inductor", "inductor:eager")
 
 
@@ -80,7 +84,10 @@ def measure(
     """
     path, output = write(folder), folder / f"{name}.plan"
     plan = chipwise.compile(path, output=output, budget_s=seconds[0], progress=progress).manifest
-    bench = chipwise.bench(output, vs=PEERS, budget_s=seconds[1], source=path, progress=progress)
+    timed = times(chipwise.bench(output, vs=PEERS, budget_s=seconds[1], source=path, progress=progress))
+    if timed["verdict"] == "slower":
+        again = chipwise.bench(output, vs=PEERS, budget_s=_LONGER * seconds[1], source=path, progress=progress)
+        timed = times(again) | {"before": timed}
     chosen = next((each for each in plan.candidates if each.status == "chosen"), None)
     return {
         "network": name,
@@ -89,7 +96,7 @@ def measure(
         "label": plan.label,
         "max_error": chosen.max_error if chosen else None,
         "share_of_peak": show(output).peak_share,
-        **times(bench),
+        **timed,
     }
 
 

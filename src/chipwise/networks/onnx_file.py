@@ -96,7 +96,8 @@ def from_model(graph: ir.Model, name: str, *, task: Task | None = None, origin: 
     Raises:
         NetworkError: when an input or output is no tensor.
     """
-    inputs = tuple(_spec(value, "input") for value in graph.graph.inputs)
+    weights = graph.graph.initializers
+    inputs = tuple(_spec(value, "input") for value in graph.graph.inputs if value.name not in weights)
     outputs = tuple(_spec(value, "output") for value in graph.graph.outputs)
     task = task or _stored_task(graph) or as_declared(guess_task(inputs, outputs), graph.metadata_props)
     network = Network(name, inputs, outputs, task, graph=graph, origin=origin or name)

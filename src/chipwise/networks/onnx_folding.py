@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import onnx_ir as ir
 from onnx import ModelProto
+from onnx_ir.passes.common import RemoveInitializersFromInputsPass
 from onnxscript import optimizer
 
 from chipwise.core.errors import NetworkError
@@ -49,6 +50,7 @@ def with_shapes_folded(network: Network, inputs: Mapping[str, tuple[int, ...]]) 
     if network.graph is None:
         raise NetworkError(f"{network.name} has no graph yet")
     model = network.graph.clone()
+    RemoveInitializersFromInputsPass()(model)  # old files list weights as inputs; folding takes those for unknown
     for value in model.graph.inputs:
         if value.name is not None and value.name in inputs:
             value.shape = ir.Shape(inputs[value.name])

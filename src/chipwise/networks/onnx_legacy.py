@@ -1,4 +1,7 @@
-"""Write what old exporters left out: element types of attributes, the operator set, weights that are not inputs.
+"""Write what old exporters left out: element types of attributes, the operator set.
+
+Weights that are inputs, too, as up to IR version 3 all had to be, stay so: runtimes fold less then, and what the file
+costs as it is has to be known.
 
 >>> import onnx
 >>> model = onnx.ModelProto(ir_version=1); mend(model, "old.onnx"); model.opset_import[0].version
@@ -46,11 +49,6 @@ def mend(model: ModelProto, title: str) -> None:
     _type_attributes(model.graph.node)
     _free_dimensions(model.graph)
     _own_outputs(model.graph)
-    initialized = {tensor.name for tensor in model.graph.initializer}
-    kept = [value for value in model.graph.input if value.name not in initialized]
-    if len(kept) != len(model.graph.input):  # up to IR version 3 every weight was an input too
-        del model.graph.input[:]
-        model.graph.input.extend(kept)
     model.ir_version = max(model.ir_version, 4)
     modernise(model, title)
 
