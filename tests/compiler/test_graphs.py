@@ -11,6 +11,7 @@ import pytest
 
 from chipwise.compiler.graphs import Graphs, joined, variants
 from chipwise.core.errors import UnknownNameError
+from chipwise.networks.onnx_file import from_bytes, serialize
 
 TEXT = """<ir_version: 8, opset_import: ["" : 17]>
 g (float[N, 4] x) => (float[N, 4] y) { a = Identity(x)  y = Relu(a) }"""
@@ -32,6 +33,16 @@ def test_a_graph_that_no_pass_changed_stays_as_it_was() -> None:
     model = onnx.parser.parse_model(TEXT.replace("a = Identity(x)  y = Relu(a)", "y = Relu(x)"))
     data = model.SerializeToString()
     assert Graphs(ir.serde.deserialize_model(model), data).model() is data
+
+
+def test_weights_that_the_file_lists_as_inputs_are_constants_of_the_plan() -> None:
+    text = '<ir_version: 3, opset_import: ["": 7]> g (float[N, 4] x, float[4] w) => (float[N, 4] y) '
+    model = onnx.parser.parse_model(text + "<float[4] w = {1, 2, 3, 4}> { y = Mul(x, w) }")
+    network = from_bytes(model.SerializeToString(), "old")
+    assert network.graph is not None
+    made = Graphs(network.graph, serialize(network))
+    assert [value.name for value in onnx.load_model_from_string(made.model()).graph.input] == ["x"]
+    assert made.passes() == ("froze 1 weight that the file lists as inputs (exact)",)
 
 
 def test_only_graphs_of_their_own_are_worth_trying(graphs: Graphs) -> None:

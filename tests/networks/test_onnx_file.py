@@ -16,6 +16,7 @@ from small_graphs import convolution, parsed
 from chipwise.core.errors import ChipwiseError, NetworkError
 from chipwise.core.task import Preprocess, Task
 from chipwise.networks import onnx_file
+from chipwise.networks.layers import layer_rows
 
 
 def refuse(data: bytes, said: str, folder: Path | None = None) -> None:
@@ -51,7 +52,11 @@ def test_initializers_that_are_inputs_too() -> None:
     model = convolution(7, ir_version=3)
     for tensor in model.graph.initializer:
         model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    assert [spec.name for spec in onnx_file.from_bytes(model.SerializeToString(), "old").inputs] == ["x"]
+    network = onnx_file.from_bytes(model.SerializeToString(), "old")
+    assert [spec.name for spec in network.inputs] == ["x"]
+    kept = onnx.load_model_from_string(onnx_file.serialize(network)).graph.input
+    assert [value.name for value in kept] == [value.name for value in model.graph.input], "runtimes fold less then"
+    assert layer_rows(network) == layer_rows(onnx_file.from_bytes(convolution(7).SerializeToString(), "old"))
 
 
 def test_ir_version_1_without_operator_set_or_attribute_types() -> None:

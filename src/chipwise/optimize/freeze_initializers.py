@@ -21,4 +21,4 @@ def apply(model: ir.Model) -> str:
     ir_passes.RemoveInitializersFromInputsPass()(model)
     frozen = before - len(model.graph.inputs)
     model.ir_version = max(model.ir_version, 4)
-    return f"froze {frozen} initializers that were listed as inputs" if frozen else ""
+    return f"froze {frozen} weight{'s' if frozen != 1 else ''} that the file lists as inputs" if frozen else ""
