@@ -20,6 +20,12 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     patch.undo()
 
 
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for another moment to time in: no test asserts times."""
+    monkeypatch.setattr("chipwise.compiler.race._PAUSE_S", 0.0)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data and networks; the test is skipped where there is none."""

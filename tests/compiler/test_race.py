@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -40,6 +41,7 @@ def rungs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         return Samples({t.title: np.full(rounds[1], t.candidate.choice.threads * 1e-3) for t in some}, *baselines)
 
     monkeypatch.setattr(race_module, "measure", measured)
+    monkeypatch.setattr(race_module, "_PAUSE_S", 0.0)
     return seen
 
 
@@ -65,6 +67,19 @@ def test_what_is_far_behind_goes_at_once(rungs: list[tuple[int, int]]) -> None:
     raced = run(trials(*[10] * 8))
     assert rungs == [(8, 3)]
     assert [t.candidate.choice.threads for t in raced.kept] == [1]
+
+
+def test_one_thread_and_all_of_the_fastest_stay() -> None:
+    some = trials(*[10] * 8)
+    both = replace(some[7], candidate=replace(some[7].candidate, choice=Choice("onnxruntime", threads=0)))
+    other = replace(both, candidate=replace(both.candidate, choice=Choice("openvino", threads=1)))
+    alike = replace(both, candidate=replace(both.candidate, choice=Choice("openvino", threads=0)))
+    samples = Samples(
+        {both.title: np.full(3, 9.0), other.title: np.full(3, 9.0), alike.title: np.full(3, 1.0)}, np.ones(3)
+    )
+    kept, lost = race_module._halved([both, other, alike], samples, "latency", 1)
+    assert kept == [alike, other]
+    assert [each.choice for each in lost] == [both.candidate.choice]
 
 
 def test_one_rung_is_run_without_time(rungs: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,16 +114,16 @@ ALL_STEPS = [9, 9, 18, 24]
 def test_what_is_clearly_slower_goes_and_nothing_is_timed_when_all_is_clear(rungs: list[tuple[int, int]]) -> None:
     some = trials(10, 10, 1)
     settled = settle(some, None, None, "latency", budget_s=60.0, progress=silent)  # type: ignore[arg-type]
-    assert rungs == [(3, 9)]
+    assert rungs == [(3, 9), (3, 9)], "nothing is clear before the second visit"
     assert [t.candidate.choice.threads for t in settled.kept] == [1]
     assert [t.engine.closed for t in some] == [False, True, True]
-    assert all("x the time of the fastest" in each.reason and each.timing.count == 9 for each in settled.dropped)
+    assert all("x the time of the fastest" in each.reason and each.timing.count == 18 for each in settled.dropped)
 
 
 def test_the_smallest_is_never_dropped_where_size_is_the_goal(rungs: list[tuple[int, int]]) -> None:
     settled = settle(trials(10, 10, 1), None, None, "size", budget_s=60.0, progress=silent)  # type: ignore[arg-type]
     assert [len(t.model) for t in settled.kept] == [10, 1]
-    assert rungs == [(3, 9)]
+    assert rungs == [(3, 9), (3, 9)]
 
 
 def test_what_may_be_the_fastest_is_timed_to_the_end(

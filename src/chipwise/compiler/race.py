@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +40,8 @@ _JOINED = 20  # contenders of a race with what joined the leaders, roughly
 _FAR = 1.5  # slower than this against the fastest: dropped whatever its rank
 _CLEAR = 1.02  # slower than this beyond the noise: not among those that count as equal in the end
 _ALIKE = 1.05  # no slower than this beyond the noise: need not be told from the fastest
-_STEPS = (FINAL_MIN_ROUNDS, 9, 18, 24)  # rounds of the last few, after each of which some go or all is clear
+_STEPS = (FINAL_MIN_ROUNDS, 9, 18, 24)  # rounds of the last few, on visits some seconds apart
+_PAUSE_S, _PAUSE_SHARE = 5.0, 0.15  # between visits; of the time that is left
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def race(
         samples = measure(alive, baseline, subject, budget_s=left, rounds=(_FIRST_ROUNDS, rounds), progress=rung)
         kept, lost = _halved(alive, samples, goal, keep)
         dropped += lost
-        over = time.monotonic() >= deadline or len(kept) <= keep
+        over = time.monotonic() >= deadline or len(kept) in (*range(keep + 1), len(alive))
         alive, rounds = kept, 2 * rounds
         if over:
             return Raced(alive, dropped, samples)
@@ -144,7 +146,8 @@ def settle(
 
     After some rounds those go that are slower beyond the noise; those that are as fast as the fastest within 5% may all
     stay: which of them wins makes no difference (Birattari and others, "A racing algorithm for configuring
-    metaheuristics", GECCO 2002, with a zone of indifference).
+    metaheuristics", GECCO 2002, with a zone of indifference). Nothing is clear before a second visit, some seconds
+    later: while somebody else uses a core, one thread beats two, in every single round.
 
     Args:
         trials: at least one.
@@ -154,19 +157,23 @@ def settle(
         budget_s: wall time; the fewest rounds of all are always run.
         progress: told how far it is.
     """
-    deadline, done = time.monotonic() + budget_s, 0.0
-    kept, lost, samples = list(trials), [], None
-    for number, rounds in enumerate(_STEPS):
-        left = max(deadline - time.monotonic(), 0.0)
-        step = Part(progress, "compile", done, done := done + rounds / sum(_STEPS))
-        fewest = FINAL_MIN_ROUNDS if number == 0 else 1
-        more = measure(kept, baseline, subject, budget_s=left, rounds=(fewest, rounds), progress=step)
-        samples = more if samples is None else samples.followed_by(more)
+    deadline, lost = time.monotonic() + budget_s, []
+    visit = partial(measure, baseline=baseline, subject=subject)
+    first, *others = _STEPS
+    part = Part(progress, "compile", 0.0, done := first / sum(_STEPS))
+    samples = visit(trials, budget_s=budget_s, rounds=(first, first), progress=part)
+    kept = list(trials)
+    for rounds in others:
+        time.sleep(min(_PAUSE_S, max(deadline - time.monotonic(), 0.0) * _PAUSE_SHARE))
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        part = Part(progress, "compile", done, done := done + rounds / sum(_STEPS))
+        samples = samples.followed_by(visit(kept, budget_s=left, rounds=(1, rounds), progress=part))
         kept, slower = _undecided(kept, samples, goal)
         lost += slower
-        if time.monotonic() >= deadline or _clear(kept, samples, goal):
+        if _clear(kept, samples, goal):
             break
-    assert samples is not None, "there are steps"
     return Raced(kept, lost, samples)
 
 
@@ -208,10 +215,18 @@ def _halved(trials: Sequence[Trial], samples: Samples, goal: Goal, keep: int) ->
     kept, lost = [], []
     for rank, trial in enumerate(order):
         small = goal == "size" and len(trial.model) == smallest
-        if small or (rank < room and quick[trial] <= fastest * _FAR):
+        if small or _twins(trial, order[0]) or (rank < room and quick[trial] <= fastest * _FAR):
             kept.append(trial)
             continue
         reason = f"{quick[trial] / fastest:.2f}x the time of the fastest in screening"
         lost.append(replace(trial.candidate, timing=summarize(samples.trials[trial.title]), reason=reason))
         trial.engine.close()
     return kept, lost
+
+
+def _twins(one: Trial, fastest: Trial) -> bool:
+    """True for one thread or all of them of what is the fastest: which pays depends on who else uses the cores now."""
+    choice = one.candidate.choice
+    return choice.threads in (0, 1) and replace(choice, threads=fastest.candidate.choice.threads) == (
+        fastest.candidate.choice
+    )
