@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
 
-# A block lasts at least this long: the clock's own cost (0.05 microseconds) and its granularity then do not show.
-_BLOCK_S = 0.002
-# Warm-up calls refill caches and wake threads: this share of a block, and none for a call that lasts so long that both
-# are lost in it.
-_WARM_SHARE = 0.25
+# A block lasts at least this long, and warm-up calls before it this share of it. After a pause, threads of one call may
+# start on the same core, and the system takes some of its ticks to spread them: SqueezeNet with two threads, whose call
+# takes 4.0 ms, took 7.8 (quartiles 5.8 and 8.1) in blocks of 2 ms, 4.1 (4.0 and 4.2) in blocks of 20, and OpenVINO's
+# threads took 40. A call that lasts long loses all that in itself, and is not warmed up.
+_BLOCK_S = 0.04
+_WARM_SHARE = 0.5
 _LONG_CALL_S = 0.1
 # Threads that a runtime leaves spinning (ONNX Runtime's for 26 ms on the machine where this was measured) take a core
 # from the next contender. We wait while the process uses more than this share of a core, at most _SETTLE_S.
@@ -102,6 +103,16 @@ def interleave(
         progress.update("measuring", min(0.99, max((done + 1) / max_rounds, by_time)))
     progress.update("measuring", 1.0)
     return {name: np.array(values, dtype=np.float64) for name, values in samples.items()}
+
+
+def turn_s(call_s: float) -> float:
+    """Seconds that a turn of a call takes, about, with the wait before it.
+
+    Args:
+        call_s: that one call takes.
+    """
+    busy = call_s if call_s >= _LONG_CALL_S else max(2 * call_s, (1 + _WARM_SHARE) * _BLOCK_S)
+    return busy + _SETTLE_S / 3
 
 
 def _calibrate(call: Callable[[], object], timer: Timer) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chipwise.clock.interleave import turn_s
 from chipwise.clock.statistics import speedup, summarize
 from chipwise.compiler.candidates import THROUGHPUT_BATCHES
 from chipwise.compiler.choose import FINAL_MIN_ROUNDS, UNTIMED, Samples, measure, requests
@@ -34,8 +35,6 @@ FINALISTS = 4
 _FIRST_ROUNDS = 3
 # With few rounds, what else runs on the machine moves medians more than it moves the fast calls.
 _QUANTILE = 0.2
-# Of a turn: calls to warm up, and waiting for others' threads to go to sleep.
-_WARM, _TURN_S = 1.25, 0.02
 _JOINED = 20  # contenders of a race with what joined the leaders, roughly
 _FAR = 1.5  # slower than this against the fastest: dropped whatever its rank
 _CLEAR = 1.02  # slower than this beyond the noise: not among those that count as equal in the end
@@ -104,7 +103,7 @@ def affordable(raced: Raced, goal: Goal, left_s: float) -> tuple[list[Trial], li
     """
 
     def round_s(items_s: NDArray[np.float64], batch: int) -> float:
-        return float(np.median(items_s)) * batch * requests(batch, raced.samples.offered) * _WARM + _TURN_S
+        return turn_s(float(np.median(items_s)) * batch * requests(batch, raced.samples.offered))
 
     twice = 2 * round_s(raced.samples.baseline, raced.samples.baseline_batch)
     smallest = min((len(trial.model) for trial in raced.kept), default=0)
