@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from chipwise.compiler.choose import Samples, decide, measure
-from chipwise.compiler.trials import Trial
+from chipwise.compiler.trials import Trial, _compared
 from chipwise.core.events import silent
-from chipwise.core.plan import Candidate, Choice
+from chipwise.core.plan import Candidate, Choice, Part
 
 
 def trial(runtime: str, precision: str, label: str, *, threads: int = 1, size: int = 1000) -> Trial:
@@ -159,3 +159,23 @@ def test_joules_decide_where_energy_is_the_goal() -> None:
     assert chosen.timing.median_s == pytest.approx(60e-6, rel=0.02)
     assert "x the energy of the chosen one" in other.reason
     assert "of the energy of ONNX Runtime's default" in outcome.why
+
+
+@pytest.mark.parametrize(
+    ("choice", "label"),
+    [
+        (Choice("onnxruntime", "fp32"), "exact"),
+        (Choice("openvino", "bf16"), "lossy"),
+        (Choice("onnxruntime", "int8", quantizer="nncf"), "lossy"),
+        (Choice("openvino", "fp32", parts=(Part("openvino", "bf16", "a"), Part("openvino"))), "lossy"),
+    ],
+)
+def test_fewer_bits_are_lossy_whatever_one_sample_shows(choice: Choice, label: str) -> None:
+    """The softmax of a sample may be saturated: then any format gives the same answer."""
+    answer = [np.array([0.0, 1.0])]
+    subject = SimpleNamespace(sample=(), expected=answer, guard=None)
+    kind = _compared(
+        choice, SimpleNamespace(run=lambda _: answer), subject, 0.01, model=b"", workspace=None, limit_s=1.0,  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert kind.label == label
+    assert ("--data" in kind.refusal) == (label == "lossy")

@@ -135,12 +135,13 @@ def _compared(
 ) -> Kind:
     """The kind with its label, its error and, where it is lossy, its accuracy."""
     error = relative_error(engine.run(subject.sample), subject.expected)
-    label: Label = "exact" if error == 0 else "close" if error <= CLOSE else "lossy"
+    label: Label = "lossy" if _rounds_more(choice) or error > CLOSE else "exact" if error == 0 else "close"
     kind = Kind(model=model, label=label, max_error=error)
     if label != "lossy":
         return kind
     if subject.guard is None:
-        return replace(kind, refusal=f"differs by {error:.1e} from the source; --data would show whether it matters")
+        said = f"{choice.format} differs by {error:.1e} from the source on a sample"
+        return replace(kind, refusal=f"{said}; --data would show whether it matters")
     seconds = quickest_s(engine, subject)
     if seconds > limit_s and seconds * len(subject.guard.held_out.labels) > _CHEAP_GUARD_S:
         slow = f"a call takes {seconds * 1e3:.3g} ms, many times as long as the fastest: its accuracy was not counted"
@@ -153,6 +154,12 @@ def _compared(
         drop = paired_drop(subject.guard.held_out.source_right, right, max_drop)
         workspace.write(name, drop)
     return replace(kind, accuracy=drop, refusal=_verdict(drop, max_drop))
+
+
+def _rounds_more(choice: Choice) -> bool:
+    """Whether it computes in fewer bits than float32: one sample, whose softmax may be saturated, is no proof then."""
+    formats = {choice.precision, *(part.precision for part in choice.parts)}
+    return bool(choice.quantizer) or formats != {"fp32"}
 
 
 def quickest_s(engine: Engine, subject: Subject) -> float:
