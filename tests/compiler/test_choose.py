@@ -179,3 +179,13 @@ def test_fewer_bits_are_lossy_whatever_one_sample_shows(choice: Choice, label: s
     )  # fmt: skip
     assert kind.label == label
     assert ("--data" in kind.refusal) == (label == "lossy")
+
+
+def test_rounds_with_another_baseline_do_not_belong_together() -> None:
+    """One late round must not decide in the place of many."""
+    many = Samples({"a": np.ones(9), "b": np.ones(9)}, np.ones(9), baseline_batch=1)
+    one = Samples({"a": np.full(1, 2.0)}, np.ones(1), baseline_batch=8)
+    kept = many.followed_by(one)
+    assert (list(kept.trials), len(kept.trials["a"]), kept.baseline_batch) == (["a"], 9, 1)
+    assert one.followed_by(Samples({"a": np.ones(3)}, np.ones(3))).baseline_batch == 1
+    assert len(one.followed_by(one).trials["a"]) == 2

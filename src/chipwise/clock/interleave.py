@@ -111,6 +111,7 @@ def turn_s(call_s: float) -> float:
     Args:
         call_s: that one call takes.
     """
+    # Threads sleep well before the longest wait, if they spin at all.
     busy = call_s if call_s >= _LONG_CALL_S else max(2 * call_s, (1 + _WARM_SHARE) * _BLOCK_S)
     return busy + _SETTLE_S / 3
 

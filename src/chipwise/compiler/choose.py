@@ -85,9 +85,14 @@ class Samples:
     offered: int = 1
 
     def followed_by(self, more: Samples) -> Samples:
-        """These rounds and later ones, of the trials that the later ones still have."""
+        """These rounds and later ones, of the trials that the later ones still have.
+
+        Where the baseline was best at another batch later, rounds do not belong together: those that are more count.
+        """
         if self.baseline_batch != more.baseline_batch:
-            return more
+            if len(more.baseline) >= len(self.baseline):
+                return more
+            return replace(self, trials={title: self.trials[title] for title in more.trials})
         both = self.again is not None and more.again is not None
         return Samples(
             {title: np.concatenate([self.trials[title], times]) for title, times in more.trials.items()},

@@ -87,7 +87,7 @@ def race(
         samples = measure(alive, baseline, subject, budget_s=left, rounds=(_FIRST_ROUNDS, rounds), progress=rung)
         kept, lost = _halved(alive, samples, goal, keep)
         dropped += lost
-        over = time.monotonic() >= deadline or len(kept) in (*range(keep + 1), len(alive))
+        over = time.monotonic() >= deadline or len(kept) <= keep or len(kept) == len(alive)
         alive, rounds = kept, 2 * rounds
         if over:
             return Raced(alive, dropped, samples)
