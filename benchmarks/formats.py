@@ -8,11 +8,7 @@ For networks whose weights are drawn by seed: int8 is calibrated with random pic
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import asdict
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,36 +92,14 @@ def _contenders(
     engines: dict[str, Engine] = {}
     failed: dict[str, str] = {}
     quantized: dict[str, bytes] = {"": graph}
-    survived: dict[tuple[str, str], bool] = {}
     for choice in first_choices(names, machine, "latency", quantizers, dynamic_batch=True):
         try:
             if choice.quantizer not in quantized:
                 quantized[choice.quantizer] = quantize(choice.quantizer, graph, samples, machine)
-            kind = (choice.runtime, choice.quantizer)
-            if choice.quantizer and kind not in survived:
-                survived[kind] = _survives(choice, quantized[choice.quantizer])
-            if survived.get(kind, True):
-                engines[_title(choice)] = build(choice, quantized[choice.quantizer])
-            else:
-                failed[_title(choice)] = f"{choice.runtime} ends the process while it builds this graph"
+            engines[_title(choice)] = build(choice, quantized[choice.quantizer])
         except ChipwiseError as error:
             failed[_title(choice)] = error.message
     return engines, failed
-
-
-def _survives(choice: Choice, model: bytes) -> bool:
-    """Build in a process of its own: OpenVINO 2026.4 ends in a segmentation fault on DenseNet-121 in int8."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        try:
-            return pool.submit(_built, choice, model).result()
-        except BrokenProcessPool:
-            return False
-
-
-def _built(choice: Choice, model: bytes) -> bool:
-    with suppress(ChipwiseError):  # found out again, and said, where it counts
-        build(choice, model).close()
-    return True
 
 
 def _title(choice: Choice) -> str:
