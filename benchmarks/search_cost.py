@@ -17,7 +17,6 @@ best of all, or took more than 30% of the measuring time.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
@@ -37,7 +36,7 @@ from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import speedup
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.compiler import choose, partition
-from chipwise.compiler.candidates import first_choices, thread_counts, usable_runtimes
+from chipwise.compiler.candidates import first_choices, rest_in_bf16, thread_counts, usable_runtimes
 from chipwise.compiler.compile import compile_plan
 from chipwise.compiler.graphs import Graphs, joined, variants
 from chipwise.compiler.options import CompileOptions
@@ -49,7 +48,7 @@ from chipwise.core.events import silent
 from chipwise.devices.detect import detect
 from chipwise.networks.layers import layer_rows
 from chipwise.networks.onnx_file import serialize
-from document import command_line, give, here
+from document import command_line, give, here, remembered
 from made import MADE
 from suite import networks
 
@@ -95,13 +94,14 @@ def main() -> int:
     """Measure; 0 when the search is near enough at its share of the time, on all networks."""
     parser = command_line(__doc__)
     parser.add_argument("--only", nargs="*", default=NETWORKS, metavar="NAME")
+    parser.add_argument("--rows", type=Path, help="file of rows, to go on where an interrupted run ended")
     parser.add_argument("--budget", type=float, default=60.0, help="seconds for each search")
     options = parser.parse_args()
     rows = []
     for name in options.only:
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(compared(name, Path(folder), CompileOptions(budget_s=options.budget)))
-        print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+            made = partial(compared, name, Path(folder), CompileOptions(budget_s=options.budget))
+            rows.append(remembered(options.rows, name, made))
     found = document(rows)
     give("search_cost", found, options.output)
     return 0 if found["ok"] else 1
@@ -178,6 +178,7 @@ def everything(subject: Subject, options: CompileOptions, name: str) -> list[Tri
     alone: list[tuple[str, ...]] = [(each,) for each in quantizers] or [()]
     names = usable_runtimes(options, machine)
     firsts = [each for one in alone for each in first_choices(names, machine, "latency", one, dynamic_batch=False)]
+    firsts += [mixed for each in firsts for mixed in rest_in_bf16(each, machine)]
     trials = []
     for graph in graphs(subject.graphs, lossy=subject.guard is not None):
         for choice in dict.fromkeys(replace(each, threads=0, graph=graph) for each in firsts):

@@ -54,6 +54,14 @@ def test_blocks_are_long_for_short_calls_and_single_for_long_ones() -> None:
     assert log.count("s") <= 4
 
 
+def test_blocks_of_a_call_in_one_thread_are_shorter() -> None:
+    time, log = FakeTime(), []
+    contenders = {"one": time.contender(1e-5, log, "o"), "many": time.contender(1e-5, log, "m")}
+    samples = interleave(contenders, budget_s=0.0, min_rounds=3, one_thread={"one"}, timer=time.timer())
+    assert 500 < log.count("o") < log.count("m") / 5
+    np.testing.assert_allclose(samples["one"], samples["many"], rtol=1e-6)
+
+
 def test_a_call_of_a_tenth_of_a_second_is_not_warmed_up() -> None:
     time, log = FakeTime(), []
     interleave({"slow": time.contender(0.5, log, "s")}, budget_s=0.0, min_rounds=3, timer=time.timer())
@@ -156,10 +164,11 @@ def test_nothing_to_time(contenders: dict[str, Callable[[], object]], rounds: in
 
 
 @pytest.mark.parametrize("call_s", [1e-5, 0.03, 0.07, 0.5])
-def test_a_turn_takes_about_as_long_as_is_said(call_s: float) -> None:
-    time = FakeTime()
-    interleave({"a": time.contender(call_s)}, budget_s=0.0, min_rounds=1, timer=time.timer())
-    before = time.now_s
-    time = FakeTime()
-    interleave({"a": time.contender(call_s)}, budget_s=0.0, min_rounds=11, timer=time.timer())
-    assert 0.6 < turn_s(call_s) / ((time.now_s - before) / 10) < 1.5
+@pytest.mark.parametrize("one", [frozenset(), frozenset("a")])
+def test_a_turn_takes_about_as_long_as_is_said(call_s: float, one: frozenset[str]) -> None:
+    def took_s(rounds: int) -> float:
+        time = FakeTime()
+        interleave({"a": time.contender(call_s)}, budget_s=0.0, min_rounds=rounds, one_thread=one, timer=time.timer())
+        return time.now_s
+
+    assert 0.6 < turn_s(call_s, one_thread="a" in one) / ((took_s(11) - took_s(1)) / 10) < 1.5

@@ -189,3 +189,12 @@ def test_rounds_with_another_baseline_do_not_belong_together() -> None:
     assert (list(kept.trials), len(kept.trials["a"]), kept.baseline_batch) == (["a"], 9, 1)
     assert one.followed_by(Samples({"a": np.ones(3)}, np.ones(3))).baseline_batch == 1
     assert len(one.followed_by(one).trials["a"]) == 2
+
+
+def test_rounds_are_compared_in_pairs() -> None:
+    slow = np.array([1.0] * 5 + [2.0] * 4)  # somebody else had a core for four rounds
+    # The median of its own times is smaller, and yet it is slower in eight rounds of nine.
+    steady, quick = np.array([0.69] * 9) * slow, np.array([0.5, 0.5, 0.5, 0.5, 0.7, 0.5, 0.5, 0.5, 0.5]) * slow
+    found = Samples({FP32.candidate.choice.title: steady, BF16.candidate.choice.title: quick}, slow)
+    assert np.median(steady) < np.median(quick)
+    assert decide([FP32, BF16], found, [], "latency", SOURCE_BYTES).best is BF16

@@ -15,7 +15,7 @@ import gc
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -28,8 +28,10 @@ from chipwise.core.events import Progress, silent
 # A block lasts at least this long, and warm-up calls before it this share of it. After a pause, threads of one call may
 # start on the same core, and the system takes some of its ticks to spread them: SqueezeNet with two threads, whose call
 # takes 4.0 ms, took 7.8 (quartiles 5.8 and 8.1) in blocks of 2 ms, 4.1 (4.0 and 4.2) in blocks of 20, and OpenVINO's
-# threads took 40. A call that lasts long loses all that in itself, and is not warmed up.
+# threads took 40. A call in one thread has no such trouble, and turns that are short lie nearer to each other. A call
+# that lasts long loses all that in itself, and is not warmed up.
 _BLOCK_S = 0.04
+_ONE_THREAD_BLOCK_S = 0.005
 _WARM_SHARE = 0.5
 _LONG_CALL_S = 0.1
 # Threads that a runtime leaves spinning (ONNX Runtime's for 26 ms on the machine where this was measured) take a core
@@ -59,6 +61,7 @@ def interleave(
     min_rounds: int = 5,
     max_rounds: int = 200,
     progress: Progress | None = None,
+    one_thread: Container[str] = (),
     seed: int = 0,
     timer: Timer | None = None,
 ) -> dict[str, NDArray[np.float64]]:
@@ -70,6 +73,7 @@ def interleave(
         min_rounds: rounds that are done even if the budget does not allow them.
         max_rounds: rounds that are never exceeded.
         progress: told how far it is.
+        one_thread: names of those whose calls stay in one thread; their turns are shorter.
         seed: of the order within each round.
         timer: where time comes from.
 
@@ -87,7 +91,7 @@ def interleave(
         )
     timer, progress = timer or Timer(), progress or silent
     start = timer.now()
-    calls = {name: _calibrate(call, timer) for name, call in contenders.items()}
+    calls = {name: _calibrate(call, _block_s(name in one_thread), timer) for name, call in contenders.items()}
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     order, shuffler = list(contenders), random.Random(seed)  # noqa: S311 (an order, not a secret)
     rounds_start = timer.now()
@@ -105,27 +109,32 @@ def interleave(
     return {name: np.array(values, dtype=np.float64) for name, values in samples.items()}
 
 
-def turn_s(call_s: float) -> float:
-    """Seconds that a turn of a call takes, about, with the wait before it.
+def turn_s(call_s: float, *, one_thread: bool = False) -> float:
+    """Seconds that a turn of a call takes, about, with the wait for its threads to sleep.
 
     Args:
         call_s: that one call takes.
+        one_thread: whether it stays in one thread.
     """
-    # Threads sleep well before the longest wait, if they spin at all.
-    busy = call_s if call_s >= _LONG_CALL_S else max(2 * call_s, (1 + _WARM_SHARE) * _BLOCK_S)
-    return busy + _SETTLE_S / 3
+    busy = call_s if call_s >= _LONG_CALL_S else max(2 * call_s, (1 + _WARM_SHARE) * _block_s(one_thread))
+    # Threads sleep well before the longest wait, if they spin at all; the one that calls does not.
+    return busy + (_SETTLE_STEP_S if one_thread else _SETTLE_S / 3)
 
 
-def _calibrate(call: Callable[[], object], timer: Timer) -> int:
+def _block_s(one_thread: bool) -> float:
+    return min(_BLOCK_S, _ONE_THREAD_BLOCK_S) if one_thread else _BLOCK_S
+
+
+def _calibrate(call: Callable[[], object], block_s: float, timer: Timer) -> int:
     """Find how many calls fill a block. The first call is thrown away: it may still compile something."""
     call()
     count = 1
     while True:
         elapsed = _block(call, count, timer)
-        if elapsed >= _BLOCK_S:
+        if elapsed >= block_s:
             return count
         # Aim a little beyond the block, and never trust a very short time further than tenfold.
-        count = min(10 * count, max(count + 1, math.ceil(1.2 * count * _BLOCK_S / max(elapsed, 1e-9))))
+        count = min(10 * count, max(count + 1, math.ceil(1.2 * count * block_s / max(elapsed, 1e-9))))
 
 
 def _turn(call: Callable[[], object], count: int, timer: Timer) -> float:

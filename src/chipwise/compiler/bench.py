@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from chipwise.core.plan import Manifest, Plan
     from chipwise.runtimes.engine import Engine
 
-_ROUNDS = 60
+_ROUNDS = 40
 _COARSE = ("bf16", "fp16")  # formats that a runtime chooses of its own accord
 _PREPARED = "its floats prepared beforehand"
 
@@ -96,6 +96,7 @@ def bench_plan(
         min_rounds=10,
         max_rounds=_ROUNDS,
         progress=Part(progress, "bench", 0.4, 1.0),
+        one_thread={PLAN} if plan.manifest.choice.one_thread else (),
     )
     samples = {each: seconds / requests for each, seconds in calls.items()}
     rows = [_row(each, built, samples, plan.manifest) for each, built in engines.items()]

@@ -37,7 +37,7 @@ _AGAIN = "baseline again"
 _MOST = {"latency": "fastest", "throughput": "fastest", "size": "smallest", "energy": "thriftiest"}
 _MORE = {"latency": "faster", "throughput": "faster", "size": "smaller", "energy": "thriftier"}
 FINAL_MIN_ROUNDS, _FINAL_ROUNDS = 9, 60  # fewer than 9 pairs: the interval of a median is their whole range
-_TIE = 1.02  # within this factor of the best median counts as equal, as does anything inside the noise
+_TIE = 1.02  # within this factor of the best counts as equal, as does anything inside the noise
 _FAITHFUL = ("exact", "close", "lossy")
 _FORMATS = ("fp32", "fp16", "bf16", "int8", "int8+bf16", "int4")
 _ALL_THREADS = 1 << 16  # 0 means all of them
@@ -129,7 +129,10 @@ def measure(
     fewest, most = rounds
     offered = _offered(trials, baseline, subject, budget_s / (fewest + UNTIMED))
     calls, sources = _contenders(trials, baseline, subject, offered)
-    found = interleave(calls, budget_s=budget_s, min_rounds=fewest, max_rounds=most, progress=progress)
+    one_thread = {trial.title for trial in trials if trial.candidate.choice.one_thread}
+    found = interleave(
+        calls, budget_s=budget_s, min_rounds=fewest, max_rounds=most, progress=progress, one_thread=one_thread
+    )
     return _per_item(trials, sources, found, offered)
 
 
@@ -202,6 +205,16 @@ def _per_item(
     return Samples(each, baselines[best], best, found[_AGAIN] / items(1) if best == 1 else None, offered)
 
 
+def pace(times: NDArray[np.float64], samples: Samples) -> float:
+    """Time in the baseline's of the same rounds, the median: what slowed the whole machine for a while cancels.
+
+    Args:
+        times: of one trial, one number a round.
+        samples: the run that they are from.
+    """
+    return float(np.median(times / samples.baseline))
+
+
 def decide(
     trials: Sequence[Trial],
     samples: Samples,
@@ -226,7 +239,7 @@ def decide(
     """
     judged = energy or samples
     times = judged.trials
-    order = sorted(trials, key=lambda trial: float(np.median(times[trial.title])))
+    order = sorted(trials, key=lambda trial: pace(times[trial.title], judged))
     overs = {trial: speedup(of=times[trial.title], over=judged.baseline) for trial in order}
     # A noisy trial may tie with the fastest and yet not beat the baseline: it must not take the gain away.
     noise = None if judged.again is None else speedup(of=judged.again, over=judged.baseline)
@@ -274,12 +287,8 @@ def _least_changed(order: Sequence[Trial], times: dict[str, NDArray[np.float64]]
     fastest = times[order[0].title]
 
     def tied(trial: Trial) -> bool:
-        seconds = times[trial.title]
-        return (
-            trial is order[0]
-            or bool(np.median(seconds) <= np.median(fastest) * _TIE)
-            or (speedup(of=fastest, over=seconds).verdict != "faster")
-        )
+        slower = speedup(of=fastest, over=times[trial.title])
+        return trial is order[0] or slower.mid <= _TIE or slower.verdict != "faster"
 
     def change(trial: Trial) -> tuple[int, ...]:
         choice = trial.candidate.choice

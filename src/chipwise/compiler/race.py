@@ -17,8 +17,9 @@ import numpy as np
 from chipwise.clock.interleave import turn_s
 from chipwise.clock.statistics import speedup, summarize
 from chipwise.compiler.candidates import THROUGHPUT_BATCHES
-from chipwise.compiler.choose import FINAL_MIN_ROUNDS, UNTIMED, Samples, measure, requests
+from chipwise.compiler.choose import FINAL_MIN_ROUNDS, UNTIMED, Samples, measure, pace, requests
 from chipwise.core.events import Part
+from chipwise.core.plan import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +39,8 @@ _QUANTILE = 0.2
 _JOINED = 20  # contenders of a race with what joined the leaders, roughly
 _FAR = 1.5  # slower than this against the fastest: dropped whatever its rank
 _CLEAR = 1.02  # slower than this beyond the noise: not among those that count as equal in the end
-_ALIKE = 1.05  # no slower than this beyond the noise: need not be told from the fastest
-_STEPS = (FINAL_MIN_ROUNDS, 9, 18, 24)  # rounds of the last few, on visits some seconds apart
+_ALIKE = 1.05  # what may well be as fast as the fastest, and seems no slower than this, need not be told from it
+_STEPS = (FINAL_MIN_ROUNDS, 6, 6, 9, 12, 18)  # rounds of the last few, on visits some seconds apart
 _PAUSE_S, _PAUSE_SHARE = 5.0, 0.15  # between visits; of the time that is left
 
 
@@ -102,16 +103,18 @@ def affordable(raced: Raced, goal: Goal, left_s: float) -> tuple[list[Trial], li
         left_s: seconds.
     """
 
-    def round_s(items_s: NDArray[np.float64], batch: int) -> float:
-        return turn_s(float(np.median(items_s)) * batch * requests(batch, raced.samples.offered))
+    def round_s(items_s: NDArray[np.float64], choice: Choice) -> float:
+        call_s = float(np.median(items_s)) * choice.batch * requests(choice.batch, raced.samples.offered)
+        return turn_s(call_s, one_thread=choice.one_thread)
 
-    twice = 2 * round_s(raced.samples.baseline, raced.samples.baseline_batch)
+    baseline = Choice("onnxruntime", threads=0, batch=raced.samples.baseline_batch)
+    twice = 2 * round_s(raced.samples.baseline, baseline)
     smallest = min((len(trial.model) for trial in raced.kept), default=0)
     kept: list[Trial] = []
     lost: list[Candidate] = []
     spent = FINAL_MIN_ROUNDS * twice
     for trial in raced.kept:
-        spent += FINAL_MIN_ROUNDS * round_s(raced.samples.trials[trial.title], trial.candidate.choice.batch)
+        spent += FINAL_MIN_ROUNDS * round_s(raced.samples.trials[trial.title], trial.candidate.choice)
         if not kept or spent <= left_s or (goal == "size" and len(trial.model) == smallest):
             kept.append(trial)
             continue
@@ -143,9 +146,10 @@ def settle(
 ) -> Raced:
     """Time the last few until it is clear which one is the fastest, and whether it beats the baseline.
 
-    After some rounds those go that are slower beyond the noise; those that are as fast as the fastest within 5% may all
-    stay: which of them wins makes no difference (Birattari and others, "A racing algorithm for configuring
-    metaheuristics", GECCO 2002, with a zone of indifference). Nothing is clear before a second visit, some seconds
+    After some rounds those go that are slower beyond the noise; those that seem as fast as the fastest within 5% may
+    all stay: which of them wins makes no difference (Birattari and others, "A racing algorithm for configuring
+    metaheuristics", GECCO 2002, with a zone of indifference). Nor do more rounds where even the fastest does not seem
+    to gain 2% on the baseline. Nothing is clear before a second visit, some seconds
     later: while somebody else uses a core, one thread beats two, in every single round.
 
     Args:
@@ -177,21 +181,21 @@ def settle(
 
 
 def _clear(kept: Sequence[Trial], samples: Samples, goal: Goal) -> bool:
-    """Whether more rounds would change nothing: trials are alike or one is left, and the baseline is beaten or not."""
+    """Whether more rounds are of no use: trials are alike or one is left, and the baseline is beaten or as good."""
     fastest = samples.trials[kept[0].title]
     noise = None if samples.again is None else speedup(of=samples.again, over=samples.baseline)
     seeming = 1.0 if noise is None else max(noise.high, 1 / noise.low)
     over = speedup(of=fastest, over=samples.baseline)
     alike = goal == "size" or all(
-        speedup(of=fastest, over=samples.trials[each.title]).high <= _ALIKE for each in kept[1:]
+        speedup(of=fastest, over=samples.trials[each.title]).mid <= _ALIKE for each in kept[1:]
     )
-    return alike and (over.low > seeming or over.high < 1)
+    return alike and (over.low > seeming or over.mid <= _CLEAR)
 
 
 def _undecided(trials: Sequence[Trial], samples: Samples, goal: Goal) -> tuple[list[Trial], list[Candidate]]:
     """Trials that may be as fast as the fastest, fastest first, and records of the others."""
     times = samples.trials
-    order = sorted(trials, key=lambda trial: float(np.median(times[trial.title])))
+    order = sorted(trials, key=lambda trial: pace(times[trial.title], samples))
     smallest = min(len(trial.model) for trial in trials)
     kept, lost = [], []
     for trial in order:

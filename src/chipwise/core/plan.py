@@ -87,6 +87,11 @@ class Choice:
         return "int8+bf16" if self.quantizer and self.precision == "bf16" else self.precision
 
     @property
+    def one_thread(self) -> bool:
+        """True where a call stays in one thread."""
+        return self.threads == self.streams == 1
+
+    @property
     def title(self) -> str:
         """Short name for tables: runtime, number format, and whatever is not as usual."""
         mixed = f", {len(self.kept)} in float" if self.kept else ""
