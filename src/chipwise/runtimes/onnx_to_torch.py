@@ -16,7 +16,7 @@ reference evaluator, so that the compiler sees numbers, not tensors of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,14 +68,19 @@ class _Block:
 
 
 class OnnxModule(nn.Module):
-    """The graph as a list of steps over named values. Constants are buffers.
+    """The graph as a list of steps over named values. Constants are buffers, and those that learn are parameters.
 
     Floats are computed in `dtype`; inputs and outputs keep the types that the graph declares.
+
+    Attributes:
+        learned: by name of the initializer, the name of the parameter.
     """
 
-    def __init__(self, model: onnx.ModelProto, opset: int, dtype: torch.dtype) -> None:
+    def __init__(self, model: onnx.ModelProto, opset: int, dtype: torch.dtype, learned: Collection[str]) -> None:
         super().__init__()
         self._dtype, self._opset, self._buffer_count = dtype, opset, 0
+        self.learned: dict[str, str] = {}
+        self._learned = learned
         self._block = self._translated(model.graph)
         self._inputs = [value.name for value in model.graph.input if value.name not in self._block.constants]
         self._floats = [
@@ -139,12 +144,17 @@ class OnnxModule(nn.Module):
         return tensor.to(self._dtype) if tensor.dtype == torch.float32 else tensor
 
     def _translated(self, graph: onnx.GraphProto) -> _Block:
-        constants = {tensor.name: self._constant(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
+        constants = {
+            tensor.name: (self._parameter if tensor.name in self._learned else self._constant)(
+                numpy_helper.to_array(tensor), tensor.name
+            )
+            for tensor in graph.initializer
+        }
         steps = []
         for node in graph.node:
             attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
             if node.op_type == "Constant":
-                constants[node.output[0]] = self._constant(_constant_array(attributes))
+                constants[node.output[0]] = self._constant(_constant_array(attributes), node.output[0])
                 continue
             kind, until = _OLD_FORMS.get(node.op_type, (node.op_type, 0))
             kind = kind if self._opset < until else node.op_type
@@ -155,7 +165,12 @@ class OnnxModule(nn.Module):
             steps.append(_Step(kind, node, {**attributes, "outputs": len(node.output)}))
         return _Block(constants, tuple(steps), tuple(value.name for value in graph.output))
 
-    def _constant(self, array: NDArray[Any]) -> _Constant:
+    def _parameter(self, array: NDArray[Any], tensor: str) -> _Constant:
+        name = self.learned[tensor] = f"learned{len(self.learned)}"
+        self.register_parameter(name, nn.Parameter(self._converted(torch.from_numpy(np.array(array)))))
+        return _Constant(name, None)
+
+    def _constant(self, array: NDArray[Any], _: str) -> _Constant:
         name = f"constant{self._buffer_count}"
         self._buffer_count += 1
         self.register_buffer(name, self._converted(torch.from_numpy(np.array(array))))
@@ -170,17 +185,20 @@ class OnnxModule(nn.Module):
         return found if isinstance(found, torch.dtype) else None
 
 
-def translate(model: onnx.ModelProto, dtype: torch.dtype = torch.float32) -> OnnxModule:
+def translate(
+    model: onnx.ModelProto, dtype: torch.dtype = torch.float32, learned: Collection[str] = ()
+) -> OnnxModule:
     """Build the module.
 
     Args:
         model: a graph.
         dtype: what its floats of 32 bits are computed in.
+        learned: names of the initializers that become parameters.
 
     Raises:
         UnsupportedError: the graph has operators, domains or an operator set without translation; all are named.
     """
-    return OnnxModule(model, check_operators(model), dtype)
+    return OnnxModule(model, check_operators(model), dtype, learned)
 
 
 def check_operators(model: onnx.ModelProto) -> int:

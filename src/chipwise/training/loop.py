@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from chipwise.training.feed import Feed
     from chipwise.training.freeze import Frozen
     from chipwise.training.settings import Settings
+    from chipwise.training.teacher import Teacher
 
 
 # Of the loss of each auxiliary head, beside the network's own (Szegedy et al. 2014, section 5); the latter is reported.
@@ -49,6 +50,9 @@ class Lesson:
         settings: resolved: `epochs` is a number and `augment` a kind.
         layout, channels: of the pictures, for augmentation ("NCHW", "NHWC" or "flat").
         frozen: what is held in the epochs that `phase_at` says; None when nothing is.
+        teacher: whose answers are learned besides the labels; None for labels alone.
+        penalty: added to the loss of each step; None for nothing.
+        before_step: called with the number of each step, counted over all epochs from 0.
     """
 
     module: nn.Module
@@ -58,6 +62,9 @@ class Lesson:
     layout: str = "NCHW"
     channels: int = 1
     frozen: Frozen | None = None
+    teacher: Teacher | None = None
+    penalty: Callable[[], Tensor] | None = None
+    before_step: Callable[[int], None] | None = None
 
     @property
     def batch(self) -> int:
@@ -107,6 +114,8 @@ def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -
             done = (number - phase.first) * lesson.steps + step
             rate = settings.learning_rate * rate_share(done, phase.epochs * lesson.steps, settings.schedule)
             set_rate(lesson.optimizer, rate)
+            if lesson.before_step is not None:
+                lesson.before_step((number - 1) * lesson.steps + step)
             loss = _step(lesson, order[step * lesson.batch : (step + 1) * lesson.batch])
             if not math.isfinite(loss):
                 raise diverged(loss, f"in epoch {number}, step {step + 1} of {lesson.steps}", settings)
@@ -128,6 +137,11 @@ def _step(lesson: Lesson, chosen: Tensor) -> float:
         for scores in (given if isinstance(given, tuple) else (given,))
     )
     whole = sum((_AUXILIARY_SHARE * part for part in auxiliary), loss)
+    if lesson.teacher is not None:
+        scores = given[0] if isinstance(given, tuple) else given
+        whole = lesson.teacher.loss(inputs, scores.float(), whole)
+    if lesson.penalty is not None:
+        whole = whole + lesson.penalty()
     if settings.l1:
         whole = whole + l1_penalty(lesson.module, settings.l1)
     lesson.optimizer.zero_grad(set_to_none=True)

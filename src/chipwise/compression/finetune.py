@@ -1,0 +1,117 @@
+"""Epochs of training while a network is being made smaller: the training loop, with a teacher and a hand on each step.
+
+>>> from chipwise.training.feed import Feed
+>>> import torch
+>>> feed = Feed(torch.randn(64, 4), torch.randint(0, 2, (64,)))
+>>> settings = Settings(epochs=2, augment="none")
+>>> len(finetune(torch.nn.Linear(4, 2), Lecture(feed, feed), settings).history)
+2
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chipwise.core.events import Progress, silent
+from chipwise.training.evaluate import evaluate
+from chipwise.training.loop import Lesson, run_epoch
+from chipwise.training.optimizer import build_optimizer
+from chipwise.training.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from chipwise.training.feed import Feed
+    from chipwise.training.teacher import Teacher
+
+
+@dataclass(frozen=True, slots=True)
+class Lecture:
+    """What is learned from.
+
+    Attributes:
+        train, validation: splits; the second chooses and is never learned from.
+        layout, channels: of pictures, for augmentation.
+        teacher: whose answers count besides the labels.
+    """
+
+    train: Feed
+    validation: Feed
+    layout: str = "NCHW"
+    channels: int = 1
+    teacher: Teacher | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """Validation accuracy (0..1) after each epoch, and the one whose weights were kept, from 1."""
+
+    history: tuple[float, ...]
+    kept: int
+
+    @property
+    def accuracy(self) -> float:
+        """Of the kept weights, on the validation split."""
+        return self.history[self.kept - 1]
+
+
+def finetune(
+    module: nn.Module,
+    lecture: Lecture,
+    settings: Settings,
+    *,
+    before_step: Callable[[int], None] | None = None,
+    penalty: Callable[[], Tensor] | None = None,
+    settled_from: int = 1,
+    progress: Progress = silent,
+    stage: str = "compress",
+) -> Tuned:
+    """Train a module in place; it ends with the weights that did best on validation since it was `settled`.
+
+    Args:
+        module: gives scores [N, K].
+        lecture: what it learns from.
+        settings: with a number of epochs and a kind of augmentation.
+        before_step: called with each step's number, from 0 over all epochs.
+        penalty: added to each loss.
+        settled_from: the first epoch, from 1, whose weights may be kept: before it, masks still change.
+        progress: told after each epoch; stage: under this name.
+
+    Raises:
+        GoalMissedError: the loss diverges.
+    """
+    lesson = Lesson(
+        module,
+        build_optimizer(module, settings),
+        lecture.train,
+        settings,
+        lecture.layout,
+        lecture.channels,
+        teacher=lecture.teacher,
+        penalty=penalty,
+        before_step=before_step,
+    )
+    epochs, history = settings.epochs or 1, []
+    best: tuple[tuple[float, float], int, dict[str, Tensor]] | None = None
+    for number in range(1, epochs + 1):
+        run_epoch(lesson, number, lambda step, loss: None)
+        score = evaluate(module, lecture.validation.inputs, lecture.validation.labels)
+        history.append(score.accuracy)
+        progress.update(stage, number / epochs, f"epoch {number}/{epochs}, accuracy {score.accuracy:.2%}")
+        rank = (score.accuracy, -score.loss)
+        if number >= settled_from and (best is None or rank >= best[0]):
+            best = (rank, number, copy.deepcopy(module.state_dict()))
+    assert best is not None, "the last epoch is settled"
+    module.load_state_dict(best[2])
+    module.eval()
+    return Tuned(tuple(history), best[1])
+
+
+def steps_of(lecture: Lecture, settings: Settings) -> int:
+    """Steps of one epoch."""
+    return len(lecture.train) // min(settings.batch_size, len(lecture.train))
+

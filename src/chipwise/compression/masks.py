@@ -1,0 +1,113 @@
+"""Magnitude pruning: the smallest weights become zero and stay so through training.
+
+S. Han, J. Pool, J. Tran, W. Dally, "Learning both weights and connections", NIPS 2015; the gradual schedule is M. Zhu
+and S. Gupta's, "To prune, or not to prune", 2017 (arXiv 1710.01878).
+
+>>> share_at(0, 10), share_at(10, 10)
+(0.0, 1.0)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from chipwise.compression.trainable import Trainable
+
+Scope = Literal["global", "layer"]
+
+
+class Masked(nn.Module):
+    """A weight times a mask of zeros and ones: what is zero gets no gradient."""
+
+    def __init__(self, like: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.ones_like(like))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight with what is pruned set to zero."""
+        return weight * self.get_buffer("mask")
+
+
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """The masks of a graph's weights.
+
+    Attributes:
+        of: by initializer.
+        stored: the weights before the mask, by initializer.
+    """
+
+    of: dict[str, Masked]
+    stored: dict[str, Tensor]
+
+    def prune(self, zeros: float, scope: Scope = "global") -> None:
+        """Set masks so that the smallest weights are zero; what was zero stays so.
+
+        Args:
+            zeros: share of all weights, 0..1.
+            scope: whether one threshold counts for all layers, or each loses the same share.
+        """
+        sizes = {name: (self.stored[name] * mask.get_buffer("mask")).abs() for name, mask in self.of.items()}
+        shares = dict.fromkeys(sizes, zeros)
+        if scope == "global":
+            shares = _global_shares(sizes, zeros)
+        self.prune_each(shares)
+
+    def prune_each(self, zeros: Mapping[str, float]) -> None:
+        """Set masks layer by layer.
+
+        Args:
+            zeros: share of each layer's weights, 0..1.
+        """
+        with torch.no_grad():
+            for name, share in zeros.items():
+                mask = self.of[name].get_buffer("mask")
+                size = (self.stored[name] * mask).abs()
+                gone = round(share * size.numel())
+                if gone > int((mask == 0).sum()):
+                    mask.view(-1)[size.view(-1).argsort(stable=True)[:gone]] = 0.0
+
+    def density(self) -> float:
+        """Share of weights that are not pruned."""
+        kept = sum(int(mask.get_buffer("mask").sum()) for mask in self.of.values())
+        return kept / sum(weight.numel() for weight in self.stored.values())
+
+
+def masked(made: Trainable) -> Masks:
+    """Put masks of ones on all weights of a graph; they stay until `bare`."""
+    of: dict[str, Masked] = {}
+    stored: dict[str, Tensor] = {}
+    inner = made.module.inner
+    for name in made.weights:
+        place = made.place(name)
+        of[name] = Masked(getattr(inner, place))
+        parametrize.register_parametrization(inner, place, of[name])
+        stored[name] = inner.parametrizations[place].original  # type: ignore[union-attr,index,assignment]
+    return Masks(of, stored)
+
+
+def share_at(step: int, steps: int) -> float:
+    """How much of the final share is pruned at a step: 1 - (1 - t)^3."""
+    return 1.0 - (1.0 - min(step / max(steps, 1), 1.0)) ** 3
+
+
+def _global_shares(sizes: Mapping[str, Tensor], zeros: float) -> dict[str, float]:
+    """What share of each layer lies below the one threshold; a layer keeps at least one weight."""
+    every = torch.cat([size.flatten() for size in sizes.values()])
+    gone = round(zeros * len(every))
+    if not gone:
+        return dict.fromkeys(sizes, 0.0)
+    threshold = every.kthvalue(gone).values
+    return {
+        name: min(int((size <= threshold).sum()), size.numel() - 1) / size.numel() for name, size in sizes.items()
+    }

@@ -1,0 +1,148 @@
+"""An ONNX graph that learns: its weights and biases as parameters of a module, and back.
+
+What is compressed is the graph that will run: normalizations are folded and dead channels gone before a weight is
+rounded, and a graph that came without a torch source is trained like any other.
+
+>>> import onnx_ir as ir
+>>> text = '<ir_version: 8, opset_import: ["": 18]> g (float[N, 2] x) => (float[N, 2] y) <float[2, 2] w = {1, 2, 3, 4}> '
+>>> made = trainable(ir.from_onnx_text(text + "{ y = MatMul(x, w) }"))
+>>> made.weights["w"], made.module(torch.ones(1, 2)).tolist()
+(1, [[4.0, 6.0]])
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from chipwise.core.errors import NetworkError
+from chipwise.optimize.pipeline import names_kept, optimize
+from chipwise.optimize.rewrite import constant, is_op
+from chipwise.runtimes.onnx_to_torch import OnnxModule, translate
+from chipwise.runtimes.torch_values import UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+class Scores(nn.Module):
+    """The first output of a module of a graph."""
+
+    def __init__(self, inner: OnnxModule) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Scores [N, K] of a batch."""
+        return self.inner(inputs)[0]  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Trainable:
+    """A graph, and a module that computes it and learns.
+
+    Attributes:
+        graph: as it was given.
+        module: gives its first output.
+        weights: initializers of layers that may be compressed, with the axis of their outputs.
+        biases: the other initializers that learn.
+    """
+
+    graph: ir.Model
+    module: Scores
+    weights: dict[str, int]
+    biases: tuple[str, ...]
+
+    def place(self, name: str) -> str:
+        """The name of an initializer's parameter in `module.inner`."""
+        return self.module.inner.learned[name]
+
+    def value(self, name: str) -> torch.Tensor:
+        """What an initializer is now: after masks and rounding, where there are some."""
+        return getattr(self.module.inner, self.place(name)).detach()  # type: ignore[no-any-return]
+
+    def values(self) -> dict[str, NDArray[np.float32]]:
+        """All that learned, by initializer."""
+        return {name: self.value(name).cpu().numpy().copy() for name in (*self.weights, *self.biases)}
+
+
+def trainable(graph: ir.Model) -> Trainable:
+    """Build the module of a graph.
+
+    Args:
+        graph: float32, with one input and scores as its first output; is not changed.
+
+    Raises:
+        NetworkError: it has operators that PyTorch has no translation for, or no layer with weights.
+    """
+    weights, biases = _learned(graph)
+    if not weights:
+        raise NetworkError("the network has no convolution or matrix product with weights of its own")
+    with names_kept(graph):
+        proto = ir.to_proto(graph)
+    try:
+        module = translate(proto, learned=(*weights, *biases))
+    except UnsupportedError as error:
+        raise NetworkError(f"the network cannot be trained: {error}") from error
+    return Trainable(graph, Scores(module), weights, biases)
+
+
+def put_back(graph: ir.Model, values: Mapping[str, NDArray[np.float32]]) -> ir.Model:
+    """A copy of the graph with other weights.
+
+    Args:
+        graph: is not changed.
+        values: by initializer, of the same shapes.
+    """
+    copy = graph.clone()
+    for name, array in values.items():
+        initializer = copy.graph.initializers[name]
+        assert initializer.shape is not None and initializer.shape.numpy() == array.shape, name
+        initializer.const_value = ir.tensor(array, name=name)
+    return copy
+
+
+def simplified(graph: ir.Model) -> ir.Model:
+    """What `compile` would make of the graph on any machine: norms folded, dead channels removed."""
+    return optimize(graph)[0]
+
+
+def _learned(graph: ir.Model) -> tuple[dict[str, int], tuple[str, ...]]:
+    weights: dict[str, int] = {}
+    biases: dict[str, None] = {}
+    for node in graph.graph:
+        if is_op(node, *_LAYERS):
+            weight = node.inputs[1]
+            array = None if weight is None else constant(weight)
+            if weight is not None and weight.name and array is not None and weight.is_initializer():
+                weights[weight.name] = _output_axis(node, array.ndim)
+            biases |= dict.fromkeys(_constants(node.inputs[2:]))
+        elif is_op(node, "Add"):
+            biases |= dict.fromkeys(_constants(node.inputs))
+    return weights, tuple(name for name in biases if name not in weights)
+
+
+def _constants(values: object) -> list[str]:
+    found = []
+    for value in values:  # type: ignore[attr-defined]
+        if value is not None and value.is_initializer() and value.dtype == ir.DataType.FLOAT and value.name:
+            found.append(value.name)
+    return found
+
+
+def _output_axis(node: ir.Node, rank: int) -> int:
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "Gemm":
+        attribute = node.attributes.get("transB")
+        return 0 if attribute is not None and attribute.as_int() else 1
+    return 1 if node.op_type == "ConvTranspose" else rank - 1

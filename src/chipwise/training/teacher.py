@@ -1,0 +1,49 @@
+"""Knowledge distillation: a network learns another one's answers besides the labels.
+
+G. Hinton, O. Vinyals, J. Dean, "Distilling the knowledge in a neural network", 2015 (arXiv 1503.02531).
+
+>>> teacher = Teacher(torch.nn.Identity(), share=1.0)
+>>> scores = torch.tensor([[2.0, 0.0]])
+>>> float(teacher.loss(scores, scores, torch.tensor(9.0)))
+0.0
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A network whose answers count.
+
+    Attributes:
+        module: gives scores [N, K], in evaluation mode.
+        share: of its answers in the loss, 0..1; the rest is the labels'.
+        temperature: what scores are divided by before the softmax.
+    """
+
+    module: nn.Module
+    share: float = 0.9
+    temperature: float = 3.0
+
+    def loss(self, inputs: Tensor, scores: Tensor, labels_loss: Tensor) -> Tensor:
+        """The loss of a batch: Kullback-Leibler divergence from the teacher, times T squared, and the labels' loss.
+
+        Args:
+            inputs: float [N, ...], as the network got them.
+            scores: float [N, K], the network's.
+            labels_loss: of the same batch, a scalar.
+        """
+        with torch.no_grad():
+            wanted = functional.log_softmax(self.module(inputs).float() / self.temperature, dim=1)
+        given = functional.log_softmax(scores / self.temperature, dim=1)
+        apart = functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
+        return self.share * self.temperature**2 * apart + (1 - self.share) * labels_loss
