@@ -1,0 +1,2 @@
+"""placeholder"""
+PRIMER = b""
