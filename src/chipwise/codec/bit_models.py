@@ -116,6 +116,10 @@ class Mixture:
                 seen[slot] = known + 1
         return bit
 
+    def known(self, slots: Sequence[int]) -> int:
+        """How many of the contexts were seen before."""
+        return sum(seen[slot] > 0 for seen, slot in zip(self._seen, slots, strict=True))
+
 
 _SQUASH, _STRETCH = squash_table(), stretch_table()
 
@@ -147,40 +151,33 @@ class Numbers:
 
 
 class ByteModel:
-    """Text and small binary records: bytes predicted from the three before, the word, and the place."""
+    """Text and small binary records: bytes predicted from the one to six before, where they were seen before."""
 
     __slots__ = ("_mixture", "_order0", "_past", "_size")
 
     def __init__(self, primer: bytes = b"") -> None:
         self._size = 1 << 16
-        self._mixture = Mixture([self._size] * 4, sets=256, start=(22_000, 0), speed=6)
+        self._mixture = Mixture([self._size] * 5, sets=6, start=(24_000, 0), speed=6)
         self._order0 = Chances(256)
-        self._past = bytearray(6)
+        self._past = 0
         nowhere = _Nowhere()
         for byte in primer:
             self.code(nowhere, byte)
 
     def code(self, coder: Coder, byte: int = 0) -> int:
         """Code one byte."""
-        past = self._past
-        one, two, three = past[-1], past[-2], past[-3]
-        order2, order3 = one << 8 | two, one << 16 | two << 8 | three
-        order5 = (order3 * 2_654_435_761 + (past[-4] << 8 | past[-5]) * 40_503) >> 4
-        size = self._size - 1
+        past, size, mixture = self._past, self._size - 1, self._mixture
+        one = past & 255
+        orders = [(past & (1 << 8 * order) - 1) * 2_654_435_761 + order * 97 for order in (2, 3, 4, 6)]
+        hashes = [(each ^ each >> 17 ^ each >> 34) * 40_503 for each in orders]
         node = 1
         for place in range(7, -1, -1):
-            slots = (
-                one << 8 | node,
-                (order2 * 257 + node * 40_961) & size,
-                (order3 * 65_599 + node * 52_711) >> 3 & size,
-                (order5 + node * 30_323) & size,
-            )
+            slots = [one << 8 | node, *[(each + node * 10_007) & size for each in hashes]]
             base = _STRETCH[self._order0.chance(node)]
-            bit = self._mixture.code(coder, byte >> place & 1, base, slots, (), node)
+            bit = mixture.code(coder, byte >> place & 1, base, slots, (), mixture.known(slots))
             self._order0.learn(node, bit)
             node = node << 1 | bit
-        past.append(node & 255)
-        del past[0]
+        self._past = (past << 8 | node & 255) & (1 << 48) - 1
         return node & 255
 
 

@@ -152,18 +152,24 @@ class SmallReader:
             self._stream.mark("task")
             self._count = self._stream.number("tensors", most=MOST_TENSORS)
         self._digest = _Digest(self.graph, self.facts)
+        self._rows: list[LedgerRow] = []
+        self._dense = 0
 
     def _position(self) -> int:
         return self._coder.position + self._blobs - len(self._stream.blobs)
 
-    def tensors(self) -> Iterator[tuple[SmallTensor, int]]:
-        """Each tensor with the bytes that it took; the digest is compared after the last."""
+    def tensors(self) -> Iterator[SmallTensor]:
+        """Each tensor; the digest is compared after the last."""
         for _ in range(self._count):
             before = self._stream.last
             with _told(self._title):
                 tensor = code_tensor(self._stream, None)
             self._digest.add(tensor)
-            yield tensor, self._stream.last - before
+            held = tensor.count if tensor.symbols is None else int(np.count_nonzero(tensor.symbols))
+            size = self._stream.last - before
+            self._rows.append(LedgerRow(tensor.name, tensor.shape, tensor.kind, tensor.count, held, size))
+            self._dense += tensor.count * (4 if tensor.raw is None else tensor.raw.itemsize)
+            yield tensor
         with _told(self._title):
             self._coder.check_end()
         if self._stream.blobs:
@@ -172,16 +178,12 @@ class SmallReader:
             raise NetworkError(f"{self._title} does not decode to what was stored", hint=_HINT)
 
     def ledger(self) -> Ledger:
-        """Decode all tensors and count where the bytes are."""
-        rows, dense = [], 0
-        for tensor, size in self.tensors():
-            held = tensor.count if tensor.symbols is None else int(np.count_nonzero(tensor.symbols))
-            rows.append(LedgerRow(tensor.name, tensor.shape, tensor.kind, tensor.count, held, size))
-            dense += tensor.count * (4 if tensor.raw is None else tensor.raw.itemsize)
+        """Where the bytes are, once all tensors were decoded."""
+        assert len(self._rows) == self._count, "the tensors come first"
         columns = ("values", "indices", "codebooks", "biases", "graph", "task")
         spent = {column: self._stream.spent[column] for column in columns}
         rest = self._size - sum(spent.values())  # magic, hashes, headers of tensors, the coder's last bytes
-        return Ledger(total=self._size, **spent, headers=rest, dense=dense, rows=tuple(rows))
+        return Ledger(total=self._size, **spent, headers=rest, dense=self._dense, rows=tuple(self._rows))
 
 
 class _told:  # noqa: N801 (reads as a word)
@@ -236,7 +238,7 @@ def decode_small(data: bytes, title: str = "the file") -> SmallFile:
         NetworkError: it is none, or damaged, or holds more than one of its size may.
     """
     reader = SmallReader(data, title)
-    return SmallFile(reader.graph, reader.facts, tuple(tensor for tensor, _ in reader.tensors()))
+    return SmallFile(reader.graph, reader.facts, tuple(reader.tensors()))
 
 
 def write_small(path: Path, file: SmallFile, *, mode: Mode = "auto") -> int:
@@ -274,7 +276,7 @@ def stream_small(path: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         NetworkError: as `read_small`; a digest that does not fit is found after the last.
     """
-    for tensor, _ in open_small(path).tensors():
+    for tensor in open_small(path).tensors():
         yield tensor.name, tensor.dense()
 
 
@@ -284,4 +286,7 @@ def ledger(path: Path) -> Ledger:
     Raises:
         NetworkError: as `read_small`.
     """
-    return open_small(path).ledger()
+    reader = open_small(path)
+    for _ in reader.tensors():
+        pass
+    return reader.ledger()

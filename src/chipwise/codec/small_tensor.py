@@ -65,9 +65,11 @@ class SmallTensor:
             values = whole[self.symbols + len(self.negative)]
         else:
             step = np.float32(self.step) if self.kind == "step" else np.float32(2.0**-self.radix)
-            values = self.symbols.astype(np.float32) * step
+            with np.errstate(over="ignore", invalid="ignore"):  # a damaged step is found by the digest
+                values = self.symbols.astype(np.float32) * step
         if self.scales is not None:
-            values *= self.scales.astype(np.float32).reshape(-1, *[1] * (len(self.shape) - 1))
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = values * self.scales.astype(np.float32).reshape(-1, *[1] * (len(self.shape) - 1))
         return values.reshape(self.shape)
 
     @property
@@ -150,7 +152,9 @@ def _in_steps(name: str, values: Array, kinds: Array) -> SmallTensor | None:
 
 
 def _in_codebook(name: str, values: Array, kinds: Array) -> SmallTensor:
-    wide = np.float16 if np.array_equal(kinds.astype(np.float16).astype(np.float32), kinds) else np.float32
+    with np.errstate(over="ignore"):
+        narrow = kinds.astype(np.float16).astype(np.float32)
+    wide = np.float16 if np.array_equal(narrow, kinds) else np.float32
     below, above = kinds[kinds < 0][::-1], kinds[kinds > 0]
     places = np.searchsorted(kinds, values)
     symbols = places - len(below)
