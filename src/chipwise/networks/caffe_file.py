@@ -22,7 +22,7 @@ from chipwise.codec.hashes import sha256_bytes
 from chipwise.core.errors import NetworkError
 from chipwise.core.network import Network, TensorSpec
 from chipwise.core.task import Task
-from chipwise.networks.caffe import shapes
+from chipwise.networks.caffe import deep_compression, shapes
 from chipwise.networks.caffe import weights as caffe_weights
 from chipwise.networks.caffe.layers import LAYERS
 from chipwise.networks.caffe.prototxt import LIMIT_BYTES, CaffeLayer, CaffeNet, parse
@@ -48,7 +48,7 @@ def load(path: Path, weights: Path | None) -> Network:
 
     Args:
         path: the prototxt, best the one for deployment.
-        weights: the caffemodel; None for an untrained network.
+        weights: the caffemodel, or a Deep Compression .net; None for an untrained network.
 
     Raises:
         NetworkError: when a file cannot be read, a layer cannot be built (by name), or the weights do not fit.
@@ -65,7 +65,8 @@ def load(path: Path, weights: Path | None) -> Network:
     if weights is None:
         leave_untrained([parameter for each in sketch.parameters.values() for parameter in each])
         return replace(network, digest=sha256_bytes(_UNTRAINED + data))
-    caffe_weights.fill(net.layers, sketch.parameters, weights)
+    fill = deep_compression.fill if weights.suffix.lower() == ".net" else caffe_weights.fill
+    fill(net.layers, sketch.parameters, weights)
     return from_model(graph, network.name, task=network.task, origin=network.origin)
 
 

@@ -29,6 +29,7 @@ _FORMATS = {
     ".keras": ("keras_file", ""),
     ".h5": ("keras_file", ""),
     ".plan": ("plan_file", ""),
+    ".cwz": ("small_file", ""),
 }
 
 # What people give by mistake, by its first bytes.
@@ -40,6 +41,7 @@ _MAGIC = (
     (b"PK\x03\x04", "a zip file (a plan ends in .plan; torch checkpoints are --weights)"),
     (b"\x80\x02", "a pickle file"),
     (b"\x89HDF", "an HDF5 file"),
+    (b"CWZ", "a compressed network (its name must end in .cwz)"),
     (b"\x1f\x8b", "a gzip file"),
     (b"\x7fELF", "a program"),
     (b"\x93NUMPY", "a NumPy array"),
@@ -59,9 +61,9 @@ def load(
 
     Args:
         spec: a zoo name, with options or without ("resnet18", "resnet18:num_classes=10"); an .onnx, .cfg (Darknet),
-            .prototxt (Caffe), .keras, .h5 or .plan file; a folder with network.json; or "package.module:callable".
+            .prototxt (Caffe), .keras, .h5, .plan or .cwz file; a folder with network.json; or "package.module:callable".
         weights: trained weights: .safetensors, .pth, .pt or .th for a zoo name or factory, .weights for a .cfg,
-            .caffemodel for a .prototxt. Without it a .cfg or .prototxt takes the file of the same name beside it.
+            .caffemodel or Deep Compression's .net for a .prototxt. Without it a .cfg or .prototxt takes the file of the same name beside it.
         preprocess: changes how pictures become inputs, as "scale=1,mean=0.485/0.456/0.406,order=BGR,fit=crop".
         task: what it is for where the file does not say, as "detection:yolox" (see `chipwise.tasks.describe`).
         labels: a text file with one class name a line.

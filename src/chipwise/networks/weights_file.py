@@ -25,6 +25,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from chipwise.codec.small_file import stream_small
 from chipwise.core.errors import NetworkError, first_line
 
 _CHECKPOINTS = (".pth", ".pt", ".th", ".bin")
@@ -122,8 +123,10 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         NetworkError: when it cannot be read, needs pickled code, or holds no state_dict.
     """
     suffix = path.suffix.lower()
+    if suffix == ".cwz":
+        return {name: torch.from_numpy(values.copy()) for name, values in stream_small(path)}
     if suffix != ".safetensors" and suffix not in _CHECKPOINTS:
-        raise NetworkError(f"{path} is no weights file", hint=f"give .safetensors or {', '.join(_CHECKPOINTS)}")
+        raise NetworkError(f"{path} is no weights file", hint=f"give .safetensors, .cwz or {', '.join(_CHECKPOINTS)}")
     try:
         if suffix == ".safetensors":
             return safetensors.torch.load_file(path)
