@@ -10,6 +10,7 @@ from chipwise.api.line import fit, report
 from chipwise.api.pictures import features
 from chipwise.api.plans import export, show
 from chipwise.api.running import load, run
+from chipwise.api.shrinking import compress
 from chipwise.api.targets import PRECISIONS, TECHNIQUES, device_names
 from chipwise.api.verbs import bench, check, compile, inspect, train
 from chipwise.api.zoo import zoo
@@ -20,6 +21,7 @@ __all__ = [
     "bench",
     "check",
     "compile",
+    "compress",
     "count_layers",
     "custom_layer",
     "data_names",

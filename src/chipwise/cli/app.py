@@ -17,6 +17,7 @@ from chipwise.cli import (
     bench,
     check,
     compile,
+    compress,
     devices,
     doctor,
     estimate,
@@ -41,7 +42,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": HELP_NAMES},
 )
-for command in (fit, inspect, train, compile, show, run, check, estimate, bench, export, report, doctor, devices, zoo):
+_LINE = (fit, inspect, train, compress, compile, show, run, check, estimate, bench, export, report)
+for command in (*_LINE, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)
 
 

@@ -1,8 +1,8 @@
 """Trained quantization by weight sharing: each layer has a few values, each weight names one, and the values learn.
 
-S. Han, H. Mao, W. Dally, "Deep compression", ICLR 2016: k-means over a layer's weights from a linear, a density-based or
-a random start, then the gradient of a value is the sum of the gradients of all weights that share it. Zero is always one
-of the values: pruned weights stay pruned.
+S. Han, H. Mao, W. Dally, "Deep compression", ICLR 2016: k-means over a layer's weights from a linear, a density-based
+or a random start, then the gradient of a value is the sum of the gradients of all weights that share it. Zero is always
+one of the values: pruned weights stay pruned.
 
 >>> found = cluster(torch.tensor([0.0, 1.0, 1.1, -2.0]), bits=2)
 >>> found.values.tolist()[0], found.symbols.tolist()[0]

@@ -68,7 +68,6 @@ def finetune(
     penalty: Callable[[], Tensor] | None = None,
     settled_from: int = 1,
     progress: Progress = silent,
-    stage: str = "compress",
 ) -> Tuned:
     """Train a module in place; it ends with the weights that did best on validation since it was `settled`.
 
@@ -79,7 +78,7 @@ def finetune(
         before_step: called with each step's number, from 0 over all epochs.
         penalty: added to each loss.
         settled_from: the first epoch, from 1, whose weights may be kept: before it, masks still change.
-        progress: told after each epoch; stage: under this name.
+        progress: told after each epoch.
 
     Raises:
         GoalMissedError: the loss diverges.
@@ -98,10 +97,10 @@ def finetune(
     epochs, history = settings.epochs or 1, []
     best: tuple[tuple[float, float], int, dict[str, Tensor]] | None = None
     for number in range(1, epochs + 1):
-        run_epoch(lesson, number, lambda step, loss: None)
+        run_epoch(lesson, number, _unheard)
         score = evaluate(module, lecture.validation.inputs, lecture.validation.labels)
         history.append(score.accuracy)
-        progress.update(stage, number / epochs, f"epoch {number}/{epochs}, accuracy {score.accuracy:.2%}")
+        progress.update("compress", number / epochs, f"epoch {number}/{epochs}, accuracy {score.accuracy:.2%}")
         rank = (score.accuracy, -score.loss)
         if number >= settled_from and (best is None or rank >= best[0]):
             best = (rank, number, copy.deepcopy(module.state_dict()))
@@ -115,3 +114,6 @@ def steps_of(lecture: Lecture, settings: Settings) -> int:
     """Steps of one epoch."""
     return len(lecture.train) // min(settings.batch_size, len(lecture.train))
 
+
+def _unheard(_step: int, _loss: float) -> None:
+    """What an epoch tells after each step."""

@@ -29,9 +29,9 @@ Scope = Literal["global", "layer"]
 class Masked(nn.Module):
     """A weight times a mask of zeros and ones: what is zero gets no gradient."""
 
-    def __init__(self, like: Tensor) -> None:
+    def __init__(self, weight: Tensor) -> None:
         super().__init__()
-        self.register_buffer("mask", torch.ones_like(like))
+        self.register_buffer("mask", (weight.detach() != 0).to(weight.dtype))
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight with what is pruned set to zero."""
@@ -84,7 +84,7 @@ class Masks:
 
 
 def masked(made: Trainable) -> Masks:
-    """Put masks of ones on all weights of a graph; they stay until `bare`."""
+    """Put masks on all weights of a graph: what is zero stays zero, and `prune` makes more of them so."""
     of: dict[str, Masked] = {}
     stored: dict[str, Tensor] = {}
     inner = made.module.inner
@@ -108,6 +108,4 @@ def _global_shares(sizes: Mapping[str, Tensor], zeros: float) -> dict[str, float
     if not gone:
         return dict.fromkeys(sizes, 0.0)
     threshold = every.kthvalue(gone).values
-    return {
-        name: min(int((size <= threshold).sum()), size.numel() - 1) / size.numel() for name, size in sizes.items()
-    }
+    return {name: min(int((size <= threshold).sum()), size.numel() - 1) / size.numel() for name, size in sizes.items()}

@@ -61,7 +61,9 @@ def narrowed(
         graph = simplified(put_back(graph, made.values()))
     if rounds:
         made = trainable(graph)
-        tuned = finetune(made.module, lecture, settings, progress=Part(progress, "compress", len(rounds) / (len(rounds) + 1), 1.0))
+        tuned = finetune(
+            made.module, lecture, settings, progress=Part(progress, "compress", len(rounds) / (len(rounds) + 1), 1.0)
+        )
         graph = put_back(graph, made.values())
     return graph, tuned
 

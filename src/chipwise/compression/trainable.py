@@ -4,8 +4,8 @@ What is compressed is the graph that will run: normalizations are folded and dea
 rounded, and a graph that came without a torch source is trained like any other.
 
 >>> import onnx_ir as ir
->>> text = '<ir_version: 8, opset_import: ["": 18]> g (float[N, 2] x) => (float[N, 2] y) <float[2, 2] w = {1, 2, 3, 4}> '
->>> made = trainable(ir.from_onnx_text(text + "{ y = MatMul(x, w) }"))
+>>> text = '<ir_version: 8, opset_import: ["": 18]> g (float[N, 2] x) => (float[N, 2] y) '
+>>> made = trainable(ir.from_onnx_text(text + "<float[2, 2] w = {1, 2, 3, 4}> { y = MatMul(x, w) }"))
 >>> made.weights["w"], made.module(torch.ones(1, 2)).tolist()
 (1, [[4.0, 6.0]])
 """
@@ -26,7 +26,7 @@ from chipwise.runtimes.onnx_to_torch import OnnxModule, translate
 from chipwise.runtimes.torch_values import UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -106,7 +106,8 @@ def put_back(graph: ir.Model, values: Mapping[str, NDArray[np.float32]]) -> ir.M
     copy = graph.clone()
     for name, array in values.items():
         initializer = copy.graph.initializers[name]
-        assert initializer.shape is not None and initializer.shape.numpy() == array.shape, name
+        assert initializer.shape is not None
+        assert initializer.shape.numpy() == array.shape, name
         initializer.const_value = ir.tensor(array, name=name)
     return copy
 
@@ -131,12 +132,12 @@ def _learned(graph: ir.Model) -> tuple[dict[str, int], tuple[str, ...]]:
     return weights, tuple(name for name in biases if name not in weights)
 
 
-def _constants(values: object) -> list[str]:
-    found = []
-    for value in values:  # type: ignore[attr-defined]
-        if value is not None and value.is_initializer() and value.dtype == ir.DataType.FLOAT and value.name:
-            found.append(value.name)
-    return found
+def _constants(values: Iterable[ir.Value | None]) -> list[str]:
+    return [
+        value.name
+        for value in values
+        if value is not None and value.is_initializer() and value.dtype == ir.DataType.FLOAT and value.name
+    ]
 
 
 def _output_axis(node: ir.Node, rank: int) -> int:

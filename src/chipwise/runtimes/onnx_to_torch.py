@@ -185,9 +185,7 @@ class OnnxModule(nn.Module):
         return found if isinstance(found, torch.dtype) else None
 
 
-def translate(
-    model: onnx.ModelProto, dtype: torch.dtype = torch.float32, learned: Collection[str] = ()
-) -> OnnxModule:
+def translate(model: onnx.ModelProto, dtype: torch.dtype = torch.float32, learned: Collection[str] = ()) -> OnnxModule:
     """Build the module.
 
     Args:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
+from chipwise.core.compression import Compression
 from chipwise.core.device import Machine
 from chipwise.core.estimation import Estimation
 from chipwise.core.layer_counts import LayerCounts
@@ -39,6 +40,7 @@ from chipwise.core.report import (
     ZooList,
 )
 from chipwise.views import claims
+from chipwise.views.compression_table import compression_table
 from chipwise.views.counts_table import counts_table
 from chipwise.views.device_table import HardwareTable
 from chipwise.views.estimate_table import EstimateTable
@@ -271,6 +273,7 @@ def page(record: Page) -> RenderableType:
 _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Inspection: inspection,
     Training: training,
+    Compression: compression_table,
     Manifest: manifest,
     RunResult: run,
     CheckResult: check,

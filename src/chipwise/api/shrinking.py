@@ -1,0 +1,99 @@
+"""Compress: a trained network in a small file that runs.
+
+chipwise.compress("runs/lenet5", "mnist", output="lenet5.cwz", target="100x")
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chipwise.api.given import data_from, need, network_from, with_graph
+from chipwise.api.notebook import drawn
+from chipwise.core.errors import InputError, NetworkError, unknown_name
+from chipwise.core.events import Progress, silent
+
+if TYPE_CHECKING:
+    from chipwise.api.given import DataLike, NetworkLike
+    from chipwise.core.compression import Compression
+
+_KINDS = ("steps", "codebook")
+_FINE = 0.7  # of the learning rate that a network is trained with from scratch
+
+
+@drawn
+def compress(
+    network: NetworkLike,
+    data: DataLike,
+    *,
+    output: str | Path,
+    target: str | None = None,
+    max_drop: float | None = None,
+    folder: str | Path | None = None,
+    rounding: str = "steps",
+    bits: int | None = None,
+    density: float | None = None,
+    narrow_to: int | None = None,
+    teacher_share: float = 0.9,
+    weights: str | Path | None = None,
+    preprocess: str | None = None,
+    progress: Progress = silent,
+    **settings: Any,
+) -> Compression:
+    """Make a trained network small: channels go, weights become zero, the rest gets few values, and all is coded.
+
+    Each stage trains with the network itself as its teacher. An interrupted compression goes on where it stopped.
+
+    Args:
+        network: a trained folder, a model file, or a zoo name with `weights`.
+        data: labelled samples; the validation split decides, the test split is used once, at the end.
+        output: the `.cwz` file; `run`, `compile` and `inspect` take it as a network.
+        target: how small: "100x" smaller than the float32 parameters, or "50KB".
+        max_drop: with a target left out: as small as loses no more of the validation accuracy, 0..1, with 95%
+            confidence; 0 for no more answers lost than won.
+        folder: of what each stage leaves; beside the output where nothing is said.
+        rounding: "steps" (whole numbers times a learned step) or "codebook" (k-means, learned values).
+        bits: of a weight; given one of these three, the target only decides whether it was reached.
+        density: share of weights that stay, 0..1.
+        narrow_to: weights that are left once channels are gone.
+        teacher_share: of the network's own answers in what is learned, 0..1.
+        weights: a file of trained weights, for a zoo name.
+        preprocess: how pictures become inputs, instead of what the network says.
+        progress: told what is done.
+        settings: of training (`chipwise.training.settings.Settings`), for each stage.
+
+    Raises:
+        NetworkError: the network has no trained weights, or cannot be trained. DataError: the data do not fit.
+        InputError: a target that cannot be. StorageError: a file cannot be written.
+        MissingExtraError: torch is not installed.
+    """
+    dataset = data_from(data)
+    need("torch", "safetensors", extra="torch")
+    from chipwise.compression.compress import Work
+    from chipwise.compression.compress import compress as compress_network
+    from chipwise.compression.ladder import smallest
+    from chipwise.compression.recipe import Recipe, Target, parse_target
+    from chipwise.devices.detect import detect
+    from chipwise.training.recipes import recipe
+
+    if (target is None) == (max_drop is None):
+        raise InputError("compress needs --target or --max-drop, one of them", hint="--target 20x, or --max-drop 0.5%")
+    if rounding not in _KINDS:
+        raise unknown_name("rounding", rounding, set(_KINDS))
+    loaded = network_from(network, weights=weights, preprocess=preprocess)
+    if loaded.source is not None and loaded.source.weights is None:
+        raise NetworkError(f"{loaded.name} is not trained", hint=f"chipwise train {loaded.name} -d D -o DIR, then DIR")
+    usual = recipe(loaded.name)
+    chosen = replace(usual, learning_rate=_FINE * usual.learning_rate, weight_decay=0.0, label_smoothing=0.0)
+    chosen = replace(chosen, **settings)
+    chosen = replace(chosen, threads=chosen.threads or detect().cores)
+    given = None
+    if bits is not None or density is not None or narrow_to is not None:
+        given = Recipe(narrow_to, 1.0 if density is None else density, 3 if bits is None else bits)
+    path, place = Path(output), Path(folder) if folder is not None else Path(f"{output}.stages")
+    wanted = Target(ratio=1.0) if target is None else parse_target(target)
+    work = Work(wanted, chosen, given, rounding, teacher_share)
+    if max_drop is not None:
+        return smallest(with_graph(loaded), dataset, path, place, work, max_drop, progress=progress)
+    return compress_network(with_graph(loaded), dataset, path, place, work, progress=progress)

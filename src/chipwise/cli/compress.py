@@ -1,0 +1,67 @@
+"""`chipwise compress`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from chipwise import api
+from chipwise.cli import recipe
+from chipwise.cli.answer import GOES_ON, DataOption, JsonFlag, NetworkArgument, PreprocessOption, answer, progress
+from chipwise.cli.train import default_folder
+from chipwise.core.units import parse_share
+
+
+def main(
+    network: NetworkArgument,
+    data: DataOption = "digits",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="X.cwz", help="The small file; default NET.cwz.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(metavar="100x|50KB", help="How small the file is to be.")] = None,
+    max_drop: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Or: as small as loses no more accuracy than that, as 0.5%.")
+    ] = None,
+    rounding: Annotated[
+        Literal["steps", "codebook"], typer.Option(help="Values of weights: whole numbers times a step, or k-means.")
+    ] = "steps",
+    bits: Annotated[int | None, typer.Option(min=2, max=8, help="Of a weight.")] = None,
+    density: Annotated[str | None, typer.Option(metavar="SHARE", help="Weights that stay, as 20%.")] = None,
+    narrow_to: Annotated[int | None, typer.Option(min=1, help="Weights left once channels are gone.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="What each stage leaves; default X.cwz.stages.")
+    ] = None,
+    weights: recipe.Weights = None,
+    epochs: recipe.Epochs = None,
+    batch_size: recipe.BatchSize = None,
+    learning_rate: recipe.LearningRate = None,
+    augment: recipe.Augment = None,
+    seed: recipe.Seed = None,
+    threads: recipe.Threads = None,
+    preprocess: PreprocessOption = None,
+    json: JsonFlag = False,
+) -> None:
+    """Make a trained network small: a file of the size that is asked for, which runs; it goes on where it stopped."""
+    settings = recipe.given(target_accuracy=None, **recipe.among(locals()))
+    file = output if output is not None else Path(f"{default_folder(network).name}.cwz")
+    with progress(interrupted=GOES_ON) as bars:
+        result = api.compress(
+            network,
+            data,
+            output=file,
+            target=target,
+            max_drop=None if max_drop is None else parse_share(max_drop),
+            folder=folder,
+            rounding=rounding,
+            bits=bits,
+            density=None if density is None else parse_share(density),
+            narrow_to=narrow_to,
+            weights=weights,
+            preprocess=preprocess,
+            progress=bars,
+            **settings,
+        )
+    answer(result, json=json)
+    raise typer.Exit(0 if result.met else 1)

@@ -1,0 +1,91 @@
+"""What compressing a network did: stage by stage, layer by layer, in bytes of a file that runs.
+
+>>> Stage("prune", "25% of the weights", weights=100, accuracy=0.99, seconds=1.0).name
+'prune'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chipwise.core.ledger import Ledger
+    from chipwise.core.measure import PairedDrop
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage.
+
+    Attributes:
+        name: "narrow", "prune" or "round"; detail: how far it went.
+        weights: of layers, that are left and not zero.
+        accuracy: on the validation split, 0..1; seconds: wall time.
+    """
+
+    name: str
+    detail: str
+    weights: int
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CompressedLayer:
+    """One layer's weights, in the columns of Han, Mao and Dally (ICLR 2016), table 3.
+
+    Attributes:
+        name: of the layer; shape: of its weights as they are stored.
+        before: weights that it had in the source, 0 where the source has no such layer; kept: that are not zero now.
+        bits: of a weight's value; index_bits: of a position, before coding.
+        pruned_bytes: as sparse float32 (P); quantized_bytes: as symbols with positions (P+Q); huffman_bytes: these in
+            Huffman codes; file_bytes: what it takes in the file.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    before: int
+    kept: int
+    bits: float
+    index_bits: float
+    pruned_bytes: int
+    quantized_bytes: int
+    huffman_bytes: int
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """A compressed network.
+
+    Attributes:
+        network, data: names; path: of the file.
+        target: what was asked for, as it was said.
+        met: whether that was reached.
+        dense_bytes: of all float32 parameters of the source; file_bytes: of the file.
+        stages: in their order; layers: in the graph's.
+        validation, test: source against compressed network, sample by sample; None where there is no such split.
+        ledger: where the file's bytes went.
+        seed: of everything random; seconds: wall time in all.
+    """
+
+    network: str
+    data: str
+    path: str
+    target: str
+    met: bool
+    dense_bytes: int
+    file_bytes: int
+    stages: tuple[Stage, ...]
+    layers: tuple[CompressedLayer, ...]
+    validation: PairedDrop
+    test: PairedDrop | None
+    ledger: Ledger
+    seed: int = 0
+    seconds: float = 0.0
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller than the source's parameters the file is."""
+        return self.dense_bytes / self.file_bytes

@@ -1,0 +1,101 @@
+"""A compressed network as a terminal table, in the columns of the published ones, with every byte of the file.
+
+>>> from chipwise.core.compression import CompressedLayer
+>>> kept_share(CompressedLayer("fc", (10, 80), 5000, 200, 3, 5, 0, 0, 0, 0))
+'4.0%'
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+
+from chipwise.views.grid import cell, facts, grid, heading, line
+from chipwise.views.units import format_accuracy, format_bytes, format_count, format_shape, format_time, plain
+
+if TYPE_CHECKING:
+    from chipwise.core.compression import CompressedLayer, Compression
+    from chipwise.core.measure import PairedDrop
+
+
+def compression_table(record: Compression) -> Group:
+    """One row a layer, then what each stage did, what was lost, and where the bytes of the file are."""
+    rows = grid(
+        "layer",
+        "shape!",
+        ">weights!",
+        ">left!",
+        ">bits",
+        ">sparse\n(P)",
+        ">few values\n(P+Q)",
+        ">Huffman\n(P+Q+H)",
+        ">file!",
+    )
+    for layer in record.layers:
+        rows.add_row(*_cells(layer))
+    rows.add_section()
+    sums = [sum(getattr(layer, name) for layer in record.layers) for name in _BYTES]
+    rows.add_row(
+        cell("total", "bold"),
+        cell(""),
+        cell(format_count(sum(layer.before for layer in record.layers)), "bold"),
+        cell(format_count(sum(layer.kept for layer in record.layers)), "bold"),
+        cell(""),
+        *(cell(format_bytes(each), "bold") for each in sums),
+    )
+    ratios = (cell(f"{record.dense_bytes / max(each, 1):.1f}x") for each in sums)
+    rows.add_row(cell("smaller by"), *(cell("") for _ in range(4)), *ratios)
+    stages = [
+        (
+            stage.name,
+            f"{stage.detail}: {stage.weights:,} weights, validation {stage.accuracy:.2%}, {format_time(stage.seconds)}",
+        )
+        for stage in record.stages
+    ]
+    ledger = record.ledger
+    about = [
+        *stages,
+        (
+            "file",
+            f"{record.path}: {record.file_bytes:,} bytes, {record.ratio:.1f}x smaller than {record.dense_bytes:,}",
+        ),
+        (
+            "of these",
+            f"values {ledger.values:,}, positions {ledger.indices:,}, codebooks {ledger.codebooks:,}, "
+            f"biases {ledger.biases:,}, graph {ledger.graph:,}, task {ledger.task:,}, headers {ledger.headers:,}",
+        ),
+        ("target", f"{record.target}, {'reached' if record.met else 'missed'}"),
+        ("validation", _drop(record.validation)),
+        ("test", "no test split" if record.test is None else _drop(record.test)),
+        ("seed", str(record.seed)),
+    ]
+    under = (
+        "P, P+Q, P+Q+H: Han, Mao and Dally's stages, positions in 5 bits (8 in convolutions); file: what it takes there"
+    )
+    return Group(heading(f"{plain(record.network)} on {plain(record.data)}"), rows, line(under), facts(about))
+
+
+_BYTES = ("pruned_bytes", "quantized_bytes", "huffman_bytes", "file_bytes")
+
+
+def kept_share(layer: CompressedLayer) -> str:
+    """How many of a layer's weights are left."""
+    return f"{layer.kept / layer.before:.1%}" if layer.before else "-"
+
+
+def _cells(layer: CompressedLayer) -> list[object]:
+    return [
+        cell(plain(layer.name)),
+        cell(format_shape(layer.shape)),
+        cell(format_count(layer.before) if layer.before else "-"),
+        cell(kept_share(layer)),
+        cell(f"{layer.bits:g}+{layer.index_bits:g}"),
+        *(cell(format_bytes(getattr(layer, name))) for name in _BYTES),
+    ]
+
+
+def _drop(drop: PairedDrop) -> str:
+    accuracies = f"{format_accuracy(drop.source)} before, {format_accuracy(drop.candidate)} after"
+    answers = f"{drop.lost} answers lost, {drop.won} won: a drop of {drop.drop:.2%}, at most {drop.upper:.2%} (95%)"
+    return f"{accuracies}; {answers}"
