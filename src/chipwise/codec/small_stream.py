@@ -163,7 +163,12 @@ def code_tensor(stream: Stream, tensor: SmallTensor | None, *, fast: bool = Fals
 
 
 def _raw(
-    stream: Stream, tensor: SmallTensor | None, name: str, shape: tuple[int, ...], _: Kind, __: bool  # noqa: FBT001
+    stream: Stream,
+    tensor: SmallTensor | None,
+    name: str,
+    shape: tuple[int, ...],
+    _: Kind,
+    __: bool,  # noqa: FBT001
 ) -> SmallTensor:
     value, number = None, 0
     if tensor is not None and tensor.raw is not None:
@@ -196,7 +201,12 @@ def _stored(raw: NDArray[Any]) -> tuple[NDArray[Any], int]:
 
 
 def _symbols(
-    stream: Stream, tensor: SmallTensor | None, name: str, shape: tuple[int, ...], kind: Kind, fast: bool  # noqa: FBT001
+    stream: Stream,
+    tensor: SmallTensor | None,
+    name: str,
+    shape: tuple[int, ...],
+    kind: Kind,
+    fast: bool,  # noqa: FBT001
 ) -> SmallTensor:
     negative, positive, step, radix = _meaning(stream, tensor, kind)
     rows = shape[0] if shape else 1

@@ -160,6 +160,4 @@ def _in_codebook(name: str, values: Array, kinds: Array) -> SmallTensor:
     symbols = places - len(below)
     if not (kinds == 0).any():
         symbols += symbols >= 0
-    return SmallTensor(
-        name, values.shape, "codebook", symbols.astype(np.int32), above.astype(wide), below.astype(wide)
-    )
+    return SmallTensor(name, values.shape, "codebook", symbols.astype(np.int32), above.astype(wide), below.astype(wide))

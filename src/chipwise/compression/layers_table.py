@@ -36,7 +36,8 @@ def layer_rows(before: ir.Model, after: ir.Model, ledger: Ledger, bits: int) -> 
         bits: of a weight's value.
     """
     source, small = trainable(before), trainable(after)
-    counts = [source.value(name).numel() for name in source.weights]
+    names, counts = list(source.weights), [source.value(name).numel() for name in source.weights]
+    matched = len(counts) == len(small.weights)
     spent = [row for row in ledger.rows if len(row.shape) > 1]
     rows = []
     for number, name in enumerate(small.weights):
@@ -46,9 +47,9 @@ def layer_rows(before: ir.Model, after: ir.Model, ledger: Ledger, bits: int) -> 
         run_bits = price.run_bits
         rows.append(
             CompressedLayer(
-                name=name,
+                name=names[number] if matched else name,
                 shape=tuple(values.shape),
-                before=counts[number] if len(counts) == len(small.weights) else 0,
+                before=counts[number] if matched else 0,
                 kept=kept,
                 bits=bits,
                 index_bits=run_bits,

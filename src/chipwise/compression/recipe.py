@@ -22,6 +22,7 @@ _BIAS_BITS = 7.5
 _VALUE_BITS = {2: 1.0, 3: 2.0, 4: 2.9, 5: 3.8, 6: 4.7, 8: 6.6}
 # Fewer bits where the file is to be so many times smaller; from the last on, channels go first.
 _BITS = ((12.0, 5), (30.0, 4), (math.inf, 3))
+_DENSEST = 0.75
 _NARROW_BELOW, _NARROW_DENSITY = 0.08, 0.25
 
 
@@ -128,10 +129,9 @@ def _density(weights: int, room_bits: float, bits: int) -> float:
 
 def _inverse(bits_each: float, bits: int) -> float:
     """The density at which a weight takes so many bits, 0..1."""
-    low, high = 1e-6, 1.0
+    low, high = 1e-6, _DENSEST  # beyond it, saying where zeros are costs more than it saves
     if coded_bits(high, bits) <= bits_each:
         return 1.0
-    # From the densest on, bits fall as density does only below the peak of the entropy.
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if coded_bits(middle, bits) <= bits_each else (low, middle)

@@ -67,12 +67,12 @@ class Trainable:
         return self.module.inner.learned[name]
 
     def value(self, name: str) -> torch.Tensor:
-        """What an initializer is now: after masks and rounding, where there are some."""
-        return getattr(self.module.inner, self.place(name)).detach()  # type: ignore[no-any-return]
+        """What an initializer is now: after masks and rounding, where there are some; zeros have no sign."""
+        return getattr(self.module.inner, self.place(name)).detach() + 0.0  # type: ignore[no-any-return]
 
     def values(self) -> dict[str, NDArray[np.float32]]:
         """All that learned, by initializer."""
-        return {name: self.value(name).cpu().numpy().copy() for name in (*self.weights, *self.biases)}
+        return {name: self.value(name).cpu().numpy() for name in (*self.weights, *self.biases)}
 
 
 def trainable(graph: ir.Model) -> Trainable:

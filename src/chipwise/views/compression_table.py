@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 
 from chipwise.views.grid import cell, facts, grid, heading, line
-from chipwise.views.units import format_accuracy, format_bytes, format_count, format_shape, format_time, plain
+from chipwise.views.units import format_accuracy, format_bytes, format_count, format_time, plain
 
 if TYPE_CHECKING:
     from chipwise.core.compression import CompressedLayer, Compression
@@ -21,31 +21,20 @@ if TYPE_CHECKING:
 
 def compression_table(record: Compression) -> Group:
     """One row a layer, then what each stage did, what was lost, and where the bytes of the file are."""
-    rows = grid(
-        "layer",
-        "shape!",
-        ">weights!",
-        ">left!",
-        ">bits",
-        ">sparse\n(P)",
-        ">few values\n(P+Q)",
-        ">Huffman\n(P+Q+H)",
-        ">file!",
-    )
+    rows = grid("weights of", ">weights!", ">left!", ">bits!", ">P!", ">P+Q!", ">P+Q+H!", ">file!")
     for layer in record.layers:
         rows.add_row(*_cells(layer))
     rows.add_section()
     sums = [sum(getattr(layer, name) for layer in record.layers) for name in _BYTES]
     rows.add_row(
         cell("total", "bold"),
-        cell(""),
         cell(format_count(sum(layer.before for layer in record.layers)), "bold"),
         cell(format_count(sum(layer.kept for layer in record.layers)), "bold"),
         cell(""),
         *(cell(format_bytes(each), "bold") for each in sums),
     )
     ratios = (cell(f"{record.dense_bytes / max(each, 1):.1f}x") for each in sums)
-    rows.add_row(cell("smaller by"), *(cell("") for _ in range(4)), *ratios)
+    rows.add_row(cell("smaller by"), *(cell("") for _ in range(3)), *ratios)
     stages = [
         (
             stage.name,
@@ -71,9 +60,10 @@ def compression_table(record: Compression) -> Group:
         ("seed", str(record.seed)),
     ]
     under = (
-        "P, P+Q, P+Q+H: Han, Mao and Dally's stages, positions in 5 bits (8 in convolutions); file: what it takes there"
+        line("bits: of a value + of its position; P: sparse float32; P+Q: few values; P+Q+H: in Huffman codes"),
+        line("(the stages of Han, Mao and Dally, 2016); file: what the layer takes there"),
     )
-    return Group(heading(f"{plain(record.network)} on {plain(record.data)}"), rows, line(under), facts(about))
+    return Group(heading(f"{plain(record.network)} on {plain(record.data)}"), rows, *under, facts(about))
 
 
 _BYTES = ("pruned_bytes", "quantized_bytes", "huffman_bytes", "file_bytes")
@@ -87,7 +77,6 @@ def kept_share(layer: CompressedLayer) -> str:
 def _cells(layer: CompressedLayer) -> list[object]:
     return [
         cell(plain(layer.name)),
-        cell(format_shape(layer.shape)),
         cell(format_count(layer.before) if layer.before else "-"),
         cell(kept_share(layer)),
         cell(f"{layer.bits:g}+{layer.index_bits:g}"),

@@ -1,0 +1,62 @@
+"""Which weights become zero, and that they stay so."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("torch")
+import torch
+
+from chipwise.compression.finetune import finetune
+from chipwise.compression.masks import masked, share_at
+from chipwise.compression.stages import pruned
+from chipwise.compression.trainable import trainable
+
+from .graphs import QUICK, lecture, two_layers
+
+pytestmark = pytest.mark.runtime
+
+
+@settings(max_examples=20, deadline=None)
+@given(zeros=st.floats(0, 1), scope=st.sampled_from(["global", "layer"]))
+def test_the_share_is_kept_and_the_largest_stay(zeros: float, scope: str) -> None:
+    made = trainable(two_layers())
+    before = {name: made.value(name).clone() for name in made.weights}
+    masks = masked(made)
+    masks.prune(zeros, scope)  # type: ignore[arg-type]
+    every = torch.cat([before[name].flatten().abs() for name in before])
+    kept = torch.cat([made.value(name).flatten() != 0 for name in before])
+    assert abs(1 - masks.density() - zeros) <= 2 / len(every)
+    if scope == "global" and 0 < int((~kept).sum()) < 0.95 * len(every):
+        assert every[kept].min() >= every[~kept].max()
+    if scope == "layer":
+        for name, value in before.items():
+            gone = int((made.value(name) == 0).sum())
+            assert gone == round(zeros * value.numel())
+
+
+def test_a_layer_keeps_a_weight_where_one_threshold_counts_for_all() -> None:
+    made = trainable(two_layers())
+    with torch.no_grad():
+        made.module.inner.get_parameter(made.place("v")).mul_(1e-3)
+    masked(made).prune(0.9)
+    assert int((made.value("v") != 0).sum()) == 1
+
+
+def test_zeros_stay_through_training() -> None:
+    graph, density = two_layers(width=32), 0.25
+    sparse, tuned = pruned(graph, lecture(), QUICK, density)
+    made = trainable(sparse)
+    assert masked(made).density() == pytest.approx(density, abs=0.01)
+    zeros = made.value("w") == 0
+    finetune(made.module, lecture(), QUICK)
+    assert bool((made.value("w")[zeros] == 0).all())
+    assert tuned.accuracy > 0.6
+
+
+def test_the_schedule_rises_from_nothing_to_all_of_it() -> None:
+    shares = [share_at(step, 20) for step in range(25)]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[20], shares[24]) == (0.0, 1.0, 1.0)

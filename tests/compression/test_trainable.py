@@ -1,0 +1,48 @@
+"""A graph that learns computes what the graph computes, and gives its weights back."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+pytest.importorskip("torch")
+import torch
+
+from chipwise.compression.finetune import finetune
+from chipwise.compression.trainable import put_back, trainable
+from chipwise.core.errors import NetworkError
+
+from .graphs import QUICK, lecture, two_layers
+
+pytestmark = pytest.mark.runtime
+
+
+def computed(model: ir.Model, x: np.ndarray) -> np.ndarray:
+    return np.asarray(ReferenceEvaluator(ir.to_proto(model)).run(None, {"x": x})[0])
+
+
+def test_it_computes_what_the_graph_computes_before_and_after_learning() -> None:
+    graph = two_layers()
+    made = trainable(graph)
+    assert made.weights == {"w": 0, "v": 1}
+    assert made.biases == ("b", "c")
+    x = np.random.default_rng(1).normal(size=(5, 8)).astype(np.float32)
+    np.testing.assert_allclose(made.module(torch.from_numpy(x)).detach().numpy(), computed(graph, x), rtol=1e-5)
+    before = made.values()
+    tuned = finetune(made.module, lecture(), QUICK)
+    assert tuned.accuracy > 0.6
+    after = put_back(graph, made.values())
+    assert all((before[name] != made.values()[name]).any() for name in before), "everything learns"
+    np.testing.assert_allclose(
+        made.module(torch.from_numpy(x)).detach().numpy(), computed(after, x), rtol=1e-5, atol=1e-5
+    )
+    np.testing.assert_array_equal(graph.graph.initializers["w"].const_value.numpy(), before["w"])
+
+
+def test_a_graph_without_weights_is_refused() -> None:
+    with pytest.raises(NetworkError, match="no convolution or matrix product"):
+        trainable(
+            ir.from_onnx_text('<ir_version: 8, opset_import: ["": 18]> g (float[N] x) => (float[N] y) { y = Relu(x) }')
+        )
