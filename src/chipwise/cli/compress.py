@@ -38,6 +38,7 @@ def main(
     batch_size: recipe.BatchSize = None,
     learning_rate: recipe.LearningRate = None,
     augment: recipe.Augment = None,
+    precision: recipe.Precision = None,
     seed: recipe.Seed = None,
     threads: recipe.Threads = None,
     preprocess: PreprocessOption = None,

@@ -128,7 +128,8 @@ def compress(
     train = feed_of(splits.train, network, what="training")
     validation = feed_of(splits.validation, network, what="validation")
     check_fits(source.module, train, splits.train.classes)
-    teacher = Teacher(source.module.eval(), share=work.teacher_share) if work.teacher_share else None
+    bf16 = settings.precision == "bf16"
+    teacher = Teacher(source.module.eval(), work.teacher_share, bf16=bf16) if work.teacher_share else None
     layout, channels = layout_of(network)
     run = _Run(
         network,

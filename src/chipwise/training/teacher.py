@@ -28,11 +28,13 @@ class Teacher:
         module: gives scores [N, K], in evaluation mode.
         share: of its answers in the loss, 0..1; the rest is the labels'.
         temperature: what scores are divided by before the softmax.
+        bf16: whether its answers are computed in bfloat16, by automatic mixed precision.
     """
 
     module: nn.Module
     share: float = 0.9
     temperature: float = 3.0
+    bf16: bool = False
 
     def loss(self, inputs: Tensor, scores: Tensor, labels_loss: Tensor) -> Tensor:
         """The loss of a batch: Kullback-Leibler divergence from the teacher, times T squared, and the labels' loss.
@@ -42,8 +44,9 @@ class Teacher:
             scores: float [N, K], the network's.
             labels_loss: of the same batch, a scalar.
         """
-        with torch.no_grad():
-            wanted = functional.log_softmax(self.module(inputs).float() / self.temperature, dim=1)
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+            answers = self.module(inputs).float()
+            wanted = functional.log_softmax(answers / self.temperature, dim=1)
         given = functional.log_softmax(scores / self.temperature, dim=1)
         apart = functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
         return self.share * self.temperature**2 * apart + (1 - self.share) * labels_loss

@@ -60,8 +60,8 @@ def compression_table(record: Compression) -> Group:
         ("seed", str(record.seed)),
     ]
     under = (
-        line("bits: of a value + of its position; P: sparse float32; P+Q: few values; P+Q+H: in Huffman codes"),
-        line("(the stages of Han, Mao and Dally, 2016); file: what the layer takes there"),
+        line("bits: of a value + of its position. P: as sparse float32, P+Q: few values,"),
+        line("P+Q+H: in Huffman codes (Han, Mao and Dally, 2016); file: what it takes there"),
     )
     return Group(heading(f"{plain(record.network)} on {plain(record.data)}"), rows, *under, facts(about))
 
