@@ -65,7 +65,16 @@ def trainable_from(
             "a live module cannot be trained: an interrupted run could not build it again",
             hint='write a function that returns it, and give "module:function"',
         )
+    if is_small(given) and weights is None and input_shape is None:
+        from chipwise.networks.lazy import late
+
+        return late("small_file").trainable(Path(given))  # type: ignore[no-any-return]
     return network_from(given, input_shape=input_shape, weights=weights)
+
+
+def is_small(given: Any) -> bool:
+    """A compressed network's file."""
+    return isinstance(given, (str, Path)) and Path(given).suffix.lower() == ".cwz" and Path(given).is_file()
 
 
 def is_plan(given: Any) -> bool:

@@ -77,8 +77,14 @@ class Mixture:
         self._weights = [[start[0]] * len(tables) + [start[1]] * direct for _ in range(sets)]
         self._speed, self._limit = speed, _SLOWEST
 
-    def code(
-        self, coder: Coder, bit: int, base: int, slots: Sequence[int], direct: Sequence[int] = (), chosen: int = 0
+    def code(  # noqa: PLR0917 (called a million times: keywords cost a third of it)
+        self,
+        coder: Coder,
+        bit: int,
+        base: int,
+        slots: Sequence[int],
+        direct: Sequence[int] = (),
+        chosen: int = 0,
     ) -> int:
         """Code a bit and learn it.
 
@@ -102,7 +108,7 @@ class Mixture:
         for weight, opinion in zip(weights, opinions, strict=True):
             total += weight * opinion
         odds = base + (total >> 16)
-        odds = FAR if odds > FAR else -FAR if odds < -FAR else odds
+        odds = FAR if odds > FAR else max(odds, -FAR)
         chance = _SQUASH[odds + FAR]
         bit = coder.code(bit, chance)
         step = ((65_536 if bit else 0) - chance) * self._speed
@@ -145,7 +151,7 @@ class Numbers:
                 raise InputError("a number in it is too large")
         found = 1
         for place in range(length - 2, -1, -1):
-            slot = 8 * length + (found if found < 4 else 4)  # the first two digits have contexts, the others one
+            slot = 8 * length + (min(4, found))  # the first two digits have contexts, the others one
             found = found << 1 | self._digits.code(coder, slot, (value + 1) >> place & 1)
         return found - 1
 

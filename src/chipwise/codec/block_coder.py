@@ -33,7 +33,8 @@ WIDEST = 4096  # symbols of one table
 class Flow(Protocol):
     """Either direction: takes the symbols to write, or gives as many as are asked for; places or values."""
 
-    def code(self, symbols: Table, table: list[int], *, places: bool = True) -> Table: ...
+    def code(self, symbols: Table, table: list[int], *, places: bool = True) -> Table:
+        """Symbols that follow one table of frequencies."""
 
 
 class _Writing:

@@ -207,7 +207,8 @@ def _checked(data: bytes, title: str) -> tuple[bytes, bytes]:
     _, version, checksum, digest = _START.unpack_from(data)
     if version != VERSION:
         raise NetworkError(
-            f"{title} has version {version} of the format, this reads {VERSION}", hint="it was written by a newer chipwise"
+            f"{title} has version {version} of the format, this reads {VERSION}",
+            hint="it was written by a newer chipwise",
         )
     if zlib.crc32(data[_CHECKED:]) != checksum:
         raise NetworkError(f"{title} is damaged: its checksum does not fit", hint=_HINT)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -152,8 +152,8 @@ def code_tensor(stream: Stream, tensor: SmallTensor | None, *, fast: bool = Fals
     if stream.budget is not None:
         stream.budget.take(math.prod(max(1, size) for size in shape))
     before = stream.spent.copy()
-    read = _raw if kind == "raw" else _symbols
-    found = read(stream, tensor, name, shape, kind, fast)
+    head = SmallTensor(name, shape, kind)
+    found = _raw(stream, tensor, head) if kind == "raw" else _symbols(stream, tensor, head, fast=fast)
     stream.mark("values")
     if len(shape) < 2:
         stream.spent["biases"] += stream.spent.total() - before.total()
@@ -162,19 +162,18 @@ def code_tensor(stream: Stream, tensor: SmallTensor | None, *, fast: bool = Fals
     return found
 
 
-def _raw(
-    stream: Stream, tensor: SmallTensor | None, name: str, shape: tuple[int, ...], _: Kind, __: bool  # noqa: FBT001
-) -> SmallTensor:
+def _raw(stream: Stream, tensor: SmallTensor | None, head: SmallTensor) -> SmallTensor:
+    """Values as they are; large ones beside the coded bytes."""
     value, number = None, 0
     if tensor is not None and tensor.raw is not None:
         value, number = _stored(tensor.raw)
     form = RAW[stream.number("element type", number, len(RAW) - 1)]
-    dtype, count = np.dtype("float16" if form == "as16" else form), math.prod(shape)
+    dtype, count = np.dtype("float16" if form == "as16" else form), math.prod(head.shape)
     stored = np.dtype(np.uint8) if form == "bool" else dtype
     if count >= _AS_ARE:
         data = stream.blob(b"" if value is None else value.astype(stored.newbyteorder("<")).tobytes())
         if len(data) != count * stored.itemsize:
-            raise NetworkError(f"{name} declares {count:,} values and has {len(data):,} bytes")
+            raise NetworkError(f"{head.name} declares {count:,} values and has {len(data):,} bytes")
         found = np.frombuffer(data, stored.newbyteorder("<")).astype(stored)
     else:
         bits = np.dtype(f"u{stored.itemsize}")  # as bits: not every NaN survives as a number
@@ -182,7 +181,7 @@ def _raw(
         found = stream.array(bits, count, given).view(stored)
     if form == "bool":
         found = found != 0
-    return SmallTensor(name, shape, "raw", raw=(found.astype(np.float32) if form == "as16" else found).reshape(shape))
+    return replace(head, raw=(found.astype(np.float32) if form == "as16" else found).reshape(head.shape))
 
 
 def _stored(raw: NDArray[Any]) -> tuple[NDArray[Any], int]:
@@ -195,9 +194,9 @@ def _stored(raw: NDArray[Any]) -> tuple[NDArray[Any], int]:
     return raw, RAW.index(raw.dtype.name)
 
 
-def _symbols(
-    stream: Stream, tensor: SmallTensor | None, name: str, shape: tuple[int, ...], kind: Kind, fast: bool  # noqa: FBT001
-) -> SmallTensor:
+def _symbols(stream: Stream, tensor: SmallTensor | None, head: SmallTensor, *, fast: bool) -> SmallTensor:
+    """What symbols mean, scales, then the symbols."""
+    shape, kind = head.shape, head.kind
     negative, positive, step, radix = _meaning(stream, tensor, kind)
     rows = shape[0] if shape else 1
     scaled = bool(stream.number("scales", int(tensor is not None and tensor.scales is not None), 1))
@@ -221,8 +220,9 @@ def _symbols(
         assert positive is not None
         assert negative is not None
         if symbols.max() > len(positive) or -symbols.min() > len(negative):
-            raise NetworkError(f"{name} has a symbol without a value")
-    return SmallTensor(name, shape, kind, symbols, positive, negative, step, radix, scales)
+            raise NetworkError(f"{head.name} has a symbol without a value")
+    meaning = {"positive": positive, "negative": negative, "step": step, "radix": radix}
+    return replace(head, symbols=symbols, scales=scales, **meaning)
 
 
 def _meaning(stream: Stream, tensor: SmallTensor | None, kind: Kind) -> tuple[Any, Any, float, int]:

@@ -89,7 +89,8 @@ def from_symbols(
         symbols: integers of the tensor's shape, 0 the exact zero, at most 65536 in magnitude.
         step: value of symbol 1; rounded to float32.
         radix: bits behind the point, -64..64.
-        positive, negative: values of the symbols 1, 2, ... and -1, -2, ...; float16 or float32.
+        positive: values of the symbols 1, 2, ...; float16 or float32.
+        negative: values of the symbols -1, -2, ...; likewise.
         scales: one a row, rounded to float16.
 
     Raises:
@@ -160,6 +161,4 @@ def _in_codebook(name: str, values: Array, kinds: Array) -> SmallTensor:
     symbols = places - len(below)
     if not (kinds == 0).any():
         symbols += symbols >= 0
-    return SmallTensor(
-        name, values.shape, "codebook", symbols.astype(np.int32), above.astype(wide), below.astype(wide)
-    )
+    return SmallTensor(name, values.shape, "codebook", symbols.astype(np.int32), above.astype(wide), below.astype(wide))

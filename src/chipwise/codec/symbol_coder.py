@@ -167,9 +167,7 @@ class _Field:
                 channel_before, in_own, own_seen = channel, 0, 0
             by_column = stretch[_share(in_column[column], seen, prior, _BY_COLUMN)]
             by_row = stretch[_share(in_row, rank, prior, _BY_ROW)]
-            by_channel = stretch[
-                _share(in_channel[channel], seen * self.width[channel] + own_seen, prior, _BY_CHANNEL)
-            ]
+            by_channel = stretch[_share(in_channel[channel], seen * self.width[channel] + own_seen, prior, _BY_CHANNEL)]
             at = column + margin
             near = (
                 here[at - 1] | here[at - 2] << 1 | above[at] << 2 | above[at - 1] << 3 | above[at + 1] << 4
@@ -177,7 +175,7 @@ class _Field:
             )  # fmt: skip
             row_class, column_class = (by_row + FAR) >> 8, (by_column + FAR) >> 8
             slots = (column_class * _CLASSES + row_class, ((by_channel + FAR) >> 8) * _CLASSES + row_class, near)
-            chosen = in_own if in_own < 3 else 3
+            chosen = min(3, in_own)
             bit = code(coder, flags[start + column], base, slots, (by_column, by_row, by_channel), chosen)
             own_seen += 1
             if bit:
@@ -199,11 +197,7 @@ def _code_values(coder: Coder, symbols: list[int], flags: bytearray, places: lis
             row = place // width
             values.begin_row()
         column = place - row * width
-        near = sum(
-            flags[at]
-            for at in (place - 1, place + 1, place - width, place + width)
-            if 0 <= at < len(flags)
-        )
+        near = sum(flags[at] for at in (place - 1, place + 1, place - width, place + width) if 0 <= at < len(flags))
         symbols[place] = values.code(coder, symbols[place], column, near)
 
 

@@ -135,9 +135,7 @@ def to_small(network: Network, tensors: Mapping[str, SmallTensor] | None = None)
     return SmallFile(graph, text, tuple(stored))
 
 
-def save(
-    path: Path, network: Network, tensors: Mapping[str, SmallTensor] | None = None, *, mode: Mode = "auto"
-) -> int:
+def save(path: Path, network: Network, tensors: Mapping[str, SmallTensor] | None = None, *, mode: Mode = "auto") -> int:
     """Write a network as a compressed file; its size in bytes.
 
     Raises:
