@@ -1,8 +1,8 @@
 """constriction's queue range coder, and the same in plain Python: both read and write the same words.
 
-Bamler, "Understanding entropy coding with asymmetric numeral systems" (2022); constriction 0.5's `stream.queue` with
-its default parameters: 64 bits of state, words of 32 bits, chances of 24 bits. Chances are made of whole numbers that sum
-to what constriction leaves free, so that its conversion from floats has nothing to round.
+Bamler, "Understanding entropy coding with asymmetric numeral systems" (2022), and `stream.queue` of constriction 0.5
+with its default parameters: 64 bits of state, words of 32 bits, chances of 24 bits. Chances are made of whole numbers
+that sum to what constriction leaves free, so that its conversion from floats has nothing to round.
 
 >>> table = frequencies([5, 0, 3])
 >>> sum(table) == 1 << 24

@@ -2,7 +2,7 @@
 
 Nothing is allocated on a header's word alone: `Budget` is asked first, and grants what a file of this size may hold.
 
->>> budget = Budget(100); budget.take(1 << 20)
+>>> budget = Budget(100); budget.take(1 << 16)
 >>> budget.take(1 << 20)
 Traceback (most recent call last):
     ...
@@ -21,15 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chipwise.codec import block_coder
-from chipwise.codec.bit_models import ByteModel, Chances, Numbers
+from chipwise.codec.bit_models import ByteModel, Chances, Numbers, primed
 from chipwise.codec.primer import PRIMER
 from chipwise.codec.range_coder import Coder
 from chipwise.codec.small_tensor import LARGEST, RAW, Kind, SmallTensor
-from chipwise.codec.symbol_coder import code_symbols, layout_of
+from chipwise.codec.symbol_coder import code_symbols, held_class, layout_of
 from chipwise.core.errors import NetworkError
 
 KINDS: tuple[Kind, ...] = ("codebook", "step", "fixed", "raw")
-BASE_VALUES, VALUES_A_BYTE = 1 << 20, 1024
+BASE_VALUES, VALUES_A_BYTE = 1 << 16, 1024
 BASE_TEXT, TEXT_A_BYTE, MOST_TEXT = 4096, 64, 16 << 20
 MOST_TENSORS, MOST_AXES, LONGEST_NAME, WIDEST_CODEBOOK = 65_536, 8, 4096, 65_536
 _AS_ARE = 1 << 15  # raw values from which on they are stored as they are
@@ -76,10 +76,10 @@ class Stream:
     budget: Budget | None = None
     position: Callable[[], int] | None = None
     blobs: bytearray = field(default_factory=bytearray)
-    text: ByteModel = field(default_factory=lambda: ByteModel(PRIMER))
+    text: ByteModel = field(default_factory=lambda: primed(PRIMER))
     numbers: dict[str, Numbers] = field(default_factory=dict)
-    floats: Chances = field(default_factory=lambda: Chances(8 * 65_536 * 2))
-    live: list[bool] = field(default_factory=list)
+    floats: Chances = field(default_factory=lambda: Chances(4 << 16))
+    before: list[int] = field(default_factory=list)
     spent: Counter[str] = field(default_factory=Counter)
     last: int = 0
 
@@ -212,9 +212,9 @@ def _symbols(stream: Stream, tensor: SmallTensor | None, head: SmallTensor, *, f
         symbols = _in_blocks(stream, given, shape)
     else:
         flat = [0] * count if given is None else given.ravel().tolist()
-        layout = layout_of(shape, stream.live)
-        flat, live = code_symbols(stream.coder, flat, layout, lambda: stream.mark("indices"))
-        stream.live = live if len(shape) > 1 else stream.live
+        layout = layout_of(shape, stream.before)
+        flat, held = code_symbols(stream.coder, flat, layout, lambda: stream.mark("indices"))
+        stream.before = held if len(shape) > 1 else stream.before
         symbols = np.array(flat, np.int32).reshape(shape)
     if kind == "codebook" and count:
         assert positive is not None
@@ -262,5 +262,6 @@ def _in_blocks(stream: Stream, given: NDArray[np.int32] | None, shape: tuple[int
         found, share = block_coder.decode_blocks(words, (rows, columns), negative, positive)
         stream.spent["indices"] += (of_places := round(len(data) * share))
         stream.last += of_places
-    stream.live = (found != 0).any(axis=1).tolist() if len(shape) > 1 else stream.live
+    if len(shape) > 1:
+        stream.before = [held_class(count) for count in (found != 0).sum(axis=1).tolist()]
     return found.reshape(shape)

@@ -3,7 +3,7 @@
 >>> import tempfile
 >>> from chipwise.networks.onnx_file import from_bytes
 >>> import onnx
->>> text = '<ir_version: 8, opset_import: ["": 17]> g (float[2] x) => (float[2] y) <float[2] w={1, 2}> { y = Add(x, w) }'
+>>> text = '<ir_version: 8, opset_import: ["": 17]> g (float[2] x) => (float[2] y) <float[2] w={1, 2}> {y = Add(x, w)}'
 >>> path = Path(tempfile.mkdtemp()) / "w.safetensors"
 >>> save(path, from_bytes(onnx.parser.parse_model(text).SerializeToString(), "sum"))
 >>> safetensors.numpy.load_file(path)["w"].tolist()

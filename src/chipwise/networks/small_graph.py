@@ -92,7 +92,8 @@ def _has_graph(node: NodeProto) -> bool:
 def _take_weights(graph: GraphProto) -> Weights:
     """Move out of the graph what a compressed file can hold, in the order of use; what is small and whole stays."""
     order = {name: place for place, name in enumerate(dict.fromkeys(_used(graph)))}
-    taken, left = [], []
+    taken: list[TensorProto] = []
+    left: list[TensorProto] = []
     for tensor in graph.initializer:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).name if tensor.data_type else ""
         large = tensor.data_type in _FLOATS or int(np.prod(tensor.dims, dtype=np.int64)) > _FEW
