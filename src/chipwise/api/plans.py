@@ -74,7 +74,7 @@ def export(given: PlanLike | NetworkLike, *, output: str | Path, weights: str | 
     if suffix not in (*_FOR_PLANS, *_FOR_NETWORKS):
         raise InputError(
             f"cannot export to {path}: there is no such format",
-            hint="a plan becomes X.onnx or X.xml (OpenVINO), a network X.onnx, X.safetensors or X.cwz",
+            hint="-o X.onnx, or -o X.xml for OpenVINO; a network also becomes X.safetensors or X.cwz",
         )
     if suffix not in (_FOR_PLANS if of_plan else _FOR_NETWORKS):
         what, others = ("plan", _FOR_PLANS) if of_plan else ("network", _FOR_NETWORKS)

@@ -5,8 +5,9 @@ operator's default. Values between nodes are named by how long ago they were mad
 stay.
 
 >>> text = '<ir_version: 8, opset_import: ["": 17]> g (float[N, 3] x) => (float[N, 3] y) { h = Relu(x) y = Neg(h) }'
->>> short, weights = pack(onnx.parser.parse_model(text))
->>> len(short) < 80, weights
+>>> model = onnx.parser.parse_model(text)
+>>> short, weights = pack(model)
+>>> len(short) < len(model.SerializeToString()), weights
 (True, [])
 """
 
