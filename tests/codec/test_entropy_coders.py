@@ -206,6 +206,11 @@ def test_blocks_come_back_with_and_without_constriction(shape: tuple[int, int]) 
     assert (block_coder.decode_blocks(plain, shape, 3, 5)[0] == table).all()
 
 
+def test_the_words_of_version_1() -> None:
+    words = block_coder.encode_blocks(np.array(sparse(5, 90, 40, 0.3)).reshape(90, 40), 3, 5, plain=True)
+    assert hashlib.sha256(words.astype("<u4").tobytes()).hexdigest()[:16] == "791f7ff584f8a862"
+
+
 def test_without_the_extra_fast_files_are_read_and_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     table = np.array([[0, 1, 2, 0]] * 9)
     words = block_coder.encode_blocks(table, 0, 2, plain=True)
