@@ -3,9 +3,9 @@
     python benchmarks/entropy_coders.py
     python benchmarks/entropy_coders.py --prototxt deploy.prototxt --net compressed_SqueezeNet.net
 
-Two kinds of symbols: tables made by seed like LeNet-5 after hard pruning (rows, channels and columns of unlike density),
-and, where its files are given, those of the published Deep Compression SqueezeNet. zstd -19, bz2 and lzma get a byte a
-symbol, all tensors in one piece. The Huffman price is that of the published recipe (distances of 4, 5 or 8 bits,
+Two kinds of symbols: tables made by seed like LeNet-5 after hard pruning (rows, channels and columns of other density),
+and, where its files are given, those of the published Deep Compression SqueezeNet. zstd -19, bz2 and lzma get a
+byte a symbol, all tensors in one piece. The Huffman price is that of the published recipe (distances of 4, 5 or 8 bits,
 whichever is the shortest for the tensor), code tables included. The last line on stdout is one JSON document. Exit code
 1 when a coder is more than 2% above the ideal of its model, or not better than zstd and bz2.
 """
