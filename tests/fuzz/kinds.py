@@ -275,5 +275,5 @@ KINDS = (
     Kind("plan", 1, plan_seeds, open_and_ask),
     Kind("manifest", 2, plan_seeds, open_and_ask, change=changed_plan),
     Kind("small", 1, small_seeds, read_network),
-    Kind("coded", 2, small_seeds, read_network, change=changed_small),
+    Kind("coded", 1, small_seeds, read_network, change=changed_small),
 )

@@ -97,9 +97,9 @@ class Stream:
             raise NetworkError(f"it declares {found:,} as {what}")
         return found
 
-    def string(self, what: str, value: bytes = b"") -> bytes:
+    def string(self, what: str, value: bytes = b"", most: int = MOST_TEXT) -> bytes:
         """Code bytes of text, after their length."""
-        size = self.number(f"length of {what}", len(value), MOST_TEXT)
+        size = self.number(f"length of {what}", len(value), most)
         if self.budget is not None:
             self.budget.take_text(size)
         given = value if self.budget is None else bytes(size)
@@ -141,7 +141,7 @@ def code_tensor(stream: Stream, tensor: SmallTensor | None, *, fast: bool = Fals
     Raises:
         NetworkError: while reading, what no writer writes, or more than the file can hold.
     """
-    name = stream.string("name", b"" if tensor is None else tensor.name.encode()).decode()
+    name = stream.string("name", b"" if tensor is None else tensor.name.encode(), LONGEST_NAME).decode()
     given = () if tensor is None else tensor.shape
     shape = tuple(
         stream.number("axis", given[axis] if axis < len(given) else 0)
