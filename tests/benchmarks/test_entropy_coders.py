@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-
 import pytest
 
 pytest.importorskip("zstandard")
 
-import entropy_coders  # noqa: E402
+import entropy_coders
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "xeon-amx-2-cores"
