@@ -14,6 +14,7 @@ import torch
 from mutate import mutated
 from PIL import Image
 from plans import changed_plan, open_and_ask, plan_seeds
+from small_files import changed_small, small_seeds
 from small_graphs import convolution, parsed
 
 from chipwise.compiler.feeds import read_array
@@ -273,4 +274,6 @@ KINDS = (
     Kind("array", 2, array_seeds, read_arrays),
     Kind("plan", 1, plan_seeds, open_and_ask),
     Kind("manifest", 2, plan_seeds, open_and_ask, change=changed_plan),
+    Kind("small", 1, small_seeds, read_network),
+    Kind("coded", 1, small_seeds, read_network, change=changed_small),
 )

@@ -12,6 +12,7 @@ from PIL import Image
 from chipwise.core.device import Gpu, Machine, RuntimeStatus
 from chipwise.core.estimate import Interval
 from chipwise.core.layer import Layer, totals
+from chipwise.core.ledger import Ledger
 from chipwise.core.measure import Accuracy, PairedDrop, Ratio, Timing
 from chipwise.core.network import TensorSpec
 from chipwise.core.plan import PLAN_SCHEMA, Candidate, Choice, FileFacts, Manifest, SourceFacts
@@ -111,6 +112,13 @@ def unknown_inspection() -> Inspection:
               read_bytes=3211264, write_bytes=2000, known=False),
     )  # fmt: skip
     return Inspection("detector", "models/detector.onnx", 4, (IMAGE,), (SCORES,), rows, totals(rows))
+
+
+def compressed_inspection() -> Inspection:
+    """The same from a compressed file."""
+    columns = {"values": 839, "indices": 3946, "codebooks": 23, "biases": 245, "graph": 56, "task": 39, "headers": 57}
+    ledger = Ledger(total=sum(columns.values()), dense=243_360, **columns)
+    return replace(inspection(), origin="lenet5.cwz", ledger=ledger)
 
 
 def confusion() -> tuple[tuple[int, ...], ...]:
@@ -278,6 +286,7 @@ def report() -> Report:
 
 
 RECORDS = {
-    "inspection": inspection, "inspection_unknown": unknown_inspection, "training": training, "manifest": manifest,
+    "inspection": inspection, "inspection_unknown": unknown_inspection,
+    "inspection_compressed": compressed_inspection, "training": training, "manifest": manifest,
     "run": run, "check": check, "bench": bench, "bench_baseline": baseline_bench, "doctor": doctor, "fit": fit,
 }  # fmt: skip

@@ -65,7 +65,16 @@ def trainable_from(
             "a live module cannot be trained: an interrupted run could not build it again",
             hint='write a function that returns it, and give "module:function"',
         )
+    if is_small(given) and weights is None and input_shape is None:
+        from chipwise.networks.lazy import late
+
+        return late("small_file").trainable(Path(given))  # type: ignore[no-any-return]
     return network_from(given, input_shape=input_shape, weights=weights)
+
+
+def is_small(given: Any) -> bool:
+    """A compressed network's file."""
+    return isinstance(given, (str, Path)) and Path(given).suffix.lower() == ".cwz" and Path(given).is_file()
 
 
 def is_plan(given: Any) -> bool:
@@ -159,7 +168,7 @@ def assumed_pixels(network: Network) -> str:
 
     seen, suffix = network.task.preprocess, Path(network.origin).suffix.lower()
     said = () if network.graph is None else network.graph.metadata_props
-    stored = TASK_KEY in said or "Image.NominalPixelRange" in said or suffix in (".cfg", ".plan")
+    stored = TASK_KEY in said or "Image.NominalPixelRange" in said or suffix in (".cfg", ".plan", ".cwz")
     if seen is None or network.source is not None or stored:
         return ""
     if (seen.scale, seen.mean, seen.std) == (1 / 255, (0.0,), (1.0,)):

@@ -1,9 +1,9 @@
-"""Show and export: a plan opened up, and its graph for other tools.
+"""Show and export: a plan opened up, and its graph, or a network, for other tools.
 
 >>> export("none.plan", output="none.txt")
 Traceback (most recent call last):
     ...
-chipwise.core.errors.InputError: cannot export to none.txt: a plan becomes .onnx or .xml
+chipwise.core.errors.InputError: cannot export to none.txt: there is no such format
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chipwise.api.given import plan_from
+from chipwise.api.given import is_plan, network_from, plan_from, with_graph
 from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError
 
 if TYPE_CHECKING:
-    from chipwise.api.given import PlanLike
+    from chipwise.api.given import NetworkLike, PlanLike
     from chipwise.core.plan_sheet import Exported, PlanSheet
+
+_FOR_PLANS, _FOR_NETWORKS = (".onnx", ".xml"), (".onnx", ".safetensors", ".cwz")
 
 
 @drawn
@@ -48,41 +50,71 @@ def show(plan: PlanLike) -> PlanSheet:
 
 
 @drawn
-def export(plan: PlanLike, *, output: str | Path) -> Exported:
-    """Write a plan's graph for other tools: as ONNX, or as OpenVINO's files.
+def export(given: PlanLike | NetworkLike, *, output: str | Path, weights: str | Path | None = None) -> Exported:
+    """Write a plan's graph, or a network, for other tools: as ONNX, OpenVINO's files, safetensors or compressed.
 
-    Labels and preprocessing go into the ONNX file's metadata, where `run` finds them again; the weights of OpenVINO's
-    .xml are in a .bin beside it. Runtime, threads and the proof stay in the plan.
+    Labels and preprocessing go into the ONNX file's metadata, where `run` finds them again, and into the compressed
+    file; the weights of OpenVINO's .xml are in a .bin beside it. Runtime, threads and the proof stay in the plan.
 
     Args:
-        plan: a plan or its path.
-        output: the file to write, X.onnx or X.xml.
+        given: a plan or its path; or a network as `inspect` takes it, such as X.cwz, which becomes dense again.
+        output: the file to write: X.onnx; X.xml for a plan; X.safetensors or X.cwz for a network. A .cwz holds the
+            same values to the bit, as small as they can be coded as they are: `compress` makes them fewer.
+        weights: a file of trained weights, for a network that does not hold its own.
 
     Raises:
-        InputError: another suffix. PlanError, NetworkError: the plan is missing or damaged, or its graph is.
-        MissingExtraError: OpenVINO is not installed. RuntimeUnavailableError: it cannot read the graph.
-        StorageError: the file cannot be written.
+        InputError: another suffix. PlanError, NetworkError: what is given is missing or damaged, or its graph is.
+        MissingExtraError: OpenVINO, safetensors or constriction is needed and not installed.
+        RuntimeUnavailableError: OpenVINO cannot read the graph. StorageError: the file cannot be written.
     """
-    from chipwise.codec.files import atomic_write, check_writable
     from chipwise.core.plan_sheet import Exported
-    from chipwise.networks.onnx_file import from_bytes, serialize
 
     path = Path(output)
-    if path.suffix.lower() not in (".onnx", ".xml"):
+    suffix, of_plan = path.suffix.lower(), is_plan(given)
+    if suffix not in (*_FOR_PLANS, *_FOR_NETWORKS):
         raise InputError(
-            f"cannot export to {path}: a plan becomes .onnx or .xml", hint="-o X.onnx, or -o X.xml for OpenVINO"
+            f"cannot export to {path}: there is no such format",
+            hint="-o X.onnx, or -o X.xml for OpenVINO; a network also becomes X.safetensors or X.cwz",
         )
+    if suffix not in (_FOR_PLANS if of_plan else _FOR_NETWORKS):
+        what, others = ("plan", _FOR_PLANS) if of_plan else ("network", _FOR_NETWORKS)
+        raise InputError(f"cannot export to {path}: a {what} becomes {' or '.join(others)}", hint=f"-o X{others[0]}")
+    if of_plan and weights is not None:
+        raise InputError("a plan holds its weights", hint="leave --weights out")
+    files = _export_plan(given, path) if of_plan else _export_network(given, weights, path)
+    return Exported(tuple((str(each), each.stat().st_size) for each in files))
+
+
+def _export_plan(plan: PlanLike, path: Path) -> tuple[Path, ...]:
+    from chipwise.codec.files import atomic_write, check_writable
+    from chipwise.networks.onnx_file import from_bytes, serialize
+
     opened, name = plan_from(plan)
     check_writable(path)
     if path.suffix.lower() == ".onnx":
         network = from_bytes(opened.model, opened.manifest.source.name, title=f"the graph in {name}")
         atomic_write(path, serialize(replace(network, task=opened.manifest.task), with_task=True))
-        files: tuple[Path, ...] = (path,)
-    else:
-        from chipwise import runtimes
+        return (path,)
+    from chipwise import runtimes
 
-        runtimes.load("openvino")  # says what is missing
-        from chipwise.runtimes import openvino
+    runtimes.load("openvino")  # says what is missing
+    from chipwise.runtimes import openvino
 
-        files = openvino.save(opened.model, path)
-    return Exported(tuple((str(each), each.stat().st_size) for each in files))
+    return tuple(openvino.save(opened.model, path))
+
+
+def _export_network(given: NetworkLike, weights: str | Path | None, path: Path) -> tuple[Path, ...]:
+    from chipwise.codec.files import atomic_write, check_writable
+    from chipwise.networks.lazy import late
+    from chipwise.networks.onnx_file import serialize
+
+    network = with_graph(network_from(given, weights=weights))
+    check_writable(path)
+    match path.suffix.lower():
+        case ".onnx":
+            atomic_write(path, serialize(network, with_task=True))
+        case ".safetensors":
+            late("safetensors_file").save(path, network)
+        case _:
+            late("small_file").save(path, network)
+    return (path,)

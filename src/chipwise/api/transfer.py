@@ -37,7 +37,11 @@ def network_to_train(
     network = trainable_from(given, input_shape, file)
     check_task(network)
     if network.source is None:
-        raise NetworkError(f"{network.name} is a graph; only a network with a torch source can be trained")
+        raise NetworkError(
+            f"{network.name} is a graph; only a network with a torch source can be trained",
+            hint=f"name the network that it was made from: chipwise train NETWORK --weights {network.origin}"
+            if network.origin.endswith(".cwz") else "give a zoo name, a trained folder or a factory",
+        )  # fmt: skip
     if file is not None and not isinstance(given, (str, Path)):
         network = replace(network, source=replace(network.source, weights=Path(file)))
     return network if before is None else replace(network, task=replace(network.task, labels=before.task.labels))

@@ -19,6 +19,7 @@ from chipwise.api.given import (
     bench_from,
     data_from,
     graph_told,
+    is_small,
     need,
     network_from,
     plan_from,
@@ -72,12 +73,18 @@ def inspect(
     if batch < 1:
         raise InputError(f"batch is {batch}; at least 1 is wanted")
     picture = None if graph is None else check_picture(Path(graph))
-    loaded = network_from(network, example_input, input_shape=input_shape, weights=weights)
+    ledger = None
+    if is_small(network) and weights is None and input_shape is None:
+        loaded, ledger = late("small_file").with_ledger(Path(network))
+    else:
+        loaded = network_from(network, example_input, input_shape=input_shape, weights=weights)
     if weights is not None and loaded.source is not None:
         late("torch_source").check_weights(loaded.source)
     rows = layer_rows(loaded, batch)
     kind = loaded.task.kind + (f":{loaded.task.detection.decoder}" if loaded.task.detection else "")
-    record = Inspection(loaded.name, loaded.origin, batch, loaded.inputs, loaded.outputs, rows, totals(rows), kind)
+    record = Inspection(
+        loaded.name, loaded.origin, batch, loaded.inputs, loaded.outputs, rows, totals(rows), kind, ledger=ledger
+    )
     return record if picture is None else draw(record, loaded, picture)
 
 

@@ -101,11 +101,15 @@ DataOption = Annotated[
 Uint8Flag = Annotated[
     bool, typer.Option("--uint8", help="Take pictures as uint8: scaling pixels becomes part of the network.")
 ]
+ExportedArgument = Annotated[
+    str, typer.Argument(metavar="X.plan|NET", help="A plan file, or a network.", autocompletion=plan_names)
+]
 PlanArgument = Annotated[Path, typer.Argument(metavar="X.plan", help="A plan file.", autocompletion=plan_names)]
 WeightsOption = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Trained weights: .safetensors, .pth, .th; .weights for .cfg, .caffemodel for .prototxt."
+        metavar="FILE",
+        help="Trained weights: .safetensors, .cwz, .pth, .th; .weights for .cfg, .caffemodel or .net for .prototxt.",
     ),
 ]
 LabelsOption = Annotated[

@@ -8,15 +8,22 @@ from typing import Annotated
 import typer
 
 from chipwise import api
-from chipwise.cli.answer import JsonFlag, PlanArgument, answer
+from chipwise.cli.answer import ExportedArgument, JsonFlag, WeightsOption, answer
 
 
 def main(
-    plan: PlanArgument,
+    given: ExportedArgument,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="X.onnx; or X.xml, with X.bin, for OpenVINO.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="X.onnx; of a plan X.xml, with X.bin, for OpenVINO; of a network X.safetensors, or X.cwz.",
+        ),
     ],
+    weights: WeightsOption = None,
     json: JsonFlag = False,
 ) -> None:
-    """Write a plan's graph for other tools: plain ONNX, or OpenVINO's files."""
-    answer(api.export(plan, output=output), json=json)
+    """Write a plan's graph, or a network, for other tools: ONNX, OpenVINO, safetensors, or compressed (.cwz)."""
+    answer(api.export(given, output=output, weights=weights), json=json)

@@ -13,6 +13,7 @@ faster through constriction, which codes many symbols a call. Chances are whole 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from chipwise.core.errors import InputError
 Table = NDArray[np.int32]
 FIRST, LARGEST = 512, 16_384  # values of the first block, and of the largest: each is twice the one before
 _ROW_CLASSES, _COLUMN_CLASSES = 16, 24  # of density, half a power of two each
+_FIRST_SEEN = 32  # sightings that a context begins with, at the density that its class of row stands for
 _PRIOR = 8  # sightings that the mean density counts for in a column's
 WIDEST = 4096  # symbols of one table
 
@@ -33,7 +35,8 @@ WIDEST = 4096  # symbols of one table
 class Flow(Protocol):
     """Either direction: takes the symbols to write, or gives as many as are asked for; places or values."""
 
-    def code(self, symbols: Table, table: list[int], *, places: bool = True) -> Table: ...
+    def code(self, symbols: Table, table: list[int], *, places: bool = True) -> Table:
+        """Symbols that follow one table of frequencies."""
 
 
 class _Writing:
@@ -54,7 +57,7 @@ class _Reading:
         if not len(symbols):
             return symbols
         found = self.decoder.decode(table, len(symbols))
-        self.bits[places] += float((queue_coder.PRECISION - np.log2(np.array(table, float)))[found].sum())
+        self.bits[places] += _cost(found, table)
         return found
 
 
@@ -67,6 +70,18 @@ def encode_blocks(table: NDArray[np.integer], negative: int, positive: int, *, p
     flow = _Writing()
     _code(flow, np.array(table, np.int32), negative, positive)
     return queue_coder.encode(flow.batches, plain=plain)
+
+
+def ideal_bits(table: NDArray[np.integer], negative: int, positive: int) -> float:
+    """What the model says that a table costs: the lower bound for any coder with these chances."""
+    flow = _Writing()
+    _code(flow, np.array(table, np.int32), negative, positive)
+    return sum(_cost(np.asarray(symbols), frequencies_) for symbols, frequencies_ in flow.batches)
+
+
+def _cost(symbols: Table, table: list[int]) -> float:
+    """Bits of symbols under one table of frequencies."""
+    return float((queue_coder.PRECISION - np.log2(np.array(table, float)))[symbols].sum())
 
 
 def decode_blocks(
@@ -103,9 +118,11 @@ def _code(flow: Flow, table: Table, negative: int, positive: int) -> None:
     if not 0 < negative + positive <= WIDEST:
         raise InputError(f"symbols of {negative + positive} kinds have no block code")
     rows, columns = table.shape
+    ones = [math.isqrt(_FIRST_SEEN**2 >> _ROW_CLASSES - each) if each else 0 for each in range(_ROW_CLASSES)]
+    begun = np.array([[_FIRST_SEEN - one, one] for one in ones], np.int64)
     counts = _Counts(
         np.zeros(_ROW_CLASSES, np.int64),
-        np.zeros((_ROW_CLASSES, _COLUMN_CLASSES, 2), np.int64),
+        np.repeat(begun[:, None, :], _COLUMN_CLASSES, axis=1),
         np.zeros(negative + positive, np.int64),
         np.zeros(columns, np.int64),
     )

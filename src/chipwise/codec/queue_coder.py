@@ -1,8 +1,8 @@
 """constriction's queue range coder, and the same in plain Python: both read and write the same words.
 
-Bamler, "Understanding entropy coding with asymmetric numeral systems" (2022); constriction 0.5's `stream.queue` with its
-default parameters: 64 bits of state, words of 32 bits, chances of 24 bits. Chances are made of whole numbers that sum
-to what constriction leaves free, so that its conversion from floats has nothing to round.
+Bamler, "Understanding entropy coding with asymmetric numeral systems" (2022), and `stream.queue` of constriction 0.5
+with its default parameters: 64 bits of state, words of 32 bits, chances of 24 bits. Chances are made of whole numbers
+that sum to what constriction leaves free, so that its conversion from floats has nothing to round.
 
 >>> table = frequencies([5, 0, 3])
 >>> sum(table) == 1 << 24
@@ -35,7 +35,8 @@ Batch = tuple[Sequence[int] | NDArray[np.int32], list[int]]
 class Decoder(Protocol):
     """Reads symbols that all follow the same table of frequencies."""
 
-    def decode(self, table: list[int], count: int) -> NDArray[np.int32]: ...
+    def decode(self, table: list[int], count: int) -> NDArray[np.int32]:
+        """The next `count` symbols; InputError where the words hold no such code."""
 
 
 def frequencies(counts: Sequence[int]) -> list[int]:
@@ -77,12 +78,12 @@ def encode(batches: Iterable[Batch], *, plain: bool = False) -> Words:
 
 
 def decoder(words: Words) -> Decoder:
-    """constriction's decoder where it is installed, else that in plain Python; both give the same symbols."""
+    """Constriction's decoder where it is installed, else that in plain Python; both give the same symbols."""
     return _FastDecoder(words) if has_constriction() else QueueDecoder(words)
 
 
 def _model(table: list[int]) -> Any:
-    """constriction adds one to each of the 24-bit chances that it makes of what is given."""
+    """Constriction adds one to each of the 24-bit chances that it makes of what is given."""
     given = np.array(table, np.float64) - 1
     return importlib.import_module("constriction").stream.model.Categorical(given, perfect=False)
 

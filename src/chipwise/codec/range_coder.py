@@ -34,7 +34,8 @@ _DECAY = 18_374_827_034_086_858_296  # floor(2^64 * exp(-1/256))
 class Coder(Protocol):
     """Either direction of coding: `code` takes a bit and its probability of being one, and gives the bit."""
 
-    def code(self, bit: int, chance: int) -> int: ...
+    def code(self, bit: int, chance: int) -> int:
+        """Code a bit whose probability of being one is `chance`, 1..65535."""
 
 
 class RangeEncoder:
@@ -96,7 +97,7 @@ class RangeDecoder:
         self._data, self._end, self.position = data + bytes(_PAST_END), len(data) + _PAST_END, 6
         self._code, self._range = int.from_bytes(self._data[:6], "big"), _MASK
 
-    def code(self, bit: int, chance: int) -> int:  # noqa: ARG002 (what an encoder would write)
+    def code(self, bit: int, chance: int) -> int:
         """Read one bit.
 
         Raises:

@@ -12,6 +12,7 @@ what was decoded after it, so that the same file gives the same bytes everywhere
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ import numpy as np
 from chipwise.codec.files import atomic_write, read_bounded
 from chipwise.codec.queue_coder import need_constriction
 from chipwise.codec.range_coder import RangeDecoder, RangeEncoder
-from chipwise.codec.small_stream import MOST_TENSORS, Budget, Stream, code_tensor
+from chipwise.codec.small_stream import MOST_TENSORS, VALUES_A_BYTE, Budget, Stream, code_tensor
 from chipwise.codec.small_tensor import SmallTensor, from_symbols, from_values
 from chipwise.core.errors import InputError, NetworkError
 from chipwise.core.ledger import Ledger, LedgerRow
@@ -67,28 +68,43 @@ def encode_small(file: SmallFile, *, mode: Mode = "auto") -> bytes:
 
     Raises:
         MissingExtraError: the fast coder is asked for, or needed, and constriction is not installed.
-        InputError: more values than a file of this size may hold.
+        NetworkError: more text than a file of this size may hold.
     """
+    if mode == "fast" or (mode == "auto" and sum(each.count for each in file.tensors if each.kind != "raw") > _LARGE):
+        fast = tuple(_suits_blocks(tensor) for tensor in file.tensors)
+        if any(fast):
+            need_constriction()
+    else:
+        fast = (False,) * len(file.tensors)
+    data = _encoded(file, fast, b"")
+    lacking = sum(map(_declared, file.tensors)) - Budget(len(data)).values
+    if lacking > 0:  # nearly all zeros: a file of that size may not declare as many
+        data = _encoded(file, fast, bytes(-(-lacking // VALUES_A_BYTE) + 1))
+    _check_text(file, len(data))
+    return data
+
+
+def _encoded(file: SmallFile, fast: tuple[bool, ...], padding: bytes) -> bytes:
     coder = RangeEncoder()
     stream = Stream(coder)
     stream.string("graph", file.graph)
     stream.string("task", file.facts)
     stream.number("tensors", len(file.tensors))
-    symbols = sum(each.count for each in file.tensors if each.kind != "raw")
-    fast = mode == "fast" or (mode == "auto" and symbols > _LARGE)
-    for tensor in file.tensors:
-        blocks = fast and _suits_blocks(tensor)
-        if blocks:
-            need_constriction()
+    for tensor, blocks in zip(file.tensors, fast, strict=True):
         code_tensor(stream, tensor, fast=blocks)
+    stream.blob(padding)
     body = _leb128(len(stream.blobs)) + coder.finish() + stream.blobs
     digest = _Digest(file.graph, file.facts)
     for tensor in file.tensors:
         digest.add(tensor)
-    rest = digest.short() + body
-    data = _START.pack(MAGIC, VERSION, zlib.crc32(rest), rest[:8]) + body
-    _check_budget(file, len(data))
-    return data
+    short = digest.short()
+    return _START.pack(MAGIC, VERSION, zlib.crc32(short + body), short) + body
+
+
+def _declared(tensor: SmallTensor) -> int:
+    """What a tensor takes of the budget: its values, and those of its codebook."""
+    books = sum(0 if each is None else len(each) for each in (tensor.negative, tensor.positive))
+    return math.prod(max(1, size) for size in tensor.shape) + books
 
 
 def _suits_blocks(tensor: SmallTensor) -> bool:
@@ -98,11 +114,8 @@ def _suits_blocks(tensor: SmallTensor) -> bool:
     return 0 < max(0, high) + max(0, -low) <= 4096
 
 
-def _check_budget(file: SmallFile, size: int) -> None:
-    budget = Budget(size)
-    for tensor in file.tensors:
-        budget.take(max(1, tensor.count))
-    budget.take_text(len(file.graph) + len(file.facts) + sum(len(each.name.encode()) for each in file.tensors))
+def _check_text(file: SmallFile, size: int) -> None:
+    Budget(size).take_text(len(file.graph) + len(file.facts) + sum(len(each.name.encode()) for each in file.tensors))
 
 
 class _Digest:
@@ -171,6 +184,7 @@ class SmallReader:
             self._dense += tensor.count * (4 if tensor.raw is None else tensor.raw.itemsize)
             yield tensor
         with _told(self._title):
+            self._stream.blob()  # padding
             self._coder.check_end()
         if self._stream.blobs:
             raise NetworkError(f"{self._title} goes on after its end", hint=_HINT)

@@ -2,7 +2,7 @@
 
 Nothing is allocated on a header's word alone: `Budget` is asked first, and grants what a file of this size may hold.
 
->>> budget = Budget(100); budget.take(1 << 20)
+>>> budget = Budget(100); budget.take(1 << 16)
 >>> budget.take(1 << 20)
 Traceback (most recent call last):
     ...
@@ -14,22 +14,22 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chipwise.codec import block_coder
-from chipwise.codec.bit_models import ByteModel, Chances, Numbers
+from chipwise.codec.bit_models import ByteModel, Chances, Numbers, primed
 from chipwise.codec.primer import PRIMER
 from chipwise.codec.range_coder import Coder
 from chipwise.codec.small_tensor import LARGEST, RAW, Kind, SmallTensor
-from chipwise.codec.symbol_coder import code_symbols, layout_of
+from chipwise.codec.symbol_coder import code_symbols, held_class, layout_of
 from chipwise.core.errors import NetworkError
 
 KINDS: tuple[Kind, ...] = ("codebook", "step", "fixed", "raw")
-BASE_VALUES, VALUES_A_BYTE = 1 << 20, 1024
+BASE_VALUES, VALUES_A_BYTE = 1 << 16, 1024
 BASE_TEXT, TEXT_A_BYTE, MOST_TEXT = 4096, 64, 16 << 20
 MOST_TENSORS, MOST_AXES, LONGEST_NAME, WIDEST_CODEBOOK = 65_536, 8, 4096, 65_536
 _AS_ARE = 1 << 15  # raw values from which on they are stored as they are
@@ -76,10 +76,10 @@ class Stream:
     budget: Budget | None = None
     position: Callable[[], int] | None = None
     blobs: bytearray = field(default_factory=bytearray)
-    text: ByteModel = field(default_factory=lambda: ByteModel(PRIMER))
+    text: ByteModel = field(default_factory=lambda: primed(PRIMER))
     numbers: dict[str, Numbers] = field(default_factory=dict)
-    floats: Chances = field(default_factory=lambda: Chances(8 * 65_536 * 2))
-    live: list[bool] = field(default_factory=list)
+    floats: Chances = field(default_factory=lambda: Chances(4 << 16))
+    before: list[int] = field(default_factory=list)
     spent: Counter[str] = field(default_factory=Counter)
     last: int = 0
 
@@ -97,9 +97,9 @@ class Stream:
             raise NetworkError(f"it declares {found:,} as {what}")
         return found
 
-    def string(self, what: str, value: bytes = b"") -> bytes:
+    def string(self, what: str, value: bytes = b"", most: int = MOST_TEXT) -> bytes:
         """Code bytes of text, after their length."""
-        size = self.number(f"length of {what}", len(value), MOST_TEXT)
+        size = self.number(f"length of {what}", len(value), most)
         if self.budget is not None:
             self.budget.take_text(size)
         given = value if self.budget is None else bytes(size)
@@ -141,7 +141,7 @@ def code_tensor(stream: Stream, tensor: SmallTensor | None, *, fast: bool = Fals
     Raises:
         NetworkError: while reading, what no writer writes, or more than the file can hold.
     """
-    name = stream.string("name", b"" if tensor is None else tensor.name.encode()).decode()
+    name = stream.string("name", b"" if tensor is None else tensor.name.encode(), LONGEST_NAME).decode()
     given = () if tensor is None else tensor.shape
     shape = tuple(
         stream.number("axis", given[axis] if axis < len(given) else 0)
@@ -152,8 +152,8 @@ def code_tensor(stream: Stream, tensor: SmallTensor | None, *, fast: bool = Fals
     if stream.budget is not None:
         stream.budget.take(math.prod(max(1, size) for size in shape))
     before = stream.spent.copy()
-    read = _raw if kind == "raw" else _symbols
-    found = read(stream, tensor, name, shape, kind, fast)
+    head = SmallTensor(name, shape, kind)
+    found = _raw(stream, tensor, head) if kind == "raw" else _symbols(stream, tensor, head, fast=fast)
     stream.mark("values")
     if len(shape) < 2:
         stream.spent["biases"] += stream.spent.total() - before.total()
@@ -162,24 +162,18 @@ def code_tensor(stream: Stream, tensor: SmallTensor | None, *, fast: bool = Fals
     return found
 
 
-def _raw(
-    stream: Stream,
-    tensor: SmallTensor | None,
-    name: str,
-    shape: tuple[int, ...],
-    _: Kind,
-    __: bool,  # noqa: FBT001
-) -> SmallTensor:
+def _raw(stream: Stream, tensor: SmallTensor | None, head: SmallTensor) -> SmallTensor:
+    """Values as they are; large ones beside the coded bytes."""
     value, number = None, 0
     if tensor is not None and tensor.raw is not None:
         value, number = _stored(tensor.raw)
     form = RAW[stream.number("element type", number, len(RAW) - 1)]
-    dtype, count = np.dtype("float16" if form == "as16" else form), math.prod(shape)
+    dtype, count = np.dtype("float16" if form == "as16" else form), math.prod(head.shape)
     stored = np.dtype(np.uint8) if form == "bool" else dtype
     if count >= _AS_ARE:
         data = stream.blob(b"" if value is None else value.astype(stored.newbyteorder("<")).tobytes())
         if len(data) != count * stored.itemsize:
-            raise NetworkError(f"{name} declares {count:,} values and has {len(data):,} bytes")
+            raise NetworkError(f"{head.name} declares {count:,} values and has {len(data):,} bytes")
         found = np.frombuffer(data, stored.newbyteorder("<")).astype(stored)
     else:
         bits = np.dtype(f"u{stored.itemsize}")  # as bits: not every NaN survives as a number
@@ -187,7 +181,7 @@ def _raw(
         found = stream.array(bits, count, given).view(stored)
     if form == "bool":
         found = found != 0
-    return SmallTensor(name, shape, "raw", raw=(found.astype(np.float32) if form == "as16" else found).reshape(shape))
+    return replace(head, raw=(found.astype(np.float32) if form == "as16" else found).reshape(head.shape))
 
 
 def _stored(raw: NDArray[Any]) -> tuple[NDArray[Any], int]:
@@ -200,14 +194,9 @@ def _stored(raw: NDArray[Any]) -> tuple[NDArray[Any], int]:
     return raw, RAW.index(raw.dtype.name)
 
 
-def _symbols(
-    stream: Stream,
-    tensor: SmallTensor | None,
-    name: str,
-    shape: tuple[int, ...],
-    kind: Kind,
-    fast: bool,  # noqa: FBT001
-) -> SmallTensor:
+def _symbols(stream: Stream, tensor: SmallTensor | None, head: SmallTensor, *, fast: bool) -> SmallTensor:
+    """What symbols mean, scales, then the symbols."""
+    shape, kind = head.shape, head.kind
     negative, positive, step, radix = _meaning(stream, tensor, kind)
     rows = shape[0] if shape else 1
     scaled = bool(stream.number("scales", int(tensor is not None and tensor.scales is not None), 1))
@@ -223,16 +212,17 @@ def _symbols(
         symbols = _in_blocks(stream, given, shape)
     else:
         flat = [0] * count if given is None else given.ravel().tolist()
-        layout = layout_of(shape, stream.live)
-        flat, live = code_symbols(stream.coder, flat, layout, lambda: stream.mark("indices"))
-        stream.live = live if len(shape) > 1 else stream.live
+        layout = layout_of(shape, stream.before)
+        flat, held = code_symbols(stream.coder, flat, layout, lambda: stream.mark("indices"))
+        stream.before = held if len(shape) > 1 else stream.before
         symbols = np.array(flat, np.int32).reshape(shape)
     if kind == "codebook" and count:
         assert positive is not None
         assert negative is not None
         if symbols.max() > len(positive) or -symbols.min() > len(negative):
-            raise NetworkError(f"{name} has a symbol without a value")
-    return SmallTensor(name, shape, kind, symbols, positive, negative, step, radix, scales)
+            raise NetworkError(f"{head.name} has a symbol without a value")
+    meaning = {"positive": positive, "negative": negative, "step": step, "radix": radix}
+    return replace(head, symbols=symbols, scales=scales, **meaning)
 
 
 def _meaning(stream: Stream, tensor: SmallTensor | None, kind: Kind) -> tuple[Any, Any, float, int]:
@@ -272,5 +262,6 @@ def _in_blocks(stream: Stream, given: NDArray[np.int32] | None, shape: tuple[int
         found, share = block_coder.decode_blocks(words, (rows, columns), negative, positive)
         stream.spent["indices"] += (of_places := round(len(data) * share))
         stream.last += of_places
-    stream.live = (found != 0).any(axis=1).tolist() if len(shape) > 1 else stream.live
+    if len(shape) > 1:
+        stream.before = [held_class(count) for count in (found != 0).sum(axis=1).tolist()]
     return found.reshape(shape)

@@ -89,7 +89,8 @@ def from_symbols(
         symbols: integers of the tensor's shape, 0 the exact zero, at most 65536 in magnitude.
         step: value of symbol 1; rounded to float32.
         radix: bits behind the point, -64..64.
-        positive, negative: values of the symbols 1, 2, ... and -1, -2, ...; float16 or float32.
+        positive: values of the symbols 1, 2, ...; float16 or float32.
+        negative: values of the symbols -1, -2, ...; likewise.
         scales: one a row, rounded to float16.
 
     Raises:
@@ -120,7 +121,9 @@ def from_symbols(
 
 
 def from_values(name: str, values: Array) -> SmallTensor:
-    """The smallest form that gives back the same bits: a step, a codebook, or the values as they are.
+    """The smallest form that gives back the same values: a step, a codebook, or the values as they are.
+
+    Every bit is kept but one: where values repeat, zeros lose their sign, which masks leave on weights at random.
 
     Raises:
         InputError: an element type that no file can hold.
@@ -129,10 +132,9 @@ def from_values(name: str, values: Array) -> SmallTensor:
     if values.dtype.name not in RAW:
         raise InputError(f"{name} has the element type {values.dtype}, which a compressed file cannot hold")
     if values.dtype == np.float32 and values.size > 1:
-        kinds = np.unique(values)
-        minus_zero = bool((np.signbit(values) & (values == 0)).any())
+        kinds = np.unique(values) + np.float32(0)  # minus zero becomes zero
         few = len(kinds) <= _MOST_VALUES and 4 * len(kinds) <= 3 * values.size
-        if few and not minus_zero and bool(np.isfinite(kinds).all()):
+        if few and bool(np.isfinite(kinds).all()):
             return _in_steps(name, values, kinds) or _in_codebook(name, values, kinds)
     return SmallTensor(name, values.shape, "raw", raw=np.ascontiguousarray(values).reshape(values.shape))
 

@@ -8,7 +8,7 @@ lines encode, decode and measure.
 >>> from chipwise.codec.range_coder import RangeDecoder, RangeEncoder
 >>> layout = Layout(2, 3, 1)
 >>> encoder = RangeEncoder(); code_symbols(encoder, [0, 3, 0, 0, -1, 1], layout)[:2]
-([0, 3, 0, 0, -1, 1], [True, True])
+([0, 3, 0, 0, -1, 1], [1, 2])
 >>> code_symbols(RangeDecoder(encoder.finish()), [0] * 6, layout)[0]
 [0, 3, 0, 0, -1, 1]
 """
@@ -26,6 +26,7 @@ _LEVEL = 5  # bits that the tensor's density is rounded by, in log-odds steps: 1
 _CLASSES = 2 * FAR // UNIT + 1  # of log-odds, one unit each
 _BY_COLUMN, _BY_ROW, _BY_CHANNEL = 40, 120, 60  # sightings that the prior counts for
 _LONGEST = 17  # bits of a magnitude
+_FULL = 7  # the largest class of what a row holds
 _NEAR = 7  # magnitudes that contexts tell apart
 
 
@@ -37,18 +38,18 @@ class Layout:
         rows, columns: its size.
         period: columns of one input channel (the kernel's places, or the places of the map that was flattened).
         block: columns that belong to one row of the tensor before; 0 when they do not fit.
-        live: which rows of the tensor before held anything.
+        before: how much each row of the tensor before held: 0 for nothing, else the bits of the count, at most 7.
     """
 
     rows: int
     columns: int
     period: int = 1
     block: int = 0
-    live: tuple[bool, ...] = field(default=(), repr=False)
+    before: tuple[int, ...] = field(default=(), repr=False)
 
 
-def layout_of(shape: tuple[int, ...], live: Sequence[bool]) -> Layout:
-    """The table of a tensor of this shape, coded after one whose rows were `live` (none at first).
+def layout_of(shape: tuple[int, ...], before: Sequence[int]) -> Layout:
+    """The table of a tensor of this shape, coded after one whose rows held `before` (none at first).
 
     The first axis gives the rows. A channel is the kernel of one input (all axes from the third on) or, in a matrix,
     the places of the map that one row of the tensor before gave, where the columns are a multiple of its rows.
@@ -57,16 +58,16 @@ def layout_of(shape: tuple[int, ...], live: Sequence[bool]) -> Layout:
     columns = 1
     for size in shape[1:] if len(shape) > 1 else shape:
         columns *= size
-    block = columns // len(live) if len(shape) > 1 and live and columns % len(live) == 0 else 0
+    block = columns // len(before) if len(shape) > 1 and before and columns % len(before) == 0 else 0
     kernel = 1
     for size in shape[2:]:
         kernel *= size
-    return Layout(rows, columns, kernel if len(shape) > 2 else max(block, 1), block, tuple(live) if block else ())
+    return Layout(rows, columns, kernel if len(shape) > 2 else max(block, 1), block, tuple(before) if block else ())
 
 
 def code_symbols(
     coder: Coder, symbols: list[int], layout: Layout, between: Callable[[], None] | None = None
-) -> tuple[list[int], list[bool]]:
+) -> tuple[list[int], list[int]]:
     """Code a table of integers, 0 the exact zero, where most may be zero.
 
     Args:
@@ -76,7 +77,7 @@ def code_symbols(
         between: called when all places are coded and the values begin.
 
     Returns:
-        The symbols, and which rows hold anything.
+        The symbols, and how much each row holds, as `Layout.before`.
 
     Raises:
         InputError: a decoder meets a magnitude that no encoder writes.
@@ -87,19 +88,25 @@ def code_symbols(
     if between is not None:
         between()
     _code_values(coder, symbols, flags, places, layout)
-    return symbols, rows
+    width = layout.columns
+    return symbols, [held_class(sum(flags[row * width : (row + 1) * width])) for row in range(layout.rows)]
+
+
+def held_class(count: int) -> int:
+    """How much a row holds: the bits of the count, at most 7."""
+    return min(_FULL, count.bit_length())
 
 
 def _code_live(coder: Coder, flags: bytearray, layout: Layout) -> tuple[list[bool], list[int]]:
     """Which rows hold anything, and the columns that do."""
     width = layout.columns
-    table = Chances(12)
+    table = Chances(2 + 2 * (_FULL + 2))
     rows, columns, last = [], [], 0
     for row in range(layout.rows):
         last = table.code(coder, last, int(1 in flags[row * width : (row + 1) * width]))
         rows.append(last == 1)
     for column in range(width if any(rows) else 0):
-        known = 1 + layout.live[column // layout.block] if layout.block else 0
+        known = 1 + layout.before[column // layout.block] if layout.block else 0
         last = table.code(coder, 2 + 2 * known + last, int(1 in flags[column::width]))
         if last:
             columns.append(column)
@@ -147,11 +154,17 @@ class _Field:
         self.in_channel, self.width = [0] * channels, [0] * channels
         for column in columns:
             self.width[column // layout.period] += 1
+        known = [1 + layout.before[column // layout.block] if layout.block else 0 for column in range(layout.columns)]
+        self.before = [_CLASSES * each for each in known]
         self.margin = layout.period + 2
         self.above = bytearray(layout.columns + 2 * self.margin)
         self.higher = bytearray(self.above)
         self.mixture = Mixture(
-            [_CLASSES * _CLASSES, _CLASSES * _CLASSES, 512], direct=3, sets=4, start=(8_192, 45_000), speed=4
+            [_CLASSES * _CLASSES, _CLASSES * _CLASSES, 512, (_FULL + 2) * _CLASSES],
+            direct=3,
+            sets=4,
+            start=(8_192, 45_000),
+            speed=4,
         )
 
     def row(self, coder: Coder, flags: bytearray, start: int, places: list[int]) -> None:
@@ -174,8 +187,13 @@ class _Field:
                 | (in_own > 0) << 5 | here[at - period] << 6 | higher[at] << 7 | (in_own > 1) << 8
             )  # fmt: skip
             row_class, column_class = (by_row + FAR) >> 8, (by_column + FAR) >> 8
-            slots = (column_class * _CLASSES + row_class, ((by_channel + FAR) >> 8) * _CLASSES + row_class, near)
-            chosen = in_own if in_own < 3 else 3
+            slots = (
+                column_class * _CLASSES + row_class,
+                ((by_channel + FAR) >> 8) * _CLASSES + row_class,
+                near,
+                self.before[column] + row_class,
+            )
+            chosen = min(3, in_own)
             bit = code(coder, flags[start + column], base, slots, (by_column, by_row, by_channel), chosen)
             own_seen += 1
             if bit:

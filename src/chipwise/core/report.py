@@ -10,6 +10,7 @@ from typing import Literal
 
 from chipwise.core.device import Device, Erratum, Link, Machine, MeasuredPeaks, RuntimeStatus, System
 from chipwise.core.layer import Layer, Totals
+from chipwise.core.ledger import Ledger
 from chipwise.core.measure import Accuracy, PairedDrop, Ratio, Timing
 from chipwise.core.measured import MeasuredMachine
 from chipwise.core.network import TensorSpec
@@ -22,7 +23,8 @@ BENCH_SCHEMA = "chipwise.bench/1"
 class Inspection:
     """Answer of `inspect`: the layer table of a network for one batch.
 
-    `task` is its kind, with the decoder of a detector ("detection:yolo"); `graph` the picture that was written.
+    `task` is its kind, with the decoder of a detector ("detection:yolo"); `graph` the picture that was written;
+    `ledger` where the bytes of a compressed file are.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Inspection:
     totals: Totals
     task: str = ""
     graph: str = ""
+    ledger: Ledger | None = None
     schema: str = "chipwise.inspect/1"
 
 

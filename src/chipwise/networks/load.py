@@ -61,9 +61,11 @@ def load(
 
     Args:
         spec: a zoo name, with options or without ("resnet18", "resnet18:num_classes=10"); an .onnx, .cfg (Darknet),
-            .prototxt (Caffe), .keras, .h5, .plan or .cwz file; a folder with network.json; or "package.module:callable".
-        weights: trained weights: .safetensors, .pth, .pt or .th for a zoo name or factory, .weights for a .cfg,
-            .caffemodel or Deep Compression's .net for a .prototxt. Without it a .cfg or .prototxt takes the file of the same name beside it.
+            .prototxt (Caffe), .keras, .h5, .plan or .cwz file; a folder with network.json; or
+            "package.module:callable".
+        weights: trained weights: .safetensors, .cwz, .pth, .pt or .th for a zoo name or factory, .weights for a .cfg,
+            .caffemodel or Deep Compression's .net for a .prototxt. Without it a .cfg or .prototxt takes the file of
+            the same name beside it.
         preprocess: changes how pictures become inputs, as "scale=1,mean=0.485/0.456/0.406,order=BGR,fit=crop".
         task: what it is for where the file does not say, as "detection:yolox" (see `chipwise.tasks.describe`).
         labels: a text file with one class name a line.

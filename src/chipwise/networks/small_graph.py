@@ -5,8 +5,9 @@ operator's default. Values between nodes are named by how long ago they were mad
 stay.
 
 >>> text = '<ir_version: 8, opset_import: ["": 17]> g (float[N, 3] x) => (float[N, 3] y) { h = Relu(x) y = Neg(h) }'
->>> short, weights = pack(onnx.parser.parse_model(text))
->>> len(short) < 80, weights
+>>> model = onnx.parser.parse_model(text)
+>>> short, weights = pack(model)
+>>> len(short) < len(model.SerializeToString()), weights
 (True, [])
 """
 
@@ -92,7 +93,8 @@ def _has_graph(node: NodeProto) -> bool:
 def _take_weights(graph: GraphProto) -> Weights:
     """Move out of the graph what a compressed file can hold, in the order of use; what is small and whole stays."""
     order = {name: place for place, name in enumerate(dict.fromkeys(_used(graph)))}
-    taken, left = [], []
+    taken: list[TensorProto] = []
+    left: list[TensorProto] = []
     for tensor in graph.initializer:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).name if tensor.data_type else ""
         large = tensor.data_type in _FLOATS or int(np.prod(tensor.dims, dtype=np.int64)) > _FEW

@@ -46,6 +46,7 @@ from chipwise.views.device_table import HardwareTable
 from chipwise.views.estimate_table import EstimateTable
 from chipwise.views.features_table import features_table
 from chipwise.views.grid import cell, facts, grid, heading, line, muted
+from chipwise.views.ledger_table import ledger_table
 from chipwise.views.machine_table import features_line, measured_table
 from chipwise.views.plan_sheet_table import PlanSheetTable, exported_table
 from chipwise.views.predictions import run
@@ -104,7 +105,8 @@ def inspection(record: Inspection) -> RenderableType:
         names = ", ".join(plain(name) for name in total.unknown_ops)
         about.append(line(f"Work not known for {names}: FLOPs are at least what is shown.", "yellow"))
     origin = f" ({record.origin})" if record.origin not in ("", record.name) else ""
-    return Group(heading(f"{record.name}{origin}"), rows, *about)
+    ledger = () if record.ledger is None else (Text(), ledger_table(record.ledger))
+    return Group(heading(f"{record.name}{origin}"), rows, *about, *ledger)
 
 
 def training(record: Training) -> RenderableType:

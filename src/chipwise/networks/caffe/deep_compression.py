@@ -1,10 +1,10 @@
-"""Give a drawn network the numbers of a Deep Compression `.net` file, as Han, Mao and Dally published SqueezeNet.
+r"""Give a drawn network the numbers of a Deep Compression `.net` file, as Han, Mao and Dally published SqueezeNet.
 
 The layout (songhan/SqueezeNet-Deep-Compression, its decode.py): how many values each layer stores, uint32 each; then
 for every layer a codebook of float32, the biases in float32, the codebook symbols of the stored values, and their
 distances, 4 bits each, low half first. Convolutions have codebooks of 256 and symbols of 8 bits, other layers 16 and 4.
 
->>> unpack(b"\\x21\\x03", 3).tolist()
+>>> unpack(b"\x21\x03", 3).tolist()
 [1, 2, 3]
 """
 
@@ -43,7 +43,7 @@ def fill(layers: Sequence[CaffeLayer], parameters: Mapping[str, list[Parameter]]
     counts = np.frombuffer(_piece(data, 0, 4 * len(held), path), "<u4").tolist()
     at = 4 * len(held)
     for (layer, (weight, bias)), stored in zip(held, counts, strict=True):
-        at = _layer(data, at, stored, weight, bias, _bits(layer), path)
+        at = _layer(data, at, (stored, _bits(layer)), (weight, bias), path)
     if at != len(data):
         raise NetworkError(f"{path} has {len(data) - at:,} bytes more than this network needs", hint=_OTHER)
 
@@ -55,8 +55,9 @@ def _bits(layer: CaffeLayer) -> int:
     return 8 if "conv" in layer.name else 4
 
 
-def _layer(data: bytes, at: int, stored: int, weight: Parameter, bias: Parameter, bits: int, path: Path) -> int:
-    """Read one layer from `at`; where the next begins."""
+def _layer(data: bytes, at: int, facts: tuple[int, int], arrays: tuple[Parameter, Parameter], path: Path) -> int:
+    """Read one layer from `at`, of so many stored values of so many bits; where the next begins."""
+    (stored, bits), (weight, bias) = facts, arrays
     pieces = []
     for size in (4 << bits, 4 * bias.count, (stored * bits + 7) // 8, (stored + 1) // 2):
         pieces.append(_piece(data, at, size, path))
