@@ -64,6 +64,7 @@ AT_HOME = {
     "h5py": {"networks"},
     "cv2": {"tasks", "datasets"},
     "platformdirs": {"codec"},
+    "constriction": {"codec"},
 }
 HEAVY = {
     "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "openvino", "nncf", "sympy", "sklearn", "scipy", "numpy",

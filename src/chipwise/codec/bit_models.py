@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import cache
+from operator import mul
 
 from chipwise.codec.range_coder import FAR, HALF, Coder, squash_table, stretch_table
 from chipwise.core.errors import InputError
@@ -70,14 +71,14 @@ class Mixture:
         speed: of learning weights.
     """
 
-    __slots__ = ("_limit", "_seen", "_speed", "_tables", "_weights")
+    __slots__ = ("_pairs", "_speed", "_weights")
 
     def __init__(
         self, tables: Sequence[int], direct: int = 0, sets: int = 1, start: tuple[int, int] = (0, 0), speed: int = 4
     ) -> None:
-        self._tables, self._seen = [[0] * size for size in tables], [[0] * size for size in tables]
+        self._pairs = [([0] * size, [0] * size) for size in tables]  # chances of 22 bits, and sightings
         self._weights = [[start[0]] * len(tables) + [start[1]] * direct for _ in range(sets)]
-        self._speed, self._limit = speed, _SLOWEST
+        self._speed = speed
 
     def code(  # noqa: PLR0917 (called a million times: keywords cost a third of it)
         self,
@@ -98,42 +99,40 @@ class Mixture:
             direct: log-odds of the other opinions.
             chosen: set of weights.
         """
-        stretch, tables, sightings = _STRETCH, self._tables, self._seen
-        opinions = []
-        for table, seen, slot in zip(tables, sightings, slots, strict=True):
-            known = seen[slot]
-            opinions.append((stretch[table[slot] >> 6] - base) * TRUST[known] >> 16 if known else 0)
-        for odds in direct:
-            opinions.append(odds - base)  # noqa: PERF401 (the loop is the fast form here)
+        stretch, trust, rates, tables = _STRETCH, TRUST, RATES, self._pairs
+        # Of a context that was never seen the trust is 0, and so is the opinion.
+        opinions = [
+            (stretch[states[slot] >> 6] - base) * trust[seen[slot]] >> 16
+            for (states, seen), slot in zip(tables, slots, strict=True)
+        ]
+        if direct:
+            opinions += [odds - base for odds in direct]
         weights = self._weights[chosen]
-        total = 0
-        for weight, opinion in zip(weights, opinions, strict=True):
-            total += weight * opinion
-        odds = base + (total >> 16)
-        odds = FAR if odds > FAR else max(odds, -FAR)
+        odds = base + (sum(map(mul, weights, opinions)) >> 16)
+        if not -FAR <= odds <= FAR:
+            odds = FAR if odds > 0 else -FAR
         chance = _SQUASH[odds + FAR]
         bit = coder.code(bit, chance)
-        step = ((65_536 if bit else 0) - chance) * self._speed
-        self._weights[chosen] = [w + (x * step >> 16) for w, x in zip(weights, opinions, strict=True)]
-        goal = _ONE if bit else 0
-        for table, seen, slot in zip(tables, sightings, slots, strict=True):
+        goal, step = (_ONE, (65_536 - chance) * self._speed) if bit else (0, -chance * self._speed)
+        self._weights[chosen] = [weight + (x * step >> 16) for weight, x in zip(weights, opinions, strict=True)]
+        for (states, seen), slot in zip(tables, slots, strict=True):
             known = seen[slot]
-            state = table[slot] if known else chance << 6
-            table[slot] = state + ((goal - state) * RATES[known] >> 16)
-            if known < self._limit:
+            state = states[slot] if known else chance << 6
+            states[slot] = state + ((goal - state) * rates[known] >> 16)
+            if known < _SLOWEST:
                 seen[slot] = known + 1
         return bit
 
     def __deepcopy__(self, _: object) -> Mixture:
         """A copy that shares nothing; the general way visits every number."""
         other = Mixture((), speed=self._speed)
-        other._tables, other._seen = [each[:] for each in self._tables], [each[:] for each in self._seen]
+        other._pairs = [(states[:], seen[:]) for states, seen in self._pairs]
         other._weights = [each[:] for each in self._weights]
         return other
 
     def known(self, slots: Sequence[int]) -> int:
         """How many of the contexts were seen before."""
-        return sum(seen[slot] > 0 for seen, slot in zip(self._seen, slots, strict=True))
+        return sum(seen[slot] > 0 for (_, seen), slot in zip(self._pairs, slots, strict=True))
 
 
 _SQUASH, _STRETCH = squash_table(), stretch_table()

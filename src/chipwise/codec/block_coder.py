@@ -6,7 +6,7 @@ faster through constriction, which codes many symbols a call. Chances are whole 
 
 >>> import numpy as np
 >>> table = np.array([[0, 0, 2, 0], [0, -1, 2, 0]])
->>> words = encode_blocks(table, 1, 2)
+>>> words = encode_blocks(table, 1, 2, plain=True)
 >>> decode_blocks(words, (2, 4), 1, 2)[0].tolist()
 [[0, 0, 2, 0], [0, -1, 2, 0]]
 """
