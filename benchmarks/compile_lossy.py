@@ -15,7 +15,6 @@ accuracy on the test samples is lower by more than the limit, and not by chance.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from dataclasses import asdict
@@ -44,7 +43,7 @@ def main() -> int:
     parser = command_line(__doc__)
     parser.add_argument("--shared", type=Path, required=True, help="folder of the reference data")
     parser.add_argument("--only", nargs="*", metavar="NAME", help="these networks; none with nothing behind it")
-    parser.add_argument("--large", action="store_true", help="also time number formats of larger networks")
+    parser.add_argument("--large", nargs="*", metavar="NAME", help="also time number formats of larger networks")
     parser.add_argument("--rows", type=Path, help="file of rows, to go on where an interrupted run ended")
     parser.add_argument("--budget", type=float, default=40.0, help="seconds to compile each network")
     parser.add_argument("--timing", type=float, default=8.0, help="seconds to time each network")
@@ -57,9 +56,10 @@ def main() -> int:
             seconds = (options.budget, options.timing)
             made = partial(measure, name, labelled, Path(folder), progress, seconds)
             rows.append(remembered(options.rows, name, made))
-        for name in LARGE if options.large else ():
-            large.append(latencies(name, Path(folder), 2 * options.timing))
-            print(json.dumps(large[-1]), file=sys.stderr, flush=True)
+        large += [
+            remembered(options.rows, name, partial(latencies, name, Path(folder), 2 * options.timing))
+            for name in (() if options.large is None else options.large or LARGE)
+        ]
     document = {**here(), "max_drop": MAX_DROP, "results": rows, **summary(rows), "latency_only": large}
     give("compile_lossy", document, options.output)
     return 0 if document["ok"] else 1

@@ -85,6 +85,27 @@ def test_without_data_nothing_lossy_ships(classifier: Network, source: bytes) ->
     assert all(c.status == "rejected" and "--data" in c.reason for c in lossy)
 
 
+def test_where_nothing_answers_closely_enough_the_source_ships_as_it_is(
+    classifier: Network, source: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("chipwise.compiler.trials.CLOSE", -1.0)
+    plan = compile_plan(classifier, source, (), CompileOptions(budget_s=5), detect(), output=tmp_path / "x.plan")
+    assert read_plan(tmp_path / "x.plan").model == plan.model == source
+    facts = plan.manifest
+    assert facts.choice.source
+    assert "nothing else was close enough" in facts.why
+    assert "differs by" in facts.why
+    assert sum(each.status == "chosen" for each in facts.candidates) == 1
+    broken = replace(classifier, name="broken")
+    monkeypatch.setattr(compile_module, "build_default", refuse)
+    with pytest.raises(RuntimeUnavailableError, match="no runtime here can run broken"):
+        compile_plan(broken, source, (), CompileOptions(budget_s=5), detect())
+
+
+def refuse(*_: object) -> None:
+    raise RuntimeUnavailableError("it does not run")
+
+
 def test_guard_says_how_many_samples_are_needed(classifier: Network, source: bytes, digits: Dataset) -> None:
     subject = make_subject(classifier, source, (), digits, seed=0, machine=detect())
     workspace = Workspace("guard test")

@@ -31,7 +31,7 @@ from chipwise.compiler.subject import Subject, make_subject
 from chipwise.compiler.trials import Trial, build, quantizers_for
 from chipwise.compiler.workspace import Workspace
 from chipwise.core.custom_layers import registered
-from chipwise.core.errors import PlanError, RuntimeUnavailableError
+from chipwise.core.errors import ChipwiseError, PlanError, RuntimeUnavailableError
 from chipwise.core.events import Part, Progress, silent
 from chipwise.core.layer import Layer, totals
 from chipwise.core.plan import PLAN_SCHEMA, Candidate, Manifest, Plan, SourceFacts
@@ -96,12 +96,8 @@ def compile_plan(
     search = Search(subject, options, machine, workspace, output, progress, started + options.budget_s)
     expected = predictions(layers, machine)
     trials = _first(search, names, expected)
-    baseline = build_default("onnxruntime", source)
-    raced = _race(search, trials, baseline, _RACE_SHARE, (0.45, 0.6))
-    trials = _with_neighbours(search, raced)
-    if len(trials) > len(raced.kept):
-        raced = _race(search, trials, baseline, _SECOND_SHARE, (0.7, 0.8))
-    plan = _assemble(search, _final(search, raced, baseline, counter), expected)
+    outcome = _searched(search, trials, counter) if trials else _as_it_is(search)
+    plan = _assemble(search, outcome, expected)
     if output is not None:
         write_plan(output, plan)
     keep_source(source)
@@ -111,8 +107,43 @@ def compile_plan(
     return plan
 
 
+def _searched(search: Search, trials: list[Trial], counter: EnergyCounter | None) -> Outcome:
+    """Race the first contenders, and with the leaders what lies one step from them; time the last few at length."""
+    baseline = build_default("onnxruntime", search.subject.source)
+    raced = _race(search, trials, baseline, _RACE_SHARE, (0.45, 0.6))
+    trials = _with_neighbours(search, raced)
+    if len(trials) > len(raced.kept):
+        raced = _race(search, trials, baseline, _SECOND_SHARE, (0.7, 0.8))
+    return _final(search, raced, baseline, counter)
+
+
+def _as_it_is(search: Search) -> Outcome:
+    """The source graph as the user had it, where nothing else that runs answers closely enough.
+
+    A graph that magnifies rounding does so in the user's runtime, too; there is always a plan that is no worse.
+
+    Raises:
+        RuntimeUnavailableError: it does not run, or takes another input than was asked for.
+    """
+    subject = search.subject
+    reasons = "; ".join(dict.fromkeys(record.reason for record in search.records))
+    refusal = RuntimeUnavailableError(f"no runtime here can run {subject.network.name}: {reasons}")
+    if subject.source_preprocess is not None:
+        raise refusal
+    try:
+        build_default("onnxruntime", subject.source).run(subject.source_sample)
+    except ChipwiseError as error:
+        raise refusal from error
+    source = baseline_record(None, len(subject.source), chosen=True)
+    why = f"ONNX Runtime's default on the source graph, because nothing else was close enough to it: {reasons}"
+    return Outcome(None, source, None, (source, *search.records), why)
+
+
 def _first(search: Search, names: tuple[str, ...], expected: Predictions) -> list[Trial]:
-    """Build the contenders of every runtime and number format; the first usable one is written at once."""
+    """Build the contenders of every runtime and number format; the first usable one is written at once.
+
+    There is none where no runtime can run the network, or none closely enough.
+    """
     goal, dynamic = search.options.goal, search.subject.dynamic_batch
     kept = kept_layers(search.subject.graphs.model(), search.options.keep)
     wanted = first_choices(names, search.machine, goal, _quantizers(search), dynamic_batch=dynamic, kept=kept)
@@ -121,8 +152,7 @@ def _first(search: Search, names: tuple[str, ...], expected: Predictions) -> lis
     while wanted and not trials:
         search.admit([wanted.pop(0)], trials, search.left_s(), (0.05, 0.08))
     if not trials:
-        reasons = "; ".join(dict.fromkeys(record.reason for record in search.records))
-        raise RuntimeUnavailableError(f"no runtime here can run {search.subject.network.name}: {reasons}")
+        return trials
     candidate = replace(trials[0].candidate, status="chosen", reason="the first that ran; the search did not finish")
     source = baseline_record(None, len(search.subject.source), chosen=False)
     _keep(search, Outcome(trials[0], source, None, (candidate,), candidate.reason))
