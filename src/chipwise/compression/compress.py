@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chipwise.codec.files import check_writable
+from chipwise.codec.files import atomic_write, check_writable
 from chipwise.codec.small_file import encode_small
 from chipwise.compression.finetune import Lecture
 from chipwise.compression.journal import Journal
@@ -140,9 +140,8 @@ def compress(
     )
     dense_bytes = _FULL_BYTES * sum(value.size for value in trainable(network.graph).values().values())
     with threads(settings.threads), memory_kept():
-        small, recipe = _to_size(run, graph, work.target.bytes_of(dense_bytes), dense_bytes)
-        small, tensors = coded(small)
-        size = small_file.save(output, replace(network, graph=small, source=None), tensors)
+        small, recipe, file = _to_size(run, graph, work.target.bytes_of(dense_bytes), dense_bytes)
+        atomic_write(output, file)
         test = feed_of(splits.test, network, what="test") if len(splits.test) else None
         after = trainable(small).module.eval()
         drops = [None if feed is None else _paired(source, after, feed) for feed in (validation, test)]
@@ -153,9 +152,9 @@ def compress(
         data=data.name,
         path=str(output),
         target=_said(work.target),
-        met=size <= work.target.bytes_of(dense_bytes),
+        met=len(file) <= work.target.bytes_of(dense_bytes),
         dense_bytes=dense_bytes,
-        file_bytes=size,
+        file_bytes=len(file),
         stages=tuple(run.stages),
         layers=layer_rows(graph, small, ledger, recipe.bits),
         validation=drops[0],
@@ -166,8 +165,12 @@ def compress(
     )
 
 
-def _to_size(run: _Run, graph: ir.Model, wanted: int, dense_bytes: int) -> tuple[ir.Model, Recipe]:
-    """Narrow, prune and round until the file is small enough, at most three times with fewer weights."""
+def _to_size(run: _Run, graph: ir.Model, wanted: int, dense_bytes: int) -> tuple[ir.Model, Recipe, bytes]:
+    """Narrow, prune and round until the file is small enough, at most three times with fewer weights.
+
+    Returns:
+        the graph that the file decodes to, the last recipe, and the file.
+    """
     made, settings = trainable(graph), run.work.settings
     sizes = [sum(made.value(name).numel() for name in names) for names in (made.weights, made.biases)]
     recipe = run.work.recipe or plan(sizes[0], sizes[1], wanted, dense_bytes)
@@ -193,13 +196,12 @@ def _to_size(run: _Run, graph: ir.Model, wanted: int, dense_bytes: int) -> tuple
             (low + 0.1, low + 0.2),
             lambda bar, sparse=sparse: _round(run, sparse, rounding, bar),  # type: ignore[misc]
         )
-        small = simplified(small)
-        last, tensors = coded(small)
-        size = len(encode_small(small_file.to_small(replace(run.network, graph=last, source=None), tensors)))
-        if size <= wanted or run.work.recipe is not None:
+        last, tensors = coded(simplified(small))
+        file = encode_small(small_file.to_small(replace(run.network, graph=last, source=None), tensors))
+        if len(file) <= wanted or run.work.recipe is not None or attempt == _ATTEMPTS - 1:
             break
-        recipe = denser(recipe, size, wanted)
-    return small, recipe
+        recipe = denser(recipe, len(file), wanted)
+    return last, recipe, file
 
 
 def _narrow(run: _Run, graph: ir.Model, weights: int, bar: Progress) -> _Left:

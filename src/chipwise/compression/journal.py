@@ -7,7 +7,7 @@ True
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from chipwise.codec.hashes import sha256_bytes
 from chipwise.codec.records import decode, encode
 from chipwise.core.compression import Stage
 from chipwise.core.errors import InputError, NetworkError
-from chipwise.networks import small_file
+from chipwise.networks import onnx_file
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -46,17 +46,17 @@ class Journal:
 
     def done(self, name: str) -> tuple[ir.Model, Stage] | None:
         """The graph that a stage left; None where it did not end, or was of other work, or its files are damaged."""
-        record, path = self.folder / f"{name}.json", self.folder / f"{name}.cwz"
+        record, path = self.folder / f"{name}.json", self.folder / f"{name}.onnx"
         if not record.is_file() or not path.is_file():
             return None
         try:
             entry = decode(record.read_bytes(), Entry, str(record))
             if entry.identity != self._of(name) or entry.digest != sha256_bytes(path.read_bytes()):
                 return None
-            network = small_file.load(path)
+            network = onnx_file.load(path)
         except (InputError, NetworkError):
             return None
-        assert network.graph is not None, "a compressed file has a graph"
+        assert network.graph is not None, "an ONNX file is its graph"
         return network.graph, entry.stage
 
     def keep(self, name: str, network: Network, stage: Stage) -> None:
@@ -71,9 +71,9 @@ class Journal:
             StorageError: the folder cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{name}.cwz"
-        small_file.save(path, replace(network, source=None), mode="small")
-        entry = Entry(stage, self._of(name), sha256_bytes(path.read_bytes()))
+        data = onnx_file.serialize(network)
+        atomic_write(self.folder / f"{name}.onnx", data)
+        entry = Entry(stage, self._of(name), sha256_bytes(data))
         atomic_write(self.folder / f"{name}.json", encode(entry, pretty=True))
 
     def _of(self, name: str) -> str:

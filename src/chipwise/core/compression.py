@@ -84,6 +84,7 @@ class Compression:
     ledger: Ledger
     seed: int = 0
     seconds: float = 0.0
+    schema: str = "chipwise.compress/1"
 
     @property
     def ratio(self) -> float:
