@@ -1,6 +1,7 @@
 """How near the search comes to trying everything, and at what part of its measuring time.
 
-    python benchmarks/search_cost.py                              # eight networks
+    python benchmarks/search_cost.py                              # six networks trained on the digits, two in float
+    python benchmarks/search_cost.py --shared ../shared/data      # and three that come trained, with their data
     python benchmarks/search_cost.py --only squeezenet1.1
 
 Everything: each graph that optional passes and widths lead to, by each runtime, number format and number of threads,
@@ -11,8 +12,11 @@ what both built is told apart. The two winners are then timed against each other
 Not in the space: graphs cut between runtimes and mixes of int8 and float, of which there is no end. The search looks
 for them, and its time for that counts.
 
-The last line on stdout is one JSON document. Exit code 1 when a winner of the search is more than 5% slower than the
-best of all, or took more than 30% of the measuring time.
+Where there are no data, only float32 may ship: two runtimes and two numbers of threads are then all there is to
+search, and the last few of a search are half of it. These rows are told apart.
+
+The last line on stdout is one JSON document. Exit code 1 when a winner of a search with data is more than 5% slower
+than the best of all, or took more than 30% of the measuring time.
 """
 
 from __future__ import annotations
@@ -25,12 +29,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
 
 import chipwise
+import labelled
 from chipwise.api.given import data_from, network_from, with_graph
 from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import speedup
@@ -52,14 +57,18 @@ from document import command_line, give, here, remembered
 from made import MADE
 from suite import networks
 
+if TYPE_CHECKING:
+    from chipwise.core.network import Network
+    from chipwise.datasets.dataset import Dataset
+
 NEAR, SHARE = 1.05, 0.30
 ROUNDS = 60
 WIDTH_STEPS = (1, 8)
-# Trained on the digits, so that bf16 and int8 may be judged: where only float32 may ship, two runtimes and two numbers
-# of threads are all there is to search, and the last few of a search are half of it.
+# Trained on the digits, so that bf16 and int8 may be judged.
 JUDGED = ("lenet5", "lenet5-caffe", "lenet5-keras", "lenet-300-100", "convnet-small", "mlp-4096")
 DATA = "digits"
-NETWORKS = (*JUDGED, "squeezenet1.1", "mobilenet-v2-half")
+FLOAT = ("squeezenet1.1", "mobilenet-v2-half")
+TRAINED = ("resnet20", "mlperf-tiny-resnet8", "keyword-spotting")  # in the reference data
 
 
 @dataclass
@@ -93,14 +102,15 @@ class Measuring:
 def main() -> int:
     """Measure; 0 when the search is near enough at its share of the time, on all networks."""
     parser = command_line(__doc__)
-    parser.add_argument("--only", nargs="*", default=NETWORKS, metavar="NAME")
+    parser.add_argument("--only", nargs="*", metavar="NAME")
+    parser.add_argument("--shared", type=Path, help="folder of the reference data")
     parser.add_argument("--rows", type=Path, help="file of rows, to go on where an interrupted run ended")
     parser.add_argument("--budget", type=float, default=60.0, help="seconds for each search")
     options = parser.parse_args()
     rows = []
-    for name in options.only:
+    for name in options.only or (*JUDGED, *(TRAINED if options.shared else ()), *FLOAT):
         with tempfile.TemporaryDirectory() as folder:
-            made = partial(compared, name, Path(folder), CompileOptions(budget_s=options.budget))
+            made = partial(compared, name, Path(folder), CompileOptions(budget_s=options.budget), options.shared)
             rows.append(remembered(options.rows, name, made))
     found = document(rows)
     give("search_cost", found, options.output)
@@ -109,24 +119,33 @@ def main() -> int:
 
 def document(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """The rows, with their means."""
+    with_data = [row for row in rows if row["network"] not in FLOAT]
     return {
         **here(),
         "results": rows,
-        "share_of_all": sum(row["search"]["measuring_s"] for row in rows)
-        / sum(row["everything"]["measuring_s"] for row in rows),
-        "ok": all(row["ok"] for row in rows),
+        "with_data": len(with_data),
+        "share_of_all": sum(row["search"]["measuring_s"] for row in with_data)
+        / max(sum(row["everything"]["measuring_s"] for row in with_data), 1e-9),
+        "ok": all(row["ok"] for row in with_data),
     }
 
 
-def compared(name: str, folder: Path, options: CompileOptions) -> dict[str, Any]:
-    """Search, try everything, and time the two winners against each other."""
-    machine, data = detect(), None
+def subject_of(name: str, folder: Path, shared: Path | None) -> tuple[Network, Dataset | None]:
+    """A network with its graph, and the data that it is guarded by."""
     if name in JUDGED:
         chipwise.train(name, DATA, folder=folder / "run", epochs=5)
-        network, data = with_graph(network_from(folder / "run")), data_from(DATA)
-    else:
-        written = MADE | {each: write for each, (_, write) in networks(None).items()}
-        network = with_graph(network_from(written[name](folder)))
+        return with_graph(network_from(folder / "run")), data_from(DATA)
+    if name in TRAINED:
+        assert shared is not None, f"{name} needs --shared"
+        known = labelled.networks(shared)[name]
+        return network_from(known.network(folder, silent), preprocess=known.preprocess), known.data()
+    written = MADE | {each: write for each, (_, write) in networks(None).items()}
+    return with_graph(network_from(written[name](folder))), None
+
+
+def compared(name: str, folder: Path, options: CompileOptions, shared: Path | None) -> dict[str, Any]:
+    """Search, try everything, and time the two winners against each other."""
+    machine, (network, data) = detect(), subject_of(name, folder, shared)
     source, layers = serialize(network), layer_rows(network)
     searching, started = Measuring(), time.perf_counter()
     with searching.counted():
@@ -146,6 +165,7 @@ def compared(name: str, folder: Path, options: CompileOptions) -> dict[str, Any]
         {"search": partial(found.run, subject.sample), "best": partial(best.engine.run, subject.sample)},
         budget_s=20.0,
         max_rounds=2 * ROUNDS,
+        one_thread={title for title, each in (("search", choice), ("best", best.candidate.choice)) if each.one_thread},
     )
     slower, share = speedup(of=again["best"], over=again["search"]), searching.seconds / trying.seconds
     return {

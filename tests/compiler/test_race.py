@@ -159,3 +159,11 @@ def test_when_more_rounds_would_change_nothing(other: float, baseline: float, ag
     times = {t.title: np.full(9, seconds) for t, seconds in zip(some, (1.0, other), strict=True)}
     samples = Samples(times, np.full(9, baseline), 1, np.full(9, again))
     assert race_module._clear(some, samples, "latency") is clear
+
+
+@pytest.mark.parametrize(("rounds", "clear"), [(15, False), (21, True)])
+def test_a_small_gain_within_the_noise_is_waited_for_for_three_visits(rounds: int, clear: bool) -> None:
+    (one,) = trials(10)
+    noisy = np.where(np.arange(rounds) % 2 == 0, 0.9, 1.12)
+    samples = Samples({one.title: np.full(rounds, 1 / 1.04)}, np.ones(rounds), 1, noisy)
+    assert race_module._clear([one], samples, "latency") is clear

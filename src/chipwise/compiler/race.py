@@ -41,6 +41,7 @@ _FAR = 1.5  # slower than this against the fastest: dropped whatever its rank
 _CLEAR = 1.02  # slower than this beyond the noise: not among those that count as equal in the end
 _ALIKE = 1.05  # what may well be as fast as the fastest, and seems no slower than this, need not be told from it
 _STEPS = (FINAL_MIN_ROUNDS, 6, 6, 9, 12, 18)  # rounds of the last few, on visits some seconds apart
+_MANY = 20  # rounds after which what is gained on the baseline, if it is within 5%, is not waited for
 _PAUSE_S, _PAUSE_SHARE = 5.0, 0.15  # between visits; of the time that is left
 
 
@@ -149,7 +150,7 @@ def settle(
     After some rounds those go that are slower beyond the noise; those that seem as fast as the fastest within 5% may
     all stay: which of them wins makes no difference (Birattari and others, "A racing algorithm for configuring
     metaheuristics", GECCO 2002, with a zone of indifference). Nor do more rounds where even the fastest does not seem
-    to gain 2% on the baseline. Nothing is clear before a second visit, some seconds
+    to gain 2% on the baseline, or 5% after the third visit. Nothing is clear before a second visit, some seconds
     later: while somebody else uses a core, one thread beats two, in every single round.
 
     Args:
@@ -185,11 +186,12 @@ def _clear(kept: Sequence[Trial], samples: Samples, goal: Goal) -> bool:
     fastest = samples.trials[kept[0].title]
     noise = None if samples.again is None else speedup(of=samples.again, over=samples.baseline)
     seeming = 1.0 if noise is None else max(noise.high, 1 / noise.low)
+    little = _CLEAR if len(fastest) < _MANY else _ALIKE
     over = speedup(of=fastest, over=samples.baseline)
     alike = goal == "size" or all(
         speedup(of=fastest, over=samples.trials[each.title]).mid <= _ALIKE for each in kept[1:]
     )
-    return alike and (over.low > seeming or over.mid <= _CLEAR)
+    return alike and (over.low > seeming or over.mid <= little)
 
 
 def _undecided(trials: Sequence[Trial], samples: Samples, goal: Goal) -> tuple[list[Trial], list[Candidate]]:
