@@ -32,18 +32,21 @@ MAY_IMPORT = {
     "optimize": {"core"},
     "runtimes": {"core", "codec", "devices"},
     "training": {"core", "codec", "datasets", "tasks", "cost", "clock"},
+    "compression": {
+        "core", "codec", "networks", "datasets", "tasks", "training", "optimize", "runtimes", "clock",
+    },
     "compiler": {"core", "codec", "cost", "datasets", "devices", "tasks", "optimize", "runtimes", "clock"},
     "views": {"core"},
     "api": {
         "core", "codec", "tasks", "networks", "datasets", "devices", "clock", "cost", "optimize", "runtimes",
-        "training", "compiler", "views",
+        "training", "compression", "compiler", "views",
     },
     "cli": {"core", "api", "views"},
 }  # fmt: skip
 
 # Libraries that cost a quarter of a second or more, or hundreds of megabytes: each at home in these folders only.
 AT_HOME = {
-    "torch": {"networks", "training", "runtimes"},
+    "torch": {"networks", "training", "runtimes", "compression"},
     "safetensors": {"networks", "training"},
     "tensorboard": {"training"},
     "onnx": {"networks", "optimize", "runtimes", "compiler"},

@@ -1,0 +1,1 @@
+"""From a trained network to a smaller one: number formats, and what they cost in accuracy."""
