@@ -22,6 +22,7 @@ from chipwise.cli import (
     estimate,
     export,
     fit,
+    formats,
     inspect,
     report,
     run,
@@ -41,7 +42,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": HELP_NAMES},
 )
-for command in (fit, inspect, train, compile, show, run, check, estimate, bench, export, report, doctor, devices, zoo):
+COMMANDS = (
+    fit, inspect, train, compile, show, run, check, estimate, bench, export, report, formats, doctor, devices, zoo,
+)  # fmt: skip
+for command in COMMANDS:
     app.command(name=command.__name__.rpartition(".")[2])(command.main)
 
 

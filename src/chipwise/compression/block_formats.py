@@ -7,7 +7,7 @@ even and saturate. The scale is an E8M0 number, 2**-127 to 2**127.
 >>> from chipwise.compression.number_tables import binary_float
 >>> element = binary_float("fp4-e2m1", exponent_bits=2, mantissa_bits=1, top="finite")
 >>> quantize_blocks([[1000.0, 600.0, 100.0, 0.1]], element).tolist()
-[[1024.0, 512.0, 128.0, 0.0]]
+[[768.0, 512.0, 128.0, 0.0]]
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Products of matrices whose sums are exact, as in an accumulator that is wide enough (Kulisch's, a posit's quire).
 
-Where a certificate says so, that is one product in float64. All numbers of a matrix are multiples of some power of two;
-so are all products and all partial sums, in whatever order they are added. As long as the sum of the magnitudes is below
-2**53 of those units, float64 holds every one of them, and nothing is rounded. Where it is not, the matrices are cut into
-slices of few bits whose products are certified, and the sums of slices are added up with carries, as whole numbers.
+Where a certificate says so, that is one product in float64. All numbers of a matrix are multiples of some power of
+two; so are all products and all partial sums, in whatever order they are added. As long as the sum of the magnitudes is
+below 2**53 of those units, float64 holds every one of them, and nothing is rounded. Where it is not, the matrices are
+cut into slices of few bits whose products are certified, and the sums of slices are added up with carries, as whole
+numbers.
 
 A sum that does not fit into 53 bits is rounded to odd: cut off, and its last bit set when anything was lost. Rounding
 that again, to nearest in a format of at most 51 bits, gives what rounding the exact sum gives (Boldo and Melquiond,

@@ -11,10 +11,10 @@ published with it. (N, es, alpha, beta, gamma), as (8, 1, 5, 5, 7), is:
 - a sum goes back through a linear fraction rounded to beta bits, whose logarithm is looked up and rounded to gamma bits
   (4 of the format and 3 to round by), and then to the nearest bit string of N bits, ties to the even one.
 
-All rounding is to nearest, ties to even. Beyond the largest value it saturates. A number below the smallest becomes zero,
-as in the hardware: posits would give the smallest value. The hardware's accumulator drops the bits of a product below the
-square of the smallest value; here they are kept. Numbers that do not come from an accumulator (weights and inputs) are
-rounded from their exact logarithm.
+All rounding is to nearest, ties to even. Beyond the largest value it saturates. A number below the smallest becomes
+zero, as in the hardware: posits would give the smallest value. The hardware's accumulator drops the bits of a product
+below the square of the smallest value; here they are kept. Numbers that do not come from an accumulator (weights and
+inputs) are rounded from their exact logarithm.
 
 >>> elma = log_format(8, 1, 5, 5, 7)
 >>> elma.table.largest, elma.table.smallest, elma.products_linear([[1.0]], [[2.0]]).tolist()
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Doubles = NDArray[np.float64]
 
 _MOST_AT_ONCE = 2**22  # numbers of the widened left matrix that are held together
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LogFormat:

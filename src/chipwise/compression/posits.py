@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def posit(bits: int, exponent_bits: int) -> NumberTable:
-    """Build the table of posit(bits, exponent_bits).
+    """Build the table of posits of so many bits and exponent bits.
 
     Args:
         bits: of one value, 3 to 16.
