@@ -4,9 +4,10 @@
     python benchmarks/formats_accuracy.py --shared ../shared/data --only lenet5 --formats int8 posit-8-1
     python benchmarks/formats_accuracy.py --shared ../shared/data --rows rows.jsonl  # goes on where it was interrupted
 
-LeNet-5 is trained here for two epochs on MNIST; ResNet-20 comes trained on CIFAR-10, whose pictures are JPEG files here,
-which costs it some points in any format. The samples are of the test part, evenly spread; 100 of the training part set
-the scales of formats that have one. Every format answers the same samples, and is compared with float32 pair by pair.
+LeNet-5 is trained here for two epochs on MNIST; ResNet-20 comes trained on CIFAR-10, whose pictures are JPEG files
+here, which costs it some points in any format. The samples are of the test part, evenly spread; 100 of the training
+part set the scales of formats that have one. Every format answers the same samples, and is compared with float32 pair
+by pair.
 Johnson's figures for ResNet-50 on ImageNet stand beside (arXiv 1811.01721, table 1): other network, other data, the
 question is the order.
 
@@ -77,7 +78,7 @@ def measure(key: tuple[str, str], path: Path, labelled: Labelled, data: Dataset,
     assert report.source is not None, "a network was given"
     return {
         "network": f"{name} {form}",
-        "data": data.name,
+        "data": data.name.rpartition("/")[2],
         "float32": asdict(report.source) | {"value": report.source.value},
         **row(report.scores[0]),
     }

@@ -1,4 +1,4 @@
-"""Posits against a decoder of bit strings in exact fractions, the papers' worked examples, and the rounding they define."""
+"""Posits against a decoder of bit strings in exact fractions, and against worked examples of the papers."""
 
 from __future__ import annotations
 
@@ -36,16 +36,12 @@ def decoded(string: str, es: int) -> Fraction | None:
 
 def nearest(number: Fraction, bits: int, es: int) -> Fraction:
     """Round as the standard says: saturate; else the posit of one bit more between both neighbours parts them."""
-    if not number:
-        return number
-    if number < 0:
-        return -nearest(-number, bits, es)
+    if number <= 0:
+        return -nearest(-number, bits, es) if number else number
     patterns = range(1, 2 ** (bits - 1))
     values = [decoded(format(each, f"0{bits}b"), es) for each in patterns]
-    if number >= values[-1]:
-        return values[-1]
-    if number <= values[0]:
-        return values[0]
+    if number >= values[-1] or number <= values[0]:
+        return values[-1 if number > 1 else 0]
     below = max(place for place, value in enumerate(values) if value <= number)
     if values[below] == number:
         return number

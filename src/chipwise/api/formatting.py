@@ -112,7 +112,7 @@ def _scored(
     )
     inputs = [np.asarray(inputs_for(part, graphed), np.float32) for part in (test, train)]
     source, scores = score_formats(
-        folded_module(graphed.graph),
+        folded_module(graphed),
         inputs[0],
         np.asarray(test.labels),
         calibration=inputs[1],

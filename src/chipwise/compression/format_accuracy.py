@@ -21,7 +21,7 @@ branches) is computed in float32 and rounded when the next product reads it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,13 +100,19 @@ class _Rounding(TorchFunctionMode):
             layer.largest = max(layer.largest, float(args[0].abs().max()))
             return func(*args, **given)
         if func is torch.conv2d:
-            return _convolved(self._form, layer, *args, **given)
+            return _convolved(self._form, layer, *args, constant=self._constant(args), **given)
         if func is functional.linear:
             left, weight, bias = (*args, given.get("bias"))[:3]
             rows = left.reshape(-1, left.shape[-1])
-            made = _product(self._form, layer, rows, weight.t(), bias, constant=True)
+            made = _product(
+                self._form, layer, _read(self._form, layer, rows), weight.t(), bias, constant=self._constant(args)
+            )
             return made.reshape(*left.shape[:-1], -1)
-        return _batched(self._form, layer, *args, constant=args[1].data_ptr() in self._names)
+        return _batched(self._form, layer, *args, constant=self._constant(args))
+
+    def _constant(self, args: tuple[Any, ...]) -> bool:
+        """Whether the second operand is a parameter, which stays as it is."""
+        return args[1].data_ptr() in self._names
 
     def _next(self, func: Callable[..., Any], args: tuple[Any, ...]) -> _Layer:
         self.calls += 1
@@ -179,6 +185,8 @@ def _convolved(  # noqa: PLR0917  as conv2d
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    *,
+    constant: bool,
 ) -> Tensor:
     """Lay every window out as a row, and multiply; groups one after the other."""
     (stride, dilation), kernel = (map(_pair, (stride, dilation))), weight.shape[2:]
@@ -194,10 +202,13 @@ def _convolved(  # noqa: PLR0917  as conv2d
     weights = weight.reshape(groups, weight.shape[0] // groups, -1)
     made = []
     for group, part in enumerate(data.chunk(groups, dim=1)):
-        windows = functional.unfold(part.double(), tuple(kernel), dilation, padding, stride)
+        inputs = None if form.block else _read(form, layer, part)  # each number once, before windows repeat it
+        values = part.double() if inputs is None else torch.from_numpy(inputs.values)
+        windows = functional.unfold(values, tuple(kernel), dilation, padding, stride)
         rows = windows.transpose(1, 2).reshape(-1, windows.shape[1])
+        given = _read(form, layer, rows) if inputs is None else replace(inputs, values=rows.numpy())
         own = None if bias is None else bias.chunk(groups)[group]
-        made.append(_product(form, layer, rows, weights[group].t(), own, constant=groups == 1))
+        made.append(_product(form, layer, given, weights[group].t(), own, constant=constant and groups == 1))
     joined = torch.cat(made, dim=1).reshape(len(data), sizes[0], sizes[1], -1)
     return joined.permute(0, 3, 1, 2).contiguous()
 
@@ -205,26 +216,37 @@ def _convolved(  # noqa: PLR0917  as conv2d
 def _batched(form: NumberFormat, layer: _Layer, left: Tensor, right: Tensor, *, constant: bool) -> Tensor:
     """Matrices in stacks, each pair by itself."""
     if right.dim() == 2:
-        made = _product(form, layer, left.reshape(-1, left.shape[-1]), right, None, constant=constant)
+        rows = _read(form, layer, left.reshape(-1, left.shape[-1]))
+        made = _product(form, layer, rows, right, None, constant=constant)
         return made.reshape(*left.shape[:-1], -1)
     if left.dim() < 2 or right.dim() < 2:
         raise InputError("a product with a vector has no arithmetic in other number formats")
     shape = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     lefts = left.expand(*shape, *left.shape[-2:]).reshape(-1, *left.shape[-2:])
     rights = right.expand(*shape, *right.shape[-2:]).reshape(-1, *right.shape[-2:])
-    pairs = [_product(form, layer, *each, None, constant=False) for each in zip(lefts, rights, strict=True)]
+    pairs = [
+        _product(form, layer, _read(form, layer, one), other, None, constant=False)
+        for one, other in zip(lefts, rights, strict=True)
+    ]
     return torch.stack(pairs).reshape(*shape, left.shape[-2], right.shape[-1])
 
 
+def _read(form: NumberFormat, layer: _Layer, data: Tensor) -> Encoded:
+    """Round what a layer reads."""
+    made = encode(data.double().numpy(), form, largest=layer.largest)
+    layer.count("inputs", data.numel(), made)
+    return made
+
+
 def _product(
-    form: NumberFormat, layer: _Layer, left: Tensor, right: Tensor, bias: Tensor | None, *, constant: bool
+    form: NumberFormat, layer: _Layer, inputs: Encoded, right: Tensor, bias: Tensor | None, *, constant: bool
 ) -> Tensor:
-    """Multiply [M, K] by [K, N] in a format, and add the bias [N].
+    """Multiply what was read [M, K] by [K, N] in a format, and add the bias [N].
 
     Weights that do not change are rounded once, when the first batch meets them.
     """
     drop_in = form.scaling == "none" and not form.block
-    rows, added = left.double().numpy(), None if bias is None else bias.double().numpy()
+    added = None if bias is None else bias.double().numpy()
     weights = layer.weights
     if weights is None:
         columns = right.double().numpy()
@@ -233,14 +255,12 @@ def _product(
         weights = encode(columns, form, axis=0, block_axis=0)
         layer.count("weights", columns.size, weights)
         layer.weights = weights if constant else None
-    inputs = encode(rows, form, largest=layer.largest)
-    layer.count("inputs", rows.size, inputs)
     if not drop_in:
         made = multiply(inputs, weights, form)
         return torch.from_numpy(made if added is None else made + added).float()
     if added is not None:  # one more product, of the bias with 1, which every such format has
-        ones = np.ones((len(rows), 1))
-        inputs = Encoded(np.concatenate([inputs.values, ones], axis=1), inputs.scale, inputs.saturated, inputs.tiny)
+        ones = np.ones((len(inputs.values), 1))
+        inputs = replace(inputs, values=np.concatenate([inputs.values, ones], axis=1))
     sums = multiply(inputs, weights, form)
     result = encode(sums, form) if form.log is None else _back(sums, form)
     layer.count("outputs", sums.size, result)

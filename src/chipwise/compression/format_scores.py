@@ -7,15 +7,16 @@ runs in PyTorch, whose products `format_accuracy` takes over.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx_ir as ir
 import torch
 
 from chipwise.compression.format_accuracy import evaluate, layer_names
 from chipwise.core.errors import NetworkError
 from chipwise.core.format_report import FormatScore
+from chipwise.networks.onnx_file import proto
 from chipwise.optimize import fold_batch_norm
 from chipwise.optimize.pipeline import names_kept
 from chipwise.runtimes.onnx_to_torch import translate
@@ -31,24 +32,26 @@ if TYPE_CHECKING:
     from chipwise.compression.number_formats import NumberFormat
     from chipwise.core.events import Progress
     from chipwise.core.measure import Accuracy
+    from chipwise.core.network import Network
 
 _BATCH = 50
 
 
-def folded_module(graph: ir.Model) -> nn.Module:
-    """A module that computes a graph with its batch normalizations folded.
+def folded_module(network: Network) -> nn.Module:
+    """A module that computes a network's graph with its batch normalizations folded.
 
     Args:
-        graph: is not changed.
+        network: with its graph, which is not changed.
 
     Raises:
         NetworkError: an operator has no translation to PyTorch.
     """
-    with names_kept(graph):
-        copy = graph.clone()
+    assert network.graph is not None, "whoever calls this has exported it"
+    with names_kept(network.graph):
+        copy = network.graph.clone()
         fold_batch_norm.apply(copy)
         copy.graph.sort()
-        model = ir.serde.serialize_model(copy)
+        model = proto(replace(network, graph=copy))
     try:
         return translate(model).eval()
     except UnsupportedError as error:

@@ -1,7 +1,7 @@
 """Number formats as terminal tables: what each holds and costs, the gates behind it, and accuracies with intervals.
 
 >>> _share(0.0), _share(0.00001), _share(0.25)
-('0', '<0.01%', '25%')
+('0', '<0.01%', '25.0%')
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _CIRCUITS = (
 )
 _COUNTED = (
     "95% intervals (Wilson). lost: answered rightly before and not after; won: the other way. saturated: beyond the "
-    "largest value. tiny: not zero, and below the smallest or rounded to zero. Shares of all weights, inputs and outputs "
-    "that were rounded."
+    "largest value. tiny: not zero, and below the smallest or rounded to zero. Shares of all weights, inputs and "
+    "outputs that were rounded."
 )
 
 
