@@ -80,7 +80,10 @@ def _row(axes: Axes, place: int, ticks: Any, ends: tuple[float, float], colour: 
         axes.plot([low, high], [place, place], color=colour, linewidth=7, alpha=0.45, solid_capstyle="butt")
         return
     axes.plot([low, high], [place, place], color=colour, linewidth=0.5, alpha=0.5)
-    axes.vlines(ticks, place - 0.33, place + 0.33, color=colour, linewidth=0.7)
+    # One path a row: a path a tick makes files ten times as large.
+    across = np.repeat(np.asarray(ticks, np.float64), 3)
+    along = np.tile([place - 0.33, place + 0.33, np.nan], len(ticks))
+    axes.plot(across, along, color=colour, linewidth=0.7, solid_capstyle="butt")
 
 
 def _axes(logarithmic: Axes, linear: Axes, palette: Palette) -> None:
