@@ -27,9 +27,10 @@ chipwise formats --network runs/lenet5 -d digits --only int8,posit-8-0,log-8-1-5
 
 ![Values of each format: a tick a value, on a logarithmic axis and from 0 to 4](images/number-formats.svg)
 
-A format is a table of values, the thresholds between them, and a rule for what is beyond its ends. Rounding is to nearest,
-ties to even. Tables are tested against ml_dtypes and gfloat for every format that they know, and posits against a decoder in
-exact fractions: two posits of n bits part at the posit of n + 1 bits between them, which is not always their middle.
+A format is a table of values, the thresholds between them, and a rule for what is beyond its ends. Rounding is to
+nearest, ties to even. Tables are tested against ml_dtypes and gfloat for every format that they know, and posits
+against a decoder in exact fractions: two posits of n bits part at the posit of n + 1 bits between them, which is not
+always their middle.
 
 How products are added up belongs to a format as much as its values do:
 
@@ -39,15 +40,15 @@ How products are added up belongs to a format as much as its values do:
 | fp16 | one product after the other, each sum rounded to fp16 | fp16, fp16 sums |
 | int32 | exact, kept to 32 bits as two's complement wraps | int8, int4 |
 | exact | nothing is rounded before the end (Kulisch's accumulator, a posit's quire) | posits, fixed point |
-| elma | logarithms are added; each product becomes a linear number of 5 bits; then exact; back through 5 and 7 bits | log (8,1,5,5,7) |
+| elma | logarithms are added, made linear in 5 bits, summed exactly; back through 5 and 7 bits | log (8,1,5,5,7) |
 
-Exact sums are one product of matrices in float64 where a certificate says that nothing can be rounded: all products are
-multiples of one power of two, and their magnitudes add up to less than 2^53 of it. Elsewhere numbers are cut into slices
-of 18 bits, and the last rounding is of the exact sum all the same.
+Exact sums are one product of matrices in float64 where a certificate says that nothing can be rounded: all products
+are multiples of one power of two, and their magnitudes add up to less than 2^53 of it. Elsewhere numbers are cut into
+slices of 18 bits, and the last rounding is of the exact sum all the same.
 
-int8, int4, fp8, fp6 and fp4 have a scale for each output channel of the weights and one for the inputs of each layer, from
-the largest magnitudes of 100 training samples; MX blocks bring their own. All other formats take the network as it is.
-Batch normalizations are folded first. Nothing is trained again.
+int8, int4, fp8, fp6 and fp4 have a scale for each output channel of the weights and one for the inputs of each layer,
+from the largest magnitudes of 100 training samples; MX blocks bring their own. All other formats take the network as
+it is. Batch normalizations are folded first. Nothing is trained again.
 
 ## What networks lose
 """
@@ -70,7 +71,10 @@ def page(document: dict[str, Any], discussion: str) -> str:
     for name, rows in networks.items():
         first = max(rows, key=lambda row: row["float32"]["count"])
         count = first["float32"]["count"]
-        lines += [f"### {name} on {first['data']}\n", f"As it is: {share({'accuracy': first['float32']})} of {count}.\n"]
+        lines += [
+            f"### {name} on {first['data']}\n",
+            f"As it is: {share({'accuracy': first['float32']})} of {count}.\n",
+        ]
         lines.append(COLUMNS.format(name=name))
         lines += [told(row, titles[row["network"].split()[1]], count) for row in rows]
         lines.append("")
