@@ -14,10 +14,16 @@ from rich.console import Console, RenderableType
 
 from chipwise.views import tables
 
-from . import device_samples, estimate_samples, samples, sheet_samples
+from . import device_samples, estimate_samples, format_samples, samples, sheet_samples
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-RECORDS = {**samples.RECORDS, **estimate_samples.RECORDS, **device_samples.RECORDS, **sheet_samples.RECORDS}
+RECORDS = {
+    **samples.RECORDS,
+    **estimate_samples.RECORDS,
+    **device_samples.RECORDS,
+    **sheet_samples.RECORDS,
+    **format_samples.RECORDS,
+}
 
 
 def text_of(renderable: RenderableType, width: int) -> str:

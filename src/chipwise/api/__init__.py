@@ -4,6 +4,7 @@ from chipwise.api.counting import count_layers
 from chipwise.api.customs import custom_layer
 from chipwise.api.doctoring import doctor
 from chipwise.api.estimating import estimate
+from chipwise.api.formatting import format_names, formats
 from chipwise.api.given import data_names, label_names, network_names
 from chipwise.api.hardware import hardware, hardware_names
 from chipwise.api.line import fit, report
@@ -31,6 +32,8 @@ __all__ = [
     "export",
     "features",
     "fit",
+    "format_names",
+    "formats",
     "hardware",
     "hardware_names",
     "inspect",

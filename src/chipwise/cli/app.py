@@ -23,6 +23,7 @@ from chipwise.cli import (
     estimate,
     export,
     fit,
+    formats,
     inspect,
     report,
     run,
@@ -43,7 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": HELP_NAMES},
 )
 _LINE = (fit, inspect, train, compress, compile, show, run, check, estimate, bench, export, report)
-for command in (*_LINE, doctor, devices, zoo):
+for command in (*_LINE, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)
 
 

@@ -1,1 +1,1 @@
-"""From a trained network to a smaller one: channels, weights and values that go, and what each cost."""
+"""From a trained network to a smaller one: channels, weights and values that go, number formats, and what each costs."""

@@ -23,6 +23,7 @@ from rich.text import Text
 from chipwise.core.compression import Compression
 from chipwise.core.device import Machine
 from chipwise.core.estimation import Estimation
+from chipwise.core.format_report import FormatReport
 from chipwise.core.layer_counts import LayerCounts
 from chipwise.core.plan import Manifest
 from chipwise.core.plan_sheet import Exported, PlanSheet
@@ -45,6 +46,7 @@ from chipwise.views.counts_table import counts_table
 from chipwise.views.device_table import HardwareTable
 from chipwise.views.estimate_table import EstimateTable
 from chipwise.views.features_table import features_table
+from chipwise.views.formats_table import FormatsTable
 from chipwise.views.grid import cell, facts, grid, heading, line, muted
 from chipwise.views.ledger_table import ledger_table
 from chipwise.views.machine_table import features_line, measured_table
@@ -283,6 +285,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Doctor: doctor,
     Fit: fit,
     ZooList: ZooTable,
+    FormatReport: FormatsTable,
     Estimation: EstimateTable,
     Hardware: HardwareTable,
     Features: features_table,

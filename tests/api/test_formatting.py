@@ -1,0 +1,69 @@
+"""`chipwise.formats`: a list, gates, pictures, and a trained network under formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import chipwise
+from chipwise.core.errors import InputError, UnknownNameError
+from chipwise.datasets.dataset import make
+from chipwise.networks.torch_source import from_module
+
+
+def network_and_data() -> tuple[object, object]:
+    """A network with a batch normalization, and samples that it classifies by the sign of a sum."""
+    rng = np.random.default_rng(0)
+    inputs = rng.standard_normal((300, 2, 4, 4)).astype(np.float32)
+    labels = (inputs.sum(axis=(1, 2, 3)) > 0).astype(np.int64)
+    module = nn.Sequential(nn.Conv2d(2, 2, 4, bias=False), nn.BatchNorm2d(2), nn.Flatten()).eval()
+    with torch.no_grad():
+        module[0].weight[0], module[0].weight[1] = -0.01, 0.01
+        module[1].running_var.fill_(4.0)
+    network = from_module(module, torch.zeros(1, 2, 4, 4), "signs")
+    return network, make("signs", inputs, labels, ("below", "above"))
+
+
+def test_all_formats_are_listed_without_torch_or_data() -> None:
+    found = chipwise.formats()
+    titles = [each.title for each in found.formats]
+    for title in ("fp32", "tf32", "bf16", "fp8 e4m3", "MXfp4 e2m1", "int8", "log (8,1,5,5,7)", "posit (16,1)"):
+        assert title in titles
+    assert not found.circuits
+    assert found.source is None
+
+
+def test_a_network_under_formats() -> None:
+    network, data = network_and_data()
+    found = chipwise.formats("fp32", "posit-8-0", "int8", network=network, data=data, samples=50)
+    scores = {each.name: each for each in found.scores}
+    assert found.source is not None
+    assert found.source.correct == found.source.count == 50
+    assert scores["fp32"].accuracy.correct == 50
+    # The batch normalization is folded: weights of 0.005 are below 1/64, the smallest value of posit (8,0).
+    assert scores["posit-8-0"].layers[0].weights.tiny >= 64
+    assert scores["int8"].layers[0].weights.tiny == 0
+    assert len(scores["int8"].layers) == 1
+    assert scores["int8"].accuracy.correct >= 48
+
+
+def test_a_picture_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "values.svg"
+    assert chipwise.formats("int4", "posit-7-1", picture=path).picture == str(path)
+    assert "posit (7,1)" in path.read_text()
+    with pytest.raises(InputError, match="cannot be drawn"):
+        chipwise.formats(picture=tmp_path / "values.txt")
+
+
+def test_what_does_not_go_together_is_refused() -> None:
+    network, data = network_and_data()
+    with pytest.raises(InputError, match="go together"):
+        chipwise.formats(network=network)
+    with pytest.raises(InputError, match="0 samples"):
+        chipwise.formats(network=network, data=data, samples=0)
+    with pytest.raises(UnknownNameError, match="number format 'posit'"):
+        chipwise.formats("posit")

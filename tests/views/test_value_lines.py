@@ -1,0 +1,31 @@
+"""Pictures of number formats' values."""
+
+from __future__ import annotations
+
+import pytest
+
+from chipwise.core.errors import InputError
+from chipwise.views.value_lines import value_lines
+
+from . import format_samples
+
+VALUES = {
+    "fp32": [],
+    "mxfp4": [0.5, 1, 1.5, 2, 3, 4, 6],
+    "int8": range(1, 128),
+    "log": [2.0**e for e in range(-12, 13)],
+}
+
+
+def test_every_format_is_named_and_every_value_ticked() -> None:
+    svg = value_lines(format_samples.LINES, VALUES, ".svg").decode()
+    for line in format_samples.LINES:
+        assert f">{line.title}<" in svg
+    fewer = value_lines(format_samples.LINES, VALUES | {"int8": range(1, 64)}, ".svg").decode()
+    assert svg.count("L ") - fewer.count("L ") == 64
+
+
+def test_a_png_and_no_format() -> None:
+    assert value_lines(format_samples.LINES, VALUES, ".png").startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="no number format"):
+        value_lines((), {}, ".svg")
