@@ -1,0 +1,131 @@
+"""How small networks for MNIST become, in bytes of a file that runs, and what they lose: mean and worst of some seeds.
+
+    python benchmarks/compress_mnist.py --data ../shared/data/mnist --target 200x
+    python benchmarks/compress_mnist.py --data ../shared/data/mnist --network lenet-300-100 --target 60x
+    python benchmarks/compress_mnist.py --data ../shared/data/mnist --classic       # prune, k-means and Huffman alone
+
+For each seed a network is trained and compressed; 54,000 pictures are learned from, 6,000 choose, and the 10,000 test
+pictures are looked at once, at the end. `--classic` is the recipe of Han, Mao and Dally (ICLR 2016) with nothing but
+labels to learn from: 8% of the weights, codebooks of 5 bits, priced in Huffman codes with their positions.
+
+Published: LeNet-5 39x and LeNet-300-100 40x by that recipe; LeNet-5 115x by DeepCABAC (2019).
+
+The last line on stdout is one JSON document. Exit code 1 when a file is larger than was asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import chipwise
+from chipwise.tasks.metrics import upper_bound
+from chipwise.views.terminal import TerminalProgress
+from document import command_line, give, here, remembered
+
+if TYPE_CHECKING:
+    import argparse
+
+    from chipwise.core.compression import Compression
+
+CLASSIC = {"density": 0.08, "bits": 5, "rounding": "codebook", "teacher_share": 0.0}
+
+
+def main() -> int:
+    """Measure; 0 when every file is as small as it was to be."""
+    parser = command_line(__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of MNIST's four files")
+    parser.add_argument("--network", default="lenet5-caffe")
+    parser.add_argument("--target", default="200x")
+    parser.add_argument("--classic", action="store_true", help="the published three stages alone")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--epochs", type=int, default=12, help="of the network's own training")
+    parser.add_argument("--stage-epochs", type=int, default=12, help="of each stage")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of training")
+    parser.add_argument("--rows", type=Path, help="file of rows, to go on where an interrupted run ended")
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, TerminalProgress() as progress:
+        for seed in options.seeds:
+            made = partial(measured, options, seed, Path(folder), progress)
+            name = f"{options.network} {'classic' if options.classic else options.target} seed {seed}"
+            rows.append(remembered(options.rows, name, made))
+    found = {**here(), "results": rows, **summary(rows), "ok": all(row["met"] for row in rows)}
+    give("compress_mnist", found, options.output)
+    return 0 if found["ok"] else 1
+
+
+def measured(options: argparse.Namespace, seed: int, folder: Path, progress: TerminalProgress) -> dict[str, Any]:
+    """Train and compress a network with one seed."""
+    data, run = f"idx:{options.data}", folder / f"{options.network}-{seed}"
+    how = {"augment": "shift", "seed": seed, "precision": options.precision, "progress": progress}
+    started = time.perf_counter()
+    chipwise.train(options.network, data, folder=run, epochs=options.epochs, **how)
+    train_s = time.perf_counter() - started
+    recipe = CLASSIC if options.classic else {}
+    made = chipwise.compress(
+        run,
+        data,
+        output=folder / f"{run.name}.cwz",
+        target=options.target,
+        epochs=options.stage_epochs,
+        **recipe,
+        **how,
+    )
+    assert made.test is not None, "MNIST has a test set"
+    name = f"{options.network} {'classic' if options.classic else options.target} seed {seed}"
+    return {
+        "network": name,
+        "seed": seed,
+        "met": made.met or options.classic,
+        "bytes": made.file_bytes,
+        "dense_bytes": made.dense_bytes,
+        "ratio": made.ratio,
+        "published_stages": stages(made),
+        "error_before": 1 - made.test.source.value,
+        "error_after": 1 - made.test.candidate.value,
+        "lost": made.test.lost,
+        "won": made.test.won,
+        "test_samples": made.test.source.count,
+        "validation": asdict(made.validation),
+        "stages": [asdict(stage) for stage in made.stages],
+        "ledger": {name: value for name, value in asdict(made.ledger).items() if name != "rows"},
+        "train_s": train_s,
+        "compress_s": made.seconds,
+    }
+
+
+def stages(made: Compression) -> dict[str, float]:
+    """How many times smaller than the source all layers are after each published stage, biases as they were."""
+    biases = made.dense_bytes - 4 * sum(layer.before for layer in made.layers)
+    names = {"P": "pruned_bytes", "P+Q": "quantized_bytes", "P+Q+H": "huffman_bytes"}
+    return {
+        short: made.dense_bytes / (biases + sum(getattr(layer, name) for layer in made.layers))
+        for short, name in names.items()
+    }
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Errors and sizes over all seeds; the drop is of all their answers together."""
+    lost, won, count = (sum(row[name] for row in rows) for name in ("lost", "won", "test_samples"))
+    after = [row["error_after"] for row in rows]
+    return {
+        "mean_error_before": float(np.mean([row["error_before"] for row in rows])),
+        "mean_error_after": float(np.mean(after)),
+        "worst_error_after": max(after),
+        "least_ratio": min(row["ratio"] for row in rows),
+        "mean_ratio": float(np.mean([row["ratio"] for row in rows])),
+        "drop": (lost - won) / count,
+        "drop_upper_95": upper_bound(lost, won, count),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
