@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 import torch
 
 from chipwise.compression.finetune import finetune
-from chipwise.compression.masks import masked, share_at
+from chipwise.compression.masks import _adaptive, masked, share_at
 from chipwise.compression.stages import pruned
 from chipwise.compression.trainable import trainable
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.runtime
 
 
 @settings(max_examples=20, deadline=None)
-@given(zeros=st.floats(0, 1), scope=st.sampled_from(["global", "layer"]))
+@given(zeros=st.floats(0, 1), scope=st.sampled_from(["global", "layer", "adaptive"]))
 def test_the_share_is_kept_and_the_largest_stay(zeros: float, scope: str) -> None:
     made = trainable(two_layers())
     before = {name: made.value(name).clone() for name in made.weights}
@@ -41,8 +41,22 @@ def test_a_layer_keeps_a_weight_where_one_threshold_counts_for_all() -> None:
     made = trainable(two_layers())
     with torch.no_grad():
         made.module.inner.get_parameter(made.place("v")).mul_(1e-3)
-    masked(made).prune(0.9)
+    masked(made).prune(0.9, "global")
     assert int((made.value("v") != 0).sum()) == 1
+
+
+def test_magnitudes_of_layers_are_made_comparable() -> None:
+    made = trainable(two_layers())
+    with torch.no_grad():
+        made.module.inner.get_parameter(made.place("v")).mul_(1e-3)
+    masked(made).prune(0.9)
+    kept = {name: float((made.value(name) != 0).float().mean()) for name in made.weights}
+    assert kept["v"] > 0.1 > kept["w"], "scale says nothing, and of a small layer more stays"
+
+
+def test_the_score_is_the_published_one() -> None:
+    sizes = torch.tensor([[1.0, 3.0], [0.0, 2.0]])
+    torch.testing.assert_close(_adaptive(sizes), torch.tensor([[1 / 14, 1.0], [0.0, 4 / 13]], dtype=torch.float64))
 
 
 def test_zeros_stay_through_training() -> None:

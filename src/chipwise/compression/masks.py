@@ -1,7 +1,8 @@
 """Magnitude pruning: the smallest weights become zero and stay so through training.
 
 S. Han, J. Pool, J. Tran, W. Dally, "Learning both weights and connections", NIPS 2015; the gradual schedule is M. Zhu
-and S. Gupta's, "To prune, or not to prune", 2017 (arXiv 1710.01878).
+and S. Gupta's, "To prune, or not to prune", 2017 (arXiv 1710.01878); what makes magnitudes of layers comparable is
+J. Lee and others', "Layer-adaptive sparsity for the magnitude-based pruning", ICLR 2021 (arXiv 2010.07611).
 
 >>> share_at(0, 10), share_at(10, 10)
 (0.0, 1.0)
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from chipwise.compression.trainable import Trainable
 
-Scope = Literal["global", "layer"]
+Scope = Literal["adaptive", "global", "layer"]
 
 
 class Masked(nn.Module):
@@ -50,17 +51,20 @@ class Masks:
     of: dict[str, Masked]
     stored: dict[str, Tensor]
 
-    def prune(self, zeros: float, scope: Scope = "global") -> None:
+    def prune(self, zeros: float, scope: Scope = "adaptive") -> None:
         """Set masks so that the smallest weights are zero; what was zero stays so.
 
         Args:
             zeros: share of all weights, 0..1.
-            scope: whether one threshold counts for all layers, or each loses the same share.
+            scope: "global" puts one threshold on the magnitudes of all layers, "adaptive" one on squares over the sum
+                of all squares of the layer that are as large or larger; with "layer" each loses the same share.
         """
-        sizes = {name: (self.stored[name] * mask.get_buffer("mask")).abs() for name, mask in self.of.items()}
-        shares = dict.fromkeys(sizes, zeros)
-        if scope == "global":
-            shares = _global_shares(sizes, zeros)
+        with torch.no_grad():
+            sizes = {name: (self.stored[name] * mask.get_buffer("mask")).abs() for name, mask in self.of.items()}
+            shares = dict.fromkeys(sizes, zeros)
+            if scope != "layer":
+                ranks = sizes if scope == "global" else {name: _adaptive(size) for name, size in sizes.items()}
+                shares = _global_shares(ranks, zeros)
         self.prune_each(shares)
 
     def prune_each(self, zeros: Mapping[str, float]) -> None:
@@ -99,6 +103,16 @@ def masked(made: Trainable) -> Masks:
 def share_at(step: int, steps: int) -> float:
     """How much of the final share is pruned at a step: 1 - (1 - t)^3."""
     return 1.0 - (1.0 - min(step / max(steps, 1), 1.0)) ** 3
+
+
+def _adaptive(size: Tensor) -> Tensor:
+    """A layer's squares, each over the sum of those that are as large or larger: the largest of each layer is 1."""
+    order = size.flatten().argsort(stable=True)
+    squares = size.flatten()[order].double().square()
+    behind = squares.flip(0).cumsum(0).flip(0)
+    ranks = torch.empty_like(squares)
+    ranks[order] = torch.where(squares > 0, squares / behind.clamp(min=torch.finfo(torch.float64).tiny), 0.0)
+    return ranks.reshape(size.shape)
 
 
 def _global_shares(sizes: Mapping[str, Tensor], zeros: float) -> dict[str, float]:

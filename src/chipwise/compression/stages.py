@@ -59,7 +59,7 @@ def pruned(
     settings: Settings,
     density: float,
     *,
-    scope: Scope = "global",
+    scope: Scope = "adaptive",
     progress: Progress = silent,
 ) -> tuple[ir.Model, Tuned]:
     """Set the smallest weights to zero, little by little, while the others learn to do without them.
