@@ -101,10 +101,11 @@ def measure(
 
 
 def times(bench: BenchResult) -> dict[str, Any]:
-    """Times of a plan and its peers, and how many times as fast it is."""
+    """Times of a plan and its peers, and how many times as fast it is as those that answer alike."""
     timed = {row.name: row for row in bench.rows[1:] if row.timing is not None and row.speedup is not None}
     ratios = {name: row.speedup for name, row in timed.items() if row.speedup is not None}
-    fastest = min(ratios, key=lambda title: ratios[title].mid, default=None)
+    rivals = {name: ratio for name, ratio in ratios.items() if timed[name].alike}
+    fastest = min(rivals, key=lambda title: rivals[title].mid, default=None)
     mine = bench.rows[0].timing
     return {
         "plan_median_s": mine.median_s if mine else None,
@@ -113,13 +114,14 @@ def times(bench: BenchResult) -> dict[str, Any]:
                 "median_s": row.timing.median_s if row.timing else None,
                 "precision": row.precision,
                 "plan_is_faster_by": asdict(ratios[name]),
+                **({} if row.alike else {"no_rival": row.note}),
             }
             for name, row in timed.items()
         },
         "not_run": {row.name: row.note for row in bench.rows[1:] if row.timing is None},
         "fastest_peer": fastest,
         "over_fastest": asdict(ratios[fastest]) if fastest else None,
-        "verdict": "slower" if any(ratio.verdict == "slower" for ratio in ratios.values()) else "not slower",
+        "verdict": "slower" if any(ratio.verdict == "slower" for ratio in rivals.values()) else "not slower",
         "noise": bench.noise,
     }
 

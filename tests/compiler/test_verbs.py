@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import onnx
@@ -217,6 +217,24 @@ def test_a_peer_that_rounds_more_than_the_plan_may_is_no_rival(plan: Plan, sourc
     assert _row("openvino default", coarse, samples, replace(plan.manifest, label="lossy")).alike
     result = bench_plan(plan, "x.plan", source, detect(), peers=(), budget_s=0.1)
     assert claims.peers(replace(result, rows=(*result.rows, close))) == []
+
+
+@pytest.mark.parametrize(
+    ("label", "limit", "alike"), [("close", -1.0, False), ("close", 0.5, True), ("lossy", -1.0, True)]
+)
+def test_a_peer_that_answers_otherwise_is_no_rival(
+    plan: Plan,
+    source: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    label: Literal["close", "lossy"],
+    limit: float,
+    alike: bool,
+) -> None:
+    monkeypatch.setattr("chipwise.compiler.bench._APART", limit)
+    told = replace(plan, manifest=replace(plan.manifest, label=label))
+    (_, peer) = bench_plan(told, "x.plan", source, detect(), peers=("onnxruntime",), budget_s=0.1).rows
+    assert peer.alike is alike
+    assert ("its answers differ by" in peer.note) is not alike
 
 
 def test_source_is_found_by_digest(plan: Plan, source: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ Peers are built and called the way their documentation shows; the plan runs at i
 with streams gets some requests for each, and its peers get the same ones, one after another.
 
 Besides its default a runtime may have other ways that people call it: OpenVINO told to stay in float32 where its
-default is bfloat16, PyTorch without its compiler. A peer in a coarser format than the plan may take is timed and not
-counted as beaten or unbeaten: its answers are others.
+default is bfloat16, PyTorch without its compiler. A peer in a coarser format than the plan may take, or whose answer to
+the plan's sample is another one, is timed and not counted as beaten or unbeaten.
 
 Where the plan takes pictures as uint8, peers get them as the floats that the source takes, prepared before the clock
 runs: work that the plan does itself is done for them.
@@ -22,6 +22,7 @@ from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import noise, speedup, summarize
 from chipwise.compiler.choose import PER_STREAM
 from chipwise.compiler.load import open_plan
+from chipwise.compiler.oracle import relative_error
 from chipwise.compiler.parts import build_default
 from chipwise.compiler.pixels import for_source
 from chipwise.compiler.regression import PLAN, Baseline, check_comparable, compare
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _ROUNDS = 40
 _COARSE = ("bf16", "fp16")  # formats that a runtime chooses of its own accord
+_APART = 1e-3  # of the largest value: from here on answers to the same sample are others
 _PREPARED = "its floats prepared beforehand"
 
 
@@ -79,14 +81,14 @@ def bench_plan(
     batch, streams = plan.manifest.choice.batch, plan.manifest.choice.streams
     requests = PER_STREAM * streams if streams > 1 else 1
     progress.update("bench", 0.05, "plan")
-    engines = {PLAN: engine}
+    engines, apart = {PLAN: engine}, {PLAN: 0.0}
     failed: list[BenchRow] = []
     names = _peer_names(peers, machine)
     for number, peer in enumerate(names):
         progress.update("bench", 0.05 + 0.35 * number / len(names), f"building {peer}")
         title = _title(peer)
         try:
-            engines[title] = _default_engine(peer, source, plan)
+            engines[title], apart[title] = _default_engine(peer, source, plan)
         except MachineError as error:
             failed.append(BenchRow(title, "", None, note=error.message))
     progress.update("bench", 0.4, f"timing {len(engines)} contenders")
@@ -99,7 +101,7 @@ def bench_plan(
         one_thread={PLAN} if plan.manifest.choice.one_thread else (),
     )
     samples = {each: seconds / requests for each, seconds in calls.items()}
-    rows = [_row(each, built, samples, plan.manifest) for each, built in engines.items()]
+    rows = [_row(each, built, samples, plan.manifest, apart[each]) for each, built in engines.items()]
     regression = None if baseline is None else compare(baseline, rows)
     return BenchResult(
         plan=name,
@@ -143,12 +145,18 @@ def _title(peer: str) -> str:
     return f"{runtime} {way or 'default'}"
 
 
-def _default_engine(peer: str, source: bytes, plan: Plan) -> Engine:
-    """Build a peer and run it once, so that what compiles late has compiled."""
+def _default_engine(peer: str, source: bytes, plan: Plan) -> tuple[Engine, float]:
+    """Build a peer and run it once, so that what compiles late has compiled; how far its answer is from the plan's."""
     runtime, _, way = peer.partition(":")
     engine = build_default(runtime, source, way)
-    engine.run(_given(peer, engine, plan))
-    return engine
+    return engine, _apart(engine.run(_given(peer, engine, plan)), plan.expected_outputs)
+
+
+def _apart(answers: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]]) -> float:
+    """How far the answers to the first items are from those of the plan's sample, where items are on the first axis."""
+    first = [answer[: len(want)] if want.ndim else answer for answer, want in zip(answers, expected, strict=True)]
+    pairs = [(got, want) for got, want in zip(first, expected, strict=True) if got.shape == want.shape]
+    return relative_error([got for got, _ in pairs], [want for _, want in pairs])
 
 
 def _given(name: str, engine: Engine, plan: Plan) -> list[NDArray[Any]]:
@@ -163,12 +171,20 @@ def _call(engine: Engine, arrays: list[NDArray[np.generic]], requests: int) -> C
     return (lambda: engine.run(arrays)) if requests == 1 else lambda: run_many(engine, [arrays] * requests)
 
 
-def _row(name: str, engine: Engine, samples: dict[str, NDArray[np.float64]], facts: Manifest) -> BenchRow:
+def _row(
+    name: str, engine: Engine, samples: dict[str, NDArray[np.float64]], facts: Manifest, apart: float = 0.0
+) -> BenchRow:
     timing = summarize(samples[name])
     if name == PLAN:
         return BenchRow(name, engine.precision, timing)
-    alike = facts.label == "lossy" or engine.precision not in _COARSE
+    coarse, other = engine.precision in _COARSE, apart > _APART
+    alike = facts.label == "lossy" or not (coarse or other)
     notes = [] if facts.source.preprocess is None else [_PREPARED]
-    notes += [] if alike else [f"{engine.precision} changes answers, which this plan may not"]
+    if not alike:
+        notes.append(
+            f"{engine.precision} changes answers, which this plan may not"
+            if coarse
+            else f"its answers differ by {apart:.1e} of the largest value"
+        )
     over = speedup(of=samples[PLAN], over=samples[name])
     return BenchRow(name, engine.precision, timing, over, "; ".join(notes), alike)
