@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from chipwise.core.compression import Compression
 
-CLASSIC = {"density": 0.08, "bits": 5, "rounding": "codebook", "teacher_share": 0.0}
+CLASSIC: dict[str, Any] = {"density": 0.08, "bits": 5, "rounding": "codebook", "teacher_share": 0.0}
 
 
 def main() -> int:
@@ -65,7 +65,7 @@ def main() -> int:
 def measured(options: argparse.Namespace, seed: int, folder: Path, progress: TerminalProgress) -> dict[str, Any]:
     """Train and compress a network with one seed."""
     data, run = f"idx:{options.data}", folder / f"{options.network}-{seed}"
-    how = {"augment": "shift", "seed": seed, "precision": options.precision, "progress": progress}
+    how: dict[str, Any] = {"augment": "shift", "seed": seed, "precision": options.precision, "progress": progress}
     started = time.perf_counter()
     chipwise.train(options.network, data, folder=run, epochs=options.epochs, **how)
     train_s = time.perf_counter() - started

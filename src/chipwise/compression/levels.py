@@ -39,7 +39,7 @@ class Levels(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """The rounded weight, of the same shape."""
         share = 1.0 / math.sqrt(max(int((weight != 0).sum()), 1) * self.highest)
-        return _Rounded.apply(weight, self.step, self.highest, share)  # type: ignore[no-any-return]
+        return _Rounded.apply(weight, self.step, self.highest, share)  # type: ignore[no-any-return,no-untyped-call]
 
     def symbols(self, weight: Tensor) -> Tensor:
         """The whole numbers, int64, of the same shape."""

@@ -96,7 +96,7 @@ def masked(made: Trainable) -> Masks:
         place = made.place(name)
         of[name] = Masked(getattr(inner, place))
         parametrize.register_parametrization(inner, place, of[name])
-        stored[name] = inner.parametrizations[place].original  # type: ignore[union-attr,index,assignment]
+        stored[name] = inner.parametrizations[place].original  # type: ignore[union-attr,index]
     return Masks(of, stored)
 
 

@@ -15,6 +15,8 @@ from chipwise.views.grid import cell, facts, grid, heading, line
 from chipwise.views.units import format_accuracy, format_bytes, format_count, format_time, plain
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from chipwise.core.compression import CompressedLayer, Compression
     from chipwise.core.measure import PairedDrop
 
@@ -74,7 +76,7 @@ def kept_share(layer: CompressedLayer) -> str:
     return f"{layer.kept / layer.before:.1%}" if layer.before else "-"
 
 
-def _cells(layer: CompressedLayer) -> list[object]:
+def _cells(layer: CompressedLayer) -> list[Text]:
     return [
         cell(plain(layer.name)),
         cell(format_count(layer.before) if layer.before else "-"),
