@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ def page(close: Row | None, lossy: Row | None) -> Iterator[str]:
         yield from lossy_lines(lossy)
 
 
-def table(rows: Iterable[Row]) -> Iterator[str]:
+def table(rows: Sequence[Row]) -> Iterator[str]:
     """A row a network."""
     yield "| network | plan | median | fastest peer | plan is faster by | of the peak |"
     yield "|---|---|---|---|---|---|"
@@ -86,6 +86,10 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
             row["network"], row["choice"], format_time(row["plan_median_s"]), row["fastest_peer"] or "", gain, share
         )  # fmt: skip
         yield f"| {' | '.join(cells)} |"
+    for row in rows:
+        for name, peer in row["peers"].items():
+            if peer.get("no_rival"):
+                yield from ("", f"{name} on {row['network']} is no rival: {peer['no_rival']}.")
 
 
 def summed_up(found: Row) -> str:
@@ -123,7 +127,7 @@ def lossy_lines(found: Row) -> Iterator[str]:
         yield from large_lines(found["latency_only"])
 
 
-def large_lines(rows: Iterable[Row]) -> Iterator[str]:
+def large_lines(rows: Sequence[Row]) -> Iterator[str]:
     """Latencies of larger networks, of which no accuracy is known."""
     yield _LARGE.rstrip()
     yield from ("", "| network | fastest | median | fastest peer | faster by |", "|---|---|---|---|---|")

@@ -58,7 +58,16 @@ def main(
             preprocess=preprocess,
             progress=bars,
         )
+    if record.picture and not json:
+        _picture_line(record.picture)
     answer(record, json=json, shown=lambda: _table(record))
+
+
+def _picture_line(path: str) -> None:
+    """Say where the picture is, unbroken."""
+    from chipwise.views.terminal import print_line  # noqa: PLC0415  `--help` must not import rich
+
+    print_line(path)
 
 
 def _table(record: FormatReport) -> FormatsTable:

@@ -49,7 +49,7 @@ def compression_table(record: Compression) -> Group:
         *stages,
         (
             "file",
-            f"{record.path}: {record.file_bytes:,} bytes, {record.ratio:.1f}x smaller than {record.dense_bytes:,}",
+            f"{record.file_bytes:,} bytes, {record.ratio:.1f}x smaller than {record.dense_bytes:,}: {record.path}",
         ),
         (
             "of these",

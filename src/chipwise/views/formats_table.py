@@ -48,8 +48,6 @@ class FormatsTable:
         """Draw the tables for this width."""
         del console
         record, wide = self.record, options.max_width >= _ROOM_FOR_AREAS
-        if record.picture:
-            yield line(record.picture)
         if record.source is not None:
             yield from _scores(record)
             if len(record.scores) <= _MOST_IN_FULL:
