@@ -23,6 +23,9 @@ _VALUE_BITS = {2: 1.0, 3: 2.0, 4: 2.9, 5: 3.8, 6: 4.7, 8: 6.6}
 # Fewer bits where the file is to be so many times smaller; from the last on, channels go first.
 _BITS = ((12.0, 5), (30.0, 4), (math.inf, 3))
 _DENSEST = 0.75
+_MARGIN = (
+    0.96  # of the room that is planned for: a file a little too large costs a stage of pruning and one of rounding
+)
 _NARROW_BELOW, _NARROW_DENSITY = 0.08, 0.25
 
 
@@ -82,7 +85,7 @@ def plan(weights: int, biases: int, size_bytes: int, dense_bytes: int | None = N
     """
     ratio = (dense_bytes or 4 * (weights + biases)) / size_bytes
     bits = next(bits for below, bits in _BITS if ratio < below)
-    room = 8 * (size_bytes - _FIXED_BYTES)
+    room = 8 * _MARGIN * (size_bytes - _FIXED_BYTES)
     if room <= 64:
         raise InputError(
             f"the target is {size_bytes} bytes", hint=f"graph and headers alone take about {_FIXED_BYTES} bytes"
