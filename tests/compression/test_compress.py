@@ -132,4 +132,16 @@ def test_what_cannot_be_compressed(trained: Path, tmp_path: Path) -> None:
         chipwise.compress("lenet5", "digits", output=output, target="20x")
     with pytest.raises(InputError, match="the target is '20'"):
         chipwise.compress(trained, "digits", output=output, target="20")
+    for wrong, said in (
+        ({"bits": 1}, "bits is 1"),
+        ({"density": 0.0}, "density is 0"),
+        ({"rounding": "kmeans"}, "codebook"),
+        ({"split_seed": 1}, "unknown setting 'split_seed'"),
+        ({"epoch": 1}, "epochs"),
+    ):
+        with pytest.raises(InputError) as caught:
+            chipwise.compress(trained, "digits", output=output, target="20x", **wrong)  # type: ignore[arg-type]
+        assert said in f"{caught.value.message} {caught.value.hint}"
+    with pytest.raises(InputError, match="bits is not yours to choose"):
+        chipwise.compress(trained, "digits", output=output, max_drop=0.01, bits=4)
     assert not output.exists()

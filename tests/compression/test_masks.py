@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ import torch
 from chipwise.compression.finetune import finetune
 from chipwise.compression.masks import _adaptive, masked, share_at
 from chipwise.compression.stages import pruned
-from chipwise.compression.trainable import trainable
+from chipwise.compression.trainable import trainable, weights_left
 
 from .graphs import QUICK, lecture, two_layers
 
@@ -68,6 +70,12 @@ def test_zeros_stay_through_training() -> None:
     finetune(made.module, lecture(), QUICK)
     assert bool((made.value("w")[zeros] == 0).all())
     assert tuned.accuracy > 0.6
+
+
+def test_a_training_of_a_single_step_prunes_too() -> None:
+    once = replace(QUICK, epochs=1, batch_size=1024)
+    sparse, _ = pruned(two_layers(), lecture(), once, 0.5)
+    assert weights_left(sparse) == pytest.approx(0.5 * (16 * 8 + 16 * 3), abs=1)
 
 
 def test_the_schedule_rises_from_nothing_to_all_of_it() -> None:

@@ -7,18 +7,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from chipwise.api.given import data_from, need, network_from, with_graph
 from chipwise.api.notebook import drawn
+from chipwise.api.verbs import known_settings
 from chipwise.core.errors import InputError, NetworkError, unknown_name
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
     from chipwise.api.given import DataLike, NetworkLike
+    from chipwise.compression.stages import Kind
     from chipwise.core.compression import Compression
 
-_KINDS = ("steps", "codebook")
+_RANGES = {
+    "bits": (2, 8),
+    "density": (1e-6, 1.0),
+    "narrow_to": (1, 1 << 40),
+    "teacher_share": (0.0, 1.0),
+    "max_drop": (0.0, 1.0),
+}
 _FINE = 0.7  # of the learning rate that a network is trained with from scratch
 
 
@@ -31,7 +39,7 @@ def compress(
     target: str | None = None,
     max_drop: float | None = None,
     folder: str | Path | None = None,
-    rounding: str = "steps",
+    rounding: Kind = "steps",
     bits: int | None = None,
     density: float | None = None,
     narrow_to: int | None = None,
@@ -65,35 +73,53 @@ def compress(
 
     Raises:
         NetworkError: the network has no trained weights, or cannot be trained. DataError: the data do not fit.
-        InputError: a target that cannot be. StorageError: a file cannot be written.
+        InputError: a target, or another setting, that cannot be. StorageError: a file cannot be written.
         MissingExtraError: torch is not installed.
     """
-    dataset = data_from(data)
     need("torch", "safetensors", extra="torch")
     from chipwise.compression.compress import Work
     from chipwise.compression.compress import compress as compress_network
-    from chipwise.compression.ladder import smallest
+    from chipwise.compression.ladder import RATIOS, smallest
     from chipwise.compression.recipe import Recipe, Target, parse_target
     from chipwise.devices.detect import detect
     from chipwise.training.recipes import recipe
 
     if (target is None) == (max_drop is None):
         raise InputError("compress needs --target or --max-drop, one of them", hint="--target 20x, or --max-drop 0.5%")
-    if rounding not in _KINDS:
-        raise unknown_name("rounding", rounding, set(_KINDS))
+    by_hand = {"bits": bits, "density": density, "narrow_to": narrow_to}
+    _check(rounding, {**by_hand, "teacher_share": teacher_share, "max_drop": max_drop})
+    wanted = Target(ratio=RATIOS[0]) if target is None else parse_target(target)
     loaded = network_from(network, weights=weights, preprocess=preprocess)
     if loaded.source is not None and loaded.source.weights is None:
         raise NetworkError(f"{loaded.name} is not trained", hint=f"chipwise train {loaded.name} -d D -o DIR, then DIR")
     usual = recipe(loaded.name)
     chosen = replace(usual, learning_rate=_FINE * usual.learning_rate, weight_decay=0.0, label_smoothing=0.0)
-    chosen = replace(chosen, **settings)
+    chosen = replace(chosen, **known_settings(settings))
     chosen = replace(chosen, threads=chosen.threads or detect().cores)
     given = None
-    if bits is not None or density is not None or narrow_to is not None:
+    if any(value is not None for value in by_hand.values()):
         given = Recipe(narrow_to, 1.0 if density is None else density, 3 if bits is None else bits)
     path, place = Path(output), Path(folder) if folder is not None else Path(f"{output}.stages")
-    wanted = Target(ratio=1.0) if target is None else parse_target(target)
-    work = Work(wanted, chosen, given, rounding, teacher_share)
+    work, dataset = Work(wanted, chosen, given, rounding, teacher_share), data_from(data)
     if max_drop is not None:
         return smallest(with_graph(loaded), dataset, path, place, work, max_drop, progress=progress)
     return compress_network(with_graph(loaded), dataset, path, place, work, progress=progress)
+
+
+def _check(rounding: str, numbers: dict[str, float | None]) -> None:
+    """Refuse settings that cannot be.
+
+    Raises:
+        InputError: naming what was received and what it may be; UnknownNameError: no such rounding.
+    """
+    from chipwise.compression.stages import Kind
+
+    if rounding not in get_args(Kind):
+        raise unknown_name("rounding", rounding, set(get_args(Kind)))
+    for name, value in numbers.items():
+        low, high = _RANGES[name]
+        if value is not None and not low <= value <= high:
+            raise InputError(f"{name} is {value:g}", hint=f"from {low:g} to {high:g}")
+    said = next((name for name in ("bits", "density", "narrow_to") if numbers[name] is not None), None)
+    if numbers["max_drop"] is not None and said is not None:
+        raise InputError(f"with max_drop, {said} is not yours to choose", hint="give a target in its place")

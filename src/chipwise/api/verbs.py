@@ -130,7 +130,7 @@ def train(
     from chipwise.views import charts
 
     loaded = network_to_train(network, weights, input_shape)
-    chosen = replace(recipe(loaded.name), **_known_settings(settings))
+    chosen = replace(recipe(loaded.name), **known_settings(settings))
     chosen = replace(chosen, threads=chosen.threads or detect().cores)  # torch does not know of quotas
     fitted, module = begun(loaded, dataset, chosen.seed, progress)
     if chosen.freeze is not None and loaded.source is not None and loaded.source.weights is None:
@@ -304,7 +304,7 @@ def _check_start(network: NetworkLike | None, from_plan: PlanLike | None) -> Non
         raise InputError("compile takes a network or a plan to start from", hint=hint)
 
 
-def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
+def known_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Refuse a setting that does not exist, with the nearest that does."""
     from chipwise.training.settings import Settings
 

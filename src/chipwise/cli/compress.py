@@ -9,7 +9,16 @@ import typer
 
 from chipwise import api
 from chipwise.cli import recipe
-from chipwise.cli.answer import GOES_ON, DataOption, JsonFlag, NetworkArgument, PreprocessOption, answer, progress
+from chipwise.cli.answer import (
+    GOES_ON,
+    DataOption,
+    JsonFlag,
+    NetworkArgument,
+    PreprocessOption,
+    WeightsOption,
+    answer,
+    progress,
+)
 from chipwise.cli.train import default_folder
 from chipwise.core.units import parse_share
 
@@ -33,7 +42,7 @@ def main(
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="What each stage leaves; default X.cwz.stages.")
     ] = None,
-    weights: recipe.Weights = None,
+    weights: WeightsOption = None,
     epochs: recipe.Epochs = None,
     batch_size: recipe.BatchSize = None,
     learning_rate: recipe.LearningRate = None,

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from chipwise.codec.files import atomic_write, check_writable
 from chipwise.codec.small_file import encode_small
@@ -21,11 +20,13 @@ from chipwise.compression.journal import Journal
 from chipwise.compression.layers_table import layer_rows
 from chipwise.compression.narrow import narrowed
 from chipwise.compression.recipe import Recipe, Target, denser, plan
-from chipwise.compression.stages import Rounding, coded, pruned, rounded
-from chipwise.compression.trainable import Trainable, simplified, trainable
+from chipwise.compression.stages import Kind, Rounding, coded, pruned, rounded
+from chipwise.compression.trainable import parameters, simplified, trainable, weights_left
 from chipwise.core.compression import Compression, Stage
 from chipwise.core.events import Part, Progress, silent
+from chipwise.core.layer import totals
 from chipwise.networks import small_file
+from chipwise.networks.layers import layer_rows as network_rows
 from chipwise.tasks.metrics import paired_drop
 from chipwise.training.evaluate import evaluate
 from chipwise.training.feed import Feed, check_fits, check_task, feed_of, layout_of
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import onnx_ir as ir
+    from torch import nn
 
     from chipwise.core.measure import PairedDrop
     from chipwise.core.network import Network
@@ -56,14 +58,14 @@ class Work:
         target: size of the file.
         settings: of each stage's training; the learning rate falls to half for rounding.
         recipe: what each stage is to reach; None to choose it by the target.
-        kind: values that weights may have: "steps" or "codebook".
+        rounding: which values weights may have.
         teacher_share: of the source's answers in the loss; 0 learns from labels alone.
     """
 
     target: Target
     settings: Settings = field(default_factory=Settings)
     recipe: Recipe | None = None
-    rounding: str = "steps"
+    rounding: Kind = "steps"
     teacher_share: float = 0.9
 
 
@@ -78,17 +80,16 @@ class _Run:
     progress: Progress
     stages: list[Stage] = field(default_factory=list)
 
-    def step(self, name: str, detail: str, bar: tuple[float, float], work: Callable[[Progress], _Left]) -> ir.Model:
+    def stage(self, name: str, detail: str, bar: tuple[float, float], work: Callable[[Progress], _Left]) -> ir.Model:
         """Do a stage, or take it from an earlier run."""
-        known = self.journal.done(name)
+        known = self.journal.done(name, detail)
         if known is None:
             started = time.monotonic()
             with seeded(self.work.settings.seed, name):
                 graph, accuracy = work(Part(self.progress, "compress", *bar))
-            kind = name.partition("-")[2]
-            stage = Stage(kind, detail, _weights_left(graph), accuracy, time.monotonic() - started)
+            stage = Stage(name.partition("-")[2], detail, weights_left(graph), accuracy, time.monotonic() - started)
             self.journal.keep(name, replace(self.network, graph=graph), stage)
-            known = self.journal.done(name)
+            known = self.journal.done(name, detail)
             assert known is not None, "it was just written"
         self.stages.append(known[1])
         self.progress.update("compress", bar[1], f"{known[1].name}: {detail}, accuracy {known[1].accuracy:.2%}")
@@ -138,15 +139,16 @@ def compress(
         Journal(folder, _identity(network, data, work)),
         progress,
     )
-    dense_bytes = _FULL_BYTES * sum(value.size for value in trainable(network.graph).values().values())
+    dense_bytes = _FULL_BYTES * totals(network_rows(network)).parameters
     with threads(settings.threads), memory_kept():
         small, recipe, file = _to_size(run, graph, work.target.bytes_of(dense_bytes), dense_bytes)
         atomic_write(output, file)
         test = feed_of(splits.test, network, what="test") if len(splits.test) else None
         after = trainable(small).module.eval()
-        drops = [None if feed is None else _paired(source, after, feed) for feed in (validation, test)]
+        drops = [None if feed is None else _paired(source.module, after, feed) for feed in (validation, test)]
     assert drops[0] is not None, "the validation split is not empty"
     ledger = small_file.with_ledger(output)[1]
+    progress.update("compress", 1.0)
     return Compression(
         network=network.name,
         data=data.name,
@@ -171,31 +173,19 @@ def _to_size(run: _Run, graph: ir.Model, wanted: int, dense_bytes: int) -> tuple
     Returns:
         the graph that the file decodes to, the last recipe, and the file.
     """
-    made, settings = trainable(graph), run.work.settings
-    sizes = [sum(made.value(name).numel() for name in names) for names in (made.weights, made.biases)]
-    recipe = run.work.recipe or plan(sizes[0], sizes[1], wanted, dense_bytes)
-    if recipe.weights is not None and recipe.weights < sizes[0]:
-        weights, base = recipe.weights, graph
-        graph = run.step("1-narrow", f"{weights} weights", (0.0, 0.3), lambda bar: _narrow(run, base, weights, bar))
-    rounding = Rounding(recipe.bits, run.work.rounding, seed=settings.seed)  # type: ignore[arg-type]
+    weights, biases = (sum(array.size for array in arrays.values()) for arrays in parameters(graph))
+    recipe = run.work.recipe or plan(weights, biases, wanted, dense_bytes)
+    if recipe.weights is not None and recipe.weights < weights:
+        narrow = partial(_narrow, run, graph, recipe.weights)
+        graph = run.stage("1-narrow", f"{recipe.weights} weights", (0.0, 0.3), narrow)
+    rounding = Rounding(recipe.bits, run.work.rounding, seed=run.work.settings.seed)
     for attempt in range(_ATTEMPTS):
-        low = 0.3 + 0.2 * attempt
-        before, share = graph, recipe.density
+        low, share = 0.3 + 0.2 * attempt, recipe.density
         if share < 1.0:
-            detail = f"{share:.1%} of the weights"
-            graph = run.step(
-                f"{2 + 2 * attempt}-prune",
-                detail,
-                (low, low + 0.1),
-                lambda bar, before=before, share=share: _prune(run, before, share, bar),  # type: ignore[misc]
-            )
-        sparse = graph
-        small = run.step(
-            f"{3 + 2 * attempt}-round",
-            rounding.title,
-            (low + 0.1, low + 0.2),
-            lambda bar, sparse=sparse: _round(run, sparse, rounding, bar),  # type: ignore[misc]
-        )
+            prune = partial(_prune, run, graph, share)
+            graph = run.stage(f"{2 + 2 * attempt}-prune", f"{share:.1%} of the weights", (low, low + 0.1), prune)
+        to_values = partial(_round, run, graph, rounding)
+        small = run.stage(f"{3 + 2 * attempt}-round", rounding.title, (low + 0.1, low + 0.2), to_values)
         last, tensors = coded(simplified(small))
         file = encode_small(small_file.to_small(replace(run.network, graph=last, source=None), tensors))
         if len(file) <= wanted or run.work.recipe is not None or attempt == _ATTEMPTS - 1:
@@ -220,18 +210,11 @@ def _round(run: _Run, graph: ir.Model, rounding: Rounding, bar: Progress) -> _Le
     return small, tuned.accuracy
 
 
-def _paired(source: Trainable, after: object, feed: Feed) -> PairedDrop:
-    truth = feed.labels.numpy()
-    right = [
-        evaluate(module, feed.inputs, feed.labels).predicted.numpy() == truth  # type: ignore[arg-type]
-        for module in (source.module, after)
-    ]
-    return paired_drop(np.asarray(right[0]), np.asarray(right[1]))
-
-
-def _weights_left(graph: ir.Model) -> int:
-    made = trainable(graph)
-    return sum(int((made.value(name) != 0).sum()) for name in made.weights)
+def _paired(source: nn.Module, after: nn.Module, feed: Feed) -> PairedDrop:
+    before_right, after_right = (
+        (evaluate(module, feed.inputs, feed.labels).predicted == feed.labels).numpy() for module in (source, after)
+    )
+    return paired_drop(before_right, after_right)
 
 
 def _identity(network: Network, data: Dataset, work: Work) -> str:

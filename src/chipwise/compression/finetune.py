@@ -65,7 +65,6 @@ def finetune(
     settings: Settings,
     *,
     before_step: Callable[[int], None] | None = None,
-    penalty: Callable[[], Tensor] | None = None,
     settled_from: int = 1,
     progress: Progress = silent,
 ) -> Tuned:
@@ -76,7 +75,6 @@ def finetune(
         lecture: what it learns from.
         settings: with a number of epochs and a kind of augmentation.
         before_step: called with each step's number, from 0 over all epochs.
-        penalty: added to each loss.
         settled_from: the first epoch, from 1, whose weights may be kept: before it, masks still change.
         progress: told after each epoch.
 
@@ -91,7 +89,6 @@ def finetune(
         lecture.layout,
         lecture.channels,
         teacher=lecture.teacher,
-        penalty=penalty,
         before_step=before_step,
     )
     epochs, history = settings.epochs or 1, []

@@ -1,7 +1,7 @@
 """What a compression has done so far, so that an interrupted one goes on: a file a stage, and what it was made from.
 
 >>> import tempfile
->>> Journal(Path(tempfile.mkdtemp()), "network, data and settings").done("1-prune") is None
+>>> Journal(Path(tempfile.mkdtemp()), "network, data and settings").done("2-prune", "10%") is None
 True
 """
 
@@ -44,14 +44,19 @@ class Journal:
     folder: Path
     identity: str
 
-    def done(self, name: str) -> tuple[ir.Model, Stage] | None:
-        """The graph that a stage left; None where it did not end, or was of other work, or its files are damaged."""
+    def done(self, name: str, detail: str) -> tuple[ir.Model, Stage] | None:
+        """The graph that a stage left; None where it did not end, or was of other work, or its files are damaged.
+
+        Args:
+            name: of its files.
+            detail: how far it was to go.
+        """
         record, path = self.folder / f"{name}.json", self.folder / f"{name}.onnx"
         if not record.is_file() or not path.is_file():
             return None
         try:
             entry = decode(record.read_bytes(), Entry, str(record))
-            if entry.identity != self._of(name) or entry.digest != sha256_bytes(path.read_bytes()):
+            if entry.identity != self._of(name, detail) or entry.digest != sha256_bytes(path.read_bytes()):
                 return None
             network = onnx_file.load(path)
         except (InputError, NetworkError):
@@ -73,8 +78,8 @@ class Journal:
         self.folder.mkdir(parents=True, exist_ok=True)
         data = onnx_file.serialize(network)
         atomic_write(self.folder / f"{name}.onnx", data)
-        entry = Entry(stage, self._of(name), sha256_bytes(data))
+        entry = Entry(stage, self._of(name, stage.detail), sha256_bytes(data))
         atomic_write(self.folder / f"{name}.json", encode(entry, pretty=True))
 
-    def _of(self, name: str) -> str:
-        return sha256_bytes(f"{self.identity}|{name}".encode())
+    def _of(self, name: str, detail: str) -> str:
+        return sha256_bytes(f"{self.identity}|{name}|{detail}".encode())

@@ -15,7 +15,7 @@ import numpy as np
 
 from chipwise.codec.huffman import huffman_bits
 from chipwise.codec.small_tensor import from_values
-from chipwise.compression.trainable import trainable
+from chipwise.compression.trainable import parameters
 from chipwise.core.compression import CompressedLayer
 
 if TYPE_CHECKING:
@@ -35,21 +35,19 @@ def layer_rows(before: ir.Model, after: ir.Model, ledger: Ledger, bits: int) -> 
         ledger: of the file, whose tensors stand in the graph's order.
         bits: of a weight's value.
     """
-    source, small = trainable(before), trainable(after)
-    names, counts = list(source.weights), [source.value(name).numel() for name in source.weights]
-    matched = len(counts) == len(small.weights)
+    source, small = list(parameters(before)[0].items()), parameters(after)[0]
+    matched = len(source) == len(small)
     spent = [row for row in ledger.rows if len(row.shape) > 1]
     rows = []
-    for number, name in enumerate(small.weights):
-        values = small.value(name).numpy()
+    for number, (name, values) in enumerate(small.items()):
         price = huffman_bits(_symbols(values), _RUN_BITS.get(values.ndim, 5))
         kept = int(np.count_nonzero(values))
         run_bits = price.run_bits
         rows.append(
             CompressedLayer(
-                name=names[number] if matched else name,
+                name=source[number][0] if matched else name,
                 shape=tuple(values.shape),
-                before=counts[number] if matched else 0,
+                before=source[number][1].size if matched else 0,
                 kept=kept,
                 bits=bits,
                 index_bits=run_bits,

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from chipwise.compression.finetune import Lecture, Tuned, finetune
-from chipwise.compression.trainable import Trainable, put_back, simplified, trainable
+from chipwise.compression.trainable import Trainable, put_back, simplified, trainable, weights_left
 from chipwise.core.events import Part, Progress, silent
 from chipwise.optimize.channels import ChannelGroup, groups
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx_ir as ir
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from chipwise.training.settings import Settings
@@ -49,7 +51,7 @@ def narrowed(
     Returns:
         the narrower graph, and how its training went; None where the graph had no more weights already.
     """
-    left = _count(trainable(graph))
+    left = weights_left(graph)
     rounds, tuned = sizes(left, weights, _KEEP), None
     for number, size in enumerate(rounds):
         part = Part(progress, "compress", number / (len(rounds) + 1), (number + 1) / (len(rounds) + 1))
@@ -95,7 +97,7 @@ class Narrowing:
     step: int = 1
 
     def parameter(self, name: str) -> Tensor:
-        """The parameter of an initializer, or None of what does not learn."""
+        """The parameter of an initializer that learns."""
         return getattr(self.made.module.inner, self.made.place(name))  # type: ignore[no-any-return]
 
     def observe(self, _: int = 0) -> None:
@@ -143,7 +145,7 @@ class Narrowing:
             many = max(self.step, many // self.step * self.step)
             many = min(many, int(torch.isfinite(ranks[number]).sum()), int(self.alive[number].sum()) - self.step)
             self.alive[number][ranks[number].argsort()[:many]] = False
-            self.hold()
+            self.silence()
 
     def _ranks(self, number: int, cost: Tensor) -> Tensor:
         """Worth for the cost, [C]; infinite for what is gone, and for all of a group that is at its narrowest."""
@@ -152,8 +154,8 @@ class Narrowing:
             return torch.full_like(cost, torch.inf)
         return torch.where(alive, self.worth[number] / cost.clamp(min=1), torch.inf)
 
-    def hold(self) -> None:
-        """Set what belongs to dead channels to zero; training moves it, so it is called before every step."""
+    def silence(self) -> None:
+        """Set what belongs to dead channels to zero, in all places at once."""
         with torch.no_grad():
             for group, alive in zip(self.groups, self.alive, strict=True):
                 if bool(alive.all()):
@@ -179,7 +181,7 @@ def start(made: Trainable, step: int = 1) -> Narrowing:
     )
 
 
-def _by_channel(values: Tensor, channels: object, width: int) -> Tensor:
+def _by_channel(values: Tensor, channels: NDArray[np.int64], width: int) -> Tensor:
     numbers = torch.from_numpy(channels)
     inside = numbers >= 0
     return torch.zeros(width).index_add_(0, numbers[inside], values[inside])

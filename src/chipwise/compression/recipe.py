@@ -19,7 +19,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(x|[kmKM]?[iI]?[bB])", re.IGNORECASE)
 _FIXED_BYTES = 350  # graph, headers, steps: of a network of a few layers
 _BIAS_BITS = 7.5
 # Average bits that a value that is not zero takes, sign included, by the bits it has; seen on trained networks.
-_VALUE_BITS = {2: 1.0, 3: 2.0, 4: 2.9, 5: 3.8, 6: 4.7, 8: 6.6}
+_VALUE_BITS = {2: 1.0, 3: 2.0, 4: 2.9, 5: 3.8, 6: 4.7, 7: 5.7, 8: 6.6}
 # Fewer bits where the file is to be so many times smaller; from the last on, channels go first.
 _BITS = ((12.0, 5), (30.0, 4), (math.inf, 3))
 _DENSEST = 0.75

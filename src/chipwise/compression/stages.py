@@ -17,7 +17,7 @@ from chipwise.compression.codebooks import Shared, Start, cluster
 from chipwise.compression.finetune import Lecture, Tuned, finetune, steps_of
 from chipwise.compression.levels import Levels
 from chipwise.compression.masks import Scope, masked, share_at
-from chipwise.compression.trainable import put_back, trainable
+from chipwise.compression.trainable import parameters, put_back, trainable
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from chipwise.training.settings import Settings
 
+Kind = Literal["steps", "codebook"]
 _GRADUALLY = 0.6  # of the epochs, in which masks grow; in the rest they stay, and weights recover
 _EVERY = 25  # steps between two masks
 _BIAS_BITS = 8
@@ -43,7 +44,7 @@ class Rounding:
     """
 
     bits: int
-    kind: Literal["steps", "codebook"] = "steps"
+    kind: Kind = "steps"
     start: Start = "linear"
     seed: int = 0
 
@@ -75,10 +76,12 @@ def pruned(
     made = trainable(graph)
     masks, epochs = masked(made), settings.epochs or 1
     before = 1.0 - masks.density()
-    growing = max(1, int(steps_of(lecture, settings) * epochs * _GRADUALLY))
+    growing = int(steps_of(lecture, settings) * epochs * _GRADUALLY)
 
     def grow(step: int) -> None:
-        if step == growing or (step < growing and step % _EVERY == 0):
+        if step == growing:
+            masks.prune(1.0 - density, scope)
+        elif step < growing and step % _EVERY == 0:
             masks.prune(before + (1.0 - density - before) * share_at(step, growing), scope)
 
     settled = min(epochs, int(epochs * _GRADUALLY) + 2)
@@ -125,9 +128,9 @@ def coded(graph: ir.Model) -> tuple[ir.Model, dict[str, SmallTensor]]:
     Returns:
         the graph that the file decodes to, and its tensors.
     """
-    made = trainable(graph)
-    tensors = {name: from_values(name, made.value(name).numpy()) for name in made.weights}
-    tensors |= {name: _bias(name, made.value(name).numpy()) for name in made.biases}
+    weights, biases = parameters(graph)
+    tensors = {name: from_values(name, values) for name, values in weights.items()}
+    tensors |= {name: _bias(name, values) for name, values in biases.items()}
     return put_back(graph, {name: tensor.dense() for name, tensor in tensors.items()}), tensors
 
 

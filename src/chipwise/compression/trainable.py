@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx_ir as ir
 import torch
 from torch import nn
@@ -28,7 +29,6 @@ from chipwise.runtimes.torch_values import UnsupportedError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -110,6 +110,18 @@ def put_back(graph: ir.Model, values: Mapping[str, NDArray[np.float32]]) -> ir.M
         assert initializer.shape.numpy() == array.shape, name
         initializer.const_value = ir.tensor(array, name=name)
     return copy
+
+
+def parameters(graph: ir.Model) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
+    """Weights of layers and all other values that learn, by initializer, as the graph has them; zeros have no sign."""
+    weights, biases = _learned(graph)
+    found = {name: constant(graph.graph.initializers[name]) + np.float32(0.0) for name in (*weights, *biases)}  # type: ignore[operator]
+    return {name: found[name] for name in weights}, {name: found[name] for name in biases}
+
+
+def weights_left(graph: ir.Model) -> int:
+    """Weights of layers that are not zero."""
+    return sum(int(np.count_nonzero(weight)) for weight in parameters(graph)[0].values())
 
 
 def simplified(graph: ir.Model) -> ir.Model:

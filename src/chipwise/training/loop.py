@@ -51,7 +51,6 @@ class Lesson:
         layout, channels: of the pictures, for augmentation ("NCHW", "NHWC" or "flat").
         frozen: what is held in the epochs that `phase_at` says; None when nothing is.
         teacher: whose answers are learned besides the labels; None for labels alone.
-        penalty: added to the loss of each step; None for nothing.
         before_step: called with the number of each step, counted over all epochs from 0.
     """
 
@@ -63,7 +62,6 @@ class Lesson:
     channels: int = 1
     frozen: Frozen | None = None
     teacher: Teacher | None = None
-    penalty: Callable[[], Tensor] | None = None
     before_step: Callable[[int], None] | None = None
 
     @property
@@ -140,8 +138,6 @@ def _step(lesson: Lesson, chosen: Tensor) -> float:
     if lesson.teacher is not None:
         scores = given[0] if isinstance(given, tuple) else given
         whole = lesson.teacher.loss(inputs, scores.float(), whole)
-    if lesson.penalty is not None:
-        whole = whole + lesson.penalty()
     if settings.l1:
         whole = whole + l1_penalty(lesson.module, settings.l1)
     lesson.optimizer.zero_grad(set_to_none=True)
