@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from formats_page import page, table_row
 
 ROOT = Path(__file__).resolve().parents[2]
