@@ -7,8 +7,8 @@
 LeNet-5 and a network of two layers of 4,096 are trained here for two epochs on MNIST; ResNet-20 comes trained on
 CIFAR-10, whose pictures are JPEG files here, which costs it some points in any format. The samples are of the test
 part, evenly spread; 100 of the training part set the scales of formats that have one. Every format answers the same
-samples, and is compared with float32 pair by pair. Johnson's figures for ResNet-50 on ImageNet stand beside (arXiv
-1811.01721): another network and other data, so the question is the order.
+samples, but for slow ones (fp16-sums: 62 of 500), and is compared with float32 pair by pair. Johnson's figures for
+ResNet-50 on ImageNet stand beside (arXiv 1811.01721): another network and other data, so the question is the order.
 
 The last line on stdout is one JSON document.
 """

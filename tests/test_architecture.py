@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "runtimes": {"core", "codec", "devices"},
     "training": {"core", "codec", "datasets", "tasks", "cost", "clock"},
     "compression": {
-        "core", "codec", "networks", "datasets", "tasks", "training", "optimize", "runtimes", "clock",
+        "core", "codec", "networks", "datasets", "tasks", "training", "optimize", "runtimes", "clock", "cost",
     },
     "compiler": {"core", "codec", "cost", "datasets", "devices", "tasks", "optimize", "runtimes", "clock"},
     "views": {"core"},

@@ -51,6 +51,41 @@ def test_a_network_under_formats() -> None:
     assert scores["int8"].accuracy.correct >= 48
 
 
+class Told:
+    """Keeps what progress was told."""
+
+    def __init__(self) -> None:
+        self.fractions: list[float] = []
+        self.messages: set[str] = set()
+
+    def update(self, stage: str, fraction: float, message: str = "") -> None:
+        if stage == "formats":
+            self.fractions.append(fraction)
+            self.messages.add(message)
+
+    def note(self, message: str) -> None:
+        pass
+
+
+def test_progress_moves_within_a_format_and_calibration_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from chipwise.compression import format_scores
+
+    runs, calibrate = [], format_scores.calibrated
+    monkeypatch.setattr(format_scores, "calibrated", lambda *given: runs.append(0) or calibrate(*given))
+    network, data = network_and_data()
+    told = Told()
+    parts = data.split()  # type: ignore[attr-defined]
+    count = len(parts.test)
+    chipwise.formats("fp32", "int8", network=network, data=data, samples=count, progress=told)
+    batches = -(-count // 50)
+    assert batches > 1
+    assert len(told.fractions) == 2 * batches + 1
+    assert told.fractions == sorted(set(told.fractions))
+    assert told.fractions[-1] == 1.0
+    assert {"fp32", "int8"} <= told.messages
+    assert len(runs) == 1
+
+
 def test_a_picture_is_written(tmp_path: Path) -> None:
     path = tmp_path / "values.svg"
     assert chipwise.formats("int4", "posit-7-1", picture=path).picture == str(path)
@@ -63,6 +98,9 @@ def test_what_does_not_go_together_is_refused() -> None:
     network, data = network_and_data()
     with pytest.raises(InputError, match="go together"):
         chipwise.formats(network=network)
+    for alone in ({"weights": "x.safetensors"}, {"preprocess": "scale=1/255"}):
+        with pytest.raises(InputError, match="belong to a network"):
+            chipwise.formats(**alone)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="0 samples"):
         chipwise.formats(network=network, data=data, samples=0)
     with pytest.raises(UnknownNameError, match="number format 'posit'"):

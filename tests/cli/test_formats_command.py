@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +54,8 @@ def test_refusals_have_hints(cli: Any, arguments: list[str], said: str) -> None:
 
 def test_completion_goes_on_after_a_comma() -> None:
     assert complete_format("int8,posit-9") == ["int8,posit-9-1"]
+
+
+def test_completion_imports_no_numpy() -> None:
+    asked = "import sys; from chipwise.cli.formats import complete_format as c; c('int'); print('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout == "False\n"

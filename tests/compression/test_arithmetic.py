@@ -9,7 +9,8 @@ import pytest
 
 from chipwise.compression.arithmetic import accumulate, encode, multiply, wrapped
 from chipwise.compression.number_formats import chosen, number_formats
-from chipwise.core.errors import UnknownNameError
+from chipwise.core.errors import InputError, UnknownNameError
+from chipwise.core.format_report import FORMAT_NAMES
 
 FORMATS = number_formats()
 RNG = np.random.default_rng(3)
@@ -75,8 +76,36 @@ def test_what_is_out_of_range_is_counted() -> None:
     assert (blocks.saturated, blocks.tiny) == (1, 1)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_row_that_is_not_finite_has_no_sums_and_the_others_have_theirs(name: str, bad: float) -> None:
+    form, spoilt = FORMATS[name], LEFT.copy()
+    spoilt[2, 5] = bad
+    right = encode(np.abs(RIGHT), form, axis=0, block_axis=0)
+    with np.errstate(invalid="ignore"):
+        made = multiply(encode(spoilt, form, largest=3.0), right, form)
+        whole = multiply(encode(LEFT, form, largest=3.0), right, form)
+    assert not np.isfinite(made[2]).any()
+    np.testing.assert_array_equal(np.delete(made, 2, axis=0), np.delete(whole, 2, axis=0))
+
+
+@pytest.mark.parametrize("name", ["posit-8-1", "fixed-8-4", "int8", "log-8-1-5-5-7"])
+def test_weights_that_are_not_finite_are_refused(name: str) -> None:
+    form, spoilt = FORMATS[name], RIGHT.copy()
+    spoilt[3, 1] = np.nan
+    with pytest.raises(InputError, match="not finite"), np.errstate(invalid="ignore"):
+        multiply(encode(LEFT, form), encode(spoilt, form, axis=0), form)
+
+
+@pytest.mark.parametrize("name", ["fp16", "mxfp4-e2m1", "int8", "posit-8-1", "log-8-1-5-5-7"])
+def test_nothing_is_rounded_to_nothing(name: str) -> None:
+    made = encode(np.zeros((0, 5)), FORMATS[name])
+    assert (made.values.shape, made.saturated, made.tiny) == ((0, 5), 0, 0)
+
+
 def test_formats_by_name() -> None:
     assert [each.name for each in chosen(["posit-8-1", "int8", "int8"])] == ["int8", "posit-8-1"]
     assert len(chosen([])) == len(FORMATS)
+    assert tuple(FORMATS) == FORMAT_NAMES
     with pytest.raises(UnknownNameError, match="posit-8-9"):
         chosen(["posit-8-9"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from chipwise.compression.format_accuracy import _Layer, _Rounding, evaluate, layer_names
+from chipwise.compression.format_accuracy import Answers, _Rounding, calibrated, evaluate, layer_names
 from chipwise.compression.number_formats import number_formats
 from chipwise.core.errors import InputError
 
@@ -16,12 +18,17 @@ FORMATS = number_formats()
 
 
 def scores(module: nn.Module, inputs: torch.Tensor, name: str) -> torch.Tensor:
-    layers: dict[int, _Layer] = {}
-    with torch.inference_mode():
-        for form in (None, FORMATS[name]):
-            with _Rounding(form, layers, layer_names(module)):
-                made = module(inputs)
-    return made
+    names = layer_names(module)
+    largest = calibrated(module, inputs.numpy(), names)
+    with torch.inference_mode(), _Rounding(FORMATS[name], {}, names, largest):
+        return module(inputs)
+
+
+def answers_of(module: nn.Module, inputs: Any, name: str, batch: int = 50) -> Answers:
+    names = layer_names(module)
+    return evaluate(
+        module, inputs, FORMATS[name], names, largest=calibrated(module, inputs, names, batch=batch), batch=batch
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +81,7 @@ def test_counts_by_layer() -> None:
     with torch.no_grad():
         module[0].weight.copy_(torch.tensor([[1000.0, 0.0], [1e-9, 1.0]]))
         module[0].bias.zero_()
-    answers = evaluate(module, np.ones((4, 2), np.float32), FORMATS["posit-8-0"], layer_names(module), batch=2)
+    answers = answers_of(module, np.ones((4, 2), np.float32), "posit-8-0", batch=2)
     first, second = answers.layers
     assert (first.layer, second.layer) == ("0", "2")
     assert (first.weights.count, first.weights.saturated, first.weights.tiny) == (6, 1, 1)
@@ -93,12 +100,102 @@ def test_scores_that_are_no_numbers_give_no_class() -> None:
             made = layer(given)
             return made - made[:, :1]
 
-    answers = evaluate(Difference(), inputs, FORMATS["fp16"], {})
+    answers = answers_of(Difference(), inputs, "fp16")
     assert answers.predicted.tolist()[0] == -1
 
 
-def test_what_is_not_known_is_refused() -> None:
-    with pytest.raises(InputError, match="conv1d has no arithmetic"):
-        evaluate(nn.Conv1d(1, 1, 1), np.ones((1, 1, 3), np.float32), FORMATS["fp32"], {})
+@pytest.mark.parametrize("name", ["fp32", "fp16-sums", "fp8-e4m3", "mxfp4-e2m1", "mxint8", "int8", "int8-shift",
+                                  "fixed-8-4", "log-8-1-5-5-7", "posit-8-1"])  # fmt: skip
+def test_what_is_not_finite_between_layers_spoils_its_own_sample_alone(name: str) -> None:
+    class Overflowing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(2, 2), nn.Linear(2, 2)
+
+        def forward(self, given: torch.Tensor) -> torch.Tensor:
+            return self.second(torch.exp(50 * self.first(given)))
+
+    module = Overflowing().eval()
+    with torch.no_grad():
+        module.first.weight.copy_(torch.eye(2))
+        module.second.weight.copy_(torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
+        module.first.bias.zero_()
+        module.second.bias.zero_()
+    inputs = np.array([[4.0, 4.0], [0.03125, 0.0], [0.0, 0.03125]], np.float32)
+    found = answers_of(module, inputs, name)
+    assert found.predicted[0] == -1
+    usual = answers_of(module, inputs[1:], name)
+    if FORMATS[name].scaling == "none":  # else the first sample's finite inputs set the scale of the first layer
+        np.testing.assert_array_equal(found.predicted[1:], usual.predicted)
+    largest = calibrated(module, inputs, layer_names(module))
+    alone = evaluate(module, inputs[1:], FORMATS[name], layer_names(module), largest=largest)
+    np.testing.assert_array_equal(found.predicted[1:], alone.predicted)
+    assert (found.predicted[1:] >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["fp32", "int8", "mxint8", "posit-8-1", "log-8-1-5-5-7"])
+def test_two_activations_that_are_not_finite(name: str) -> None:
+    class Squares(nn.Module):
+        def forward(self, given: torch.Tensor) -> torch.Tensor:
+            return given @ given.transpose(-1, -2)
+
+    inputs = torch.ones(2, 2, 3)
+    inputs[0, 1, 1] = torch.nan
+    made = scores(Squares(), inputs, name)
+    assert made[0].isnan().tolist() == [[False, True], [True, True]]
+    assert made[1].isfinite().all()
+
+
+def test_calibration_passes_over_what_is_not_finite() -> None:
+    module = nn.Linear(2, 1)
+    assert calibrated(module, np.array([[np.inf, -3.0], [np.nan, 2.0]], np.float32), {}) == {1: 3.0}
+
+
+def test_weights_of_groups_are_counted_once_whatever_the_batch() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4, bias=False), nn.Flatten())
+    inputs = torch.randn(6, 4, 5, 5).numpy()
+    whole, parts = (answers_of(module, inputs, "int8", batch=batch).layers[0] for batch in (6, 2))
+    assert parts.weights == whole.weights
+    assert whole.weights.count == 4 * 9
+    assert parts.inputs == whole.inputs
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "said"),
+    [
+        (nn.Conv1d(1, 1, 1), (1, 1, 3), "conv1d"),
+        (nn.RNN(2, 3), (1, 4, 2), "rnn_tanh"),
+        (nn.RNN(2, 3, nonlinearity="relu"), (1, 4, 2), "rnn_relu"),
+        (nn.LSTM(2, 3), (1, 4, 2), "lstm"),
+        (nn.GRU(2, 3), (1, 4, 2), "gru"),
+        (nn.RNNCell(2, 3), (1, 2), "rnn_tanh_cell"),
+        (nn.MultiheadAttention(2, 1), (1, 1, 2), "multi_head_attention_forward"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_what_is_not_known_is_refused(module: nn.Module, shape: tuple[int, ...], said: str) -> None:
+    class Whole(nn.Module):
+        def forward(self, given: torch.Tensor) -> Any:
+            return module(given, given, given) if isinstance(module, nn.MultiheadAttention) else module(given)
+
+    inputs = np.ones(shape, np.float32)
+    with pytest.raises(InputError, match=f"{said} has no arithmetic"):
+        calibrated(Whole().eval(), inputs, {})
+    with pytest.raises(InputError, match=f"{said} has no arithmetic"):
+        evaluate(Whole().eval(), inputs, FORMATS["fp32"], {}, largest={})
+
+
+@pytest.mark.parametrize("product", [torch.mv, torch.Tensor.mv, torch.inner])
+def test_products_with_vectors_are_refused(product: Any) -> None:
+    class Vector(nn.Module):
+        def forward(self, given: torch.Tensor) -> torch.Tensor:
+            return product(given, given[0])
+
+    with pytest.raises(InputError, match="has no arithmetic"):
+        calibrated(Vector(), np.ones((2, 2), np.float32), {})
+
+
+def test_a_module_without_products_is_refused() -> None:
     with pytest.raises(InputError, match="no convolution"):
-        evaluate(nn.ReLU(), np.ones((1, 3), np.float32), FORMATS["fp32"], {})
+        calibrated(nn.ReLU(), np.ones((1, 3), np.float32), {})

@@ -93,6 +93,12 @@ def test_ends() -> None:
     assert ELMA.table.quantize([2.0**-13, 2.0**-12, 1e9]).tolist() == [0.0, 2.0**-12, 4096.0]
 
 
+def test_what_is_not_finite_becomes_no_number_on_the_way_back() -> None:
+    made = ELMA.from_linear([np.nan, np.inf, -np.inf, 2.0])
+    assert np.isnan(made[:3]).all()
+    assert made[3] == 2.0
+
+
 def test_zeros_alone_make_zeros() -> None:
     assert ELMA.products_linear(np.zeros((2, 3)), np.zeros((3, 2))).tolist() == [[0, 0], [0, 0]]
 

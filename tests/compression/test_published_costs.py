@@ -14,4 +14,4 @@ def test_published_figures() -> None:
 
 def test_what_nobody_published_is_unknown() -> None:
     unknown = {name for name in number_formats() if cost_of(name) == OperationCost()}
-    assert {"bf16", "posit-8-1", "log-8-1-5-5-7", "fp8-e4m3"} <= unknown
+    assert {"bf16", "mxint8", "posit-8-1", "log-8-1-5-5-7", "fp8-e4m3"} <= unknown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from chipwise.core.format_report import (
     Circuit,
@@ -55,5 +56,6 @@ RECORDS: dict[str, Callable[[], FormatReport]] = {
     "formats": lambda: FormatReport(LINES, picture="values.svg"),
     "formats_gates": lambda: FormatReport(LINES, CIRCUITS),
     "formats_scores": two,
+    "formats_scores_gates": lambda: replace(two(), circuits=CIRCUITS),
     "formats_many": lambda: scored(*[score(f"format {place}", 91, lost=0, won=0, p_value=1.0) for place in range(6)]),
 }

@@ -42,17 +42,18 @@ def formats(
 
     Args:
         only: names of formats; all where none are given.
-        gates: build their adders and multipliers out of NAND gates, and count these.
+        gates: build adders and multipliers out of NAND gates, and count these: all of them, whatever `only` says.
         network: classify samples with a network under each format.
         data: those samples; the test part is used, and some of the training part calibrates scales.
         samples: of the test part, evenly spread over it.
         picture: an .svg or .png file to draw each format's values into.
         weights: a file of trained weights, for a network that does not hold its own.
         preprocess: how pictures become inputs, instead of what the network says.
-        progress: told which format it is.
+        progress: told which format it is, and of every batch.
 
     Raises:
-        UnknownNameError: no such format. InputError: a network without data, or one whose products are not known.
+        UnknownNameError: no such format. InputError: a network without data, or the other way round, weights without a
+            network, or a network whose products are not known.
         NetworkError, DataError: what was given cannot be used. MissingExtraError: torch is not installed.
     """
     from chipwise.compression.gates import circuits
@@ -62,6 +63,8 @@ def formats(
     path = None if picture is None else check_picture(Path(picture), "value lines", _PICTURES)
     if (network is None) != (data is None):
         raise InputError("a network and labelled samples go together", hint="--network NET --data D")
+    if network is None and (weights is not None or preprocess is not None):
+        raise InputError("weights and preprocessing belong to a network", hint="--network NET --data D")
     if samples < 1:
         raise InputError(f"{samples} samples; at least 1 is wanted")
     forms = chosen(only)
@@ -70,15 +73,15 @@ def formats(
         _draw(path, forms, lines)
     report: dict[str, Any] = {"circuits": circuits() if gates else (), "picture": "" if path is None else str(path)}
     if network is not None and data is not None:
-        report |= _scored(network, data, samples, forms, told=(weights, preprocess), progress=progress)
+        report |= _scored(network, data, samples, forms, weights=weights, preprocess=preprocess, progress=progress)
     return FormatReport(lines, **report)
 
 
 def format_names() -> list[str]:
     """Names of number formats, for completion."""
-    from chipwise.compression.number_formats import number_formats
+    from chipwise.core.format_report import FORMAT_NAMES
 
-    return list(number_formats())
+    return list(FORMAT_NAMES)
 
 
 def _scored(
@@ -87,7 +90,8 @@ def _scored(
     samples: int,
     forms: Sequence[NumberFormat],
     *,
-    told: tuple[str | Path | None, str | None],
+    weights: str | Path | None,
+    preprocess: str | None,
     progress: Progress,
 ) -> dict[str, Any]:
     """Everything of the report that needs the network."""
@@ -97,7 +101,6 @@ def _scored(
     from chipwise.compression.format_scores import folded_module, score_formats
     from chipwise.datasets.feed import inputs_for
 
-    weights, preprocess = told
     said = {"preprocess": preprocess, "task": None, "labels": None}
     graphed = graph_told(network, None, weights, None, said, progress=progress)
     if graphed.task.kind != "classification" or graphed.graph is None:

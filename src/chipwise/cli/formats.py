@@ -30,7 +30,9 @@ def main(
             autocompletion=complete_format,
         ),
     ] = None,
-    gates: Annotated[bool, typer.Option("--gates", help="Adders and multipliers out of NAND gates, counted.")] = False,
+    gates: Annotated[
+        bool, typer.Option("--gates", help="All adders and multipliers out of NAND gates, whatever --only says.")
+    ] = False,
     network: Annotated[
         str | None,
         typer.Option(

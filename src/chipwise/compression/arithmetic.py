@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chipwise.compression.block_formats import quantize_blocks, scale_exponents
-from chipwise.compression.exact_sums import certified, exact_product
-from chipwise.compression.number_tables import binary_float
+from chipwise.compression.block_formats import quantize_blocks
+from chipwise.compression.exact_sums import exact_product
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from chipwise.compression.number_formats import NumberFormat
+    from chipwise.compression.number_tables import NumberTable
 
     Doubles = NDArray[np.float64]
-
-_HALF = binary_float("fp16", exponent_bits=5, mantissa_bits=10, overflow="infinity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +48,10 @@ def encode(
 ) -> Encoded:
     """Round an array to a format, with the scale that the format wants.
 
+    What is not finite becomes NaN, but for infinities of formats that have them.
+
     Args:
-        array: finite numbers of any shape.
+        array: numbers of any shape.
         form: the format.
         axis: where scales differ along the other axes, the one that they are the same along; None for one scale.
         block_axis: along which blocks lie.
@@ -60,8 +60,8 @@ def encode(
     given = np.asarray(array, np.float64)
     if form.block:
         moved = np.moveaxis(given, block_axis, -1)
-        made = np.moveaxis(quantize_blocks(moved, form.table, form.block), -1, block_axis)
-        beyond = _beyond_blocks(moved, form)
+        blocks, beyond = quantize_blocks(moved, form.table, form.block)
+        made = np.moveaxis(blocks, -1, block_axis)
         return Encoded(made, np.ones(()), beyond, int(np.count_nonzero((made == 0) & (given != 0))))
     scale = np.ones(())
     if form.scaling != "none":
@@ -71,6 +71,8 @@ def encode(
             scale = np.exp2(np.ceil(np.log2(scale)))
         given = given / (scale if axis is None else np.expand_dims(scale, axis))
     made = form.table.quantize(given)
+    if form.table.overflow != "infinity":
+        made = np.where(np.isinf(given), np.nan, made)
     size = np.abs(given)
     # The largest itself may come out of its own division a little larger.
     saturated = int(np.count_nonzero(size > form.table.largest * (1 + 2.0**-50)))
@@ -98,35 +100,42 @@ def accumulate(left: Doubles, right: Doubles, form: NumberFormat) -> Doubles:
 
     "exact" rounds nothing; "elma" converts each product to alpha bits and then rounds nothing; "fp32" is a product of
     float32 matrices, whose order is the library's; "fp16" adds one product after the other, each sum rounded; "int32"
-    is exact and then kept to 32 bits, as two's complement wraps.
+    is exact and then kept to 32 bits, as two's complement wraps. A row of `left` that is not finite has sums that are
+    NaN where the accumulator knows neither infinity nor NaN.
+
+    Args:
+        left: [M, K].
+        right: [K, N].
+        form: their format.
+
+    Raises:
+        InputError: as `exact_product`, of a `right` that is not finite.
     """
-    if form.log is not None:
-        return form.log.products_linear(left, right)
     if form.accumulator == "fp32":
         with np.errstate(over="ignore", invalid="ignore"):
             return (left.astype(np.float32) @ right.astype(np.float32)).astype(np.float64)
     if form.accumulator == "fp16":
-        return _half_sums(left, right)
-    sums = exact_product(left, right)
-    return sums if form.accumulator == "exact" else wrapped(sums)
+        return _half_sums(left, right, form.table)
+    bad = np.asarray(~np.isfinite(left).all(axis=1))
+    held = np.where(bad[:, None], 0.0, left) if bad.any() else left
+    sums = exact_product(held, right) if form.log is None else form.log.products_linear(held, right)
+    if form.accumulator == "int32":
+        sums = wrapped(sums)
+    sums[bad] = np.nan
+    return sums
 
 
-def wrapped(sums: Doubles, bits: int = 32) -> Doubles:
-    """Whole numbers as two's complement of so many bits keeps them.
+def wrapped(sums: Doubles) -> Doubles:
+    """Whole numbers as two's complement of 32 bits keeps them.
 
     >>> wrapped(np.array([2.0**31, -1.0, 2.0**32 + 5])).tolist()
     [-2147483648.0, -1.0, 5.0]
     """
-    half = 2.0 ** (bits - 1)
+    half = 2.0**31
     return np.asarray(np.mod(sums + half, 2 * half) - half)
 
 
-def exact_in_one(left: Doubles, right: Doubles) -> bool:
-    """Whether one float64 product sums exactly, by the certificate of `exact_sums`."""
-    return certified(left, right)
-
-
-def _half_sums(left: Doubles, right: Doubles) -> Doubles:
+def _half_sums(left: Doubles, right: Doubles, half: NumberTable) -> Doubles:
     """Add products one by one; each sum is rounded once, from its exact value."""
     sums = np.zeros((left.shape[0], right.shape[1]))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -138,14 +147,5 @@ def _half_sums(left: Doubles, right: Doubles) -> Doubles:
             toward = np.where(error > 0, np.inf, -np.inf)
             even = np.ascontiguousarray(total).view(np.int64) % 2 == 0
             odd = np.where((error != 0) & even & np.isfinite(total), np.nextafter(total, toward), total)
-            sums = _HALF.quantize(odd)
+            sums = half.quantize(odd)
     return sums
-
-
-def _beyond_blocks(blocks: Doubles, form: NumberFormat) -> int:
-    """Numbers that saturate although their block has a scale: its power of two is not always large enough."""
-    size = blocks.shape[-1]
-    padded = np.pad(blocks, [(0, 0)] * (blocks.ndim - 1) + [(0, -size % form.block)])
-    parts = padded.reshape(*blocks.shape[:-1], -1, form.block)
-    limits = np.ldexp(form.table.largest, scale_exponents(parts, form.table))
-    return int(np.count_nonzero(np.abs(parts) > limits[..., None]))

@@ -12,16 +12,23 @@ branches) is computed in float32 and rounded when the next product reads it.
   requantized.
 - Blocks that share a scale (MX) lie along the sum.
 
+An activation that is not finite makes sums that are not numbers, as in float32, also where a format has neither
+infinity nor NaN: hardware may go on with any number there, so that sample has no class.
+
 >>> from chipwise.compression.number_formats import number_formats
->>> layer = torch.nn.Linear(2, 2)
->>> answers = evaluate(layer, np.eye(2, dtype=np.float32), number_formats()["posit-8-1"], layer_names(layer))
+>>> layer, inputs = torch.nn.Linear(2, 2), np.eye(2, dtype=np.float32)
+>>> names = layer_names(layer)
+>>> largest = calibrated(layer, inputs, names)
+>>> answers = evaluate(layer, inputs, number_formats()["posit-8-1"], names, largest=largest)
 >>> answers.predicted.shape, [each.layer for each in answers.layers]
 ((2,), ['linear 1'])
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +38,7 @@ from torch.overrides import TorchFunctionMode
 
 from chipwise.compression.arithmetic import Encoded, encode, multiply
 from chipwise.core.errors import InputError
+from chipwise.core.events import Progress, silent
 from chipwise.core.format_report import LayerRounding, Rounded
 
 if TYPE_CHECKING:
@@ -43,11 +51,18 @@ if TYPE_CHECKING:
 
     Doubles = NDArray[np.float64]
 
-_PRODUCTS = (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.mm, torch.Tensor.mm, torch.bmm)
+_PRODUCTS = (
+    torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.mm, torch.Tensor.mm, torch.bmm, torch.Tensor.bmm,
+)  # fmt: skip
 # These multiply too. None of them may run unnoticed in float32.
 _REFUSED = (
-    torch.conv1d, torch.conv3d, torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d, torch.lstm,
-    torch.gru, torch.einsum, torch.addmm, torch.baddbmm, functional.scaled_dot_product_attention, functional.bilinear,
+    torch.conv1d, torch.conv3d, torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d,
+    torch.convolution, torch.lstm, torch.gru, torch.rnn_relu, torch.rnn_tanh, torch.lstm_cell, torch.gru_cell,
+    torch.rnn_relu_cell, torch.rnn_tanh_cell, torch.mv, torch.Tensor.mv, torch.dot, torch.Tensor.dot, torch.vdot,
+    torch.inner, torch.Tensor.inner, torch.linalg.vecdot, torch.addmv, torch.Tensor.addmv, torch.addmm,
+    torch.Tensor.addmm, torch.addbmm, torch.Tensor.addbmm, torch.baddbmm, torch.Tensor.baddbmm, torch.einsum,
+    torch.tensordot, torch.chain_matmul, torch.linalg.multi_dot, torch.linalg.matmul, torch.Tensor.__rmatmul__,
+    functional.bilinear, functional.scaled_dot_product_attention, functional.multi_head_attention_forward,
 )  # fmt: skip
 _BATCH = 50
 _PARTS = ("weights", "inputs", "outputs")
@@ -63,11 +78,11 @@ class Answers:
 
 @dataclass(slots=True)
 class _Layer:
-    """A product of the module: its name, the largest input seen, its weights once they are encoded, and counts."""
+    """A product of the module: its name, the largest input seen, its encoded weights by group, and counts."""
 
     name: str
     largest: float = 0.0
-    weights: Encoded | None = None
+    weights: dict[int, Encoded] = field(default_factory=dict)
     counts: dict[str, list[int]] = field(default_factory=lambda: {key: [0, 0, 0] for key in _PARTS})
 
     def count(self, part: str, size: int, encoded: Encoded) -> None:
@@ -79,9 +94,15 @@ class _Layer:
 class _Rounding(TorchFunctionMode):
     """Computes products in a format; without one it looks at the largest inputs only."""
 
-    def __init__(self, form: NumberFormat | None, layers: dict[int, _Layer], names: Mapping[int, str]) -> None:
+    def __init__(
+        self,
+        form: NumberFormat | None,
+        layers: dict[int, _Layer],
+        names: Mapping[int, str],
+        largest: Mapping[int, float],
+    ) -> None:
         super().__init__()
-        self._form, self._layers, self._names = form, layers, names
+        self._form, self._layers, self._names, self._largest = form, layers, names, largest
         self.calls = 0
 
     def __torch_function__(
@@ -97,7 +118,7 @@ class _Rounding(TorchFunctionMode):
             return func(*args, **given)
         layer = self._next(func, args)
         if self._form is None:
-            layer.largest = max(layer.largest, float(args[0].abs().max()))
+            layer.largest = max(layer.largest, _largest(args[0]))
             return func(*args, **given)
         if func is torch.conv2d:
             return _convolved(self._form, layer, *args, constant=self._constant(args), **given)
@@ -118,7 +139,7 @@ class _Rounding(TorchFunctionMode):
         self.calls += 1
         kind = "conv" if func is torch.conv2d else "linear" if func is functional.linear else "product"
         name = self._names.get(args[1].data_ptr(), "") or f"{kind} {self.calls}"
-        return self._layers.setdefault(self.calls, _Layer(name))
+        return self._layers.setdefault(self.calls, _Layer(name, self._largest.get(self.calls, 0.0)))
 
 
 def layer_names(module: nn.Module) -> dict[int, str]:
@@ -130,14 +151,36 @@ def layer_names(module: nn.Module) -> dict[int, str]:
     return found
 
 
+def calibrated(
+    module: nn.Module, inputs: NDArray[np.float32], names: Mapping[int, str], *, batch: int = _BATCH
+) -> dict[int, float]:
+    """Look for the largest finite magnitude that each product of a module reads; products are numbered from 1.
+
+    Args:
+        module: in evaluation mode.
+        inputs: [N, ...].
+        names: of `layer_names`.
+        batch: samples at once.
+
+    Raises:
+        InputError: the module multiplies by an operator that is not known here, or not at all.
+    """
+    layers: dict[int, _Layer] = {}
+    scores_of(module, inputs, partial(_Rounding, None, layers, names, {}), batch=batch)
+    if not layers:
+        raise InputError("the network has no convolution and no product of matrices")
+    return {call: layer.largest for call, layer in layers.items()}
+
+
 def evaluate(
     module: nn.Module,
     inputs: NDArray[np.float32],
     form: NumberFormat,
     names: Mapping[int, str],
     *,
-    calibration: NDArray[np.float32] | None = None,
+    largest: Mapping[int, float],
     batch: int = _BATCH,
+    progress: Progress = silent,
 ) -> Answers:
     """Classify samples with a module whose products are computed in a format.
 
@@ -146,33 +189,53 @@ def evaluate(
         inputs: [N, ...].
         form: the format.
         names: of `layer_names`.
-        calibration: inputs that scales are taken from; the first batch of `inputs` where none are given.
+        largest: of `calibrated`: what scales are taken from.
         batch: samples at once.
+        progress: told of every batch.
 
     Raises:
-        InputError: the module multiplies by an operator that is not known here, or not at all.
+        InputError: the module multiplies by an operator that is not known here, or by weights that are not finite.
     """
     layers: dict[int, _Layer] = {}
-    seen = inputs[:batch] if calibration is None else calibration
+    mode = partial(_Rounding, form, layers, names, largest)
+    predicted = classes(scores_of(module, inputs, mode, batch=batch, progress=progress, stage=form.title))
+    return Answers(predicted, tuple(map(_layer_rounding, layers.values())))
+
+
+def scores_of(
+    module: nn.Module,
+    inputs: NDArray[np.float32],
+    mode: Callable[[], AbstractContextManager[object]] = nullcontext,
+    *,
+    batch: int = _BATCH,
+    progress: Progress = silent,
+    stage: str = "samples",
+) -> NDArray[np.float32]:
+    """Scores [N, classes] that a module gives, batch by batch, each in a context of its own.
+
+    Args:
+        module: in evaluation mode; of several results the first is taken.
+        inputs: [N, ...], with one sample at least.
+        mode: makes that context.
+        batch: samples at once.
+        progress: told before each batch.
+        stage: what it is told.
+    """
+    parts = []
     with torch.inference_mode(), np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, len(seen), batch):
-            _scores(module, seen[start : start + batch], _Rounding(None, layers, names))
-        if not layers:
-            raise InputError("the network has no convolution and no product of matrices")
-        parts = [
-            _scores(module, inputs[start : start + batch], _Rounding(form, layers, names))
-            for start in range(0, len(inputs), batch)
-        ]
-    scores = np.concatenate(parts)
-    predicted = np.where(np.isnan(scores).any(axis=1), -1, scores.argmax(axis=1))
-    return Answers(predicted, tuple(map(_told, layers.values())))
+        for start in range(0, len(inputs), batch):
+            progress.update(stage, start / len(inputs))
+            given = torch.from_numpy(np.ascontiguousarray(inputs[start : start + batch]))
+            with mode():
+                made = module(given)
+            made = made[0] if isinstance(made, tuple) else made
+            parts.append(np.asarray(made.reshape(len(given), -1).float().numpy()))
+    return np.concatenate(parts)
 
 
-def _scores(module: nn.Module, inputs: NDArray[np.float32], mode: _Rounding) -> NDArray[np.float32]:
-    with mode:
-        made = module(torch.from_numpy(np.ascontiguousarray(inputs)))
-    made = made[0] if isinstance(made, tuple) else made
-    return np.asarray(made.reshape(len(inputs), -1).float().numpy())
+def classes(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The class with the largest score of each sample; -1 where scores are not numbers."""
+    return np.where(np.isnan(scores).any(axis=1), -1, scores.argmax(axis=1))
 
 
 def _convolved(  # noqa: PLR0917  as conv2d
@@ -208,7 +271,7 @@ def _convolved(  # noqa: PLR0917  as conv2d
         rows = windows.transpose(1, 2).reshape(-1, windows.shape[1])
         given = _read(form, layer, rows) if inputs is None else replace(inputs, values=rows.numpy())
         own = None if bias is None else bias.chunk(groups)[group]
-        made.append(_product(form, layer, given, weights[group].t(), own, constant=constant and groups == 1))
+        made.append(_product(form, layer, given, weights[group].t(), own, constant=constant, group=group))
     joined = torch.cat(made, dim=1).reshape(len(data), sizes[0], sizes[1], -1)
     return joined.permute(0, 3, 1, 2).contiguous()
 
@@ -224,11 +287,22 @@ def _batched(form: NumberFormat, layer: _Layer, left: Tensor, right: Tensor, *, 
     shape = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     lefts = left.expand(*shape, *left.shape[-2:]).reshape(-1, *left.shape[-2:])
     rights = right.expand(*shape, *right.shape[-2:]).reshape(-1, *right.shape[-2:])
-    pairs = [
-        _product(form, layer, _read(form, layer, one), other, None, constant=False)
-        for one, other in zip(lefts, rights, strict=True)
-    ]
+    pairs = [_pair_product(form, layer, one, other) for one, other in zip(lefts, rights, strict=True)]
     return torch.stack(pairs).reshape(*shape, left.shape[-2], right.shape[-1])
+
+
+def _pair_product(form: NumberFormat, layer: _Layer, left: Tensor, right: Tensor) -> Tensor:
+    """Multiply two activations; columns that are not finite have results that are not numbers, as rows have."""
+    lost = ~right.isfinite().all(dim=0)
+    if form.table.overflow == "infinity" or not lost.any():
+        return _product(form, layer, _read(form, layer, left), right, None, constant=False)
+    made = _product(form, layer, _read(form, layer, left), right.where(~lost, 0.0), None, constant=False)
+    return made.where(~lost, torch.nan)
+
+
+def _largest(data: Tensor) -> float:
+    """The largest finite magnitude; 0 where there is none."""
+    return float(data.abs().nan_to_num(0.0, 0.0, 0.0).max()) if data.numel() else 0.0
 
 
 def _read(form: NumberFormat, layer: _Layer, data: Tensor) -> Encoded:
@@ -239,23 +313,30 @@ def _read(form: NumberFormat, layer: _Layer, data: Tensor) -> Encoded:
 
 
 def _product(
-    form: NumberFormat, layer: _Layer, inputs: Encoded, right: Tensor, bias: Tensor | None, *, constant: bool
+    form: NumberFormat,
+    layer: _Layer,
+    inputs: Encoded,
+    right: Tensor,
+    bias: Tensor | None,
+    *,
+    constant: bool,
+    group: int = 0,
 ) -> Tensor:
     """Multiply what was read [M, K] by [K, N] in a format, and add the bias [N].
 
-    Weights that do not change are rounded once, when the first batch meets them.
+    Weights that do not change are rounded once, when the first batch meets them: those of each group of a convolution.
     """
-    drop_in = form.scaling == "none" and not form.block
     added = None if bias is None else bias.double().numpy()
-    weights = layer.weights
+    weights = layer.weights.get(group)
     if weights is None:
         columns = right.double().numpy()
-        if drop_in and added is not None:
+        if form.unscaled and added is not None:
             columns = np.concatenate([columns, added[None]])
         weights = encode(columns, form, axis=0, block_axis=0)
         layer.count("weights", columns.size, weights)
-        layer.weights = weights if constant else None
-    if not drop_in:
+        if constant:
+            layer.weights[group] = weights
+    if not form.unscaled:
         made = multiply(inputs, weights, form)
         return torch.from_numpy(made if added is None else made + added).float()
     if added is not None:  # one more product, of the bias with 1, which every such format has
@@ -275,7 +356,7 @@ def _back(sums: Doubles, form: NumberFormat) -> Encoded:
     return Encoded(made, np.ones(()), saturated, int(np.count_nonzero((size > 0) & (made == 0))))
 
 
-def _told(layer: _Layer) -> LayerRounding:
+def _layer_rounding(layer: _Layer) -> LayerRounding:
     weights, inputs, outputs = (Rounded(*layer.counts[part]) for part in _PARTS)
     return LayerRounding(layer.name, weights, inputs, outputs)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from chipwise.compression.format_accuracy import evaluate, layer_names
+from chipwise.compression.format_accuracy import calibrated, classes, evaluate, layer_names, scores_of
 from chipwise.core.errors import NetworkError
+from chipwise.core.events import Part
 from chipwise.core.format_report import FormatScore
 from chipwise.networks.onnx_file import proto
 from chipwise.optimize import fold_batch_norm
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from chipwise.core.events import Progress
     from chipwise.core.measure import Accuracy
     from chipwise.core.network import Network
-
-_BATCH = 50
 
 
 def folded_module(network: Network) -> nn.Module:
@@ -73,34 +71,25 @@ def score_formats(
         module: gives scores [N, classes].
         inputs: [N, ...]; labels: [N].
         labels: the right classes.
-        calibration: inputs that scales are taken from.
+        calibration: inputs that scales are taken from, once for all formats.
         forms: formats to try.
-        progress: told which format it is.
+        progress: told which format it is, and of every batch.
 
     Returns:
         the accuracy as it is, and one score a format.
 
     Raises:
-        InputError: as `format_accuracy.evaluate`.
+        InputError: as `format_accuracy.calibrated` and `evaluate`.
     """
-    right = _plain(module, inputs) == labels
+    right = classes(scores_of(module, inputs)) == labels
     names, scores = layer_names(module), []
+    largest = calibrated(module, calibration, names)
     for place, form in enumerate(forms):
-        progress.update("formats", (place + 0.01) / len(forms), form.title)
+        part = Part(progress, "formats", place / len(forms), (place + 1) / len(forms))
         started = time.monotonic()
-        answers = evaluate(module, inputs, form, names, calibration=calibration)
+        answers = evaluate(module, inputs, form, names, largest=largest, progress=part)
         drop = paired_drop(right, answers.predicted == labels)
         seconds = time.monotonic() - started
         scores.append(FormatScore(form.name, form.title, drop.candidate, drop, answers.layers, seconds))
     progress.update("formats", 1.0)
     return accuracy(int(np.count_nonzero(right)), len(labels)), tuple(scores)
-
-
-def _plain(module: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.int64]:
-    made: list[Any] = []
-    with torch.inference_mode():
-        for start in range(0, len(inputs), _BATCH):
-            scores = module(torch.from_numpy(np.ascontiguousarray(inputs[start : start + _BATCH])))
-            scores = scores[0] if isinstance(scores, tuple) else scores
-            made.append(scores.reshape(len(scores), -1).argmax(dim=1).numpy())
-    return np.concatenate(made)

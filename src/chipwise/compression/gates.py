@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chipwise.compression.published_costs import COSTS
+from chipwise.compression.published_costs import cost_of
 from chipwise.core.format_report import Circuit
 
 
@@ -148,10 +148,10 @@ def circuits() -> tuple[Circuit, ...]:
     adders = (
         (4, "exponents of fp8-e4m3", None),
         (5, "exponents of fp16, fp8-e5m2", None),
-        (8, "int8; exponents of fp32, tf32, bf16", COSTS["int8"].add_um2),
+        (8, "int8; exponents of fp32, tf32, bf16", cost_of("int8").add_um2),
         (9, "products of log-8-1-5-5-7", None),
-        (16, "int16", COSTS["int16"].add_um2),
-        (32, "int32, sums of int8", COSTS["int32"].add_um2),
+        (16, "int16", cost_of("int16").add_um2),
+        (32, "int32, sums of int8", cost_of("int32").add_um2),
     )
     multipliers = (
         (2, "significands of fp4-e2m1", None),
@@ -159,11 +159,11 @@ def circuits() -> tuple[Circuit, ...]:
         (4, "int4; significands of fp8-e4m3, fp6-e2m3, posit-8-2, posit-7-1", None),
         (5, "significands of posit-8-1", None),
         (6, "significands of posit-8-0, posit-9-1", None),
-        (8, "int8; significands of bf16", COSTS["int8"].multiply_um2),
-        (11, "significands of fp16, tf32", COSTS["fp16"].multiply_um2),
+        (8, "int8; significands of bf16", cost_of("int8").multiply_um2),
+        (11, "significands of fp16, tf32", cost_of("fp16").multiply_um2),
         (13, "significands of posit-16-1", None),
-        (24, "significands of fp32", COSTS["fp32"].multiply_um2),
-        (32, "int32", COSTS["int32"].multiply_um2),
+        (24, "significands of fp32", cost_of("fp32").multiply_um2),
+        (32, "int32", cost_of("int32").multiply_um2),
     )
     made = [_counted("NAND", 1, _nand()), _counted("half adder", 1, half_adder())]
     made.append(_counted("full adder", 1, full_adder()))

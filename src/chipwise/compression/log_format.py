@@ -30,7 +30,7 @@ import numpy as np
 
 from chipwise.compression.exact_sums import exact_product
 from chipwise.compression.number_tables import NumberTable, mirrored
-from chipwise.compression.posits import tapered
+from chipwise.compression.posits import positive_strings
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -98,9 +98,11 @@ class LogFormat:
             sums: float64 of any shape.
 
         Returns:
-            values of the format, of the same shape.
+            values of the format, of the same shape; NaN of what is not finite.
         """
-        given = np.asarray(sums, np.float64)
+        numbers = np.asarray(sums, np.float64)
+        finite = np.isfinite(numbers)
+        given = np.where(finite, numbers, 0.0)
         mantissa, exponent = np.frexp(np.abs(given))
         steps = 2**self.beta
         linear = np.rint((2 * mantissa - 1) * steps).astype(np.int64)
@@ -110,7 +112,8 @@ class LogFormat:
         values = self.table.values[len(self.logarithms) + 1 :]
         made = values[np.searchsorted(self.log_cuts, logarithm, side="left")]
         small = (given == 0) | (logarithm < self.logarithms[0])
-        return np.asarray(np.where(small, 0.0, np.copysign(made, given)), np.float64)
+        made = np.where(small, 0.0, np.copysign(made, given))
+        return np.asarray(np.where(finite, made, np.nan), np.float64)
 
     def _shifted(self, fraction: int) -> Doubles:
         """For every value of the table: what its product with 2**(fraction in steps) becomes as a linear number."""
@@ -135,17 +138,14 @@ def log_format(bits: int, exponent_bits: int, alpha: int, beta: int, gamma: int)
         beta: bits of a sum's linear fraction.
         gamma: bits of that fraction's logarithm.
     """
-    patterns = np.arange(1, 2 ** (bits - 1))
-    logarithms = _logarithm(patterns, bits, exponent_bits)
-    between = _logarithm(2 * patterns[:-1] + 1, bits + 1, exponent_bits)
-    even = patterns[:-1] % 2 == 0
+    written, parting, even = positive_strings(bits, exponent_bits)
+    logarithms, between = np.add(*written), np.add(*parting)
     values = np.exp2(logarithms)
     # What is below the smallest value is zero, so that value is its own threshold and wins there.
     thresholds = np.concatenate([values[:1], np.exp2(between)])
     every, cuts = mirrored(np.concatenate([[0.0], values]), thresholds, np.concatenate([[False], even]))
     fraction_bits = max(bits - 3 - exponent_bits, 0)
     table = NumberTable(
-        f"log({bits},{exponent_bits},{alpha},{beta},{gamma})",
         bits,
         every,
         cuts,
@@ -159,8 +159,3 @@ def log_format(bits: int, exponent_bits: int, alpha: int, beta: int, gamma: int)
     fractions = np.rint(np.log2(1 + np.arange(2**beta) / 2**beta) * 2**gamma) / 2**gamma
     log_cuts = np.where(even, between, np.nextafter(between, -np.inf))
     return LogFormat(table, fraction_bits, logarithms, log_cuts, linear, beta, fractions)
-
-
-def _logarithm(patterns: NDArray[np.int64], bits: int, exponent_bits: int) -> Doubles:
-    exponent, fraction = tapered(patterns, bits, exponent_bits)
-    return np.asarray(exponent + fraction, np.float64)

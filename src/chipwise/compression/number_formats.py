@@ -64,6 +64,11 @@ class NumberFormat:
         """Bits that one value takes, with its share of the block's scale."""
         return self.table.bits + (8 / self.block if self.block else 0)
 
+    @property
+    def unscaled(self) -> bool:
+        """Whether it takes a network as it is: no tensor and no block has a scale."""
+        return self.scaling == "none" and not self.block
+
 
 @cache
 def number_formats() -> dict[str, NumberFormat]:
@@ -88,7 +93,7 @@ def chosen(names: Iterable[str]) -> tuple[NumberFormat, ...]:
 def _floats() -> list[NumberFormat]:
     wide = {"fp32": (8, 23), "tf32": (8, 10), "bf16": (8, 7), "fp16": (5, 10)}
     found = [
-        NumberFormat(name, name, "float", _wide(name, exponent, mantissa), "fp32")
+        NumberFormat(name, name, "float", _wide(exponent, mantissa), "fp32")
         for name, (exponent, mantissa) in wide.items()
     ]
     sums = NumberFormat("fp16-sums", "fp16, fp16 sums", "float", found[-1].table, "fp16")
@@ -102,18 +107,18 @@ def _blocks() -> list[NumberFormat]:
         for name in _ELEMENTS
     ]
     # Two's complement with 6 bits after the point; the lowest value is left out, so that both sides round alike.
-    whole = integer("mxint8", 8, step=2.0**-6, symmetric=True)
+    whole = integer(8, step=2.0**-6, symmetric=True)
     return [*mixed, NumberFormat("mxint8", "MXint8", "block", whole, "fp32", block=BLOCK)]
 
 
 def _whole() -> list[NumberFormat]:
-    eight, four = integer("int8", 8, symmetric=True), integer("int4", 4, symmetric=True)
+    eight, four = integer(8, symmetric=True), integer(4, symmetric=True)
     return [
         NumberFormat("int8", "int8", "integer", eight, "int32", "max-abs"),
         NumberFormat("int8-shift", "int8, power of 2", "integer", eight, "int32", "power-of-two"),
         NumberFormat("int4", "int4", "integer", four, "int32", "max-abs"),
-        NumberFormat("fixed-16-8", "fixed (16,8)", "fixed", integer("fixed-16-8", 16, step=2.0**-8), "exact"),
-        NumberFormat("fixed-8-4", "fixed (8,4)", "fixed", integer("fixed-8-4", 8, step=2.0**-4), "exact"),
+        NumberFormat("fixed-16-8", "fixed (16,8)", "fixed", integer(16, step=2.0**-8), "exact"),
+        NumberFormat("fixed-8-4", "fixed (8,4)", "fixed", integer(8, step=2.0**-4), "exact"),
     ]
 
 
@@ -127,13 +132,13 @@ def _tapered() -> list[NumberFormat]:
     return [logarithms, *posits]
 
 
-def _wide(name: str, exponent_bits: int, mantissa_bits: int) -> NumberTable:
-    return binary_float(name, exponent_bits=exponent_bits, mantissa_bits=mantissa_bits, overflow="infinity")
+def _wide(exponent_bits: int, mantissa_bits: int) -> NumberTable:
+    return binary_float(exponent_bits=exponent_bits, mantissa_bits=mantissa_bits, overflow="infinity")
 
 
 def _element(name: str) -> NumberTable:
     exponent_bits, mantissa_bits, top = _ELEMENTS[name]
-    return binary_float(name, exponent_bits=exponent_bits, mantissa_bits=mantissa_bits, top=top)  # type: ignore[arg-type]
+    return binary_float(exponent_bits=exponent_bits, mantissa_bits=mantissa_bits, top=top)  # type: ignore[arg-type]
 
 
 def _title(name: str) -> str:

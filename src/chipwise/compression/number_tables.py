@@ -4,7 +4,7 @@ Rounding is to nearest, ties to even: to the even mantissa for binary floats, to
 even bit string for posits and logarithms. A table folds that rule into its cuts: `cuts[i]` is the largest double that
 still becomes `values[i]`, so a tie is on one side of a cut or on the other and needs no rule when an array is rounded.
 
->>> table = binary_float("fp4-e2m1", exponent_bits=2, mantissa_bits=1, top="finite")
+>>> table = binary_float(exponent_bits=2, mantissa_bits=1, top="finite")
 >>> table.quantize([0.3, 0.25, 0.75, 5.0, 100.0]).tolist()
 [0.5, 0.0, 1.0, 4.0, 6.0]
 """
@@ -44,7 +44,6 @@ class NumberTable:
     """Everything that rounding to a format needs.
 
     Attributes:
-        name: of the format.
         bits: of one value.
         values: every finite value, ascending, zero once; empty for formats of more than 16 bits.
         cuts: `cuts[i]` is the largest double that is rounded to `values[i]` (one fewer than the values).
@@ -53,11 +52,9 @@ class NumberTable:
         overflow: what becomes of numbers beyond the largest.
         overflow_cut: the largest magnitude that still becomes the largest value; infinite where it saturates.
         of_infinity: what an infinite number becomes, where it saturates: the largest value, or NaN (posits' NaR).
-        tiny: what becomes of numbers nearer to zero than to the smallest value.
         rule: of binary floats that are rounded without the table.
     """
 
-    name: str
     bits: int
     values: Doubles
     cuts: Doubles
@@ -67,7 +64,6 @@ class NumberTable:
     overflow: Overflow = "saturate"
     overflow_cut: float = np.inf
     of_infinity: Literal["largest", "nan"] = "largest"
-    tiny: Literal["zero", "smallest"] = "zero"
     rule: BinaryRule | None = None
 
     @property
@@ -106,12 +102,11 @@ class NumberTable:
 
 
 def binary_float(
-    name: str, *, exponent_bits: int, mantissa_bits: int, top: Top = "ieee", overflow: Overflow = "saturate"
+    *, exponent_bits: int, mantissa_bits: int, top: Top = "ieee", overflow: Overflow = "saturate"
 ) -> NumberTable:
     """Build a binary floating-point format with subnormal numbers and the bias 2**(exponent_bits - 1) - 1.
 
     Args:
-        name: of the format.
         exponent_bits: bits of the exponent.
         mantissa_bits: bits of the mantissa, without the hidden one.
         top: what the highest exponent holds: "ieee" infinities and NaN, "nan" numbers but for one NaN (OCP's e4m3),
@@ -133,7 +128,6 @@ def binary_float(
         codes = np.arange(int(largest / step) % 2**mantissa_bits + (high - least + 1) * 2**mantissa_bits + 1)
         values, cuts = _symmetric(*_positive_floats(codes, mantissa_bits, least))
     return NumberTable(
-        name,
         bits,
         values,
         cuts,
@@ -146,11 +140,10 @@ def binary_float(
     )
 
 
-def integer(name: str, bits: int, *, step: float = 1.0, symmetric: bool = False) -> NumberTable:
+def integer(bits: int, *, step: float = 1.0, symmetric: bool = False) -> NumberTable:
     """Build a two's complement integer, or fixed-point numbers that are multiples of `step`; it saturates.
 
     Args:
-        name: of the format.
         bits: of one value, at most 16.
         step: distance of neighbours; a power of two.
         symmetric: leave the lowest value out, as is usual for weights.
@@ -161,7 +154,7 @@ def integer(name: str, bits: int, *, step: float = 1.0, symmetric: bool = False)
     values = whole * step
     cuts = cuts_between(np.asarray((whole[:-1] + 0.5) * step), even)
     # A tie halfway to the next multiple is half a step, which is 1 / 2 for integers: an absolute error.
-    return NumberTable(name, bits, values, cuts, high * step, step, accuracy=step / 2)
+    return NumberTable(bits, values, cuts, high * step, step, accuracy=step / 2)
 
 
 def cuts_between(thresholds: Doubles, lower_wins: NDArray[np.bool_]) -> Doubles:

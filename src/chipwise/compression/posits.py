@@ -25,6 +25,8 @@ from chipwise.compression.number_tables import NumberTable, mirrored
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Parts = tuple[NDArray[np.int64], NDArray[np.float64]]
+
 
 def posit(bits: int, exponent_bits: int) -> NumberTable:
     """Build the table of posits of so many bits and exponent bits.
@@ -33,15 +35,13 @@ def posit(bits: int, exponent_bits: int) -> NumberTable:
         bits: of one value, 3 to 16.
         exponent_bits: es, 0 or more.
     """
-    patterns = np.arange(1, 2 ** (bits - 1))
-    values = np.concatenate([[0.0], _value(*tapered(patterns, bits, exponent_bits))])
-    between = _value(*tapered(2 * patterns[:-1] + 1, bits + 1, exponent_bits))
+    written, parting, even = positive_strings(bits, exponent_bits)
+    values = np.concatenate([[0.0], _value(*written)])
     # Zero's own threshold is zero: everything above it is the smallest value.
-    thresholds = np.concatenate([[0.0], between])
-    every, cuts = mirrored(values, thresholds, np.concatenate([[True], patterns[:-1] % 2 == 0]))
+    thresholds = np.concatenate([[0.0], _value(*parting)])
+    every, cuts = mirrored(values, thresholds, np.concatenate([[True], even]))
     fraction = max(bits - 3 - exponent_bits, 0)
     return NumberTable(
-        f"posit({bits},{exponent_bits})",
         bits,
         every,
         cuts,
@@ -49,14 +49,27 @@ def posit(bits: int, exponent_bits: int) -> NumberTable:
         smallest=float(values[1]),
         accuracy=2.0 ** -(fraction + 1),
         of_infinity="nan",
-        tiny="smallest",
     )
 
 
-def tapered(
-    patterns: NDArray[np.int64], bits: int, exponent_bits: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Take positive bit strings apart into exponent and fraction; logarithmic formats are written the same way.
+def positive_strings(bits: int, exponent_bits: int) -> tuple[Parts, Parts, NDArray[np.bool_]]:
+    """Exponents and fractions of all positive bit strings; logarithmic formats are written the same way.
+
+    Args:
+        bits: of a string with its sign.
+        exponent_bits: es.
+
+    Returns:
+        of the strings, ascending, [n]; of the strings of one bit more that part neighbours, [n - 1]; and whether the
+        lower neighbour is even, which has the ties, [n - 1].
+    """
+    patterns = np.arange(1, 2 ** (bits - 1))
+    parting = _tapered(2 * patterns[:-1] + 1, bits + 1, exponent_bits)
+    return _tapered(patterns, bits, exponent_bits), parting, patterns[:-1] % 2 == 0
+
+
+def _tapered(patterns: NDArray[np.int64], bits: int, exponent_bits: int) -> Parts:
+    """Take positive bit strings apart into exponent and fraction.
 
     Args:
         patterns: whole numbers of at most `bits - 1` bits, none of them zero.

@@ -10,6 +10,14 @@ from dataclasses import dataclass
 
 from chipwise.core.measure import Accuracy, PairedDrop
 
+# Names alone, so that completing one builds no table; `number_formats` has the formats in this order.
+FORMAT_NAMES = (
+    "fp32", "tf32", "bf16", "fp16", "fp16-sums", "fp8-e4m3", "fp8-e5m2", "fp6-e3m2", "fp6-e2m3", "fp4-e2m1",
+    "mxfp8-e4m3", "mxfp8-e5m2", "mxfp6-e3m2", "mxfp6-e2m3", "mxfp4-e2m1", "mxint8", "int8", "int8-shift", "int4",
+    "fixed-16-8", "fixed-8-4", "log-8-1-5-5-7", "posit-7-1", "posit-8-0", "posit-8-1", "posit-8-2", "posit-9-1",
+    "posit-16-1",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class OperationCost:
@@ -33,7 +41,8 @@ class FormatLine:
     Attributes:
         name: as it is typed; title: as it is printed; family: kind of format.
         bits: that one value takes, with its share of a block's scale.
-        largest, smallest: the largest and the smallest positive value.
+        largest, smallest: the largest and the smallest positive value; of formats with a scale, of tensors or of
+            blocks, before the scale.
         accuracy: largest relative error of rounding next to 1; of integers and fixed point, half the distance of
             neighbours.
         decades: powers of ten from the smallest to the largest.

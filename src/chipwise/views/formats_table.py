@@ -25,7 +25,8 @@ _SCALES = {"none": "-", "max-abs": "largest", "power-of-two": "2^n"}
 _MOST_IN_FULL = 4  # formats whose layers are shown one by one
 _NOTES = (
     "accuracy: largest relative error next to 1; of integers and fixed point, half a step. Energy and area of one "
-    "addition and one multiplication: Horowitz, ISSCC 2014, 45 nm; - where nothing is published."
+    "addition and one multiplication of operands this wide; sums are wider (see sums): Horowitz, ISSCC 2014, 45 nm; - "
+    "where nothing is published. Smallest and largest of MX, int8 and others with a scale are before the scale."
 )
 _CIRCUITS = (
     "Built of NAND gates and tried on numbers; depth is the most of them in a row. An adder grows with n, a multiplier "
@@ -40,7 +41,7 @@ _COUNTED = (
 
 @dataclass(frozen=True, slots=True)
 class FormatsTable:
-    """What was asked for, one table after the other."""
+    """What was asked for, one table after the other: scores and circuits, or else the formats themselves."""
 
     record: FormatReport
 
@@ -54,9 +55,11 @@ class FormatsTable:
                 yield from _layers(record.scores)
             else:
                 yield muted(f"Layer by layer: with at most {_MOST_IN_FULL} formats (--only), or with --json.")
-        elif record.circuits:
+        if record.source is not None and record.circuits:
+            yield line("")
+        if record.circuits:
             yield from _circuits(record.circuits, wide=wide)
-        else:
+        if record.source is None and not record.circuits:
             yield from _formats(record.formats, wide=wide)
 
 
