@@ -88,7 +88,7 @@ VALUES = st.one_of(
     st.floats(-1, 300),
     st.booleans(),
     st.sampled_from(["otsu", "dark", "grey", "median", ""]),
-    st.lists(st.text(max_size=3), max_size=2),
+    st.lists(st.text("ab.µ", max_size=3), max_size=2),
 )
 FIELDS = sorted({name for kind in STAGES.values() for name in kind.__slots__})
 STAGE = st.fixed_dictionaries({"kind": st.sampled_from(sorted(STAGES))}) | st.dictionaries(

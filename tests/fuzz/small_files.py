@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 from mutate import mutated
 
-from chipwise.codec.small_file import SmallFile, decode_small, encode_small, from_symbols, from_values
-from chipwise.core.errors import InputError
+from chipwise.codec.small_file import SmallFile, SmallReader, encode_small
+from chipwise.codec.small_tensor import from_symbols, from_values
 from chipwise.core.task import Preprocess, Task
 from chipwise.networks.onnx_file import from_bytes
 from chipwise.networks.small_file import to_small
@@ -64,8 +64,9 @@ def changed_small(seed: bytes, number: int) -> bytes:
     if chance.random() < 0.6:
         head, rest = seed[:4], mutated(seed[8:], number, text=False)
         return head + zlib.crc32(rest).to_bytes(4, "little") + rest
-    file = decode_small(seed)
-    match chance.randrange(4):
+    reader = SmallReader(seed)
+    file = SmallFile(reader.graph, reader.facts, tuple(tensor for tensor, _ in reader.tensors()))
+    match chance.randrange(6):
         case 0:
             file = replace(file, graph=mutated(file.graph, number, text=False))
         case 1:
@@ -73,10 +74,19 @@ def changed_small(seed: bytes, number: int) -> bytes:
         case 2:
             one, other = chance.choice(file.tensors), chance.choice(file.tensors)
             file = replace(file, tensors=tuple(replace(t, name=other.name) if t is one else t for t in file.tensors))
+        case 3:
+            file = replace(file, graph=_with_argument(file.graph, "!" + "9" * chance.choice((3, 4400))))
+        case 4:
+            file = replace(file, graph=file.graph.replace(b"!1", b"\xff1"))  # a name that is no text
         case _:
             kept = [t for t in file.tensors if chance.random() < 0.8]
             file = replace(file, tensors=tuple(kept + kept[: chance.randrange(2)]))
-    try:
-        return encode_small(file)
-    except InputError:  # more text than a file of its size may hold
-        return seed
+    return encode_small(file)
+
+
+def _with_argument(graph: bytes, name: str) -> bytes:
+    """A graph whose last node takes another value."""
+    model = onnx.load_from_string(graph)
+    if model.graph.node:
+        model.graph.node[-1].input[0] = name
+    return bytes(model.SerializeToString())

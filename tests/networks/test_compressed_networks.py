@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from chipwise import api
-from chipwise.codec.small_file import SmallFile, from_symbols, ledger, read_small, write_small
-from chipwise.core.errors import InputError, NetworkError
+from chipwise.codec.small_file import SmallFile, SmallReader, encode_small, ledger, open_small, write_small
+from chipwise.codec.small_tensor import from_symbols
+from chipwise.core.errors import InputError, NetworkError, StorageError
 from chipwise.core.network import Network
 from chipwise.core.task import Preprocess, Task
 from chipwise.networks import onnx_file, small_file, small_graph
@@ -68,9 +70,13 @@ def test_a_network_comes_back_with_the_same_answers(tmp_path: Path) -> None:
     assert back.graph is not None
     assert back.graph.graph.initializers["conv.weight"].shape == (4, 1, 3, 3)
     assert size < 420
-    held = read_small(tmp_path / "net.cwz")
+    held = open_small(tmp_path / "net.cwz")
     assert held.facts == b""  # the shapes say what it is for
-    assert [tensor.name for tensor in held.tensors] == ["conv.weight", "conv.bias", "fc.weight"]  # as nodes use them
+    assert [tensor.name for tensor, _ in held.tensors()] == [
+        "conv.weight",
+        "conv.bias",
+        "fc.weight",
+    ]  # by use
     assert b"named" not in held.graph
     assert b"dilations" not in held.graph
     assert b"first" not in held.graph
@@ -121,6 +127,51 @@ def test_graphs_come_back_whatever_is_named_in_them(text: str) -> None:
     assert small_graph.pack(onnx.load_from_string(whole))[0] == short
 
 
+@pytest.mark.parametrize("which", ["input", "value", "unused", "weight"])
+def test_names_that_the_format_keeps_for_itself_are_refused(which: str) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["": 18]> g (float[N, 2] x, float[N, 2] input, float[N, 2] unused) => '
+        "(float[N, 2] y) <float[2] weight={1, 2}> { value = Relu(x) a = Add(value, input) y = Add(a, weight) }"
+    )
+    places = [names for node in model.graph.node for names in (node.input, node.output)]
+    for names in places:
+        names[:] = ["!1" if name == which else name for name in names]
+    for each in (*model.graph.input, *model.graph.initializer):
+        each.name = "!1" if each.name == which else each.name
+    with pytest.raises(NetworkError, match="begins with '!'") as caught:
+        small_graph.pack(model)
+    assert caught.value.hint == "export the network again with other names"
+
+
+def test_restored_names_are_not_those_of_weights() -> None:
+    """Weights and whole numbers that no node uses, by the names that values are given."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["": 18]> g (float[N, 2] x) => (float[N, 2] y) '
+        "<float[2] v0={1, 2}, int64[1] v1={3}> { a = Relu(x) b = Neg(a) y = Abs(b) }"
+    )
+    whole = small_graph.unpack(*small_graph.pack(model))
+    onnx.checker.check_model(onnx.load_from_string(whole), full_check=True)
+    made = [name for node in onnx.load_from_string(whole).graph.node for name in node.output]
+    assert made == ["v2", "v3", "y"]
+
+
+def test_a_long_chain_without_weights_comes_back(tmp_path: Path) -> None:
+    """It codes so well that its text is more than a file of that size may hold, without padding."""
+    names = ["x", *(f"r{number}" for number in range(900)), "y"]
+    graph = helper.make_graph(
+        [helper.make_node("Relu", [one], [other]) for one, other in pairwise(names)], "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    network = onnx_file.from_bytes(model.SerializeToString(), "chain")
+    small_file.save(tmp_path / "net.cwz", network)
+    back = load(str(tmp_path / "net.cwz"))
+    assert back.graph is not None
+    assert len(list(back.graph.graph)) == 901
+    assert answers(back).tobytes() == answers(network).tobytes()
+
+
 def test_graphs_inside_of_nodes_keep_their_names() -> None:
     branch = helper.make_graph(
         [helper.make_node("Neg", ["inner"], ["o"])], "b", [], [helper.make_tensor_value_info("o", 1, None)]
@@ -139,7 +190,10 @@ def test_graphs_inside_of_nodes_keep_their_names() -> None:
 
 def test_a_damaged_graph_is_refused_in_one_line(tmp_path: Path) -> None:
     small = small_file.to_small(convolution())
-    for graph in (b"\xff\xff", small.graph.replace(b"!1", b"!9"), small.graph.replace(b"Relu", b"Rexu"), b""):
+    far = onnx.load_from_string(small.graph)
+    far.graph.node[1].input[0] = "!" + "9" * 4400  # more digits than Python takes for a number
+    bad = [small.graph.replace(old, new) for old, new in ((b"!1", b"!9"), (b"!1", b"\xff1"), (b"Relu", b"Rexu"))]
+    for graph in (b"\xff\xff", *bad, far.SerializeToString(), b""):
         write_small(tmp_path / "net.cwz", replace(small, graph=graph))
         with pytest.raises(NetworkError) as caught:
             onnx_file.check_runnable(load(str(tmp_path / "net.cwz")))
@@ -182,6 +236,28 @@ def test_export_there_and_back(tmp_path: Path) -> None:
     assert answers(back).tobytes() == answers(source).tobytes()
     with pytest.raises(InputError, match=r"a network becomes \.onnx"):
         api.export(tmp_path / "net.cwz", output=tmp_path / "net.xml")
+
+
+def test_export_says_when_weights_are_random(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    with pytest.warns(UserWarning, match="no weights were given: they are random"):
+        api.export("lenet-300-100", output=tmp_path / "net.onnx")
+    assert (tmp_path / "net.onnx").is_file()
+
+
+def test_export_finds_out_first_whether_it_can_write(tmp_path: Path) -> None:
+    (tmp_path / "net.cwz").mkdir()
+    with pytest.raises(StorageError, match="folder"):
+        api.export(tmp_path / "missing.onnx", output=tmp_path / "net.cwz")
+
+
+def test_scalars_stay_scalars_in_safetensors(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("safetensors.numpy")
+    text = "g (float[N, 2] x) => (float[N, 2] y) <float s={2}> { y = Mul(x, s) }"
+    model = onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["": 18]> {text}')
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    api.export(tmp_path / "net.onnx", output=tmp_path / "net.safetensors")
+    assert numpy.load_file(tmp_path / "net.safetensors")["s"].shape == ()
 
 
 def test_export_to_safetensors(tmp_path: Path) -> None:
@@ -282,10 +358,8 @@ def test_the_published_squeezenet_is_smaller_and_the_same() -> None:
     assert all(one.tobytes() == other.tobytes() for one, other in zip(mine, theirs, strict=False))
     small = small_file.to_small(network)
     assert isinstance(small, SmallFile)
-    from chipwise.codec.small_file import decode_small, encode_small
-
     data = encode_small(small)
     assert len(data) < 0.8 * source.stat().st_size
-    back = {tensor.name: tensor.dense() for tensor in decode_small(data).tensors}
+    back = {tensor.name: values for tensor, values in SmallReader(data).tensors()}
     floats = [each for each in mine if each.dtype == np.float32]
     assert all(one.tobytes() == other.tobytes() for one, other in zip(back.values(), floats, strict=True))

@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chipwise.api.given import is_plan, network_from, plan_from, with_graph
+from chipwise.api.given import graph_told, is_plan, plan_from
 from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError
+from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
     from chipwise.api.given import NetworkLike, PlanLike
@@ -50,7 +51,13 @@ def show(plan: PlanLike) -> PlanSheet:
 
 
 @drawn
-def export(given: PlanLike | NetworkLike, *, output: str | Path, weights: str | Path | None = None) -> Exported:
+def export(
+    given: PlanLike | NetworkLike,
+    *,
+    output: str | Path,
+    weights: str | Path | None = None,
+    progress: Progress = silent,
+) -> Exported:
     """Write a plan's graph, or a network, for other tools: as ONNX, OpenVINO's files, safetensors or compressed.
 
     Labels and preprocessing go into the ONNX file's metadata, where `run` finds them again, and into the compressed
@@ -61,6 +68,7 @@ def export(given: PlanLike | NetworkLike, *, output: str | Path, weights: str | 
         output: the file to write: X.onnx; X.xml for a plan; X.safetensors or X.cwz for a network. A .cwz holds the
             same values to the bit, as small as they can be coded as they are: `compress` makes them fewer.
         weights: a file of trained weights, for a network that does not hold its own.
+        progress: told when the weights that are written are random.
 
     Raises:
         InputError: another suffix. PlanError, NetworkError: what is given is missing or damaged, or its graph is.
@@ -81,7 +89,7 @@ def export(given: PlanLike | NetworkLike, *, output: str | Path, weights: str | 
         raise InputError(f"cannot export to {path}: a {what} becomes {' or '.join(others)}", hint=f"-o X{others[0]}")
     if of_plan and weights is not None:
         raise InputError("a plan holds its weights", hint="leave --weights out")
-    files = _export_plan(given, path) if of_plan else _export_network(given, weights, path)
+    files = _export_plan(given, path) if of_plan else _export_network(given, weights, path, progress)
     return Exported(tuple((str(each), each.stat().st_size) for each in files))
 
 
@@ -103,13 +111,13 @@ def _export_plan(plan: PlanLike, path: Path) -> tuple[Path, ...]:
     return tuple(openvino.save(opened.model, path))
 
 
-def _export_network(given: NetworkLike, weights: str | Path | None, path: Path) -> tuple[Path, ...]:
+def _export_network(given: NetworkLike, weights: str | Path | None, path: Path, progress: Progress) -> tuple[Path, ...]:
     from chipwise.codec.files import atomic_write, check_writable
     from chipwise.networks.lazy import late
     from chipwise.networks.onnx_file import serialize
 
-    network = with_graph(network_from(given, weights=weights))
     check_writable(path)
+    network = graph_told(given, None, weights, None, {}, progress=progress)
     match path.suffix.lower():
         case ".onnx":
             atomic_write(path, serialize(network, with_task=True))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chipwise import api
-from chipwise.cli.answer import ExportedArgument, JsonFlag, WeightsOption, answer
+from chipwise.cli.answer import ExportedArgument, JsonFlag, WeightsOption, answer, progress
 
 
 def main(
@@ -26,4 +26,6 @@ def main(
     json: JsonFlag = False,
 ) -> None:
     """Write a plan's graph, or a network, for other tools: ONNX, OpenVINO, safetensors, or compressed (.cwz)."""
-    answer(api.export(given, output=output, weights=weights), json=json)
+    with progress() as shown:
+        done = api.export(given, output=output, weights=weights, progress=shown)
+    answer(done, json=json)

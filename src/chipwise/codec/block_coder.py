@@ -44,7 +44,8 @@ class _Writing:
         self.batches: list[Batch] = []
 
     def code(self, symbols: Table, table: list[int], *, places: bool = True) -> Table:  # noqa: ARG002
-        self.batches.append((symbols, table))
+        if len(table) > 1:  # one kind of symbol says nothing, and constriction has no such table
+            self.batches.append((symbols, table))
         return symbols
 
 
@@ -54,8 +55,8 @@ class _Reading:
         self.bits = {True: 0.0, False: 0.0}
 
     def code(self, symbols: Table, table: list[int], *, places: bool = True) -> Table:
-        if not len(symbols):
-            return symbols
+        if not len(symbols) or len(table) == 1:
+            return np.zeros(len(symbols), np.int32)
         found = self.decoder.decode(table, len(symbols))
         self.bits[places] += _cost(found, table)
         return found

@@ -4,9 +4,10 @@ docs/compressed-file.md has the layout. Everything but large blobs goes through 
 lengths, no padding and no alignment. A checksum over the file is compared before anything is decoded, and a digest of
 what was decoded after it, so that the same file gives the same bytes everywhere, or an error.
 
+>>> from chipwise.codec.small_tensor import from_values
 >>> file = SmallFile(b"graph", b"", (from_values("w", np.array([[0, 0.5]], np.float32)),))
->>> data = encode_small(file); len(data) < 60, decode_small(data).tensors[0].dense().tolist()
-(True, [[0.0, 0.5]])
+>>> data = encode_small(file); len(data) < 60, [values.tolist() for _, values in SmallReader(data).tensors()]
+(True, [[[0.0, 0.5]]])
 """
 
 from __future__ import annotations
@@ -18,20 +19,28 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from chipwise.codec.block_coder import WIDEST
 from chipwise.codec.files import atomic_write, read_bounded
 from chipwise.codec.queue_coder import need_constriction
 from chipwise.codec.range_coder import RangeDecoder, RangeEncoder
-from chipwise.codec.small_stream import MOST_TENSORS, VALUES_A_BYTE, Budget, Stream, code_tensor
-from chipwise.codec.small_tensor import SmallTensor, from_symbols, from_values
+from chipwise.codec.small_stream import (
+    MOST_TENSORS,
+    MOST_TEXT,
+    MOST_VALUES,
+    TEXT_A_BYTE,
+    VALUES_A_BYTE,
+    Budget,
+    Stream,
+    code_tensor,
+    flat_bytes,
+)
+from chipwise.codec.small_tensor import Array, SmallTensor
 from chipwise.core.errors import InputError, NetworkError
 from chipwise.core.ledger import Ledger, LedgerRow
-
-__all__ = ["SmallFile", "SmallTensor", "decode_small", "encode_small", "from_symbols", "from_values", "ledger",
-           "read_small", "stream_small", "write_small"]  # fmt: skip
 
 MAGIC, VERSION = b"CWZ", 1
 LIMIT_BYTES = 1 << 30
@@ -68,7 +77,7 @@ def encode_small(file: SmallFile, *, mode: Mode = "auto") -> bytes:
 
     Raises:
         MissingExtraError: the fast coder is asked for, or needed, and constriction is not installed.
-        NetworkError: more text than a file of this size may hold.
+        NetworkError: more values, text or bytes than any reader accepts.
     """
     if mode == "fast" or (mode == "auto" and sum(each.count for each in file.tensors if each.kind != "raw") > _LARGE):
         fast = tuple(_suits_blocks(tensor) for tensor in file.tensors)
@@ -76,15 +85,26 @@ def encode_small(file: SmallFile, *, mode: Mode = "auto") -> bytes:
             need_constriction()
     else:
         fast = (False,) * len(file.tensors)
-    data = _encoded(file, fast, b"")
-    lacking = sum(map(_declared, file.tensors)) - Budget(len(data)).values
-    if lacking > 0:  # nearly all zeros: a file of that size may not declare as many
-        data = _encoded(file, fast, bytes(-(-lacking // VALUES_A_BYTE) + 1))
-    _check_text(file, len(data))
+    values = sum(map(_declared, file.tensors))
+    text = len(file.graph) + len(file.facts) + sum(len(each.name.encode()) for each in file.tensors)
+    for what, held, most in (("values", values, MOST_VALUES), ("bytes of text", text, MOST_TEXT)):
+        if held > most:
+            raise NetworkError(f"the network has {held:,} {what}; a compressed file holds at most {most:,}")
+    digest = _Digest(file.graph, file.facts)
+    for tensor in file.tensors:
+        digest.add(tensor, tensor.dense())
+    data = _encoded(file, fast, digest.short(), 0)
+    # Where nearly all are zeros, or layers are the same, a file of that size may not declare as much.
+    free = Budget(len(data))
+    lacking = max(-((free.values - values) // VALUES_A_BYTE), -((free.text - text) // TEXT_A_BYTE))
+    if lacking > 0:
+        data = _encoded(file, fast, digest.short(), lacking + 1)
+    if len(data) > LIMIT_BYTES:
+        raise NetworkError(f"the compressed file would have {len(data):,} bytes; at most {LIMIT_BYTES:,} can be read")
     return data
 
 
-def _encoded(file: SmallFile, fast: tuple[bool, ...], padding: bytes) -> bytes:
+def _encoded(file: SmallFile, fast: tuple[bool, ...], short: bytes, padding: int) -> bytes:
     coder = RangeEncoder()
     stream = Stream(coder)
     stream.string("graph", file.graph)
@@ -92,13 +112,10 @@ def _encoded(file: SmallFile, fast: tuple[bool, ...], padding: bytes) -> bytes:
     stream.number("tensors", len(file.tensors))
     for tensor, blocks in zip(file.tensors, fast, strict=True):
         code_tensor(stream, tensor, fast=blocks)
-    stream.blob(padding)
-    body = _leb128(len(stream.blobs)) + coder.finish() + stream.blobs
-    digest = _Digest(file.graph, file.facts)
-    for tensor in file.tensors:
-        digest.add(tensor)
-    short = digest.short()
-    return _START.pack(MAGIC, VERSION, zlib.crc32(short + body), short) + body
+    stream.blob(bytes(padding))
+    coded = _leb128(len(stream.blobs)) + coder.finish()
+    checksum = zlib.crc32(stream.blobs, zlib.crc32(short + coded))
+    return b"".join((_START.pack(MAGIC, VERSION, checksum, short), coded, stream.blobs))
 
 
 def _declared(tensor: SmallTensor) -> int:
@@ -111,11 +128,7 @@ def _suits_blocks(tensor: SmallTensor) -> bool:
     if tensor.symbols is None or tensor.count < _BLOCKY or len(tensor.shape) < 2:
         return False
     low, high = int(tensor.symbols.min()), int(tensor.symbols.max())
-    return 0 < max(0, high) + max(0, -low) <= 4096
-
-
-def _check_text(file: SmallFile, size: int) -> None:
-    Budget(size).take_text(len(file.graph) + len(file.facts) + sum(len(each.name.encode()) for each in file.tensors))
+    return 0 < max(0, high) + max(0, -low) <= WIDEST
 
 
 class _Digest:
@@ -126,13 +139,13 @@ class _Digest:
         for part in (graph, facts):
             self._part(part)
 
-    def _part(self, data: bytes) -> None:
-        self._hash.update(len(data).to_bytes(8, "little") + data)
+    def _part(self, data: bytes | memoryview) -> None:
+        self._hash.update(len(data).to_bytes(8, "little"))
+        self._hash.update(data)
 
-    def add(self, tensor: SmallTensor) -> None:
-        values = tensor.dense()
+    def add(self, tensor: SmallTensor, values: Array) -> None:
         self._part(f"{tensor.name}\0{values.dtype.name}\0{','.join(map(str, tensor.shape))}".encode())
-        self._part(values.astype(values.dtype.newbyteorder("<")).tobytes())
+        self._part(flat_bytes(values))
 
     def short(self) -> bytes:
         return self._hash.digest()[:8]
@@ -155,8 +168,8 @@ class SmallReader:
         if blobs > len(body) - at:
             raise NetworkError(f"{title} ends too early", hint=_HINT)
         self._blobs, end = blobs, len(body) - blobs
-        self._coder = RangeDecoder(body[at:end])
-        self._stream = Stream(self._coder, Budget(len(data)), self._position, bytearray(body[end:]))
+        self._coder = RangeDecoder(bytes(body[at:end]))
+        self._stream = Stream(self._coder, Budget(len(data)), self._position, unread=body[end:])
         self._stream.last = 6  # what a decoder takes before its first bit
         with _told(title):
             self.graph = self._stream.string("graph")
@@ -169,24 +182,25 @@ class SmallReader:
         self._dense = 0
 
     def _position(self) -> int:
-        return self._coder.position + self._blobs - len(self._stream.blobs)
+        return self._coder.position + self._blobs - len(self._stream.unread)
 
-    def tensors(self) -> Iterator[SmallTensor]:
-        """Each tensor; the digest is compared after the last."""
+    def tensors(self) -> Iterator[tuple[SmallTensor, Array]]:
+        """Each tensor with its dense values; the digest is compared after the last."""
         for _ in range(self._count):
             before = self._stream.last
             with _told(self._title):
                 tensor = code_tensor(self._stream, None)
-            self._digest.add(tensor)
+            values = tensor.dense()
+            self._digest.add(tensor, values)
             held = tensor.count if tensor.symbols is None else int(np.count_nonzero(tensor.symbols))
             size = self._stream.last - before
             self._rows.append(LedgerRow(tensor.name, tensor.shape, tensor.kind, tensor.count, held, size))
-            self._dense += tensor.count * (4 if tensor.raw is None else tensor.raw.itemsize)
-            yield tensor
+            self._dense += values.nbytes
+            yield tensor, values
         with _told(self._title):
             self._stream.blob()  # padding
             self._coder.check_end()
-        if self._stream.blobs:
+        if self._stream.unread:
             raise NetworkError(f"{self._title} goes on after its end", hint=_HINT)
         if self._digest.short() != self._wanted:
             raise NetworkError(f"{self._title} does not decode to what was stored", hint=_HINT)
@@ -214,7 +228,7 @@ class _told:  # noqa: N801 (reads as a word)
             raise NetworkError(f"{self._title} cannot be read: {reason}", hint=_HINT) from error
 
 
-def _checked(data: bytes, title: str) -> tuple[bytes, bytes]:
+def _checked(data: bytes, title: str) -> tuple[memoryview, bytes]:
     """The body and the digest, once magic, version and checksum fit."""
     if len(data) < _START.size or data[:3] != MAGIC:
         raise NetworkError(f"{title} is no compressed network (.cwz)")
@@ -224,9 +238,10 @@ def _checked(data: bytes, title: str) -> tuple[bytes, bytes]:
             f"{title} has version {version} of the format, this reads {VERSION}",
             hint="it was written by a newer chipwise",
         )
-    if zlib.crc32(data[_CHECKED:]) != checksum:
+    whole = memoryview(data)
+    if zlib.crc32(whole[_CHECKED:]) != checksum:
         raise NetworkError(f"{title} is damaged: its checksum does not fit", hint=_HINT)
-    return data[_START.size :], digest
+    return whole[_START.size :], digest
 
 
 def _leb128(value: int) -> bytes:
@@ -237,7 +252,7 @@ def _leb128(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def _read_leb128(data: bytes, title: str) -> tuple[int, int]:
+def _read_leb128(data: memoryview, title: str) -> tuple[int, int]:
     value = 0
     for at, byte in enumerate(data[:5]):
         value |= (byte & 127) << 7 * at
@@ -246,21 +261,11 @@ def _read_leb128(data: bytes, title: str) -> tuple[int, int]:
     raise NetworkError(f"{title} ends too early", hint=_HINT)
 
 
-def decode_small(data: bytes, title: str = "the file") -> SmallFile:
-    """Read a file's bytes.
-
-    Raises:
-        NetworkError: it is none, or damaged, or holds more than one of its size may.
-    """
-    reader = SmallReader(data, title)
-    return SmallFile(reader.graph, reader.facts, tuple(reader.tensors()))
-
-
 def write_small(path: Path, file: SmallFile, *, mode: Mode = "auto") -> int:
     """Write a file, whole or not at all; its size in bytes.
 
     Raises:
-        MissingExtraError, InputError: as `encode_small`. StorageError: it cannot be written.
+        MissingExtraError, NetworkError: as `encode_small`. StorageError: it cannot be written.
     """
     data = encode_small(file, mode=mode)
     atomic_write(path, data)
@@ -271,35 +276,26 @@ def open_small(path: Path) -> SmallReader:
     """Open a file; its tensors are decoded as they are asked for.
 
     Raises:
-        NetworkError: as `decode_small`, or it cannot be read.
+        NetworkError: as `SmallReader`, or it cannot be read.
     """
     return SmallReader(read_bounded(path, LIMIT_BYTES, "compressed network", NetworkError), str(path))
 
 
-def read_small(path: Path) -> SmallFile:
-    """Read a file.
-
-    Raises:
-        NetworkError: as `decode_small`, or it cannot be read.
-    """
-    return decode_small(read_bounded(path, LIMIT_BYTES, "compressed network", NetworkError), str(path))
-
-
-def stream_small(path: Path) -> Iterator[tuple[str, Any]]:
+def stream_small(path: Path) -> Iterator[tuple[str, Array]]:
     """Decode tensor after tensor, as (name, array): never more than one of them in memory.
 
     Raises:
-        NetworkError: as `read_small`; a digest that does not fit is found after the last.
+        NetworkError: as `open_small`; a digest that does not fit is found after the last.
     """
-    for tensor in open_small(path).tensors():
-        yield tensor.name, tensor.dense()
+    for tensor, values in open_small(path).tensors():
+        yield tensor.name, values
 
 
 def ledger(path: Path) -> Ledger:
     """Where the bytes of a file are, counted by decoding it.
 
     Raises:
-        NetworkError: as `read_small`.
+        NetworkError: as `open_small`.
     """
     reader = open_small(path)
     for _ in reader.tensors():

@@ -29,7 +29,8 @@ from chipwise.codec.symbol_coder import code_symbols, held_class, layout_of
 from chipwise.core.errors import NetworkError
 
 KINDS: tuple[Kind, ...] = ("codebook", "step", "fixed", "raw")
-BASE_VALUES, VALUES_A_BYTE = 1 << 16, 1024
+BASE_VALUES, VALUES_A_BYTE = 1 << 16, 256
+MOST_VALUES = 1 << 29  # 2 GiB of float32: no ONNX file holds more
 BASE_TEXT, TEXT_A_BYTE, MOST_TEXT = 4096, 64, 16 << 20
 MOST_TENSORS, MOST_AXES, LONGEST_NAME, WIDEST_CODEBOOK = 65_536, 8, 4096, 65_536
 _AS_ARE = 1 << 15  # raw values from which on they are stored as they are
@@ -44,7 +45,7 @@ class Budget:
     text: int = 0
 
     def __post_init__(self) -> None:
-        self.values = BASE_VALUES + VALUES_A_BYTE * self.size
+        self.values = min(MOST_VALUES, BASE_VALUES + VALUES_A_BYTE * self.size)
         self.text = min(MOST_TEXT, BASE_TEXT + TEXT_A_BYTE * self.size)
 
     def take(self, values: int) -> None:
@@ -68,7 +69,8 @@ class Stream:
         coder: either direction.
         budget: of the file; None while writing.
         position: how many bytes the coder has read so far; None while writing.
-        blobs: bytes beside the coder's: to be written, or still to be read.
+        blobs: bytes beside the coder's, that were written so far.
+        unread: the same, while reading: those that are left.
         spent: bytes by column of the ledger, while reading.
     """
 
@@ -76,6 +78,7 @@ class Stream:
     budget: Budget | None = None
     position: Callable[[], int] | None = None
     blobs: bytearray = field(default_factory=bytearray)
+    unread: memoryview = field(default_factory=lambda: memoryview(b""))
     text: ByteModel = field(default_factory=lambda: primed(PRIMER))
     numbers: dict[str, Numbers] = field(default_factory=dict)
     floats: Chances = field(default_factory=lambda: Chances(4 << 16))
@@ -105,16 +108,15 @@ class Stream:
         given = value if self.budget is None else bytes(size)
         return bytes([self.text.code(self.coder, byte) for byte in given])
 
-    def blob(self, value: bytes = b"") -> bytes:
+    def blob(self, value: bytes | memoryview = b"") -> bytes | memoryview:
         """Bytes beside the coded ones."""
         size = self.number("bytes stored as they are", len(value))
         if self.budget is None:
             self.blobs += value
             return value
-        if size > len(self.blobs):
+        if size > len(self.unread):
             raise NetworkError("it ends too early")
-        taken = bytes(self.blobs[:size])
-        del self.blobs[:size]
+        taken, self.unread = self.unread[:size], self.unread[size:]
         return taken
 
     def array(self, dtype: np.dtype[Any], count: int, value: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -171,7 +173,7 @@ def _raw(stream: Stream, tensor: SmallTensor | None, head: SmallTensor) -> Small
     dtype, count = np.dtype("float16" if form == "as16" else form), math.prod(head.shape)
     stored = np.dtype(np.uint8) if form == "bool" else dtype
     if count >= _AS_ARE:
-        data = stream.blob(b"" if value is None else value.astype(stored.newbyteorder("<")).tobytes())
+        data = stream.blob(b"" if value is None else flat_bytes(value.astype(stored, copy=False)))
         if len(data) != count * stored.itemsize:
             raise NetworkError(f"{head.name} declares {count:,} values and has {len(data):,} bytes")
         found = np.frombuffer(data, stored.newbyteorder("<")).astype(stored)
@@ -182,6 +184,12 @@ def _raw(stream: Stream, tensor: SmallTensor | None, head: SmallTensor) -> Small
     if form == "bool":
         found = found != 0
     return replace(head, raw=(found.astype(np.float32) if form == "as16" else found).reshape(head.shape))
+
+
+def flat_bytes(values: NDArray[Any]) -> memoryview:
+    """The bytes of values, little-endian; those of the array itself where it holds them so."""
+    little = np.asarray(values, values.dtype.newbyteorder("<"), order="C")
+    return little.reshape(-1).view(np.uint8).data
 
 
 def _stored(raw: NDArray[Any]) -> tuple[NDArray[Any], int]:

@@ -94,30 +94,50 @@ def from_symbols(
         scales: one a row, rounded to float16.
 
     Raises:
-        InputError: none or two of them, a symbol without a value, or a wrong number of scales.
+        InputError: none or two of them, a symbol that is no whole number or has no value, a wrong number of scales, or
+            a step, scale or value that is not finite in the element type that stores it.
     """
     given = [step is not None, radix is not None, positive is not None or negative is not None]
     if sum(given) != 1:
         raise InputError(f"{name} needs one of step, radix and codebook, and has {sum(given)}")
-    whole = np.ascontiguousarray(symbols, np.int32)
+    whole = _whole(name, symbols)
     low, high = (int(whole.min()), int(whole.max())) if whole.size else (0, 0)
-    if max(high, -low) > LARGEST:
-        raise InputError(f"{name} has the symbol {max(high, -low)}; at most {LARGEST} can be stored")
     if scales is not None and (whole.ndim == 0 or np.shape(scales) != (whole.shape[0],)):
-        raise InputError(f"{name} has {len(whole)} rows and scales of shape {np.shape(scales)}")
-    held = None if scales is None else np.asarray(scales, np.float16)
+        raise InputError(f"{name} has the shape {list(whole.shape)} and scales of shape {np.shape(scales)}")
+    held = None if scales is None else _narrowed(name, "scale", scales, np.float16)
     if step is not None:
-        return SmallTensor(name, whole.shape, "step", whole, step=float(np.float32(step)), scales=held)
+        narrow = float(_narrowed(name, "step", step, np.float32))
+        return SmallTensor(name, whole.shape, "step", whole, step=narrow, scales=held)
     if radix is not None:
         if not -64 <= radix <= 64:
             raise InputError(f"{name} has the radix {radix}; -64 to 64 can be stored")
         return SmallTensor(name, whole.shape, "fixed", whole, radix=radix, scales=held)
     wide = np.float16 if all(each is None or np.asarray(each).dtype == np.float16 for each in (positive, negative)) \
         else np.float32  # fmt: skip
-    above, below = (np.asarray([] if each is None else each, wide) for each in (positive, negative))
+    above, below = (_narrowed(name, "value", [] if each is None else each, wide) for each in (positive, negative))
     if high > len(above) or -low > len(below):
         raise InputError(f"{name} has symbols from {low} to {high}, and values for -{len(below)} to {len(above)}")
     return SmallTensor(name, whole.shape, "codebook", whole, above, below, scales=held)
+
+
+def _whole(name: str, symbols: Array) -> NDArray[np.int32]:
+    """Symbols as int32, once they are found to be whole and not too large."""
+    given = np.asarray(symbols, order="C")
+    if given.dtype.kind not in "iub" and not bool((np.isfinite(given) & (given == np.rint(given))).all()):
+        raise InputError(f"{name} has symbols that are no whole numbers")
+    largest = max(abs(int(given.min())), abs(int(given.max()))) if given.size else 0
+    if largest > LARGEST:
+        raise InputError(f"{name} has the symbol {largest}; at most {LARGEST} can be stored")
+    return given.astype(np.int32, copy=False)
+
+
+def _narrowed(name: str, what: str, values: Any, dtype: Any) -> Array:
+    """Values in the element type that is stored."""
+    with np.errstate(over="ignore"):
+        narrow: Array = np.asarray(np.asarray(values).astype(dtype), order="C")
+    if not bool(np.isfinite(narrow).all()):
+        raise InputError(f"{name} has a {what} that {np.dtype(dtype).name} cannot hold as a finite number")
+    return narrow
 
 
 def from_values(name: str, values: Array) -> SmallTensor:
@@ -136,14 +156,16 @@ def from_values(name: str, values: Array) -> SmallTensor:
         few = len(kinds) <= _MOST_VALUES and 4 * len(kinds) <= 3 * values.size
         if few and bool(np.isfinite(kinds).all()):
             return _in_steps(name, values, kinds) or _in_codebook(name, values, kinds)
-    return SmallTensor(name, values.shape, "raw", raw=np.ascontiguousarray(values).reshape(values.shape))
+    return SmallTensor(name, values.shape, "raw", raw=np.asarray(values, order="C"))
 
 
 def _in_steps(name: str, values: Array, kinds: Array) -> SmallTensor | None:
     """Multiples of one step; the step is the smallest magnitude or the smallest distance of two values."""
     sizes = np.abs(kinds[kinds != 0])
     gaps = np.diff(kinds)
-    for step in {float(sizes.min(initial=np.inf)), float(gaps.min(initial=np.inf))} - {np.inf}:
+    for step in dict.fromkeys(float(each.min(initial=np.inf)) for each in (sizes, gaps)):
+        if step == np.inf:  # of none
+            continue
         with np.errstate(over="ignore"):
             symbols = np.rint(values / np.float32(step))
         if np.abs(symbols).max() <= LARGEST:

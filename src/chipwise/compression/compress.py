@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from chipwise.codec.files import atomic_write, check_writable
 from chipwise.codec.small_file import encode_small
+from chipwise.codec.small_file import ledger as ledger_of
 from chipwise.compression.finetune import Lecture
 from chipwise.compression.journal import Journal
 from chipwise.compression.layers_table import layer_rows
@@ -147,7 +148,7 @@ def compress(
         after = trainable(small).module.eval()
         drops = [None if feed is None else _paired(source.module, after, feed) for feed in (validation, test)]
     assert drops[0] is not None, "the validation split is not empty"
-    ledger = small_file.with_ledger(output)[1]
+    ledger = ledger_of(output)
     progress.update("compress", 1.0)
     return Compression(
         network=network.name,

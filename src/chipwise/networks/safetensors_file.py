@@ -32,7 +32,7 @@ def save(path: Path, network: Network) -> None:
     if network.graph is None:
         raise NetworkError(f"{network.name} has no graph yet")
     arrays = {
-        name: np.ascontiguousarray(value.const_value.numpy())
+        name: np.asarray(value.const_value.numpy(), order="C")  # a scalar stays one
         for name, value in network.graph.graph.initializers.items()
         if value.const_value is not None
     }

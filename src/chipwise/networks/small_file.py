@@ -8,14 +8,14 @@ chipwise.core.errors.NetworkError: cannot read compressed network none.cwz: No s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from chipwise.codec import records
-from chipwise.codec.small_file import Mode, SmallFile, SmallReader, SmallTensor, from_values, open_small, write_small
+from chipwise.codec.small_file import Mode, SmallFile, SmallReader, open_small, write_small
+from chipwise.codec.small_tensor import SmallTensor, from_values
 from chipwise.core.errors import InputError, NetworkError
 from chipwise.core.ledger import Ledger
 from chipwise.core.network import Network, Source
@@ -24,6 +24,7 @@ from chipwise.networks import onnx_file, small_graph
 from chipwise.networks.source_digest import source_digest
 from chipwise.networks.zoo import ZOO
 from chipwise.networks.zoo.entry import PACKAGE, from_zoo
+from chipwise.tasks.guess import guess_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,14 @@ def with_ledger(path: Path) -> tuple[Network, Ledger]:
         NetworkError: as `load`.
     """
     reader = open_small(path)
-    facts = _facts(reader, path)
-    weights = [(tensor.name, tensor.dense()) for tensor in reader.tensors()]
-    try:
-        data = small_graph.unpack(reader.graph, weights)
-    except NetworkError as error:
-        raise NetworkError(f"{path}: {error.message}") from error
-    network = onnx_file.from_bytes(data, path.stem, task=facts.task, origin=str(path), title=f"the graph in {path}")
-    return network, reader.ledger()
+    return _network(reader, _facts(reader, path), path), reader.ledger()
+
+
+def _network(reader: SmallReader, facts: Facts, path: Path) -> Network:
+    """Decode the weights, and build the network that has them."""
+    weights = ((tensor.name, values) for tensor, values in reader.tensors())
+    data = small_graph.unpack(reader.graph, weights, str(path))
+    return onnx_file.from_bytes(data, path.stem, task=facts.task, origin=str(path), title=f"the graph in {path}")
 
 
 def trainable(path: Path) -> Network:
@@ -82,7 +83,7 @@ def trainable(path: Path) -> Network:
         )
     entry = next(each for each in ZOO.values() if each.factory == facts.zoo)
     source = Source(f"{PACKAGE}{facts.zoo}", facts.arguments, path)
-    network = load(path)
+    network = _network(reader, facts, path)
     return replace(
         network, inputs=entry.inputs if not network.inputs else network.inputs, graph=None, source=source,
         digest=source_digest(source),
@@ -124,15 +125,13 @@ def to_small(network: Network, tensors: Mapping[str, SmallTensor] | None = None)
     if given:
         raise InputError(f"{network.name} has no weight named {next(iter(given))}")
     source = network.source if network.source is not None and from_zoo(network.source) else None
-    plain = onnx_file.from_bytes(small_graph.unpack(graph, weights), network.name)
     facts = Facts(
-        network.task if network.task != plain.task else None,
+        network.task if network.task != guess_task(network.inputs, network.outputs) else None,
         "" if source is None else source.factory.removeprefix(PACKAGE),
         {} if source is None else source.arguments,
     )
     said = _said(facts)
-    text = json.dumps(said, separators=(",", ":"), ensure_ascii=False).encode() if said else b""
-    return SmallFile(graph, text, tuple(stored))
+    return SmallFile(graph, records.encode(said) if said else b"", tuple(stored))
 
 
 def save(path: Path, network: Network, tensors: Mapping[str, SmallTensor] | None = None, *, mode: Mode = "auto") -> int:

@@ -13,12 +13,12 @@ stay.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
@@ -41,14 +41,21 @@ def pack(model: ModelProto) -> tuple[bytes, Weights]:
 
     Returns:
         The short model, serialized, and the weights that were taken out, in the order in which nodes use them.
+
+    Raises:
+        NetworkError: a name begins with "!".
     """
     short = ModelProto()
     short.CopyFrom(model)
+    if any(name.startswith("!") for name in _names(short.graph)):
+        raise NetworkError(
+            "a name in the graph begins with '!', which a compressed file keeps for itself",
+            hint="export the network again with other names",
+        )
     weights = _take_weights(short.graph)
     versions = {entry.domain: entry.version for entry in short.opset_import}
     simple = not short.functions and not any(_has_graph(node) for node in short.graph.node)
-    marked = any(name.startswith("!") for node in short.graph.node for name in (*node.input, *node.output))
-    if simple and not marked:
+    if simple:
         _shorten_names(short.graph)
     for node in short.graph.node:
         _strip_node(node, versions, simple=simple)
@@ -65,25 +72,33 @@ def pack(model: ModelProto) -> tuple[bytes, Weights]:
     return short.SerializeToString(deterministic=True), weights
 
 
-def unpack(short: bytes, weights: Weights) -> bytes:
+def unpack(short: bytes, weights: Iterable[tuple[str, NDArray[np.generic]]], title: str = "the file") -> bytes:
     """Put a model together again, as `onnx_file.from_bytes` reads it.
 
+    Args:
+        short: what `pack` gave.
+        weights: likewise; taken one by one, so that nobody needs to hold all of them.
+        title: of the file, for messages.
+
     Raises:
-        NetworkError: the short model is damaged.
+        NetworkError: the short model is damaged, or too large with its weights. What `weights` raises.
     """
     model = ModelProto()
     try:
         model.ParseFromString(short)
     except (DecodeError, ValueError) as error:
-        raise NetworkError("the graph in it is damaged") from error
-    _restore_names(model.graph)
+        raise NetworkError(f"the graph in {title} is damaged") from error
     model.graph.name = "graph"
     for name, values in weights:
         model.graph.initializer.append(numpy_helper.from_array(values, name))
     try:
+        _restore_names(model.graph)
+    except (ValueError, TypeError) as error:  # a distance without end; a name that is no text, which protobuf lets in
+        raise NetworkError(f"the graph in {title} is damaged") from error
+    try:
         return bytes(model.SerializeToString(deterministic=True))
-    except ValueError as error:
-        raise NetworkError("the network in it is larger than one ONNX file can be") from error
+    except (EncodeError, ValueError) as error:
+        raise NetworkError(f"the network in {title} is larger than one ONNX file can be") from error
 
 
 def _has_graph(node: NodeProto) -> bool:
@@ -107,6 +122,16 @@ def _take_weights(graph: GraphProto) -> Weights:
     del graph.initializer[:]
     graph.initializer.extend(left)
     return weights
+
+
+def _names(graph: GraphProto) -> Iterator[str]:
+    """Of all values, but those inside of nodes, which are left as they are."""
+    for node in graph.node:
+        yield from (*node.input, *node.output)
+    for each in (*graph.input, *graph.output, *graph.initializer):
+        yield each.name
+    for sparse in graph.sparse_initializer:
+        yield sparse.values.name
 
 
 def _used(graph: GraphProto) -> Iterator[str]:
@@ -133,9 +158,9 @@ def _restore_names(graph: GraphProto) -> None:
     """Give values names of their own again: v0, v1, ... where these are free.
 
     Raises:
-        NetworkError: an argument was made nowhere.
+        ValueError, TypeError: an argument was made nowhere, or a name is no text.
     """
-    taken = {value.name for value in (*graph.input, *graph.output)} | set(_used(graph))
+    taken = set(_names(graph))
     free = (name for name in map("v{}".format, count()) if name not in taken)
     made: list[str] = []
     for node in graph.node:
@@ -143,7 +168,7 @@ def _restore_names(graph: GraphProto) -> None:
             if name.startswith("!"):
                 back = int(name[1:]) if name[1:].isdecimal() else 0
                 if not 1 <= back <= len(made):
-                    raise NetworkError("the graph in it is damaged: an argument of a node is made nowhere")
+                    raise ValueError("an argument of a node is made nowhere")
                 node.input[place] = made[-back]
         for place, name in enumerate(node.output):
             if name == "!":

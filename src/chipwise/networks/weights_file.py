@@ -124,7 +124,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     suffix = path.suffix.lower()
     if suffix == ".cwz":
-        return {name: torch.from_numpy(values.copy()) for name, values in stream_small(path)}
+        return {name: torch.from_numpy(values) for name, values in stream_small(path)}
     if suffix != ".safetensors" and suffix not in _CHECKPOINTS:
         raise NetworkError(f"{path} is no weights file", hint=f"give .safetensors, .cwz or {', '.join(_CHECKPOINTS)}")
     try:
