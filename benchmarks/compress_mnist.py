@@ -49,6 +49,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=12, help="of the network's own training")
     parser.add_argument("--stage-epochs", type=int, default=12, help="of each stage")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of training")
+    parser.add_argument("--threads", type=int, help="of training; all cores where nothing is said")
     parser.add_argument("--rows", type=Path, help="file of rows, to go on where an interrupted run ended")
     options = parser.parse_args()
     rows = []
@@ -65,7 +66,13 @@ def main() -> int:
 def measured(options: argparse.Namespace, seed: int, folder: Path, progress: TerminalProgress) -> dict[str, Any]:
     """Train and compress a network with one seed."""
     data, run = f"idx:{options.data}", folder / f"{options.network}-{seed}"
-    how: dict[str, Any] = {"augment": "shift", "seed": seed, "precision": options.precision, "progress": progress}
+    how: dict[str, Any] = {
+        "augment": "shift",
+        "seed": seed,
+        "precision": options.precision,
+        "threads": options.threads,
+        "progress": progress,
+    }
     started = time.perf_counter()
     chipwise.train(options.network, data, folder=run, epochs=options.epochs, **how)
     train_s = time.perf_counter() - started

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from itertools import cycle
 
 import numpy as np
 import pytest
 
-from chipwise.clock.interleave import Timer, interleave, turn_s
+from chipwise.clock import interleave as interleave_module
+from chipwise.clock.interleave import Timer, interleave, share_of_round_s
 from chipwise.core.errors import InputError
 
 
@@ -58,7 +60,7 @@ def test_blocks_of_a_call_in_one_thread_are_shorter() -> None:
     time, log = FakeTime(), []
     contenders = {"one": time.contender(1e-5, log, "o"), "many": time.contender(1e-5, log, "m")}
     samples = interleave(contenders, budget_s=0.0, min_rounds=3, one_thread={"one"}, timer=time.timer())
-    assert 500 < log.count("o") < log.count("m") / 5
+    assert 500 < log.count("o") < log.count("m") / 2
     np.testing.assert_allclose(samples["one"], samples["many"], rtol=1e-6)
 
 
@@ -165,10 +167,35 @@ def test_nothing_to_time(contenders: dict[str, Callable[[], object]], rounds: in
 
 @pytest.mark.parametrize("call_s", [1e-5, 0.03, 0.07, 0.5])
 @pytest.mark.parametrize("one", [frozenset(), frozenset("a")])
-def test_a_turn_takes_about_as_long_as_is_said(call_s: float, one: frozenset[str]) -> None:
-    def took_s(rounds: int) -> float:
+def test_a_call_takes_about_as_long_of_each_round_as_is_said(call_s: float, one: frozenset[str]) -> None:
+    def took_s(rounds: int, *names: str) -> float:
         time = FakeTime()
-        interleave({"a": time.contender(call_s)}, budget_s=0.0, min_rounds=rounds, one_thread=one, timer=time.timer())
+        contenders = {name: time.contender(call_s) for name in names}
+        interleave(contenders, budget_s=0.0, min_rounds=rounds, one_thread=one, timer=time.timer())
         return time.now_s
 
-    assert 0.6 < turn_s(call_s, one_thread="a" in one) / ((took_s(11) - took_s(1)) / 10) < 1.5
+    both, other = ((took_s(11, *names) - took_s(1, *names)) / 10 for names in ("ab", "b"))
+    assert 0.6 < share_of_round_s(call_s, one_thread="a" in one) / (both - other) < 1.5
+
+
+def test_short_turns_are_three_a_round_and_their_median_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    time, turns = FakeTime(), []
+    contenders = {"one": time.contender(1e-3), "many": time.contender(0.03), "long": time.contender(0.03)}
+    script = {contenders["one"]: cycle([1.0, 9.0, 2.0]), contenders["many"]: cycle([5.0, 6.0, 7.0, 8.0])}
+
+    def turn(call: Callable[[], None], count: int, timer: Timer) -> float:
+        turns.append("o" if call is contenders["one"] else "m")
+        return next(script.get(call, iter([3.0])))
+
+    monkeypatch.setattr(interleave_module, "_turn", turn)
+    one = {"one", "long"}
+    samples = interleave(contenders, budget_s=0.0, min_rounds=4, max_rounds=4, one_thread=one, timer=time.timer())
+    assert {name: times.tolist() for name, times in samples.items()} == {
+        "one": [2.0] * 4,
+        "many": [5.0, 6.0, 7.0, 8.0],
+        "long": [3.0] * 4,  # one call fills its turn
+    }
+    assert "".join(turns) not in {"ooomm" * 4, "mmooo" * 4}, "turns lie apart"
+    turns.clear()
+    interleave({"one": contenders["one"]}, budget_s=0.0, min_rounds=3, max_rounds=3, one_thread=one, timer=time.timer())
+    assert len(turns) == 3, "nothing longer is beside it"

@@ -82,6 +82,31 @@ def test_one_thread_and_all_of_the_fastest_stay() -> None:
     assert [each.choice for each in lost] == [both.candidate.choice]
 
 
+def test_the_fastest_of_another_runtime_stays_where_it_is_not_far_behind() -> None:
+    some = [
+        Trial(replace(each.candidate, choice=replace(each.candidate.choice, threads=2)), b"", Engine())
+        for each in trials(1)
+    ]
+    fast = [
+        replace(some[0], candidate=replace(some[0].candidate, choice=Choice("openvino", threads=n))) for n in (2, 3, 4)
+    ]
+    for others, stays in ((1.2, True), (1.3, False)):
+        times = {fast[0].title: np.full(3, 1.0), fast[1].title: np.full(3, 1.1), fast[2].title: np.full(3, 1.15)}
+        samples = Samples(times | {some[0].title: np.full(3, others)}, np.ones(3))
+        kept, _ = race_module._halved([*fast, *some], samples, "latency", 1)
+        assert (some[0] in kept) is stays
+        assert kept[:2] == fast[:2]
+
+
+def test_rounds_in_which_all_are_slow_say_nothing_about_one() -> None:
+    """One is timed in a fast moment once, after the others of its round."""
+    some = trials(1, 1, 1, 1)
+    times = {t.title: np.array([2.0, 2.0, 2.0]) * (1 + 0.1 * place) for place, t in enumerate(some)}
+    times[some[3].title][2] = 1.4
+    kept, _ = race_module._halved(some, Samples(times, np.ones(3)), "latency", 1)
+    assert kept == some[:2]
+
+
 def test_one_rung_is_run_without_time(rungs: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(race_module, "_FAR", 100.0)
     assert len(run(trials(*[10] * 8), budget_s=0.0).kept) == 4
@@ -165,5 +190,6 @@ def test_when_more_rounds_would_change_nothing(other: float, baseline: float, ag
 def test_a_small_gain_within_the_noise_is_waited_for_for_three_visits(rounds: int, clear: bool) -> None:
     (one,) = trials(10)
     noisy = np.where(np.arange(rounds) % 2 == 0, 0.9, 1.12)
-    samples = Samples({one.title: np.full(rounds, 1 / 1.04)}, np.ones(rounds), 1, noisy)
+    gains = np.where(np.arange(rounds) % 3 == 0, 1.08, 1.04)
+    samples = Samples({one.title: 1 / gains}, np.ones(rounds), 1, noisy)
     assert race_module._clear([one], samples, "latency") is clear

@@ -1,8 +1,8 @@
 """Time callables in turns, so that whatever else the machine does hits all of them alike.
 
-In every round each contender has one turn, in an order shuffled anew. A turn is: wait until the threads that the
-previous contender left spinning have gone to sleep, some calls that are thrown away, then a block of calls long enough
-for the clock. One number a turn: seconds per call.
+In every round each contender has one turn, or some short ones, in an order shuffled anew. A turn is: wait until the
+threads that the previous contender left spinning have gone to sleep, some calls that are thrown away, then a block of
+calls long enough for the clock. One number a round: seconds per call.
 
 >>> samples = interleave({"a": lambda: sum(range(100)), "b": lambda: sum(range(300))}, budget_s=0.1)
 >>> len(samples["a"]) == len(samples["b"]) >= 5
@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ from chipwise.core.events import Progress, silent
 # that lasts long loses all that in itself, and is not warmed up.
 _BLOCK_S = 0.04
 _ONE_THREAD_BLOCK_S = 0.005
+# Beside turns of others that are ten times as long, one short turn a round says little: it takes three, apart from each
+# other, and their median counts.
+_SHORT_TURNS = 3
 _WARM_SHARE = 0.5
 _LONG_CALL_S = 0.1
 # Threads that a runtime leaves spinning (ONNX Runtime's for 26 ms on the machine where this was measured) take a core
@@ -73,7 +77,8 @@ def interleave(
         min_rounds: rounds that are done even if the budget does not allow them.
         max_rounds: rounds that are never exceeded.
         progress: told how far it is.
-        one_thread: names of those whose calls stay in one thread; their turns are shorter.
+        one_thread: names of those whose calls stay in one thread; their turns are shorter, and beside others they have
+            three in each round, of which the median counts.
         seed: of the order within each round.
         timer: where time comes from.
 
@@ -93,7 +98,9 @@ def interleave(
     start = timer.now()
     calls = {name: _calibrate(call, _block_s(name in one_thread), timer) for name, call in contenders.items()}
     samples: dict[str, list[float]] = {name: [] for name in contenders}
-    order, shuffler = list(contenders), random.Random(seed)  # noqa: S311 (an order, not a secret)
+    short = [name for name, count in calls.items() if name in one_thread and count > 1]
+    order = [*contenders, *short * (_SHORT_TURNS - 1)] if len(short) < len(contenders) else [*contenders]
+    shuffler = random.Random(seed)  # noqa: S311 (an order, not a secret)
     rounds_start = timer.now()
     for done in range(max_rounds):
         spent = timer.now() - start
@@ -101,16 +108,19 @@ def interleave(
         if done >= min_rounds and spent + next_s > budget_s:
             break
         shuffler.shuffle(order)
+        turns: dict[str, list[float]] = {name: [] for name in contenders}
         for name in order:
-            samples[name].append(_turn(contenders[name], calls[name], timer))
+            turns[name].append(_turn(contenders[name], calls[name], timer))
+        for name, seen in turns.items():
+            samples[name].append(statistics.median(seen))
         by_time = (timer.now() - start) / budget_s if budget_s > 0 else 1.0
         progress.update("measuring", min(0.99, max((done + 1) / max_rounds, by_time)))
     progress.update("measuring", 1.0)
     return {name: np.array(values, dtype=np.float64) for name, values in samples.items()}
 
 
-def turn_s(call_s: float, *, one_thread: bool = False) -> float:
-    """Seconds that a turn of a call takes, about, with the wait for its threads to sleep.
+def share_of_round_s(call_s: float, *, one_thread: bool = False) -> float:
+    """Seconds that a call takes of each round, about, with the waits for its threads to sleep, beside calls of others.
 
     Args:
         call_s: that one call takes.
@@ -118,7 +128,8 @@ def turn_s(call_s: float, *, one_thread: bool = False) -> float:
     """
     busy = call_s if call_s >= _LONG_CALL_S else max(2 * call_s, (1 + _WARM_SHARE) * _block_s(one_thread))
     # Threads sleep well before the longest wait, if they spin at all; the one that calls does not.
-    return busy + (_SETTLE_STEP_S if one_thread else _SETTLE_S / 3)
+    turn_s = busy + (_SETTLE_STEP_S if one_thread else _SETTLE_S / 3)
+    return turn_s * _SHORT_TURNS if one_thread and call_s < _block_s(one_thread) else turn_s
 
 
 def _block_s(one_thread: bool) -> float:

@@ -52,7 +52,7 @@ _BUILD_SHARE, _RACE_SHARE, _JOIN_SHARE, _SECOND_SHARE = 0.5, 0.3, 0.4, 0.4
 _VARIANT_SHARE = 0.15  # to find out which variants there are
 _MIX_SHARE = 0.3  # to look for layers that stay in float
 _CUT_SHARE = 0.1  # to time the kernels of parts
-_LEADERS = 2  # whose neighbours join
+_LEADERS = 2  # whose neighbours join, and those of the fastest of each other runtime that is left
 _WIDTH_STEPS = (1, 8)
 _PREPARED = ", which was given its pictures as floats, prepared beforehand"
 
@@ -204,7 +204,7 @@ def _with_neighbours(search: Search, raced: Raced) -> list[Trial]:
     until = time.monotonic() + search.left_s() * _VARIANT_SHARE
     wanted = [
         each
-        for leader in kept[:_LEADERS]
+        for leader in _leaders(kept)
         for each in neighbours(
             leader.candidate.choice,
             search.machine,
@@ -220,6 +220,11 @@ def _with_neighbours(search: Search, raced: Raced) -> list[Trial]:
         wanted += partitions(search, kept[0], search.left_s() * _CUT_SHARE)
     search.admit(dict.fromkeys(wanted), trials, search.left_s() * _JOIN_SHARE, (0.65, 0.7))
     return trials
+
+
+def _leaders(kept: list[Trial]) -> list[Trial]:
+    first_of = {trial.candidate.choice.runtime: trial for trial in reversed(kept)}
+    return list(dict.fromkeys((*kept[:_LEADERS], *sorted(first_of.values(), key=kept.index))))
 
 
 def _final(search: Search, raced: Raced, baseline: Engine, counter: EnergyCounter | None) -> Outcome:

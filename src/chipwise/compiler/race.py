@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chipwise.clock.interleave import turn_s
+from chipwise.clock.interleave import share_of_round_s
 from chipwise.clock.statistics import speedup, summarize
 from chipwise.compiler.candidates import THROUGHPUT_BATCHES
 from chipwise.compiler.choose import FINAL_MIN_ROUNDS, UNTIMED, Samples, measure, pace, requests
@@ -34,10 +34,9 @@ if TYPE_CHECKING:
 
 FINALISTS = 4
 _FIRST_ROUNDS = 3
-# With few rounds, what else runs on the machine moves medians more than it moves the fast calls.
-_QUANTILE = 0.2
 _JOINED = 20  # contenders of a race with what joined the leaders, roughly
 _FAR = 1.5  # slower than this against the fastest: dropped whatever its rank
+_RIVAL = 1.25  # the fastest of another runtime stays within this: its other number formats may be faster
 _CLEAR = 1.02  # slower than this beyond the noise: not among those that count as equal in the end
 _ALIKE = 1.05  # what may well be as fast as the fastest, and seems no slower than this, need not be told from it
 _STEPS = (FINAL_MIN_ROUNDS, 6, 6, 9, 12, 18)  # rounds of the last few, on visits some seconds apart
@@ -106,7 +105,7 @@ def affordable(raced: Raced, goal: Goal, left_s: float) -> tuple[list[Trial], li
 
     def round_s(items_s: NDArray[np.float64], choice: Choice) -> float:
         call_s = float(np.median(items_s)) * choice.batch * requests(choice.batch, raced.samples.offered)
-        return turn_s(call_s, one_thread=choice.one_thread)
+        return share_of_round_s(call_s, one_thread=choice.one_thread)
 
     baseline = Choice("onnxruntime", threads=0, batch=raced.samples.baseline_batch)
     twice = 2 * round_s(raced.samples.baseline, baseline)
@@ -149,8 +148,8 @@ def settle(
 
     After some rounds those go that are slower beyond the noise; those that seem as fast as the fastest within 5% may
     all stay: which of them wins makes no difference (Birattari and others, "A racing algorithm for configuring
-    metaheuristics", GECCO 2002, with a zone of indifference). Nor do more rounds where even the fastest does not seem
-    to gain 2% on the baseline, or 5% after the third visit. Nothing is clear before a second visit, some seconds
+    metaheuristics", GECCO 2002, with a zone of indifference). Nor do more rounds where even the fastest gains no 5% on
+    the baseline: for sure, or as it seems after the third visit. Nothing is clear before a second visit, some seconds
     later: while somebody else uses a core, one thread beats two, in every single round.
 
     Args:
@@ -186,12 +185,12 @@ def _clear(kept: Sequence[Trial], samples: Samples, goal: Goal) -> bool:
     fastest = samples.trials[kept[0].title]
     noise = None if samples.again is None else speedup(of=samples.again, over=samples.baseline)
     seeming = 1.0 if noise is None else max(noise.high, 1 / noise.low)
-    little = _CLEAR if len(fastest) < _MANY else _ALIKE
     over = speedup(of=fastest, over=samples.baseline)
+    gain = over.high if len(fastest) < _MANY else over.mid
     alike = goal == "size" or all(
         speedup(of=fastest, over=samples.trials[each.title]).mid <= _ALIKE for each in kept[1:]
     )
-    return alike and (over.low > seeming or over.mid <= little)
+    return alike and (over.low > seeming or gain <= _ALIKE)
 
 
 def _undecided(trials: Sequence[Trial], samples: Samples, goal: Goal) -> tuple[list[Trial], list[Candidate]]:
@@ -213,20 +212,32 @@ def _undecided(trials: Sequence[Trial], samples: Samples, goal: Goal) -> tuple[l
 
 
 def _halved(trials: Sequence[Trial], samples: Samples, goal: Goal, keep: int) -> tuple[list[Trial], list[Candidate]]:
-    quick = {trial: float(np.quantile(samples.trials[trial.title], _QUANTILE)) for trial in trials}
+    quick = _standing(trials, samples)
     order = sorted(trials, key=lambda trial: quick[trial])
     fastest, smallest = quick[order[0]], min(len(trial.model) for trial in trials)
     room = max(keep, (len(order) + 1) // 2)
+    first_of = {trial.candidate.choice.runtime: trial for trial in reversed(order)}
     kept, lost = [], []
     for rank, trial in enumerate(order):
         small = goal == "size" and len(trial.model) == smallest
-        if small or _twins(trial, order[0]) or (rank < room and quick[trial] <= fastest * _FAR):
+        rival = first_of[trial.candidate.choice.runtime] is trial and quick[trial] <= fastest * _RIVAL
+        if small or rival or _twins(trial, order[0]) or (rank < room and quick[trial] <= fastest * _FAR):
             kept.append(trial)
             continue
         reason = f"{quick[trial] / fastest:.2f}x the time of the fastest in screening"
         lost.append(replace(trial.candidate, timing=summarize(samples.trials[trial.title]), reason=reason))
         trial.engine.close()
     return kept, lost
+
+
+def _standing(trials: Sequence[Trial], samples: Samples) -> dict[Trial, float]:
+    """Times in the mean time of all in the same round, the median over rounds.
+
+    The machine's speed may change from round to round; the mean over many moves little by what hits one of them.
+    """
+    times = np.log([samples.trials[trial.title] for trial in trials])
+    found = np.exp(np.median(times - times.mean(axis=0), axis=1))
+    return dict(zip(trials, found.tolist(), strict=True))
 
 
 def _twins(one: Trial, fastest: Trial) -> bool:
