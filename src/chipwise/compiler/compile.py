@@ -111,7 +111,7 @@ def _searched(search: Search, trials: list[Trial], counter: EnergyCounter | None
     """Race the first contenders, and with the leaders what lies one step from them; time the last few at length."""
     baseline = build_default("onnxruntime", search.subject.source)
     raced = _race(search, trials, baseline, _RACE_SHARE, (0.45, 0.6))
-    trials = _with_neighbours(search, raced)
+    trials = _with_neighbours(search, raced) if time.monotonic() < search.deadline_s else raced.kept
     if len(trials) > len(raced.kept):
         raced = _race(search, trials, baseline, _SECOND_SHARE, (0.7, 0.8))
     return _final(search, raced, baseline, counter)

@@ -40,6 +40,7 @@ _RIVAL = 1.25  # the fastest of another runtime stays within this: its other num
 _CLEAR = 1.02  # slower than this beyond the noise: not among those that count as equal in the end
 _ALIKE = 1.05  # what may well be as fast as the fastest, and seems no slower than this, need not be told from it
 _STEPS = (FINAL_MIN_ROUNDS, 6, 6, 9, 12, 18)  # rounds of the last few, on visits some seconds apart
+_FEWEST = 5  # rounds of the first visit, whatever the budget: with fewer, an interval says nothing
 _MANY = 20  # rounds after which what is gained on the baseline, if it is within 5%, is not waited for
 _PAUSE_S, _PAUSE_SHARE = 5.0, 0.15  # between visits; of the time that is left
 
@@ -157,14 +158,14 @@ def settle(
         baseline: takes part and is never dropped.
         subject: gives the input.
         goal: "size" never drops the smallest.
-        budget_s: wall time; the fewest rounds of all are always run.
+        budget_s: wall time; five rounds are always run.
         progress: told how far it is.
     """
     deadline, lost = time.monotonic() + budget_s, []
     visit = partial(measure, baseline=baseline, subject=subject)
     first, *others = _STEPS
     part = Part(progress, "compile", 0.0, done := first / sum(_STEPS))
-    samples = visit(trials, budget_s=budget_s, rounds=(first, first), progress=part)
+    samples = visit(trials, budget_s=budget_s, rounds=(_FEWEST, first), progress=part)
     kept = list(trials)
     for rounds in others:
         time.sleep(min(_PAUSE_S, max(deadline - time.monotonic(), 0.0) * _PAUSE_SHARE))
