@@ -89,7 +89,8 @@ def test_averages_of_nine_differ_from_a_runtime_at_halves_alone() -> None:
 
 def test_tables_of_functions_move_and_select() -> None:
     text = (
-        "(float[N, 2, 4] x) => (float[N, 8] y) <int64[2] s = {-1, 8}, int64[1] a = {0}, int64[1] e = {2}, int64[1] c = {1}> {"
+        "(float[N, 2, 4] x) => (float[N, 8] y)"
+        " <int64[2] s = {-1, 8}, int64[1] a = {0}, int64[1] e = {2}, int64[1] c = {1}> {"
         " t = Tanh(x) u = Sigmoid(t) m = Mul(t, u) p = Transpose<perm = [0, 2, 1]>(m)"
         " q = Slice(p, a, e, c) k = Concat<axis = 1>(q, q) y = Reshape(k, s) }"
     )

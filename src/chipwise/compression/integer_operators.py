@@ -11,6 +11,7 @@ from halves to even, as ONNX's QuantizeLinear does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _ACCUMULATOR, _WIDE = 2**31 - 1, 2**62  # largest sum of 8-bit products, and of 16-bit ones
 _MOST_SHIFT = 62
+_FAR = 2.0**62  # stands for infinity
+_TABLE = 2**16  # entries at most
+NO_LIMITS = (-math.inf, math.inf)
 
 
 def _one() -> Whole:
@@ -43,6 +47,7 @@ class Number:
         largest: magnitude that no whole number can exceed, whatever the network is given.
         wide: whether 16-bit numbers are behind it, whose sums take 64 bits.
         divisor: what is yet to divide by, likewise.
+        limits: what is yet to be cut off below and above, of values; rounding keeps order, so it may come first.
     """
 
     whole: Whole
@@ -50,6 +55,7 @@ class Number:
     largest: int
     wide: bool = False
     divisor: Whole = field(default_factory=_one)
+    limits: tuple[float, float] = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +76,19 @@ def rounded_at(number: Number, radix: int) -> Whole:
     if int(shift.max(initial=0)) + number.largest.bit_length() > _MOST_SHIFT:
         raise NetworkError(f"a shift by {int(shift.max())} bits to the left does not fit into 64 bits")
     top = number.whole << np.maximum(shift, 0)
-    bottom = number.divisor << np.minimum(np.maximum(-shift, 0), _MOST_SHIFT - 16)
+    most = _MOST_SHIFT - 1 - int(number.divisor.max()).bit_length()  # what is shifted further is nothing
+    bottom = number.divisor << np.minimum(np.maximum(-shift, 0), most)
     whole, rest = np.divmod(top, bottom)
     up = (2 * rest > bottom) | ((2 * rest == bottom) & (whole % 2 == 1))
-    return whole + up
+    low, high = (np.clip(np.rint(np.ldexp(limit, radix)), -_FAR, _FAR).astype(np.int64) for limit in number.limits)
+    return np.clip(whole + up, low, high)
 
 
 def table(mapped: Mapped, radix: int) -> Whole:
     """A function's results, rounded: looked up where its argument can take few values, as hardware does."""
     low, high = int(mapped.number.whole.min(initial=0)), int(mapped.number.whole.max(initial=0))
+    if high - low > _TABLE:
+        raise NetworkError(f"a table of {high - low} entries", hint="quantize what the function reads")
     arguments = np.ldexp(np.arange(low, high + 1).astype(np.float64), -int(mapped.number.radix))
     results = np.rint(np.ldexp(mapped.function(arguments), radix)).astype(np.int64)
     return results[mapped.number.whole - low]
@@ -135,22 +145,22 @@ def multiply(inputs: Sequence[Any], _attributes: Attributes) -> Number:
 
 def relu(inputs: Sequence[Any], _attributes: Attributes) -> Number:
     """Negative numbers become zero."""
-    return replace(inputs[0], whole=np.maximum(inputs[0].whole, 0))
+    number = inputs[0]
+    made = replace(number, whole=np.maximum(number.whole, 0))
+    return made if number.limits == NO_LIMITS else _limited(made, 0.0, math.inf)
 
 
 def clip(inputs: Sequence[Any], _attributes: Attributes) -> Number:
-    """Limits that are floats: numbers move to a radix at which they are whole, as every float32 is at some."""
+    """Limits that are floats: they are rounded as the numbers are, and cut off then."""
     number, *limits = inputs
-    for limit, cut in zip(limits, (np.maximum, np.minimum), strict=False):
-        if limit is None:
-            continue
-        bound = float(limit)
-        shift = 0
-        while not _is_whole(bound, number.radix + shift):
-            shift += 1
-        finer = _finer(number, shift)
-        number = replace(finer, whole=cut(finer.whole, _scaled(bound, finer.radix) * finer.divisor))
-    return number  # type: ignore[no-any-return]
+    low, high = (*(None if each is None else float(each) for each in limits), None, None)[:2]
+    return _limited(number, -math.inf if low is None else low, math.inf if high is None else high)
+
+
+def _limited(number: Number, low: float, high: float) -> Number:
+    """Cut off once more what may be cut off already."""
+    first, second = (min(max(each, low), high) for each in number.limits)
+    return replace(number, limits=(first, second))
 
 
 def max_pool(inputs: Sequence[Any], attributes: Attributes) -> Number:
@@ -244,8 +254,8 @@ def _aligned(inputs: Sequence[Number]) -> tuple[Number, Number]:
 
 
 def _undivided(number: Number) -> Number:
-    if np.any(number.divisor != 1):
-        raise NetworkError("an average is added or multiplied before it is rounded")
+    if np.any(number.divisor != 1) or number.limits != NO_LIMITS:
+        raise NetworkError("an average, or what Clip gives, is read by an operator before it is rounded")
     return number
 
 
@@ -262,15 +272,6 @@ def _finer(number: Number, shift: Any) -> Number:
     largest = number.largest << int(shift.max())
     checked = _Sums(largest, wide=number.wide)
     return replace(number, whole=number.whole << shift, radix=np.asarray(number.radix + shift), largest=checked.largest)
-
-
-def _is_whole(bound: float, radix: Whole) -> bool:
-    scaled = np.ldexp(bound, radix)
-    return bool((scaled == np.rint(scaled)).all())
-
-
-def _scaled(bound: float, radix: Whole) -> Whole:
-    return np.clip(np.ldexp(bound, radix), -(2.0**62), 2.0**62).astype(np.int64)
 
 
 def _windows(whole: Whole, kernel: Sequence[int], attributes: Attributes, fill: int) -> Whole:

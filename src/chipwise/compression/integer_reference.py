@@ -28,7 +28,7 @@ import onnx_ir as ir
 
 from chipwise.compression import integer_operators as whole
 from chipwise.compression.fixed_layout import MOVES, TABLES
-from chipwise.compression.integer_operators import Mapped, Number
+from chipwise.compression.integer_operators import NO_LIMITS, Mapped, Number
 from chipwise.core.errors import NetworkError
 from chipwise.optimize.rewrite import constant, is_op
 
@@ -92,7 +92,11 @@ def integer_answers(model: ir.Model, inputs: NDArray[np.float32]) -> IntegerAnsw
     used |= {str(each.name): None for each in model.graph.outputs if isinstance(values.get(str(each.name)), Number)}
     if not used:
         raise NetworkError("nothing in this graph is computed with integers")
-    return IntegerAnswers({name: values[name] for name in used}, largest)
+    numbers: dict[str, Number] = {name: values[name] for name in used}
+    late = next((name for name, each in numbers.items() if np.any(each.divisor != 1) or each.limits != NO_LIMITS), None)
+    if late is not None:
+        raise NetworkError(f"{late} is an average, or what Clip gives, and is not rounded to integers")
+    return IntegerAnswers(numbers, largest)
 
 
 def _known(node: ir.Node, given: Sequence[Any]) -> bool:
@@ -117,7 +121,7 @@ def _result(node: ir.Node, given: Sequence[Any]) -> Any:
     if node.op_type in _OPERATORS:
         return _OPERATORS[node.op_type](given, attributes)
     if node.op_type in TABLES:
-        return Mapped(given[0], lambda numbers: _function(node.op_type, numbers, attributes))
+        return Mapped(whole.level(given[0]), lambda numbers: _function(node.op_type, numbers, attributes))
     return _moved(node.op_type, given, attributes)
 
 
