@@ -27,9 +27,9 @@ def fixed_table(record: Quantization) -> Group:
     rows = grid("tensor", "of", ">least!", ">largest!", ">bits!", ">radix!", ">saturated!", ">SQNR dB!")
     for tensor in record.tensors:
         rows.add_row(*cells(tensor))
-    under = (
-        line("bits: s with a sign, u from zero on. A value is a whole number times 2^-radix, weights with a radix for"),
-        line("each channel where two are said. saturated: share of the values that were cut off."),
+    under = line(
+        "bits: s with a sign, u from zero on. A value is a whole number times 2^-radix, weights with a radix for each "
+        "channel where two are said. saturated: share of the values that were cut off."
     )
     about = [
         ("file", f"{record.path}: QDQ ONNX, {record.bits} bits, a radix point for each {record.per} of weights"),
@@ -42,7 +42,7 @@ def fixed_table(record: Quantization) -> Group:
         ("stays float", ", ".join(map(plain, record.floating)) or "nothing: integers from input to output"),
         ("seed", f"{record.seed}; {format_time(record.seconds)}"),
     ]
-    return Group(heading(f"{plain(record.network)} on {plain(record.data)}"), Fitted(rows), *under, facts(about))
+    return Group(heading(f"{plain(record.network)} on {plain(record.data)}"), Fitted(rows), under, facts(about))
 
 
 def cells(tensor: FixedTensor) -> list[Text]:
@@ -84,8 +84,12 @@ def _counts(drop: PairedDrop) -> str:
 
 def _agreement(found: IntegerAgreement) -> str:
     of = f"{format_count(found.equal)} of {format_count(found.compared)} numbers equal {plain(found.runtime)}'s"
-    apart = "" if found.equal == found.compared else f", the largest difference is {found.largest_steps:g} steps"
+    apart = "" if found.equal == found.compared else f", the others differ by {_steps(found.largest_steps)}"
     return f"{of} on {format_count(found.samples)} samples{apart}"
+
+
+def _steps(count: float) -> str:
+    return "one step" if count == 1 else f"up to {count:g} steps"
 
 
 def _sums(found: IntegerAgreement) -> str:
