@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -47,8 +47,8 @@ def main(
     json: JsonFlag = False,
 ) -> None:
     """Turn a trained network into fixed point: integers times powers of two, as QDQ ONNX, checked against integers."""
-    given = {"batch_size": batch_size, "learning_rate": learning_rate, "augment": augment}
-    settings: dict[str, Any] = recipe.given(target_accuracy=None, **given, seed=seed, threads=threads)
+    told = {name: value for name, value in recipe.among(locals()).items() if name != "epochs"}
+    settings = recipe.given(target_accuracy=None, **told)
     file = output if output is not None else Path(f"{default_folder(network).name}-int{bits}.onnx")
     with progress() as bars:
         result = api.quantize(

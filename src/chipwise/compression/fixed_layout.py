@@ -208,7 +208,7 @@ def _limited_next(node: ir.Node) -> bool:
     output = node.outputs[0]
     if not is_op(node, *LAYERS, *SUMS) or not only_reader(output):
         return False
-    reader = output.uses()[0].node
+    (reader,) = output.consumers()
     return is_op(reader, *LIMITS) and _has_integers(reader)
 
 
@@ -271,7 +271,7 @@ def _join_biases(graph: ir.Graph) -> None:
     for node in list(graph):
         if not is_op(node, "MatMul") or not only_reader(node.outputs[0]):
             continue
-        reader, weight = node.outputs[0].uses()[0].node, constant(node.inputs[1])
+        (reader,), weight = node.outputs[0].consumers(), constant(node.inputs[1])
         rank = len(shape_of(node.inputs[0]) or ())
         if not is_op(reader, "Add") or weight is None or weight.ndim != 2 or rank != 2:
             continue

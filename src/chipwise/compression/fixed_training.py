@@ -58,6 +58,9 @@ class Seen:
 class Rounds(nn.Module):
     """Rounds a tensor to one format, or each channel of an axis to its own; the gradient passes."""
 
+    steps: Tensor
+    zeros: Tensor
+
     def __init__(self, forms: tuple[Fixed, ...], axis: int = 0, *, symmetric: bool = False) -> None:
         super().__init__()
         self.axis, self.single = axis, forms[0].step if len(forms) == 1 else 0.0

@@ -81,7 +81,7 @@ def rounded_at(number: Number, radix: int) -> Whole:
     whole, rest = np.divmod(top, bottom)
     up = (2 * rest > bottom) | ((2 * rest == bottom) & (whole % 2 == 1))
     low, high = (np.clip(np.rint(np.ldexp(limit, radix)), -_FAR, _FAR).astype(np.int64) for limit in number.limits)
-    return np.clip(whole + up, low, high)
+    return np.asarray(np.clip(whole + up, low, high), np.int64)
 
 
 def table(mapped: Mapped, radix: int) -> Whole:
@@ -103,7 +103,7 @@ def convolve(inputs: Sequence[Any], attributes: Attributes) -> Number:
     radix = _channels(data.radix + weight.radix.reshape(-1), data.whole.ndim)
     sums = _Sums(int(per_channel.max(initial=0)) * data.largest, wide=data.wide or weight.wide)
     batch, sizes = data.whole.shape[0], windows.shape[2 : data.whole.ndim]
-    rows = weight.whole.astype(sums.kind).reshape(groups, len(weight.whole) // groups, -1, *kernel)
+    rows: Any = weight.whole.astype(sums.kind).reshape(groups, len(weight.whole) // groups, -1, *kernel)
     total: Any = np.zeros((batch, groups, rows.shape[1], int(np.prod(sizes))), sums.kind)
     for place in np.ndindex(*kernel):
         seen = windows[(..., *place)].astype(sums.kind).reshape(batch, groups, rows.shape[2], -1)
@@ -281,9 +281,9 @@ def _windows(whole: Whole, kernel: Sequence[int], attributes: Attributes, fill: 
     spans = [step * (taps - 1) + 1 for step, taps in zip(dilations, kernel, strict=True)]
     pads = _pads(whole.shape[2:], spans, strides, attributes)
     padded = np.pad(whole, [(0, 0), (0, 0), *pads], constant_values=fill)
-    views = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=tuple(range(2, 2 + dims)))  # type: ignore[call-overload]
+    views = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=tuple(range(2, 2 + dims)))
     cut = [slice(None, None, step) for step in (1, 1, *strides, *dilations)]
-    return views[tuple(cut)]  # type: ignore[no-any-return]
+    return views[tuple(cut)]
 
 
 def _pads(

@@ -163,7 +163,7 @@ def _radix(scale: NDArray[Any]) -> NDArray[np.int64]:
     if not bool((fraction == 0.5).all()):
         wrong = np.asarray(scale).reshape(-1)[np.flatnonzero((fraction != 0.5).reshape(-1))[0]]
         raise NetworkError(f"the scale {float(wrong):g} is no power of two", hint="chipwise quantize makes such files")
-    return 1 - exponent.astype(np.int64)
+    return np.asarray(1 - exponent, np.int64)
 
 
 def _function(name: str, numbers: Floats, attributes: dict[str, Any]) -> Floats:

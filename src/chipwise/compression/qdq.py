@@ -127,7 +127,7 @@ class _Writer:
         point = self._constant(f"{name}_zero", np.array(zero, kind))
         down = self._node("QuantizeLinear", [value, scale, point], f"{name}_whole")
         up = self._node("DequantizeLinear", [down.outputs[0], scale, point], f"{name}_fixed")
-        up.outputs[0].type, up.outputs[0].shape = value.type, value.shape
+        up.outputs[0].type, up.outputs[0].shape = value.type or ir.TensorType(ir.DataType.FLOAT), value.shape
         value.replace_all_uses_with(up.outputs[0], replace_graph_outputs=True)
         down.replace_input_with(0, value)
         if up.outputs[0].is_graph_output():
@@ -209,7 +209,7 @@ def whole_weights(array: NDArray[Any], forms: tuple[Fixed, ...], axis: int) -> N
         shape[axis] = -1
     largest = forms[0].range[1]
     scaled = np.rint(np.ldexp(array.astype(np.float64), radices.reshape(shape)))
-    return np.clip(scaled, -largest, largest).astype(np.int64)
+    return np.asarray(np.clip(scaled, -largest, largest), np.int64)
 
 
 def _raise_opset(model: ir.Model, layout: Layout, least: int) -> None:
