@@ -106,7 +106,7 @@ def convolve(inputs: Sequence[Any], attributes: Attributes) -> Number:
     rows: Any = weight.whole.astype(sums.kind).reshape(groups, len(weight.whole) // groups, -1, *kernel)
     total: Any = np.zeros((batch, groups, rows.shape[1], int(np.prod(sizes))), sums.kind)
     for place in np.ndindex(*kernel):
-        seen = windows[(..., *place)].astype(sums.kind).reshape(batch, groups, rows.shape[2], -1)
+        seen: Any = windows[(..., *place)].astype(sums.kind).reshape(batch, groups, rows.shape[2], -1)
         total += np.einsum("gkc,ngcp->ngkp", rows[(..., *place)], seen)  # three times as fast as @ on integers
     whole = total.reshape(batch, -1, *sizes).astype(np.int64)
     return _with_bias(Number(whole, radix, sums.largest, sums.wide), bias, axis=1)
