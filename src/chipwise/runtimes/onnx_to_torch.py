@@ -16,7 +16,7 @@ reference evaluator, so that the compiler sees numbers, not tensors of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,12 +74,14 @@ class OnnxModule(nn.Module):
 
     Attributes:
         learned: by name of the initializer, the name of the parameter.
+        through: by name of an input or of a step's result, what it goes through before anything reads it.
     """
 
     def __init__(self, model: onnx.ModelProto, opset: int, dtype: torch.dtype, learned: Collection[str]) -> None:
         super().__init__()
         self._dtype, self._opset, self._buffer_count = dtype, opset, 0
         self.learned: dict[str, str] = {}
+        self.through: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
         self._learned = learned
         self._block = self._translated(model.graph)
         self._inputs = [value.name for value in model.graph.input if value.name not in self._block.constants]
@@ -91,7 +93,8 @@ class OnnxModule(nn.Module):
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Compute the graph's outputs, in order, from its inputs, in order."""
-        given = dict(zip(self._inputs, map(self._converted, inputs), strict=True))
+        given: dict[str, Any] = dict(zip(self._inputs, map(self._converted, inputs), strict=True))
+        self._pass_through(given, self._inputs)
         results = (self._tensor(value) for value in self._computed(self._block, given))
         return tuple(each.float() if back else each for each, back in zip(results, self._floats, strict=True))
 
@@ -101,7 +104,13 @@ class OnnxModule(nn.Module):
             given = [values[name] for name in step.node.input]
             results = self._step(step, given, values)
             values.update(zip(step.node.output, results, strict=False))
+            self._pass_through(values, step.node.output)
         return [values[name] for name in block.outputs]
+
+    def _pass_through(self, values: dict[str, Any], names: Iterable[str]) -> None:
+        if self.through:
+            for name in self.through.keys() & set(names):
+                values[name] = self.through[name](self._tensor(values[name]))
 
     def _step(self, step: _Step, given: list[Any], values: Mapping[str, Any]) -> Sequence[Any]:
         if step.kind == "If":

@@ -23,6 +23,7 @@ from rich.text import Text
 from chipwise.core.compression import Compression
 from chipwise.core.device import Machine
 from chipwise.core.estimation import Estimation
+from chipwise.core.fixed_point import Quantization
 from chipwise.core.format_report import FormatReport
 from chipwise.core.layer_counts import LayerCounts
 from chipwise.core.plan import Manifest
@@ -46,6 +47,7 @@ from chipwise.views.counts_table import counts_table
 from chipwise.views.device_table import HardwareTable
 from chipwise.views.estimate_table import EstimateTable
 from chipwise.views.features_table import features_table
+from chipwise.views.fixed_table import fixed_table
 from chipwise.views.formats_table import FormatsTable
 from chipwise.views.grid import cell, facts, grid, heading, line, muted
 from chipwise.views.ledger_table import ledger_table
@@ -278,6 +280,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Inspection: inspection,
     Training: training,
     Compression: compression_table,
+    Quantization: fixed_table,
     Manifest: manifest,
     RunResult: run,
     CheckResult: check,
