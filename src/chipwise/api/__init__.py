@@ -12,6 +12,7 @@ from chipwise.api.pictures import features
 from chipwise.api.plans import export, show
 from chipwise.api.running import load, run
 from chipwise.api.shrinking import compress
+from chipwise.api.shrunk_pictures import sensitivity
 from chipwise.api.targets import PRECISIONS, TECHNIQUES, device_names
 from chipwise.api.verbs import bench, check, compile, inspect, train
 from chipwise.api.zoo import zoo
@@ -42,6 +43,7 @@ __all__ = [
     "network_names",
     "report",
     "run",
+    "sensitivity",
     "show",
     "train",
     "zoo",

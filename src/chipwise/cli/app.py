@@ -27,6 +27,7 @@ from chipwise.cli import (
     inspect,
     report,
     run,
+    sensitivity,
     show,
     train,
     zoo,
@@ -43,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": HELP_NAMES},
 )
-_LINE = (fit, inspect, train, compress, compile, show, run, check, estimate, bench, export, report)
+_LINE = (fit, inspect, train, sensitivity, compress, compile, show, run, check, estimate, bench, export, report)
 for command in (*_LINE, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)
 

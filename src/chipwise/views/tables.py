@@ -40,6 +40,7 @@ from chipwise.core.report import (
     Training,
     ZooList,
 )
+from chipwise.core.sensitivity import Sensitivity
 from chipwise.views import claims
 from chipwise.views.compression_table import compression_table
 from chipwise.views.counts_table import counts_table
@@ -52,6 +53,7 @@ from chipwise.views.ledger_table import ledger_table
 from chipwise.views.machine_table import features_line, measured_table
 from chipwise.views.plan_sheet_table import PlanSheetTable, exported_table
 from chipwise.views.predictions import run
+from chipwise.views.sensitivity_table import sensitivity_table
 from chipwise.views.units import (
     UNKNOWN,
     format_accuracy,
@@ -278,6 +280,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Inspection: inspection,
     Training: training,
     Compression: compression_table,
+    Sensitivity: sensitivity_table,
     Manifest: manifest,
     RunResult: run,
     CheckResult: check,
