@@ -31,6 +31,7 @@ _WIDE_IN, _HIGH_IN = 9.4, 3.7
 _NAMED = 6  # layers that have a colour of their own
 _STYLES = ("-", (0, (1.2, 1.2)))
 _LONGEST = 24
+_LEAST_SPAN = 0.03  # of the accuracies that the panel of bits shows, below what there was before
 
 
 def curves(record: Sensitivity, suffix: str = "") -> str:
@@ -71,7 +72,7 @@ def _lowest(layer: LayerSensitivity) -> float:
 
 
 def _draw(figure: Figure, palette: Palette, record: Sensitivity) -> None:
-    by_density, by_bits = figure.subplots(1, 2, sharey=True, width_ratios=(1.2, 1))
+    by_density, by_bits = figure.subplots(1, 2, width_ratios=(1.2, 1))
     inks = (palette.accent, palette.peer, palette.third, palette.fourth, palette.ink, palette.bad)
     named = [layer.name for layer in ranked(record)[:_NAMED]]
     colours = dict(zip(named, inks, strict=False))
@@ -108,6 +109,11 @@ def _line(axes: Axes, points: Sequence[SensitivityPoint], colour: str, style: An
 
 def _scales(by_density: Axes, by_bits: Axes, record: Sensitivity, palette: Palette) -> None:
     by_density.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    by_bits.yaxis.set_major_formatter(PercentFormatter(1.0))
+    # Rounding alone often costs next to nothing: a scale of its own, though not one that makes a chasm of a sample.
+    before = record.accuracy.value
+    lowest = min((p.accuracy for layer in record.layers for p in (*layer.steps, *layer.codebook)), default=before)
+    by_bits.set_ylim(min(lowest, before - _LEAST_SPAN) - 0.005, min(before + _LEAST_SPAN, 1.0) + 0.005)
     by_density.set_title("accuracy by weights left in one layer", loc="left", color=palette.ink, fontsize=9)
     by_density.set_xlabel("weights of that layer that are left, logarithmic", color=palette.muted)
     by_density.set_xscale("log")
@@ -117,7 +123,7 @@ def _scales(by_density: Axes, by_bits: Axes, record: Sensitivity, palette: Palet
     by_density.xaxis.set_minor_locator(NullLocator())
     by_density.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_share(value, 0)))
     by_density.invert_xaxis()
-    by_bits.set_title("accuracy by bits of its weights", loc="left", color=palette.ink, fontsize=9)
+    by_bits.set_title("accuracy by bits of its weights (another scale)", loc="left", color=palette.ink, fontsize=9)
     by_bits.set_xlabel("bits, steps of one size (lines) and k-means (dotted)", color=palette.muted)
     by_bits.xaxis.set_major_locator(FixedLocator(sorted({p.setting for layer in record.layers for p in layer.steps})))
     by_bits.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
