@@ -21,7 +21,7 @@ def histogram(size: int, width: float, hollow: float = 0.0) -> Histogram:
     bell = [0.0 if abs(x) < hollow else math.exp(-((x / width) ** 2) / 2) for x in middles]
     whole = sum(math.exp(-((x / width) ** 2) / 2) for x in middles)
     counts = tuple(round(size * each / whole) for each in bell)
-    return Histogram(counts, size - sum(counts))
+    return Histogram(counts, max(size - sum(counts), 0))
 
 
 def weights() -> tuple[LayerWeights, ...]:

@@ -7,11 +7,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from chipwise.core.ledger import Ledger
-    from chipwise.core.measure import PairedDrop
+from chipwise.core.ledger import Ledger
+from chipwise.core.measure import PairedDrop
 
 
 @dataclass(frozen=True, slots=True)

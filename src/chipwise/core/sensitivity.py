@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from chipwise.core.measure import Accuracy
+from chipwise.core.measure import Accuracy
 
 
 @dataclass(frozen=True, slots=True)

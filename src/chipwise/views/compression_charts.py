@@ -10,6 +10,7 @@ True
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 MOST_LAYERS = 16
 _WIDE_IN, _ROW_IN = 9.4, 1.15
+_NOTABLE = 5e-4  # share of zeros from which on it is said
 _LONGEST = 28  # characters of a layer's name
 
 
@@ -79,7 +81,13 @@ def _made(draw: Callable[[Figure, Palette], object], rows: int, name: str, label
 def _text(
     draw: Callable[[Figure, Palette], object], size: tuple[float, float], name: str, label: str, suffix: str
 ) -> str:
-    return as_file(draw, size, suffix, name, label).decode() if suffix else as_svg(draw, size, name, label)
+    made = as_file(draw, size, suffix, name, label).decode() if suffix else as_svg(draw, size, name, label)
+    return re.sub(r' d="[^"]*"', _shorter, made)
+
+
+def _shorter(path: re.Match[str]) -> str:
+    """A path in tenths of a point, whose lines are not all announced by a letter: half the size."""
+    return re.sub(r"(\.\d)\d+", r"\1", path[0]).replace(" \nL ", " ")
 
 
 def _draw_stages(figure: Figure, palette: Palette, rows: Sequence[LayerWeights]) -> None:
@@ -97,7 +105,7 @@ def _draw_stages(figure: Figure, palette: Palette, rows: Sequence[LayerWeights])
             if not place:
                 _name(each, row.name, palette)
             if row is rows[0]:
-                each.set_title(when, color=palette.ink, fontsize=9, pad=18)
+                _head(each, when, palette)
 
 
 def _draw_values(figure: Figure, palette: Palette, rows: Sequence[LayerWeights]) -> None:
@@ -115,8 +123,8 @@ def _draw_values(figure: Figure, palette: Palette, rows: Sequence[LayerWeights])
         discrete.set_ylim(bottom=0)
         _say_zeros(discrete, row.zeros, sum(row.counts) + row.zeros, palette, f"{len(row.values)} values")
         if row is rows[0]:
-            continuous.set_title("before rounding", color=palette.ink, fontsize=9, pad=18)
-            discrete.set_title("after rounding and training", color=palette.ink, fontsize=9, pad=18)
+            _head(continuous, "before rounding", palette)
+            _head(discrete, "after rounding and training", palette)
 
 
 def _bars(axes: Axes, histogram: Histogram, bound: float, colour: str) -> None:
@@ -130,8 +138,16 @@ def _quiet(axes: Axes, palette: Palette, bound: float) -> None:
     axes.tick_params(labelsize=7)
     axes.set_xlim(-bound, bound)
     axes.xaxis.set_major_locator(MaxNLocator(4, symmetric=True))
-    axes.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(2, integer=True, prune="lower"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_count(int(value))))
+
+
+def _head(axes: Axes, text: str, palette: Palette) -> None:
+    """What a column shows, above the names of the layers."""
+    axes.annotate(
+        text, (0.5, 1.0), xycoords="axes fraction", xytext=(0, 18), textcoords="offset points", ha="center",
+        color=palette.ink, fontsize=9,
+    )  # fmt: skip
 
 
 def _name(axes: Axes, name: str, palette: Palette) -> None:
@@ -140,7 +156,7 @@ def _name(axes: Axes, name: str, palette: Palette) -> None:
 
 
 def _say_zeros(axes: Axes, zeros: int, whole: int, palette: Palette, more: str = "") -> None:
-    share = f"{format_share(zeros / max(whole, 1), 1)} are 0" if zeros else ""
+    share = f"{format_share(zeros / max(whole, 1), 1)} are 0" if zeros >= _NOTABLE * whole else ""
     text = "\n".join(filter(None, [share, more]))
     axes.text(0.99, 0.95, text, transform=axes.transAxes, ha="right", va="top", color=palette.ink, fontsize=7.5)
 
