@@ -107,48 +107,6 @@ def test_codebooks(trained: Path, tmp_path: Path) -> None:
         assert array.ndim != 2 or len(np.unique(array)) <= 16
 
 
-def test_bits_by_layer_and_pictures(trained: Path, tmp_path: Path) -> None:
-    output = tmp_path / "mixed.cwz"
-    asked = {"target": "40x", "bits": "auto", "rounding": "codebook", "start": "density", "scope": "layer"} | QUICK
-    found = chipwise.compress(trained, "digits", output=output, **asked)  # type: ignore[arg-type]
-    assert found.met
-    bits = found.stages[-1].bits
-    assert len(bits) == 3
-    assert [layer.bits for layer in found.layers] == list(bits.values())
-    network = small_file.load(output)
-    assert network.graph is not None
-    matrices = [value.const_value.numpy() for value in network.graph.graph.initializers.values()]
-    for layer, array in zip(found.layers, [each for each in matrices if each.ndim == 2], strict=True):
-        assert len(np.unique(array)) <= 2**layer.bits
-    shares = [1 - layer.trained.zeros / (sum(layer.trained.counts) + layer.trained.zeros) for layer in found.weights]
-    assert max(shares) - min(shares) < 0.01, "the same share of each"
-    prune = found.stages[0]
-    assert [epoch.density for epoch in prune.history] == sorted((e.density for e in prune.history), reverse=True)
-    assert prune.history[prune.kept - 1].accuracy == prune.accuracy
-    again = chipwise.compress(trained, "digits", output=output, pictures=tmp_path / "drawn", **asked)  # type: ignore[arg-type]
-    assert replace(again, seconds=found.seconds) == found, "nothing is trained again for the pictures"
-    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"accuracy.svg", "values.svg", "weights.svg"}
-
-
-def test_with_a_density_bits_by_layer_save_bytes(trained: Path, tmp_path: Path) -> None:
-    alike, mixed = (
-        chipwise.compress(
-            trained,
-            "digits",
-            output=tmp_path / f"{bits}.cwz",
-            target="2x",
-            density=0.2,
-            bits=bits,  # type: ignore[arg-type]
-            pictures=tmp_path / "page.html",
-            **QUICK,
-        )
-        for bits in (3, "auto")
-    )
-    assert mixed.file_bytes <= 1.02 * alike.file_bytes
-    assert min(mixed.stages[-1].bits.values()) < 3
-    assert (tmp_path / "page.html").read_text().count("<svg") == 3
-
-
 def test_as_small_as_accuracy_allows(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chipwise.compression.ladder.RATIOS", (20.0, 30.0))
     found = chipwise.compress(trained, "digits", output=tmp_path / "a.cwz", max_drop=0.2, **QUICK)

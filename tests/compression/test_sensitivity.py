@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,15 +110,18 @@ def test_a_sparse_layer_is_not_filled_again() -> None:
     assert gone["a"] >= 0.7
 
 
-def test_pruning_by_sensitivity_takes_each_layer_to_its_share(learned: object) -> None:
-    wanted = zeros_by_sensitivity(learned, lecture().validation, 0.3)  # type: ignore[arg-type]
-    sparse, tuned = prune_to(learned, lecture(), QUICK, 0.3, Pruning(scope="sensitivity"))  # type: ignore[arg-type]
+def test_pruning_by_sensitivity_takes_most_where_it_costs_least(learned: object) -> None:
+    values = trainable(learned).values()  # type: ignore[arg-type]
+    idle = np.random.default_rng(0).random(values["w"].shape) < 0.7
+    graph = put_back(learned, values | {"w": (np.where(idle, 1e-3, 1) * values["w"]).astype(np.float32)})  # type: ignore[arg-type]
+    wanted = zeros_by_sensitivity(graph, lecture().validation, 0.45)
+    assert wanted["w"] > 0.6 > 0.4 > wanted["v"]
+    sparse, tuned = prune_to(graph, lecture(), QUICK, 0.45, Pruning(scope="sensitivity"))
     masks = masked(trainable(sparse))
-    assert masks.density() == pytest.approx(0.3, abs=0.01)
+    assert masks.density() == pytest.approx(0.45, abs=0.01)
     for name, share in masks.zeros().items():
         assert share == pytest.approx(wanted[name], abs=0.01)
-    assert abs(wanted["w"] - wanted["v"]) > 0.02, "the same share of each is another scope"
-    assert tuned.densities[-1] == pytest.approx(0.3, abs=0.01)
+    assert tuned.densities[-1] == pytest.approx(0.45, abs=0.01)
 
 
 def test_pruning_in_turns_goes_down_in_steps_at_a_tenth_of_the_rate(

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from chipwise.codec.records import decode
-from chipwise.core.compression import Compression
+from chipwise.core.compression import Compression, Histogram
 from chipwise.core.sensitivity import Sensitivity
 from chipwise.views import compression_charts, sensitivity_charts
 from chipwise.views.as_json import as_json
@@ -63,14 +63,15 @@ def test_of_many_layers_the_largest_are_drawn_in_their_order() -> None:
     assert len(drawn) == compression_charts.MOST_LAYERS
     assert [row.name for row in drawn] == [row.name for row in rows if row in drawn]
     assert all(f"layer{place}" in [row.name for row in drawn] for place in (2, 6, 10, 14, 18))
-    page = compression_html(replace(samples.compression(), weights=tuple(rows)))
-    assert "The 16 largest of 20 layers" in page
+    thin = [replace(row, before=Histogram((1,), 9), masked=None, trained=Histogram((1,), 9)) for row in rows]
+    few = replace(samples.compression(), weights=tuple(thin), stages=())
+    assert "The 16 largest of 20 layers" in compression_html(few)
 
 
 def test_the_run_says_what_was_kept() -> None:
     made = words(CHARTS["run"](""))
-    assert "before: 98.00%" in made
-    assert f"kept: {samples.stages()[0].accuracy:.2%}" in made
+    assert "dashed: before, 98.00%" in made
+    assert f"large dot: kept, {samples.stages()[0].accuracy:.2%}" in made
     assert made.count("prune") == made.count("round") == 1
 
 
@@ -105,8 +106,7 @@ def test_json_decodes_into_the_same_answer(name: str, kind: type) -> None:
 
 
 @pytest.mark.runtime
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])
 def test_pages_fit_their_screen(opened: Any, tmp_path: Path, width: int, scheme: str) -> None:
     for name, page in (
         ("compression", compression_html(samples.compression())),

@@ -178,6 +178,9 @@ def _draw_run(figure: Figure, palette: Palette, stages: Sequence[Stage], before:
     by_epoch.set_xlabel("epoch, over all stages", color=palette.muted)
     by_epoch.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     colours = {"narrow": palette.third, "prune": palette.peer, "round": palette.accent}
+    seen = [before, *(each.accuracy for stage in stages for each in stage.history)]
+    span = max(max(seen) - min(seen), 0.002)
+    by_weights.set_ylim(min(seen) - 0.3 * span, max(seen) + 0.08 * span)  # room for words below the curves
     done = 0
     for stage in stages:
         colour = colours.get(stage.name, palette.muted)
@@ -196,8 +199,10 @@ def _draw_run(figure: Figure, palette: Palette, stages: Sequence[Stage], before:
         done += len(rates)
         if stage.name == "prune" and rates:
             _draw_masks(by_weights, stage, colour)
-    text = f"before: {format_share(before)}"
-    by_weights.text(0.02, before, text, transform=by_weights.get_yaxis_transform(), va="bottom", color=palette.ink)
+    kept = [stage for stage in stages if stage.name == "prune" and stage.kept]
+    said = [f"large dot: kept, {format_share(kept[-1].accuracy)}"] if kept else ["nothing was pruned"]
+    text = "\n".join([*said, f"dashed: before, {format_share(before)}"])
+    by_weights.text(0.02, 0.04, text, transform=by_weights.transAxes, color=palette.ink, fontsize=8)
 
 
 def _draw_masks(axes: Axes, stage: Stage, colour: str) -> None:
@@ -205,7 +210,3 @@ def _draw_masks(axes: Axes, stage: Stage, colour: str) -> None:
     zeros, rates = [1 - each.density for each in stage.history], [each.accuracy for each in stage.history]
     axes.plot(zeros, rates, color=colour, linewidth=1.2, marker="o", markersize=2.8)
     axes.plot([1 - stage.history[stage.kept - 1].density], [stage.accuracy], "o", color=colour, markersize=6.5)
-    axes.annotate(
-        f"kept: {format_share(stage.accuracy)}", (1 - stage.history[stage.kept - 1].density, stage.accuracy),
-        xytext=(-8, -4), textcoords="offset points", ha="right", va="top", color=colour, fontsize=8,
-    )  # fmt: skip
