@@ -27,3 +27,31 @@ def test_target_reached_missed_and_misspelt(cli: Callable[..., object], tmp_path
     wrong = cli(*usual, "--target", "huge")
     assert wrong.code == 2
     assert "100x, 50KB" in wrong.err
+
+
+def test_sensitivity_and_pictures(cli: Callable[..., object], tmp_path: Path) -> None:
+    quick = ("--epochs", "1", "--threads", "1", "--augment", "none")
+    assert cli("train", "lenet-300-100", *quick, "-o", tmp_path / "run").code == 0
+    usual = ("sensitivity", tmp_path / "run", "-d", "digits", "--samples", "100", "--threads", "1")
+    done = cli(*usual, "-o", tmp_path / "curves.svg", "--json")
+    assert done.code == 0, done.err
+    record = json.loads(done.out)
+    assert record["schema"] == "chipwise.sensitivity/1"
+    assert (record["accuracy"]["count"], record["available"], len(record["layers"])) == (100, 360, 3)
+    assert "curves.svg" in done.err
+    assert (tmp_path / "curves.svg").read_text().startswith("<svg")
+    for wrong, said in (
+        (("-o", tmp_path / "curves.txt"), ".svg or .html"),
+        (("--samples", "0"), "samples"),
+        (("-d", "npz:none.npz"), "none.npz"),
+    ):
+        refused = cli(*usual, *wrong)
+        assert refused.code == 2
+        assert said in refused.err
+    assert cli("sensitivity", "lenet5", "-d", "digits").code == 2
+    shrink = ("compress", tmp_path / "run", "-d", "digits", "-o", tmp_path / "x.cwz", *quick, "--target", "10x")
+    drawn = cli(*shrink, "--density", "30%", "--pruning", "iterative", "--pictures", tmp_path / "x.html")
+    assert drawn.code == 0, drawn.err
+    assert "x.html" in drawn.err
+    assert (tmp_path / "x.html").read_text().count("<svg") == 3
+    assert cli(*shrink, "--bits", "9").code == 2

@@ -138,6 +138,11 @@ def test_what_cannot_be_compressed(trained: Path, tmp_path: Path) -> None:
         ({"rounding": "kmeans"}, "codebook"),
         ({"split_seed": 1}, "unknown setting 'split_seed'"),
         ({"epoch": 1}, "epochs"),
+        ({"scope": "local"}, "layer"),
+        ({"pruning": "at once"}, "iterative"),
+        ({"rounding": "codebook", "start": "middle"}, "density"),
+        ({"start": "random"}, "--rounding codebook"),
+        ({"pictures": "drawn.png"}, "X.html for a page"),
     ):
         with pytest.raises(InputError) as caught:
             chipwise.compress(trained, "digits", output=output, target="20x", **wrong)  # type: ignore[arg-type]

@@ -14,7 +14,15 @@ from rich.console import Console, RenderableType
 
 from chipwise.views import tables
 
-from . import device_samples, estimate_samples, fixed_samples, format_samples, samples, sheet_samples
+from . import (
+    compression_samples,
+    device_samples,
+    estimate_samples,
+    fixed_samples,
+    format_samples,
+    samples,
+    sheet_samples,
+)
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 RECORDS = {
@@ -24,6 +32,7 @@ RECORDS = {
     **sheet_samples.RECORDS,
     **format_samples.RECORDS,
     **fixed_samples.RECORDS,
+    **compression_samples.RECORDS,
 }
 
 

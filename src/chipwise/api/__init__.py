@@ -13,6 +13,7 @@ from chipwise.api.plans import export, show
 from chipwise.api.quantizing import quantize
 from chipwise.api.running import load, run
 from chipwise.api.shrinking import compress
+from chipwise.api.shrunk_pictures import sensitivity
 from chipwise.api.targets import PRECISIONS, TECHNIQUES, device_names
 from chipwise.api.verbs import bench, check, compile, inspect, train
 from chipwise.api.zoo import zoo
@@ -44,6 +45,7 @@ __all__ = [
     "quantize",
     "report",
     "run",
+    "sensitivity",
     "show",
     "train",
     "zoo",

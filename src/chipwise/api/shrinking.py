@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from chipwise.api.given import data_from, need, network_from, with_graph
 from chipwise.api.notebook import drawn
+from chipwise.api.shrunk_pictures import check_pictures, draw_compression
 from chipwise.api.verbs import known_settings
 from chipwise.core.errors import InputError, NetworkError, unknown_name
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
     from chipwise.api.given import DataLike, NetworkLike
+    from chipwise.compression.codebooks import Start
+    from chipwise.compression.pruning import Schedule, Scope
     from chipwise.compression.stages import Kind
     from chipwise.core.compression import Compression
 
@@ -27,6 +30,7 @@ _RANGES = {
     "teacher_share": (0.0, 1.0),
     "max_drop": (0.0, 1.0),
 }
+_USUAL_BITS = 3  # where density or width is said, and bits are not
 _FINE = 0.7  # of the learning rate that a network is trained with from scratch
 
 
@@ -40,9 +44,13 @@ def compress(
     max_drop: float | None = None,
     folder: str | Path | None = None,
     rounding: Kind = "steps",
-    bits: int | None = None,
+    start: Start | None = None,
+    bits: int | Literal["auto"] | None = None,
     density: float | None = None,
     narrow_to: int | None = None,
+    scope: Scope = "adaptive",
+    pruning: Schedule = "gradual",
+    pictures: str | Path | None = None,
     teacher_share: float = 0.9,
     weights: str | Path | None = None,
     preprocess: str | None = None,
@@ -62,9 +70,17 @@ def compress(
             confidence; 0 for no more answers lost than won.
         folder: of what each stage leaves; beside the output where nothing is said.
         rounding: "steps" (whole numbers times a learned step) or "codebook" (k-means, learned values).
-        bits: of a weight; given one of these three, the target only decides whether it was reached.
+        start: of k-means, for codebooks: "linear" (usual), "density" or "random".
+        bits: of a weight; given one of these three, the target only decides whether it was reached. "auto" chooses for
+            each layer: as little loss as fits the target; where density or narrow_to are given, as few bytes as lose no
+            more than 3 bits in every layer.
         density: share of weights that stay, 0..1.
         narrow_to: weights that are left once channels are gone.
+        scope: of pruning: one threshold for all layers on magnitudes that are made comparable ("adaptive") or as they
+            are ("global"), the same share of each ("layer"), or each until the loss has risen as much ("sensitivity").
+        pruning: "gradual" while it trains, or "iterative": prune, retrain at a tenth of the rate, again.
+        pictures: "X.html", or a folder for SVG files: where weights lie stage by stage, and accuracy as they go. With
+            the same settings as before, only they are made.
         teacher_share: of the network's own answers in what is learned, 0..1.
         weights: a file of trained weights, for a zoo name.
         preprocess: how pictures become inputs, instead of what the network says.
@@ -80,14 +96,18 @@ def compress(
     from chipwise.compression.compress import Work
     from chipwise.compression.compress import compress as compress_network
     from chipwise.compression.ladder import RATIOS, smallest
+    from chipwise.compression.pruning import Pruning
     from chipwise.compression.recipe import Recipe, Target, parse_target
     from chipwise.devices.detect import detect
     from chipwise.training.recipes import recipe
 
     if (target is None) == (max_drop is None):
         raise InputError("compress needs --target or --max-drop, one of them", hint="--target 20x, or --max-drop 0.5%")
-    by_hand = {"bits": bits, "density": density, "narrow_to": narrow_to}
+    number = None if bits == "auto" else bits
+    by_hand = {"bits": number, "density": density, "narrow_to": narrow_to}
     _check(rounding, {**by_hand, "teacher_share": teacher_share, "max_drop": max_drop})
+    _check_ways(scope, pruning, start, rounding)
+    album = check_pictures(pictures)
     wanted = Target(ratio=RATIOS[0]) if target is None else parse_target(target)
     loaded = network_from(network, weights=weights, preprocess=preprocess)
     if loaded.source is not None and loaded.source.weights is None:
@@ -98,12 +118,34 @@ def compress(
     chosen = replace(chosen, threads=chosen.threads or detect().cores)
     given = None
     if any(value is not None for value in by_hand.values()):
-        given = Recipe(narrow_to, 1.0 if density is None else density, 3 if bits is None else bits)
+        given = Recipe(narrow_to, 1.0 if density is None else density, number or _USUAL_BITS)
     path, place = Path(output), Path(folder) if folder is not None else Path(f"{output}.stages")
-    work, dataset = Work(wanted, chosen, given, rounding, teacher_share), data_from(data)
+    how, begun, by_layer = Pruning(scope, pruning), start or "linear", bits == "auto"
+    work = Work(wanted, chosen, given, rounding, teacher_share, pruning=how, start=begun, bits_by_layer=by_layer)
+    dataset = data_from(data)
     if max_drop is not None:
-        return smallest(with_graph(loaded), dataset, path, place, work, max_drop, progress=progress)
-    return compress_network(with_graph(loaded), dataset, path, place, work, progress=progress)
+        record = smallest(with_graph(loaded), dataset, path, place, work, max_drop, progress=progress)
+    else:
+        record = compress_network(with_graph(loaded), dataset, path, place, work, progress=progress)
+    if album is not None:
+        draw_compression(record, album)
+    return record
+
+
+def _check_ways(scope: str, pruning: str, start: str | None, rounding: str) -> None:
+    """Refuse ways of pruning and of k-means that there are not.
+
+    Raises:
+        UnknownNameError: no such way. InputError: a start of k-means where nothing is clustered.
+    """
+    from chipwise.compression.codebooks import Start
+    from chipwise.compression.pruning import Schedule, Scope
+
+    for name, value, known in (("scope", scope, Scope), ("pruning", pruning, Schedule), ("start", start, Start)):
+        if value is not None and value not in get_args(known):
+            raise unknown_name(name, value, set(get_args(known)))
+    if start is not None and rounding != "codebook":
+        raise InputError(f"{start!r} is a start of k-means, and {rounding} has none", hint="--rounding codebook")
 
 
 def _check(rounding: str, numbers: dict[str, float | None]) -> None:

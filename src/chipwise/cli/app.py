@@ -28,6 +28,7 @@ from chipwise.cli import (
     quantize,
     report,
     run,
+    sensitivity,
     show,
     train,
     zoo,
@@ -44,7 +45,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": HELP_NAMES},
 )
-_LINE = (fit, inspect, train, compress, quantize, compile, show, run, check, estimate, bench, export, report)
+_LINE = (
+    fit, inspect, train, sensitivity, compress, quantize, compile, show, run, check, estimate, bench, export, report,
+)  # fmt: skip
 for command in (*_LINE, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)
 

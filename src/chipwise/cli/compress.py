@@ -36,9 +36,25 @@ def main(
     rounding: Annotated[
         Literal["steps", "codebook"], typer.Option(help="Values of weights: whole numbers times a step, or k-means.")
     ] = "steps",
-    bits: Annotated[int | None, typer.Option(min=2, max=8, help="Of a weight.")] = None,
+    start: Annotated[
+        Literal["linear", "density", "random"] | None, typer.Option(help="Of k-means, for codebooks; default linear.")
+    ] = None,
+    bits: Annotated[
+        str | None, typer.Option(metavar="2..8|auto", help="Of a weight; auto chooses them layer by layer.")
+    ] = None,
     density: Annotated[str | None, typer.Option(metavar="SHARE", help="Weights that stay, as 20%.")] = None,
     narrow_to: Annotated[int | None, typer.Option(min=1, help="Weights left once channels are gone.")] = None,
+    scope: Annotated[
+        Literal["adaptive", "global", "layer", "sensitivity"],
+        typer.Option(help="One threshold for all layers, the same share of each, or each until the loss rises alike."),
+    ] = "adaptive",
+    pruning: Annotated[
+        Literal["gradual", "iterative"],
+        typer.Option(help="Prune while it trains, or in turns with training at a tenth of the rate."),
+    ] = "gradual",
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="X.html|DIR", help="Draw where weights lie, and accuracy as they go.")
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="What each stage leaves; default X.cwz.stages.")
     ] = None,
@@ -65,13 +81,27 @@ def main(
             max_drop=None if max_drop is None else parse_share(max_drop),
             folder=folder,
             rounding=rounding,
-            bits=bits,
+            start=start,
+            bits=None if bits is None else _bits(bits),
             density=None if density is None else parse_share(density),
             narrow_to=narrow_to,
+            scope=scope,
+            pruning=pruning,
+            pictures=pictures,
             weights=weights,
             preprocess=preprocess,
             progress=bars,
             **settings,
         )
     answer(result, json=json)
+    if pictures is not None:
+        typer.echo(f"the pictures are in {pictures}", err=True)
     raise typer.Exit(0 if result.met else 1)
+
+
+def _bits(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if text.isdecimal() and 2 <= int(text) <= 8:
+        return int(text)
+    raise typer.BadParameter(f"bits is {text!r}; a number from 2 to 8, or auto")

@@ -11,19 +11,22 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from chipwise.codec.files import atomic_write, check_writable
 from chipwise.codec.small_file import encode_small
 from chipwise.codec.small_file import ledger as ledger_of
-from chipwise.compression.finetune import Lecture
+from chipwise.compression.bits import by_layer
+from chipwise.compression.finetune import Lecture, Tuned
 from chipwise.compression.journal import Journal
 from chipwise.compression.layers_table import layer_rows
 from chipwise.compression.narrow import narrowed
+from chipwise.compression.portrait import layer_weights
+from chipwise.compression.pruning import Pruning, prune_to
 from chipwise.compression.recipe import Recipe, Target, denser, plan
-from chipwise.compression.stages import Kind, Rounding, coded, pruned, rounded
-from chipwise.compression.trainable import parameters, simplified, trainable, weights_left
-from chipwise.core.compression import Compression, Stage
+from chipwise.compression.stages import Kind, Rounding, coded, rounded
+from chipwise.compression.trainable import density, parameters, simplified, trainable, weights_left
+from chipwise.core.compression import Compression, Stage, StageEpoch
 from chipwise.core.events import Part, Progress, silent
 from chipwise.core.layer import totals
 from chipwise.networks import small_file
@@ -37,12 +40,13 @@ from chipwise.training.settings import Settings, as_json, resolve
 from chipwise.training.teacher import Teacher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import onnx_ir as ir
     from torch import nn
 
+    from chipwise.compression.codebooks import Start
     from chipwise.core.measure import PairedDrop
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
@@ -61,6 +65,10 @@ class Work:
         recipe: what each stage is to reach; None to choose it by the target.
         rounding: which values weights may have.
         teacher_share: of the source's answers in the loss; 0 learns from labels alone.
+        pruning: what goes of each layer, and when.
+        start: of k-means, for codebooks.
+        bits_by_layer: choose the bits of each layer: so that the file is as large as was asked for, or, where the
+            recipe is given, so that the loss rises by no more than with the recipe's bits in every layer.
     """
 
     target: Target
@@ -68,6 +76,9 @@ class Work:
     recipe: Recipe | None = None
     rounding: Kind = "steps"
     teacher_share: float = 0.9
+    pruning: Pruning = field(default_factory=Pruning)
+    start: Start = "linear"
+    bits_by_layer: bool = False
 
 
 @dataclass(slots=True)
@@ -80,6 +91,7 @@ class _Run:
     journal: Journal
     progress: Progress
     stages: list[Stage] = field(default_factory=list)
+    graphs: list[ir.Model] = field(default_factory=list)
 
     def stage(self, name: str, detail: str, bar: tuple[float, float], work: Callable[[Progress], _Left]) -> ir.Model:
         """Do a stage, or take it from an earlier run."""
@@ -87,17 +99,34 @@ class _Run:
         if known is None:
             started = time.monotonic()
             with seeded(self.work.settings.seed, name):
-                graph, accuracy = work(Part(self.progress, "compress", *bar))
-            stage = Stage(name.partition("-")[2], detail, weights_left(graph), accuracy, time.monotonic() - started)
-            self.journal.keep(name, replace(self.network, graph=graph), stage)
+                left = _Left(*work(Part(self.progress, "compress", *bar)))
+            stage = left.told(name.partition("-")[2], detail, time.monotonic() - started)
+            self.journal.keep(name, replace(self.network, graph=left.graph), stage)
             known = self.journal.done(name, detail)
             assert known is not None, "it was just written"
         self.stages.append(known[1])
+        self.graphs.append(known[0])
         self.progress.update("compress", bar[1], f"{known[1].name}: {detail}, accuracy {known[1].accuracy:.2%}")
         return known[0]
 
 
-_Left = tuple["ir.Model", float]
+class _Left(NamedTuple):
+    """What a stage leaves: a graph, its accuracy on validation, how training went, bits by layer where chosen so."""
+
+    graph: ir.Model
+    accuracy: float
+    tuned: Tuned | None = None
+    bits: Mapping[str, int] | None = None
+
+    def told(self, name: str, detail: str, seconds: float) -> Stage:
+        """The record of it."""
+        history: tuple[StageEpoch, ...] = ()
+        if self.tuned is not None:
+            densities = self.tuned.densities or (density(self.graph),) * len(self.tuned.history)
+            history = tuple(map(StageEpoch, densities, self.tuned.history))
+        kept = 0 if self.tuned is None else self.tuned.kept
+        left = weights_left(self.graph)
+        return Stage(name, detail, left, self.accuracy, seconds, history, kept, dict(self.bits or {}))
 
 
 def compress(
@@ -159,12 +188,13 @@ def compress(
         dense_bytes=dense_bytes,
         file_bytes=len(file),
         stages=tuple(run.stages),
-        layers=layer_rows(graph, small, ledger, recipe.bits),
+        layers=layer_rows(graph, small, ledger, recipe.bits, run.stages[-1].bits),
         validation=drops[0],
         test=drops[1],
         ledger=ledger,
         seed=settings.seed,
         seconds=time.monotonic() - started,
+        weights=layer_weights(graph, run.stages, run.graphs),
     )
 
 
@@ -179,14 +209,15 @@ def _to_size(run: _Run, graph: ir.Model, wanted: int, dense_bytes: int) -> tuple
     if recipe.weights is not None and recipe.weights < weights:
         narrow = partial(_narrow, run, graph, recipe.weights)
         graph = run.stage("1-narrow", f"{recipe.weights} weights", (0.0, 0.3), narrow)
-    rounding = Rounding(recipe.bits, run.work.rounding, seed=run.work.settings.seed)
+    rounding = Rounding(recipe.bits, run.work.rounding, run.work.start, run.work.settings.seed)
+    title = f"{rounding.kind}, bits by layer" if run.work.bits_by_layer else rounding.title
     for attempt in range(_ATTEMPTS):
         low, share = 0.3 + 0.2 * attempt, recipe.density
         if share < 1.0:
             prune = partial(_prune, run, graph, share)
             graph = run.stage(f"{2 + 2 * attempt}-prune", f"{share:.1%} of the weights", (low, low + 0.1), prune)
-        to_values = partial(_round, run, graph, rounding)
-        small = run.stage(f"{3 + 2 * attempt}-round", rounding.title, (low + 0.1, low + 0.2), to_values)
+        to_values = partial(_round, run, graph, rounding, wanted)
+        small = run.stage(f"{3 + 2 * attempt}-round", title, (low + 0.1, low + 0.2), to_values)
         last, tensors = coded(simplified(small))
         file = encode_small(small_file.to_small(replace(run.network, graph=last, source=None), tensors))
         if len(file) <= wanted or run.work.recipe is not None or attempt == _ATTEMPTS - 1:
@@ -197,18 +228,21 @@ def _to_size(run: _Run, graph: ir.Model, wanted: int, dense_bytes: int) -> tuple
 
 def _narrow(run: _Run, graph: ir.Model, weights: int, bar: Progress) -> _Left:
     narrow, tuned = narrowed(graph, run.lecture, run.work.settings, weights, progress=bar)
-    return narrow, tuned.accuracy if tuned else 0.0
+    return _Left(narrow, tuned.accuracy if tuned else 0.0, tuned)
 
 
-def _prune(run: _Run, graph: ir.Model, density: float, bar: Progress) -> _Left:
-    sparse, tuned = pruned(graph, run.lecture, run.work.settings, density, progress=bar)
-    return sparse, tuned.accuracy
+def _prune(run: _Run, graph: ir.Model, share: float, bar: Progress) -> _Left:
+    sparse, tuned = prune_to(graph, run.lecture, run.work.settings, share, run.work.pruning, progress=bar)
+    return _Left(sparse, tuned.accuracy, tuned)
 
 
-def _round(run: _Run, graph: ir.Model, rounding: Rounding, bar: Progress) -> _Left:
+def _round(run: _Run, graph: ir.Model, rounding: Rounding, wanted: int, bar: Progress) -> _Left:
+    if run.work.bits_by_layer:
+        most = wanted if run.work.recipe is None else None
+        rounding = by_layer(run.network, graph, run.lecture.validation, rounding, most, progress=bar)
     slower = replace(run.work.settings, learning_rate=run.work.settings.learning_rate / 2)
     small, tuned = rounded(graph, run.lecture, slower, rounding, progress=bar)
-    return small, tuned.accuracy
+    return _Left(small, tuned.accuracy, tuned, rounding.each)
 
 
 def _paired(source: nn.Module, after: nn.Module, feed: Feed) -> PairedDrop:
@@ -220,6 +254,7 @@ def _paired(source: nn.Module, after: nn.Module, feed: Feed) -> PairedDrop:
 
 def _identity(network: Network, data: Dataset, work: Work) -> str:
     how = f"{as_json(work.settings)}|{work.target}|{work.recipe}|{work.rounding}|{work.teacher_share}"
+    how += f"|{work.pruning}|{work.start}|{work.bits_by_layer}"
     return f"{network.digest}|{data.digest}|{how}"
 
 

@@ -48,10 +48,16 @@ class Lecture:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """Validation accuracy (0..1) after each epoch, and the one whose weights were kept, from 1."""
+    """How training went.
+
+    Attributes:
+        history: validation accuracy (0..1) after each epoch; kept: the one whose weights were kept, from 1.
+        densities: share of the weights that were not pruned after each epoch; empty where masks did not change.
+    """
 
     history: tuple[float, ...]
     kept: int
+    densities: tuple[float, ...] = ()
 
     @property
     def accuracy(self) -> float:

@@ -19,6 +19,8 @@ from chipwise.compression.trainable import parameters
 from chipwise.core.compression import CompressedLayer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import onnx_ir as ir
 
     from chipwise.core.ledger import Ledger
@@ -26,20 +28,27 @@ if TYPE_CHECKING:
 _RUN_BITS = {4: 8, 2: 5}  # of a position, by the rank of the weight: convolutions and matrices, as published
 
 
-def layer_rows(before: ir.Model, after: ir.Model, ledger: Ledger, bits: int) -> tuple[CompressedLayer, ...]:
+def layer_rows(
+    before: ir.Model, after: ir.Model, ledger: Ledger, usual: int, chosen: Mapping[str, int] | None = None
+) -> tuple[CompressedLayer, ...]:
     """A row for each layer with weights.
 
     Args:
         before: the source's graph.
         after: the compressed one, whose layers are some of it, in the same order.
         ledger: of the file, whose tensors stand in the graph's order.
-        bits: of a weight's value.
+        usual: bits of a weight's value.
+        chosen: those of layers that have others, by initializer.
     """
+    of_layer = chosen or {}
+    in_order = list(of_layer.values())
     source, small = list(parameters(before)[0].items()), parameters(after)[0]
     matched = len(source) == len(small)
     spent = [row for row in ledger.rows if len(row.shape) > 1]
     rows = []
     for number, (name, values) in enumerate(small.items()):
+        # A layer that lost channels since has another name.
+        bits = in_order[number] if len(in_order) == len(small) else of_layer.get(name, usual)
         price = huffman_bits(_symbols(values), _RUN_BITS.get(values.ndim, 5))
         kept = int(np.count_nonzero(values))
         run_bits = price.run_bits

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -81,6 +81,10 @@ class Masks:
                 if gone > int((mask == 0).sum()):
                     mask.view(-1)[size.view(-1).argsort(stable=True)[:gone]] = 0.0
 
+    def zeros(self) -> dict[str, float]:
+        """Share of each layer's weights that is pruned."""
+        return {name: float((mask.get_buffer("mask") == 0).double().mean()) for name, mask in self.of.items()}
+
     def density(self) -> float:
         """Share of weights that are not pruned."""
         kept = sum(int(mask.get_buffer("mask").sum()) for mask in self.of.values())
@@ -98,6 +102,26 @@ def masked(made: Trainable) -> Masks:
         parametrize.register_parametrization(inner, place, of[name])
         stored[name] = inner.parametrizations[place].original  # type: ignore[union-attr,index]
     return Masks(of, stored)
+
+
+def course(
+    masks: Masks, density: float, scope: Scope = "adaptive", zeros: Mapping[str, float] | None = None
+) -> Callable[[float], None]:
+    """The way from the masks as they are to a density: a function that prunes up to a part of it, 0..1.
+
+    Args:
+        masks: are changed by it.
+        density: at its end.
+        scope: of the threshold.
+        zeros: share of each layer's weights that is pruned in the end, in place of a threshold.
+    """
+    if zeros is None:
+        before = 1.0 - masks.density()
+        return lambda part: masks.prune(before + (1.0 - density - before) * part, scope)
+    first = masks.zeros()
+    return lambda part: masks.prune_each(
+        {name: first[name] + (last - first[name]) * part for name, last in zeros.items()}
+    )
 
 
 def share_at(step: int, steps: int) -> float:

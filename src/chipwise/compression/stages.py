@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,13 +16,16 @@ from chipwise.codec.small_tensor import SmallTensor, from_symbols, from_values
 from chipwise.compression.codebooks import Shared, Start, cluster
 from chipwise.compression.finetune import Lecture, Tuned, finetune, steps_of
 from chipwise.compression.levels import Levels
-from chipwise.compression.masks import Scope, masked, share_at
+from chipwise.compression.masks import Scope, course, masked, share_at
 from chipwise.compression.trainable import parameters, put_back, trainable
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import onnx_ir as ir
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from chipwise.training.settings import Settings
 
@@ -41,17 +44,30 @@ class Rounding:
         kind: "steps" (whole numbers times a step that is learned) or "codebook" (k-means, values that are learned).
         start: of k-means.
         seed: of its draw.
+        each: bits of layers that have others, by initializer.
     """
 
     bits: int
     kind: Kind = "steps"
     start: Start = "linear"
     seed: int = 0
+    each: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
         """For tables."""
         return f"{self.bits}-bit {self.kind}"
+
+    def values(self, weight: Tensor, bits: int) -> Levels | Shared:
+        """What gives each weight of a layer its value, as it is before any training.
+
+        Args:
+            weight: any shape.
+            bits: of one.
+        """
+        if self.kind == "steps":
+            return Levels(weight, bits)
+        return Shared(cluster(weight, bits, self.start, self.seed))
 
 
 def pruned(
@@ -61,6 +77,7 @@ def pruned(
     density: float,
     *,
     scope: Scope = "adaptive",
+    zeros: Mapping[str, float] | None = None,
     progress: Progress = silent,
 ) -> tuple[ir.Model, Tuned]:
     """Set the smallest weights to zero, little by little, while the others learn to do without them.
@@ -71,22 +88,27 @@ def pruned(
         settings: of the training; masks are settled after 60% of its epochs.
         density: share of the weights of layers that stay, 0..1; what is zero already counts as pruned.
         scope: of the threshold.
+        zeros: share of each layer's weights that goes, in place of a threshold.
         progress: told after epochs.
     """
     made = trainable(graph)
-    masks, epochs = masked(made), settings.epochs or 1
-    before = 1.0 - masks.density()
-    growing = int(steps_of(lecture, settings) * epochs * _GRADUALLY)
+    masks, epochs, steps = masked(made), settings.epochs or 1, steps_of(lecture, settings)
+    go, growing = course(masks, density, scope, zeros), int(steps * epochs * _GRADUALLY)
+    densities = [masks.density()] * epochs
 
     def grow(step: int) -> None:
         if step == growing:
-            masks.prune(1.0 - density, scope)
+            go(1.0)
         elif step < growing and step % _EVERY == 0:
-            masks.prune(before + (1.0 - density - before) * share_at(step, growing), scope)
+            go(share_at(step, growing))
+        else:
+            return
+        now = step // steps
+        densities[now:] = [masks.density()] * (epochs - now)
 
     settled = min(epochs, int(epochs * _GRADUALLY) + 2)
     tuned = finetune(made.module, lecture, settings, before_step=grow, settled_from=settled, progress=progress)
-    return put_back(graph, made.values()), tuned
+    return put_back(graph, made.values()), replace(tuned, densities=tuple(densities))
 
 
 def rounded(
@@ -108,13 +130,8 @@ def rounded(
     masked(made)
     inner = made.module.inner
     for name in made.weights:
-        weight, place = made.value(name), made.place(name)
-        shared = (
-            Levels(weight, rounding.bits)
-            if rounding.kind == "steps"
-            else Shared(cluster(weight, rounding.bits, rounding.start, rounding.seed))
-        )
-        parametrize.register_parametrization(inner, place, shared)
+        shared = rounding.values(made.value(name), rounding.each.get(name, rounding.bits))
+        parametrize.register_parametrization(inner, made.place(name), shared)
     tuned = finetune(made.module, lecture, settings, progress=progress)
     return put_back(graph, made.values()), tuned
 

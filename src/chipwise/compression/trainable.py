@@ -124,6 +124,11 @@ def weights_left(graph: ir.Model) -> int:
     return sum(int(np.count_nonzero(weight)) for weight in parameters(graph)[0].values())
 
 
+def density(graph: ir.Model) -> float:
+    """Share of the weights of layers that is not zero, 0..1."""
+    return weights_left(graph) / max(sum(weight.size for weight in parameters(graph)[0].values()), 1)
+
+
 def simplified(graph: ir.Model) -> ir.Model:
     """What `compile` would make of the graph on any machine: norms folded, dead channels removed."""
     return optimize(graph)[0]

@@ -6,12 +6,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
-if TYPE_CHECKING:
-    from chipwise.core.ledger import Ledger
-    from chipwise.core.measure import PairedDrop
+from chipwise.core.ledger import Ledger
+from chipwise.core.measure import PairedDrop
+
+
+@dataclass(frozen=True, slots=True)
+class StageEpoch:
+    """After an epoch: share of the layers' weights that are not pruned, and accuracy on the validation split; 0..1."""
+
+    density: float
+    accuracy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,8 @@ class Stage:
         name: "narrow", "prune" or "round"; detail: how far it went.
         weights: of layers, that are left and not zero.
         accuracy: on the validation split, 0..1; seconds: wall time.
+        history: epoch by epoch; kept: the one whose weights were kept, from 1; 0 where nothing was trained.
+        bits: of a weight, by layer, where they were chosen layer by layer.
     """
 
     name: str
@@ -29,6 +37,45 @@ class Stage:
     weights: int
     accuracy: float
     seconds: float
+    history: tuple[StageEpoch, ...] = ()
+    kept: int = 0
+    bits: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many weights have about which value.
+
+    Attributes:
+        counts: of equally wide bins between the layer's bounds; zeros are not among them.
+        zeros: how many are exactly zero.
+    """
+
+    counts: tuple[int, ...]
+    zeros: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerWeights:
+    """Where the weights of a layer lie, stage by stage.
+
+    Attributes:
+        name: of the layer.
+        bound: bins reach from minus this value to this value.
+        before: pruning; masked: those of them that pruning left, as they were; trained: what they became until they
+            were rounded. `masked` is None where nothing was pruned.
+        values, counts: the values after rounding that are not zero, rising, and how many weights have each.
+        zeros: how many weights are zero then.
+    """
+
+    name: str
+    bound: float
+    before: Histogram
+    masked: Histogram | None
+    trained: Histogram
+    values: tuple[float, ...]
+    counts: tuple[int, ...]
+    zeros: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +115,7 @@ class Compression:
         validation, test: source against compressed network, sample by sample; None where there is no such split.
         ledger: where the file's bytes went.
         seed: of everything random; seconds: wall time in all.
+        weights: where each layer's weights lie, before and after.
     """
 
     network: str
@@ -84,6 +132,7 @@ class Compression:
     ledger: Ledger
     seed: int = 0
     seconds: float = 0.0
+    weights: tuple[LayerWeights, ...] = ()
     schema: str = "chipwise.compress/1"
 
     @property

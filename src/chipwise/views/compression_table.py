@@ -15,9 +15,7 @@ from chipwise.views.grid import cell, facts, grid, heading, line
 from chipwise.views.units import format_accuracy, format_bytes, format_count, format_time, plain
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
-    from chipwise.core.compression import CompressedLayer, Compression
+    from chipwise.core.compression import CompressedLayer, Compression, Stage
     from chipwise.core.measure import PairedDrop
 
 
@@ -25,28 +23,22 @@ def compression_table(record: Compression) -> Group:
     """One row a layer, then what each stage did, what was lost, and where the bytes of the file are."""
     rows = grid("weights of", ">weights!", ">left!", ">bits!", ">P!", ">P+Q!", ">P+Q+H!", ">file!")
     for layer in record.layers:
-        rows.add_row(*_cells(layer))
+        rows.add_row(*map(cell, layer_cells(layer)))
     rows.add_section()
-    sums = [sum(getattr(layer, name) for layer in record.layers) for name in _BYTES]
-    rows.add_row(
-        cell("total", "bold"),
-        cell(format_count(sum(layer.before for layer in record.layers)), "bold"),
-        cell(format_count(sum(layer.kept for layer in record.layers)), "bold"),
-        cell(""),
-        *(cell(format_bytes(each), "bold") for each in sums),
+    for sums, style in zip(total_cells(record), ("bold", ""), strict=True):
+        rows.add_row(*(cell(value, style) for value in sums))
+    under = (
+        line("bits: of a value + of its position. P: as sparse float32, P+Q: few values,"),
+        line("P+Q+H: in Huffman codes (Han, Mao and Dally, 2016); file: what it takes there"),
     )
-    ratios = (cell(f"{record.dense_bytes / max(each, 1):.1f}x") for each in sums)
-    rows.add_row(cell("smaller by"), *(cell("") for _ in range(3)), *ratios)
-    stages = [
-        (
-            stage.name,
-            f"{stage.detail}: {stage.weights:,} weights, validation {stage.accuracy:.2%}, {format_time(stage.seconds)}",
-        )
-        for stage in record.stages
-    ]
+    return Group(heading(f"{plain(record.network)} on {plain(record.data)}"), rows, *under, facts(facts_of(record)))
+
+
+def facts_of(record: Compression) -> list[tuple[str, str]]:
+    """Name and value of all that is not of one layer."""
     ledger = record.ledger
-    about = [
-        *stages,
+    return [
+        *((stage.name, _stage(stage)) for stage in record.stages),
         (
             "file",
             f"{record.file_bytes:,} bytes, {record.ratio:.1f}x smaller than {record.dense_bytes:,}: {record.path}",
@@ -61,11 +53,6 @@ def compression_table(record: Compression) -> Group:
         ("test", "no test split" if record.test is None else _drop(record.test)),
         ("seed", str(record.seed)),
     ]
-    under = (
-        line("bits: of a value + of its position. P: as sparse float32, P+Q: few values,"),
-        line("P+Q+H: in Huffman codes (Han, Mao and Dally, 2016); file: what it takes there"),
-    )
-    return Group(heading(f"{plain(record.network)} on {plain(record.data)}"), rows, *under, facts(about))
 
 
 _BYTES = ("pruned_bytes", "quantized_bytes", "huffman_bytes", "file_bytes")
@@ -76,14 +63,27 @@ def kept_share(layer: CompressedLayer) -> str:
     return f"{layer.kept / layer.before:.1%}" if layer.before else "-"
 
 
-def _cells(layer: CompressedLayer) -> list[Text]:
-    return [
-        cell(plain(layer.name)),
-        cell(format_count(layer.before) if layer.before else "-"),
-        cell(kept_share(layer)),
-        cell(f"{layer.bits:g}+{layer.index_bits:g}"),
-        *(cell(format_bytes(getattr(layer, name))) for name in _BYTES),
-    ]
+def layer_cells(layer: CompressedLayer) -> tuple[str, ...]:
+    """One layer's row."""
+    return (
+        plain(layer.name),
+        format_count(layer.before) if layer.before else "-",
+        kept_share(layer),
+        f"{layer.bits:g}+{layer.index_bits:g}",
+        *(format_bytes(getattr(layer, name)) for name in _BYTES),
+    )
+
+
+def total_cells(record: Compression) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The rows below: sums, and how many times smaller than the source they are."""
+    sums = [sum(getattr(layer, name) for layer in record.layers) for name in _BYTES]
+    before, kept = (format_count(sum(getattr(layer, name) for layer in record.layers)) for name in ("before", "kept"))
+    ratios = (f"{record.dense_bytes / max(each, 1):.1f}x" for each in sums)
+    return ("total", before, kept, "", *map(format_bytes, sums)), ("smaller by", "", "", "", *ratios)
+
+
+def _stage(stage: Stage) -> str:
+    return f"{stage.detail}: {stage.weights:,} weights, validation {stage.accuracy:.2%}, {format_time(stage.seconds)}"
 
 
 def _drop(drop: PairedDrop) -> str:

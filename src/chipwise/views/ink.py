@@ -77,6 +77,7 @@ def as_svg(draw: Draw, size_in: tuple[float, float], name: str, label: str) -> s
     svg = re.sub(r"<!--.*?-->\n?", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"font: ([^;\"]*?px) [^;\"]*", rf"font: \g<1> {_FONT}", svg)
+    svg = re.sub(r"font-family: [^;\"]*", f"font-family: {_FONT}", svg)
     box = re.search(r'viewBox="[^"]*"', svg)
     assert box is not None, "matplotlib writes a view box"
     label = html.escape(label)

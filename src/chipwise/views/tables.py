@@ -41,6 +41,7 @@ from chipwise.core.report import (
     Training,
     ZooList,
 )
+from chipwise.core.sensitivity import Sensitivity
 from chipwise.views import claims
 from chipwise.views.compression_table import compression_table
 from chipwise.views.counts_table import counts_table
@@ -54,6 +55,7 @@ from chipwise.views.ledger_table import ledger_table
 from chipwise.views.machine_table import features_line, measured_table
 from chipwise.views.plan_sheet_table import PlanSheetTable, exported_table
 from chipwise.views.predictions import run
+from chipwise.views.sensitivity_table import sensitivity_table
 from chipwise.views.units import (
     UNKNOWN,
     format_accuracy,
@@ -281,6 +283,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Training: training,
     Compression: compression_table,
     Quantization: fixed_table,
+    Sensitivity: sensitivity_table,
     Manifest: manifest,
     RunResult: run,
     CheckResult: check,
