@@ -17,6 +17,7 @@ from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
     from chipwise.api.given import DataLike, NetworkLike
+    from chipwise.compression.faster import Faster
     from chipwise.compression.stages import Kind
     from chipwise.core.compression import Compression
 
@@ -38,6 +39,7 @@ def compress(
     output: str | Path,
     target: str | None = None,
     max_drop: float | None = None,
+    faster: str | None = None,
     folder: str | Path | None = None,
     rounding: Kind = "steps",
     bits: int | None = None,
@@ -60,6 +62,8 @@ def compress(
         target: how small: "100x" smaller than the float32 parameters, or "50KB".
         max_drop: with a target left out: as small as loses no more of the validation accuracy, 0..1, with 95%
             confidence; 0 for no more answers lost than won.
+        faster: with both left out: "2x" as fast in float32 on ONNX Runtime and one thread of this machine. Channels go
+            by a measured table of latencies; values of weights are kept.
         folder: of what each stage leaves; beside the output where nothing is said.
         rounding: "steps" (whole numbers times a learned step) or "codebook" (k-means, learned values).
         bits: of a weight; given one of these three, the target only decides whether it was reached.
@@ -84,11 +88,15 @@ def compress(
     from chipwise.devices.detect import detect
     from chipwise.training.recipes import recipe
 
-    if (target is None) == (max_drop is None):
-        raise InputError("compress needs --target or --max-drop, one of them", hint="--target 20x, or --max-drop 0.5%")
+    if sum(each is not None for each in (target, max_drop, faster)) != 1:
+        raise InputError(
+            "compress needs --target, --max-drop or --faster, one of them",
+            hint="--target 20x, or --max-drop 0.5%, or --faster 2x",
+        )
     by_hand = {"bits": bits, "density": density, "narrow_to": narrow_to}
     _check(rounding, {**by_hand, "teacher_share": teacher_share, "max_drop": max_drop})
     wanted = Target(ratio=RATIOS[0]) if target is None else parse_target(target)
+    pace = None if faster is None else _pace(faster, rounding, by_hand)
     loaded = network_from(network, weights=weights, preprocess=preprocess)
     if loaded.source is not None and loaded.source.weights is None:
         raise NetworkError(f"{loaded.name} is not trained", hint=f"chipwise train {loaded.name} -d D -o DIR, then DIR")
@@ -100,10 +108,28 @@ def compress(
     if any(value is not None for value in by_hand.values()):
         given = Recipe(narrow_to, 1.0 if density is None else density, 3 if bits is None else bits)
     path, place = Path(output), Path(folder) if folder is not None else Path(f"{output}.stages")
-    work, dataset = Work(wanted, chosen, given, rounding, teacher_share), data_from(data)
+    work, dataset = Work(wanted, chosen, given, rounding, teacher_share, pace), data_from(data)
     if max_drop is not None:
         return smallest(with_graph(loaded), dataset, path, place, work, max_drop, progress=progress)
     return compress_network(with_graph(loaded), dataset, path, place, work, progress=progress)
+
+
+def _pace(faster: str, rounding: str, by_hand: dict[str, float | None]) -> Faster:
+    """What `faster` asks for, on this machine.
+
+    Raises:
+        InputError: it cannot be, or values of weights were asked for as well.
+    """
+    from chipwise.compiler.subject import width_step
+    from chipwise.compression.faster import Faster, parse_faster
+    from chipwise.compression.stopwatch import stopwatch
+    from chipwise.devices.detect import detect
+
+    times = parse_faster(faster)
+    said = ["rounding"] if rounding != "steps" else [name for name, value in by_hand.items() if value is not None]
+    if said:
+        raise InputError(f"with faster, {said[0]} is not yours to choose", hint="give a target in its place")
+    return Faster(times, width_step(detect().isa), stopwatch())
 
 
 def _check(rounding: str, numbers: dict[str, float | None]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from chipwise.codec.files import atomic_write, check_writable
 from chipwise.codec.small_file import encode_small
 from chipwise.codec.small_file import ledger as ledger_of
+from chipwise.compression.faster import Faster, quickened, recovered, shares, speed_of, table_of
 from chipwise.compression.finetune import Lecture
 from chipwise.compression.journal import Journal
 from chipwise.compression.layers_table import layer_rows
@@ -23,7 +24,7 @@ from chipwise.compression.narrow import narrowed
 from chipwise.compression.recipe import Recipe, Target, denser, plan
 from chipwise.compression.stages import Kind, Rounding, coded, pruned, rounded
 from chipwise.compression.trainable import parameters, simplified, trainable, weights_left
-from chipwise.core.compression import Compression, Stage
+from chipwise.core.compression import Compression, Speed, Stage
 from chipwise.core.events import Part, Progress, silent
 from chipwise.core.layer import totals
 from chipwise.networks import small_file
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from chipwise.datasets.dataset import Dataset
 
 _ATTEMPTS = 3  # of pruning and rounding, each with the density that the last file's size calls for
-_FULL_BYTES = 4
+_FULL_BYTES, _FULL_BITS = 4, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Work:
         recipe: what each stage is to reach; None to choose it by the target.
         rounding: which values weights may have.
         teacher_share: of the source's answers in the loss; 0 learns from labels alone.
+        faster: how fast it is to be, in place of how small; then values of weights are kept.
     """
 
     target: Target
@@ -68,6 +70,7 @@ class Work:
     recipe: Recipe | None = None
     rounding: Kind = "steps"
     teacher_share: float = 0.9
+    faster: Faster | None = None
 
 
 @dataclass(slots=True)
@@ -142,7 +145,12 @@ def compress(
     )
     dense_bytes = _FULL_BYTES * totals(network_rows(network)).parameters
     with threads(settings.threads), memory_kept():
-        small, recipe, file = _to_size(run, graph, work.target.bytes_of(dense_bytes), dense_bytes)
+        speed, bits = None, _FULL_BITS
+        if work.faster is not None:
+            small, speed, file = _to_pace(run, graph, work.faster)
+        else:
+            small, recipe, file = _to_size(run, graph, work.target.bytes_of(dense_bytes), dense_bytes)
+            bits = recipe.bits
         atomic_write(output, file)
         test = feed_of(splits.test, network, what="test") if len(splits.test) else None
         after = trainable(small).module.eval()
@@ -154,17 +162,18 @@ def compress(
         network=network.name,
         data=data.name,
         path=str(output),
-        target=_said(work.target),
-        met=len(file) <= work.target.bytes_of(dense_bytes),
+        target=_said(work),
+        met=len(file) <= work.target.bytes_of(dense_bytes) if speed is None else speed.ratio.mid >= speed.asked,
         dense_bytes=dense_bytes,
         file_bytes=len(file),
         stages=tuple(run.stages),
-        layers=layer_rows(graph, small, ledger, recipe.bits),
+        layers=layer_rows(graph, small, ledger, bits),
         validation=drops[0],
         test=drops[1],
         ledger=ledger,
         seed=settings.seed,
         seconds=time.monotonic() - started,
+        speed=speed,
     )
 
 
@@ -195,6 +204,36 @@ def _to_size(run: _Run, graph: ir.Model, wanted: int, dense_bytes: int) -> tuple
     return last, recipe, file
 
 
+def _to_pace(run: _Run, source: ir.Model, wanted: Faster) -> tuple[ir.Model, Speed, bytes]:
+    """Take channels away round by round until it is fast enough, and train what is left.
+
+    Returns:
+        the graph, how fast it is, and the file.
+    """
+    lecture, settings = run.lecture, run.work.settings
+    table = partial(table_of, wanted=wanted, file=run.journal.folder / "latency.json")
+    table(source, progress=Part(run.progress, "compress", 0.0, 0.1))
+    graph, todo = source, shares(wanted.times)
+    for number, share in enumerate(todo):
+        bar = (0.1 + 0.4 * number / len(todo), 0.1 + 0.4 * (number + 1) / len(todo))
+        graph = run.stage(
+            f"{number + 1}-narrow",
+            f"{share:.1%} of the time",
+            bar,
+            lambda part, graph=graph, share=share: quickened(
+                source, graph, share, table(graph), wanted, lecture, settings, progress=part
+            ),
+        )
+    graph = run.stage(
+        f"{len(todo) + 1}-train",
+        f"{settings.epochs} epochs",
+        (0.5, 0.95),
+        lambda part: recovered(graph, lecture, settings, progress=part),
+    )
+    speed = speed_of(source, graph, table(graph), wanted)
+    return graph, speed, encode_small(small_file.to_small(replace(run.network, graph=graph, source=None)))
+
+
 def _narrow(run: _Run, graph: ir.Model, weights: int, bar: Progress) -> _Left:
     narrow, tuned = narrowed(graph, run.lecture, run.work.settings, weights, progress=bar)
     return narrow, tuned.accuracy if tuned else 0.0
@@ -220,8 +259,12 @@ def _paired(source: nn.Module, after: nn.Module, feed: Feed) -> PairedDrop:
 
 def _identity(network: Network, data: Dataset, work: Work) -> str:
     how = f"{as_json(work.settings)}|{work.target}|{work.recipe}|{work.rounding}|{work.teacher_share}"
+    how += "" if work.faster is None else f"|{work.faster.said}|{work.faster.step}"
     return f"{network.digest}|{data.digest}|{how}"
 
 
-def _said(target: Target) -> str:
+def _said(work: Work) -> str:
+    if work.faster is not None:
+        return work.faster.said
+    target = work.target
     return f"{target.ratio:g}x" if target.ratio is not None else f"{target.size_bytes} bytes"
