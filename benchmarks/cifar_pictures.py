@@ -51,9 +51,7 @@ def cifar_to_train(shared: Path) -> Dataset:
     order = np.random.default_rng(0).permutation(len(seen))
     inputs = np.concatenate([seen.inputs[order], unseen.inputs])
     labels = np.concatenate([seen.labels[order], unseen.labels])
-    return make(
-        "cifar-10-jpeg", inputs, labels, seen.class_names, test_count=len(unseen), validation_count=VALIDATION
-    )
+    return make("cifar-10-jpeg", inputs, labels, seen.class_names, test_count=len(unseen), validation_count=VALIDATION)
 
 
 def taught(

@@ -27,3 +27,18 @@ def test_target_reached_missed_and_misspelt(cli: Callable[..., object], tmp_path
     wrong = cli(*usual, "--target", "huge")
     assert wrong.code == 2
     assert "100x, 50KB" in wrong.err
+
+
+def test_a_pace_that_cannot_be_asked_for(cli: Callable[..., object], tmp_path: Path) -> None:
+    usual = ("compress", "lenet5", "-d", "digits", "-o", tmp_path / "x.cwz")
+    for more, told in (
+        (("--faster", "0.5x"), "faster is '0.5x'"),
+        (("--faster", "2x", "--target", "20x"), "one of them"),
+        (("--faster", "2x", "--max-drop", "1%"), "one of them"),
+        (("--faster", "2x", "--bits", "4"), "bits is not yours to choose"),
+        (("--faster", "2x", "--rounding", "codebook"), "rounding is not yours to choose"),
+    ):
+        done = cli(*usual, *more)
+        assert done.code == 2
+        assert told in " ".join(done.err.split())
+    assert not (tmp_path / "x.cwz").exists()

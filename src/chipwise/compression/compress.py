@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from torch import nn
 
+    from chipwise.compression.latency_table import LatencyTable
     from chipwise.core.measure import PairedDrop
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
@@ -210,28 +211,29 @@ def _to_pace(run: _Run, source: ir.Model, wanted: Faster) -> tuple[ir.Model, Spe
     Returns:
         the graph, how fast it is, and the file.
     """
-    lecture, settings = run.lecture, run.work.settings
     table = partial(table_of, wanted=wanted, file=run.journal.folder / "latency.json")
     table(source, progress=Part(run.progress, "compress", 0.0, 0.1))
     graph, todo = source, shares(wanted.times)
     for number, share in enumerate(todo):
         bar = (0.1 + 0.4 * number / len(todo), 0.1 + 0.4 * (number + 1) / len(todo))
-        graph = run.stage(
-            f"{number + 1}-narrow",
-            f"{share:.1%} of the time",
-            bar,
-            lambda part, graph=graph, share=share: quickened(
-                source, graph, share, table(graph), wanted, lecture, settings, progress=part
-            ),
-        )
-    graph = run.stage(
-        f"{len(todo) + 1}-train",
-        f"{settings.epochs} epochs",
-        (0.5, 0.95),
-        lambda part: recovered(graph, lecture, settings, progress=part),
-    )
+        narrow = partial(_quicken, run, source, graph, share, table(graph))
+        graph = run.stage(f"{number + 1}-narrow", f"{share:.1%} of the time", bar, narrow)
+    train = partial(_recover, run, graph)
+    graph = run.stage(f"{len(todo) + 1}-train", f"{run.work.settings.epochs} epochs", (0.5, 0.95), train)
     speed = speed_of(source, graph, table(graph), wanted)
     return graph, speed, encode_small(small_file.to_small(replace(run.network, graph=graph, source=None)))
+
+
+def _quicken(  # noqa: PLR0917 (the bar comes last)
+    run: _Run, source: ir.Model, graph: ir.Model, share: float, table: LatencyTable, bar: Progress
+) -> _Left:
+    wanted = run.work.faster
+    assert wanted is not None, "a pace was asked for"
+    return quickened(source, graph, share, table, wanted, run.lecture, run.work.settings, progress=bar)
+
+
+def _recover(run: _Run, graph: ir.Model, bar: Progress) -> _Left:
+    return recovered(graph, run.lecture, run.work.settings, progress=bar)
 
 
 def _narrow(run: _Run, graph: ir.Model, weights: int, bar: Progress) -> _Left:

@@ -23,7 +23,7 @@ from chipwise.compression.latency_table import LatencyTable, layers_of, measured
 from chipwise.compression.trainable import put_back, simplified, trainable, weights_left
 from chipwise.core.compression import Speed
 from chipwise.core.errors import InputError
-from chipwise.core.events import Part, Progress, silent
+from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,7 +150,7 @@ def quickened(  # noqa: PLR0917 (what it works on, and then how)
     tuned = finetune(made.module, lecture, once, before_step=quick.narrowing.observe, progress=progress)
     goal = share * float(np.median(before)) * _MARGIN
     quick.drop_to(goal)
-    narrow = simplified(put_back(graph, made.values()))
+    narrow = _without_dead(put_back(graph, made.values()))
     if share > 1 / wanted.times + 1e-9:
         return narrow, tuned.accuracy
     for _ in range(_ATTEMPTS):
@@ -160,7 +160,7 @@ def quickened(  # noqa: PLR0917 (what it works on, and then how)
         left = weights_left(narrow)
         _paced(quick, float(np.median(now)))
         quick.drop_to(share * float(np.median(before)) * _MARGIN)
-        narrow = simplified(put_back(graph, made.values()))
+        narrow = _without_dead(put_back(graph, made.values()))
         if weights_left(narrow) == left:
             break  # nothing more can go
     return narrow, tuned.accuracy
@@ -171,6 +171,11 @@ def _paced(quick: Quickening, measured_s: float) -> None:
     layers = quick.widths()
     assert layers is not None, "no choice loses the answer"
     quick.pace = calibrated(quick.pace.table, layers, measured_s)
+
+
+def _without_dead(graph: ir.Model) -> ir.Model:
+    """Twice, as there is something to fold where a branch was."""
+    return simplified(simplified(graph))
 
 
 def recovered(
@@ -186,7 +191,8 @@ def speed_of(source: ir.Model, after: ir.Model, table: LatencyTable, wanted: Fas
     """Time the two against each other, and say what the table had predicted.
 
     Args:
-        source: as it would run; after: what was made of it.
+        source: as it would run.
+        after: what was made of it, as it would run.
         table: of the layers of both.
         wanted: what was asked for, and the clock.
     """

@@ -1,9 +1,9 @@
 """Which channels go so that a network gets faster: those whose worth is least for the time that goes with them.
 
-Greedy, one step of one group at a time: of every group the channels that are worth least (`narrow`), as many as leave a
-multiple of the machine's step, and the time that the table says the network is then faster by. A group may go as a whole
-where the network's answer still depends on its input, as a branch beside a sum. As a knapsack by time: M. Shen and
-others, "Structural pruning via latency-saliency knapsack", NeurIPS 2022.
+Greedy, one step of one group at a time: of every group the channels that are worth least (`narrow`), as many as leave
+a multiple of the machine's step, and the time that the table says the network is then faster by. A group may go as a
+whole where the network's answer still depends on its input, as a branch beside a sum. The knapsack is that of M. Shen
+and others, "Structural pruning via latency-saliency knapsack", NeurIPS 2022, solved greedily.
 
 >>> import numpy as np
 >>> place = Place("w", 0, np.array([0, 1, 2]), True), Place("v", 0, np.array([0, 1, -1]), True)
@@ -95,7 +95,8 @@ class Quickening:
 
     Attributes:
         narrowing: what is left of each cell of channels, and what each is worth.
-        nodes: of layers; layers: at the widths of the graph as it came; reads, makes: by layer, what each cell's channels are of them.
+        nodes: of layers; layers: at the widths of the graph as it came.
+        reads, makes: by layer, how many of its inputs or outputs each channel of a cell is.
         pace: how fast it is by its widths.
     """
 
@@ -151,7 +152,8 @@ class Quickening:
         narrowing = self.narrowing
         alive, worth = narrowing.alive[number], narrowing.worth[number]
         order = torch.where(alive, worth, torch.inf).argsort()
-        width, found = int(alive.sum()), []
+        width = int(alive.sum())
+        found: list[tuple[float, int, Tensor]] = []
         for left in dict.fromkeys((*range((width - 1) // narrowing.step * narrowing.step, 0, -narrowing.step), 0)):
             if width == 0 or (found and left):
                 continue  # fewer, after one that saves time

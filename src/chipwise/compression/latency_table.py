@@ -1,8 +1,8 @@
 """How long each layer of a graph takes, by its widths: measured at a few of them, and in between by straight lines.
 
-A layer alone, as a graph of one node, is timed at widths that the machine likes; layers that differ in nothing but their
-weights are timed once. As in T.-J. Yang and others, "NetAdapt: platform-aware neural network adaptation for mobile
-applications", ECCV 2018, where the sum over layers stands for the network.
+A layer alone, as a graph of one node, is timed at widths that the machine likes; layers that differ in nothing but
+their weights are timed once. The sum over layers stands for the network, as in T.-J. Yang and others, "NetAdapt:
+platform-aware neural network adaptation for mobile applications", ECCV 2018.
 
 >>> shape = LayerShape("Gemm", b"", (), (), 0, 0)
 >>> times = LayerTimes(shape, (8, 16), (16,), ((1e-6,), (3e-6,)))
@@ -144,9 +144,8 @@ def weights_of(node: ir.Node) -> str:
 def _layer(node: ir.Node, weights: NDArray[Any]) -> LayerAt:
     shape = shape_of(node.inputs[0])
     if shape is None or any(size is None for size in shape[1:]):
-        raise NetworkError(
-            f"what {node.name or weights_of(node)} reads has sizes that are not known: {shape}", hint="give --input-shape"
-        )
+        said = f"what {node.name or weights_of(node)} reads has sizes that are not known: {shape}"
+        raise NetworkError(said, hint="give --input-shape")
     sizes = [size or 0 for size in (shape[0] or 1, *shape[1:])]
     axis = len(sizes) - 1 if node.op_type == "MatMul" else 1
     read, made = axes_of(node, weights.ndim)
@@ -191,7 +190,7 @@ def widths(width: int, step: int) -> tuple[int, ...]:
     ((16, 32, 48, 64), (16, 32, 64, 80, 100), (10,))
     """
     inner = {-(-int(share * width) // step) * step for share in _SHARES} | {step}
-    return (*sorted(each for each in inner if each < width), width)
+    return (*sorted(each for each in inner if 0 < each < width), width)
 
 
 def measured(
@@ -215,19 +214,19 @@ def measured(
         NetworkError: a size is not known. What `timed` raises.
     """
     there = {row.shape for row in known.rows}
-    widest: dict[LayerShape, tuple[ir.Node, int, int]] = {}
+    first: dict[LayerShape, ir.Node] = {}
+    wide: dict[LayerShape, list[tuple[int, int]]] = {}
     for layer, (node, _) in zip(layers_of(graph), layer_nodes(graph), strict=True):
-        if layer.shape in there:
-            continue
-        _, inputs, outputs = widest.get(layer.shape, (None, 0, 0))
-        widest[layer.shape] = (node, max(inputs, layer.inputs), max(outputs, layer.outputs))
-    grids = {shape: _grid(shape, inputs, outputs, known.step) for shape, (_, inputs, outputs) in widest.items()}
+        if layer.shape not in there:
+            first.setdefault(layer.shape, node)
+            wide.setdefault(layer.shape, []).append((layer.inputs, layer.outputs))
+    grids = {shape: _grid(shape, found, known.step) for shape, found in wide.items()}
     points = sum(len(each[0]) * len(each[1]) for each in grids.values())
     each_s, done, rows = min(_LONGEST_S, budget_s / max(points, 1)), 0, list(known.rows)
     for shape, (reads, makes) in grids.items():
         found: list[tuple[float, ...]] = []
         for inputs in reads:
-            made = [one_layer(widest[shape][0], shape, inputs, outputs) for outputs in makes]
+            made = [one_layer(first[shape], shape, inputs, outputs) for outputs in makes]
             found.append(tuple(timed(model, given, each_s) for model, given in made))
             done += len(makes)
             progress.update("compress", done / points, f"timing layers, {done} of {points}")
@@ -235,11 +234,13 @@ def measured(
     return replace(known, rows=tuple(rows))
 
 
-def _grid(shape: LayerShape, inputs: int, outputs: int, step: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _grid(shape: LayerShape, found: list[tuple[int, int]], step: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Widths at which layers of these inputs and outputs are timed, all of their own among them."""
+    reads, makes = ({each for width in set(side) for each in widths(width, step)} for side in zip(*found, strict=True))
     if not shape.group_inputs:
-        return widths(inputs, step), widths(outputs, step)
-    whole = [max(1, each // shape.group_outputs) * shape.group_outputs for each in widths(outputs, step)]
-    return (inputs,), tuple(sorted(set(whole)))
+        return tuple(sorted(reads)), tuple(sorted(makes))
+    whole = {max(1, each // shape.group_outputs) * shape.group_outputs for each in makes}
+    return (1,), tuple(sorted(whole))
 
 
 def one_layer(node: ir.Node, shape: LayerShape, inputs: int, outputs: int) -> tuple[bytes, NDArray[np.float32]]:

@@ -40,13 +40,13 @@ def layer_rows(before: ir.Model, after: ir.Model, ledger: Ledger, bits: int) -> 
     matched = len(source) == len(small)
     spent = [row for row in ledger.rows if len(row.shape) > 1]
     rows = []
-    for number, (name, values) in enumerate(small.items()):
+    for number, (own, values) in enumerate(small.items()):
         kept = int(np.count_nonzero(values))
-        before = source[number][1].size if matched else 0
-        name = source[number][0] if matched else name
+        had = source[number][1].size if matched else 0
+        name = source[number][0] if matched else own
         took = spent[number].size_bytes if number < len(spent) else 0
         if bits == _FLOAT_BITS:
-            rows.append(CompressedLayer(name, tuple(values.shape), before, kept, bits, 0, *(values.nbytes,) * 3, took))
+            rows.append(CompressedLayer(name, tuple(values.shape), had, kept, bits, 0, *(values.nbytes,) * 3, took))
             continue
         price = huffman_bits(_symbols(values), _RUN_BITS.get(values.ndim, 5))
         run_bits = price.run_bits
@@ -54,7 +54,7 @@ def layer_rows(before: ir.Model, after: ir.Model, ledger: Ledger, bits: int) -> 
             CompressedLayer(
                 name=name,
                 shape=tuple(values.shape),
-                before=before,
+                before=had,
                 kept=kept,
                 bits=bits,
                 index_bits=run_bits,
