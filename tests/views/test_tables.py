@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 
 from chipwise.views import tables
 
-from . import device_samples, estimate_samples, format_samples, samples, sheet_samples
+from . import compression_samples, device_samples, estimate_samples, format_samples, samples, sheet_samples
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 RECORDS = {
@@ -23,6 +23,7 @@ RECORDS = {
     **device_samples.RECORDS,
     **sheet_samples.RECORDS,
     **format_samples.RECORDS,
+    **compression_samples.RECORDS,
 }
 
 
