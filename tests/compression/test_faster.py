@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 import torch
 
 import chipwise
-from chipwise.compression.faster import Faster, parse_faster, shares, table_of, with_shapes
+from chipwise.compression.faster import Faster, parse_faster, quickened, shares, table_of, with_shapes
 from chipwise.compression.latency_choice import Quickening, calibrated, cells, quickening
 from chipwise.compression.latency_table import LatencyTable, LayerTimes, layers_of, measured
 from chipwise.compression.stopwatch import stopwatch
@@ -21,7 +21,7 @@ from chipwise.core.errors import InputError
 from chipwise.optimize.channels import ChannelGroup, Place
 
 from .clocks import graph_s, multiplying
-from .graphs import residual, two_layers
+from .graphs import QUICK, lecture, residual, two_layers
 
 pytestmark = pytest.mark.runtime
 
@@ -41,20 +41,28 @@ def left(found: Quickening) -> list[int]:
 
 
 def test_channels_of_expensive_layers_go_first() -> None:
-    """Two layers side by side, alike but for what the table says of one of them."""
     graph = residual(width=32, inner=64)
     found = quick(graph, 16)
     assert [cell.width for cell in found.narrowing.groups] == [32, 64]
-    now = found.seconds()
-    found.drop_to(0.9 * now)
-    assert left(found) == [32, 48], "16 inner channels save 2 x 16 x 32 x 9 products a place, for half the worth"
-    costly = found.pace.table
-    (row,) = [each for each in costly.rows if each.shape.kind == "Gemm"]
-    slow = tuple(tuple(1e3 * each for each in times) for times in row.measured_s)
-    rows = tuple(dataclasses.replace(each, measured_s=slow) if each == row else each for each in costly.rows)
-    other = quick(graph, 16, dataclasses.replace(costly, rows=rows))
+    found.drop_to(0.9 * found.seconds())
+    assert left(found) == [16, 64], "16 channels of the sum save twice what 16 inner ones do, and are worth as much"
+    table = found.pace.table
+    (row,) = [each for each in table.rows if each.shape.kind == "Conv"]
+    slow = tuple((1.0 if inputs == 64 else 1e-3 * inputs / 64,) * len(row.outputs) for inputs in row.inputs)
+    rows = tuple(dataclasses.replace(each, measured_s=slow) if each == row else each for each in table.rows)
+    other = quick(graph, 16, dataclasses.replace(table, rows=rows))
     other.drop_to(0.9 * other.seconds())
-    assert left(other) == [16, 64], "what the matrix reads is what costs, so the other group goes"
+    assert left(other) == [32, 48], "here the layer that reads 64 is what costs"
+
+
+def test_a_busy_machine_is_not_believed() -> None:
+    """Nothing that the clock says makes more go than the table allows for."""
+    graph = two_layers(width=64)
+    calm = multiplying()
+    wanted = Faster(2.0, 8, dataclasses.replace(calm, race=lambda *_: (np.full(5, 1e-6), np.full(5, 1e-3))))
+    table = measured(with_shapes(graph), calm.layer, known=LatencyTable("multiply-adds", 8, ()))
+    narrow, _ = quickened(graph, graph, 0.5, table, wanted, lecture(), QUICK)
+    assert next(layer.outputs for layer in layers_of(with_shapes(narrow))) >= 16
 
 
 def test_what_is_worth_most_stays() -> None:

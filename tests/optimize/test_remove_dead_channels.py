@@ -274,9 +274,10 @@ def test_constants_behind_padding_in_single_precision() -> None:
     assert widths(model)[0] == 5
 
 
-def test_a_branch_of_zeros_goes_altogether() -> None:
-    text = """g (double[N, 3, 6, 6] x) => (double[N, 5, a, b] y) {
-        h = Conv(x, A)  i = Conv(h, Z)  j = Add(h, i)  y = Conv(j, B) }"""
+@pytest.mark.parametrize("joined", ["h, i", "i, h"])
+def test_a_branch_of_zeros_goes_altogether(joined: str) -> None:
+    text = f"""g (double[N, 3, 6, 6] x) => (double[N, 5, a, b] y) {{
+        h = Conv(x, A)  i = Conv(h, Z)  j = Add({joined})  y = Conv(j, B) }}"""
     model = parse(text, A=integers(8, 3, 1, 1), Z=np.zeros((8, 8, 1, 1)), B=ONE)
     assert same_after(model, X) == "replaced 1 tensor that never change"
     assert ops(model) == ["Conv", "Conv"]

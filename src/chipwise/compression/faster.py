@@ -18,7 +18,7 @@ from chipwise.clock.statistics import speedup, summarize
 from chipwise.codec.files import atomic_write
 from chipwise.codec.records import decode, encode
 from chipwise.compression.finetune import finetune
-from chipwise.compression.latency_choice import Quickening, calibrated, quickening
+from chipwise.compression.latency_choice import calibrated, quickening
 from chipwise.compression.latency_table import LatencyTable, layers_of, measured
 from chipwise.compression.trainable import put_back, simplified, trainable, weights_left
 from chipwise.core.compression import Speed
@@ -38,6 +38,7 @@ _FACTOR = re.compile(r"(\d+(?:\.\d+)?)\s*x?", re.IGNORECASE)
 _KEEP = 0.75  # of the time, in a round
 _MARGIN = 0.97  # of the time that is asked for: where noise would else decide whether it is reached
 _ATTEMPTS = 5  # of measuring in the last round, each with the pace that the measurement before it gave
+_ERROR = 1.2  # by which the table, scaled to the source, may be wrong of what was made of it
 _CHECK_S, _LAST_S = 2.0, 8.0  # of timing network against network, in between and in the end
 
 
@@ -144,33 +145,39 @@ def quickened(  # noqa: PLR0917 (what it works on, and then how)
         the narrower graph, which has not learned since, and its accuracy before.
     """
     made = trainable(with_shapes(graph))
-    before, now = wanted.stopwatch.race(source, graph, _CHECK_S)
-    quick = quickening(made, table, float(np.median(now)), wanted.step)
+    source_s, now_s = _believed(source, graph, table, wanted)
+    quick = quickening(made, table, now_s, wanted.step)
     once = dataclasses.replace(settings, epochs=1)
     tuned = finetune(made.module, lecture, once, before_step=quick.narrowing.observe, progress=progress)
-    goal = share * float(np.median(before)) * _MARGIN
-    quick.drop_to(goal)
+    quick.drop_to(share * source_s * _MARGIN)
     narrow = _without_dead(put_back(graph, made.values()))
     if share > 1 / wanted.times + 1e-9:
         return narrow, tuned.accuracy
     for _ in range(_ATTEMPTS):
-        before, now = wanted.stopwatch.race(source, narrow, _CHECK_S)
-        if float(np.median(now / before)) <= share * _MARGIN:
+        source_s, now_s = _believed(source, narrow, table, wanted)
+        if now_s <= share * source_s * _MARGIN:
             break
         left = weights_left(narrow)
-        _paced(quick, float(np.median(now)))
-        quick.drop_to(share * float(np.median(before)) * _MARGIN)
+        layers = quick.widths()
+        assert layers is not None, "no choice loses the answer"
+        quick.pace = calibrated(table, layers, now_s)
+        quick.drop_to(share * source_s * _MARGIN)
         narrow = _without_dead(put_back(graph, made.values()))
         if weights_left(narrow) == left:
             break  # nothing more can go
     return narrow, tuned.accuracy
 
 
-def _paced(quick: Quickening, measured_s: float) -> None:
-    """Let the table say of the channels that are left what was measured of them."""
-    layers = quick.widths()
-    assert layers is not None, "no choice loses the answer"
-    quick.pace = calibrated(quick.pace.table, layers, measured_s)
+def _believed(source: ir.Model, graph: ir.Model, table: LatencyTable, wanted: Faster) -> tuple[float, float]:
+    """Seconds of the source and of what was made of it: measured, and no further from the table than it may err.
+
+    A machine that does other things meanwhile can say anything, and channels that are gone do not come back.
+    """
+    before, now = wanted.stopwatch.race(source, graph, _CHECK_S)
+    source_s = float(np.median(before))
+    pace = calibrated(table, layers_of(with_shapes(source)), source_s)
+    told = pace.seconds(layers_of(with_shapes(graph)))
+    return source_s, float(np.clip(source_s * np.median(now / before), told / _ERROR, told * _ERROR))
 
 
 def _without_dead(graph: ir.Model) -> ir.Model:

@@ -5,9 +5,9 @@ their weights are timed once. The sum over layers stands for the network, as in 
 platform-aware neural network adaptation for mobile applications", ECCV 2018.
 
 >>> shape = LayerShape("Gemm", b"", (), (), 0, 0)
->>> times = LayerTimes(shape, (8, 16), (16,), ((1e-6,), (3e-6,)))
+>>> times = LayerTimes(shape, (8, 16), (16,), ((1.0,), (3.0,)))
 >>> times.seconds(8, 16), times.seconds(12, 16), times.seconds(0, 16)
-(1e-06, 2e-06, 0.0)
+(1.0, 2.0, 0.0)
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chipwise.runtimes.engine import Adapter
 
 _FEWEST, _MOST = 10, 1000  # runs of a layer
+_ROUNDS = 21  # of two networks, at least: a machine may be busy for some of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _race(
     engines = {name: adapter.build(_serialized(graph), options) for name, graph in (("a", before), ("b", after))}
     try:
         calls = {name: partial(engine.run, given) for name, engine in engines.items()}
-        found = interleave(calls, budget_s=budget_s, one_thread=_alone(options))
+        found = interleave(calls, budget_s=budget_s, min_rounds=_ROUNDS, one_thread=_alone(options))
     finally:
         for engine in engines.values():
             engine.close()
