@@ -278,6 +278,8 @@ def one_layer(node: ir.Node, shape: LayerShape, inputs: int, outputs: int) -> tu
         attributes.append(ir.AttrInt64("group", groups))
     copy = ir.Node("", node.op_type, [value, *constants], attributes, num_outputs=1, name="layer")
     copy.outputs[0].name, copy.outputs[0].type = "layer", ir.TensorType(ir.DataType.FLOAT)
-    graph = ir.Graph([value], copy.outputs, nodes=[copy], initializers=constants, opset_imports={"": _OPSET})
+    graph = ir.Graph(
+        [value], copy.outputs, nodes=[copy], initializers=constants, opset_imports={"": _OPSET}, name="layer"
+    )
     proto = ir.to_proto(ir.Model(graph, ir_version=8))
     return proto.SerializeToString(), random.normal(0, 1, sizes).astype(np.float32)
