@@ -278,6 +278,7 @@ def one_layer(node: ir.Node, shape: LayerShape, inputs: int, outputs: int) -> tu
         attributes.append(ir.AttrInt64("group", groups))
     copy = ir.Node("", node.op_type, [value, *constants], attributes, num_outputs=1, name="layer")
     copy.outputs[0].name, copy.outputs[0].type = "layer", ir.TensorType(ir.DataType.FLOAT)
+    copy.outputs[0].shape = ir.Shape([None] * len(sizes))
     graph = ir.Graph(
         [value], copy.outputs, nodes=[copy], initializers=constants, opset_imports={"": _OPSET}, name="layer"
     )
