@@ -89,16 +89,16 @@ def mnist(shared: Path) -> Dataset:
 def cifar(shared: Path) -> Dataset:
     """Pictures of CIFAR-10: of its training set to calibrate, of its test set to guard and to judge."""
     with tempfile.TemporaryDirectory() as folder:
-        seen = _pictures(shared / "cifar10" / "train_jpeg_20000.tar.xz", Path(folder), _CALIBRATING)
-        unseen = _pictures(shared / "cifar10" / "test_jpeg_7500.tar.xz", Path(folder), None)
+        seen = pictures(shared / "cifar10" / "train_jpeg_20000.tar.xz", Path(folder), _CALIBRATING)
+        unseen = pictures(shared / "cifar10" / "test_jpeg_7500.tar.xz", Path(folder), None)
     order = np.random.default_rng(0).permutation(len(unseen))
-    pictures = np.concatenate([seen.inputs, unseen.inputs[order]])
+    inputs = np.concatenate([seen.inputs, unseen.inputs[order]])
     labels = np.concatenate([seen.labels, unseen.labels[order]])
     judged = len(unseen) - _GUARDING
-    return make("cifar-10", pictures, labels, seen.class_names, test_count=judged, validation_count=_GUARDING)
+    return make("cifar-10", inputs, labels, seen.class_names, test_count=judged, validation_count=_GUARDING)
 
 
-def _pictures(archive: Path, folder: Path, count: int | None) -> Dataset:
+def pictures(archive: Path, folder: Path, count: int | None) -> Dataset:
     """So many pictures of an archive with a folder for each class, evenly spread over it; None for all."""
     with tarfile.open(archive) as packed:
         files = [each for each in packed.getmembers() if each.name.endswith(".jpg")]

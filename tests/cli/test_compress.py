@@ -55,3 +55,18 @@ def test_sensitivity_and_pictures(cli: Callable[..., object], tmp_path: Path) ->
     assert "x.html" in drawn.err
     assert (tmp_path / "x.html").read_text().count("<svg") == 3
     assert cli(*shrink, "--bits", "9").code == 2
+
+
+def test_a_pace_that_cannot_be_asked_for(cli: Callable[..., object], tmp_path: Path) -> None:
+    usual = ("compress", "lenet5", "-d", "digits", "-o", tmp_path / "x.cwz")
+    for more, told in (
+        (("--faster", "0.5x"), "faster is '0.5x'"),
+        (("--faster", "2x", "--target", "20x"), "one of them"),
+        (("--faster", "2x", "--max-drop", "1%"), "one of them"),
+        (("--faster", "2x", "--bits", "4"), "bits is not yours to choose"),
+        (("--faster", "2x", "--rounding", "codebook"), "rounding is not yours to choose"),
+    ):
+        done = cli(*usual, *more)
+        assert done.code == 2
+        assert told in " ".join(done.err.split())
+    assert not (tmp_path / "x.cwz").exists()

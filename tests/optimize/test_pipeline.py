@@ -50,6 +50,16 @@ def test_noops_go_and_training_dropout_stays() -> None:
     assert "Identity" not in ops(model)
 
 
+def test_a_second_relu_goes_and_the_output_keeps_its_name() -> None:
+    model = parse("g (float[4] x) => (float[4] y) { a = Relu(x)  b = Relu(a)  c = Neg(b)  d = Relu(c)  y = Relu(d) }")
+    x = np.array([-2, -1, 1, 2], np.float32)
+    before = outputs(model, x)
+    assert drop_noops.apply(model)
+    assert ops(model) == ["Relu", "Neg", "Relu"]
+    assert [value.name for value in model.graph.outputs] == ["y"]
+    np.testing.assert_array_equal(outputs(model, x)[0], before[0])
+
+
 def test_constants_are_folded() -> None:
     model = parse("""g (float[N, 4] x) => (float[N, 4] y) {
         one = Constant <value = float {1.0}> ()  two = Add(one, one)  y = Mul(x, two) }""")

@@ -141,6 +141,27 @@ THROUGH = {
 }
 
 
+def padded_shortcut(opset: int = 18):
+    """The shortcut of a residual network that pads channels: 8 of 12 before and behind, beside a layer of 12."""
+    first, wide = integers(8, 3, 1, 1), integers(12, 8, 3, 3)
+    first[DEAD], wide[[0, 3, 9]] = 0, 0  # 0 is added before, 3 is channel 1 of the narrow one, 9 is its channel 7
+    middle = "h = Conv(x, A) r = Relu(h) w = Conv<strides = [2, 2], pads = [1, 1, 1, 1]>(r, B) "
+    middle += "s = Slice(r, starts, ends, axes, steps) "
+    attribute = "Pad<pads = [0, 2, 0, 0, 0, 2, 0, 0]>(s)" if opset < 11 else "Pad(s, p)"
+    constants = {} if opset < 11 else {"p": i64(0, 2, 0, 0, 0, 2, 0, 0)}
+    end = f"t = {attribute} z = Add(w, t) y = Conv(z, C)"
+    text = f"g (double[N, 3, 6, 6] x) => (double[N, 5, 3, 3] y) {{ {middle} {end} }}"
+    bounds = {"starts": i64(0, 0), "ends": i64(2**31, 2**31), "axes": i64(2, 3), "steps": i64(2, 2)}
+    return parse(text, opset, A=first, B=wide, C=integers(5, 12, 1, 1), **bounds, **constants)
+
+
+@pytest.mark.parametrize("opset", [10, 13, 18])
+def test_a_shortcut_may_add_channels(opset: int) -> None:
+    model = padded_shortcut(opset)
+    assert same_after(model, X)
+    assert widths(model) == [6, 9, 5], "4 and 5 of the narrow one are dead, and what they are added to is not"
+
+
 @pytest.mark.parametrize("name", THROUGH)
 def test_dead_channels_go_through(name: str) -> None:
     middle, end, weights = THROUGH[name]
@@ -253,9 +274,10 @@ def test_constants_behind_padding_in_single_precision() -> None:
     assert widths(model)[0] == 5
 
 
-def test_a_branch_of_zeros_goes_altogether() -> None:
-    text = """g (double[N, 3, 6, 6] x) => (double[N, 5, a, b] y) {
-        h = Conv(x, A)  i = Conv(h, Z)  j = Add(h, i)  y = Conv(j, B) }"""
+@pytest.mark.parametrize("joined", ["h, i", "i, h"])
+def test_a_branch_of_zeros_goes_altogether(joined: str) -> None:
+    text = f"""g (double[N, 3, 6, 6] x) => (double[N, 5, a, b] y) {{
+        h = Conv(x, A)  i = Conv(h, Z)  j = Add({joined})  y = Conv(j, B) }}"""
     model = parse(text, A=integers(8, 3, 1, 1), Z=np.zeros((8, 8, 1, 1)), B=ONE)
     assert same_after(model, X) == "replaced 1 tensor that never change"
     assert ops(model) == ["Conv", "Conv"]

@@ -17,8 +17,11 @@ from chipwise.core.errors import InputError, NetworkError, unknown_name
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from chipwise.api.given import DataLike, NetworkLike
     from chipwise.compression.codebooks import Start
+    from chipwise.compression.faster import Faster
     from chipwise.compression.pruning import Schedule, Scope
     from chipwise.compression.stages import Kind
     from chipwise.core.compression import Compression
@@ -42,6 +45,7 @@ def compress(
     output: str | Path,
     target: str | None = None,
     max_drop: float | None = None,
+    faster: str | None = None,
     folder: str | Path | None = None,
     rounding: Kind = "steps",
     start: Start | None = None,
@@ -68,6 +72,8 @@ def compress(
         target: how small: "100x" smaller than the float32 parameters, or "50KB".
         max_drop: with a target left out: as small as loses no more of the validation accuracy, 0..1, with 95%
             confidence; 0 for no more answers lost than won.
+        faster: with both left out: "2x" as fast in float32 on ONNX Runtime and one thread of this machine. Channels go
+            by a measured table of latencies; values of weights are kept.
         folder: of what each stage leaves; beside the output where nothing is said.
         rounding: "steps" (whole numbers times a learned step) or "codebook" (k-means, learned values).
         start: of k-means, for codebooks: "linear" (usual), "density" or "random".
@@ -101,14 +107,19 @@ def compress(
     from chipwise.devices.detect import detect
     from chipwise.training.recipes import recipe
 
-    if (target is None) == (max_drop is None):
-        raise InputError("compress needs --target or --max-drop, one of them", hint="--target 20x, or --max-drop 0.5%")
+    if sum(each is not None for each in (target, max_drop, faster)) != 1:
+        raise InputError(
+            "compress needs --target, --max-drop or --faster, one of them",
+            hint="--target 20x, or --max-drop 0.5%, or --faster 2x",
+        )
     number = None if bits == "auto" else bits
     by_hand = {"bits": number, "density": density, "narrow_to": narrow_to}
     _check(rounding, {**by_hand, "teacher_share": teacher_share, "max_drop": max_drop})
     _check_ways(scope, pruning, start, rounding)
     album = check_pictures(pictures)
     wanted = Target(ratio=RATIOS[0]) if target is None else parse_target(target)
+    ways = {"scope": scope != "adaptive", "pruning": pruning != "gradual", "pictures": pictures is not None}
+    pace = None if faster is None else _pace(faster, rounding, {**by_hand, "bits": bits, **ways})
     loaded = network_from(network, weights=weights, preprocess=preprocess)
     if loaded.source is not None and loaded.source.weights is None:
         raise NetworkError(f"{loaded.name} is not trained", hint=f"chipwise train {loaded.name} -d D -o DIR, then DIR")
@@ -121,7 +132,9 @@ def compress(
         given = Recipe(narrow_to, 1.0 if density is None else density, number or _USUAL_BITS)
     path, place = Path(output), Path(folder) if folder is not None else Path(f"{output}.stages")
     how, begun, by_layer = Pruning(scope, pruning), start or "linear", bits == "auto"
-    work = Work(wanted, chosen, given, rounding, teacher_share, pruning=how, start=begun, bits_by_layer=by_layer)
+    work = Work(
+        wanted, chosen, given, rounding, teacher_share, pruning=how, start=begun, bits_by_layer=by_layer, faster=pace
+    )
     dataset = data_from(data)
     if max_drop is not None:
         record = smallest(with_graph(loaded), dataset, path, place, work, max_drop, progress=progress)
@@ -146,6 +159,24 @@ def _check_ways(scope: str, pruning: str, start: str | None, rounding: str) -> N
             raise unknown_name(name, value, set(get_args(known)))
     if start is not None and rounding != "codebook":
         raise InputError(f"{start!r} is a start of k-means, and {rounding} has none", hint="--rounding codebook")
+
+
+def _pace(faster: str, rounding: str, by_hand: Mapping[str, object]) -> Faster:
+    """What `faster` asks for, on this machine.
+
+    Raises:
+        InputError: it cannot be, or values of weights were asked for as well.
+    """
+    from chipwise.compiler.subject import width_step
+    from chipwise.compression.faster import Faster, parse_faster
+    from chipwise.compression.stopwatch import stopwatch
+    from chipwise.devices.detect import detect
+
+    times = parse_faster(faster)
+    said = ["rounding"] if rounding != "steps" else [name for name, value in by_hand.items() if value]
+    if said:
+        raise InputError(f"with faster, {said[0]} is not yours to choose", hint="give a target in its place")
+    return Faster(times, width_step(detect().isa), stopwatch())
 
 
 def _check(rounding: str, numbers: dict[str, float | None]) -> None:

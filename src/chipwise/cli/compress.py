@@ -33,6 +33,9 @@ def main(
     max_drop: Annotated[
         str | None, typer.Option(metavar="SHARE", help="Or: as small as loses no more accuracy than that, as 0.5%.")
     ] = None,
+    faster: Annotated[
+        str | None, typer.Option(metavar="2x", help="Or: so many times as fast here; only channels go.")
+    ] = None,
     rounding: Annotated[
         Literal["steps", "codebook"], typer.Option(help="Values of weights: whole numbers times a step, or k-means.")
     ] = "steps",
@@ -79,6 +82,7 @@ def main(
             output=file,
             target=target,
             max_drop=None if max_drop is None else parse_share(max_drop),
+            faster=faster,
             folder=folder,
             rounding=rounding,
             start=start,

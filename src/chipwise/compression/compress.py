@@ -17,6 +17,7 @@ from chipwise.codec.files import atomic_write, check_writable
 from chipwise.codec.small_file import encode_small
 from chipwise.codec.small_file import ledger as ledger_of
 from chipwise.compression.bits import by_layer
+from chipwise.compression.faster import Faster, quickened, recovered, shares, speed_of, table_of
 from chipwise.compression.finetune import Lecture, Tuned
 from chipwise.compression.journal import Journal
 from chipwise.compression.layers_table import layer_rows
@@ -26,7 +27,7 @@ from chipwise.compression.pruning import Pruning, prune_to
 from chipwise.compression.recipe import Recipe, Target, denser, plan
 from chipwise.compression.stages import Kind, Rounding, coded, rounded
 from chipwise.compression.trainable import density, parameters, simplified, trainable, weights_left
-from chipwise.core.compression import Compression, Stage, StageEpoch
+from chipwise.core.compression import Compression, Speed, Stage, StageEpoch
 from chipwise.core.events import Part, Progress, silent
 from chipwise.core.layer import totals
 from chipwise.networks import small_file
@@ -47,12 +48,13 @@ if TYPE_CHECKING:
     from torch import nn
 
     from chipwise.compression.codebooks import Start
+    from chipwise.compression.latency_table import LatencyTable
     from chipwise.core.measure import PairedDrop
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
 
 _ATTEMPTS = 3  # of pruning and rounding, each with the density that the last file's size calls for
-_FULL_BYTES = 4
+_FULL_BYTES, _FULL_BITS = 4, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Work:
         start: of k-means, for codebooks.
         bits_by_layer: choose the bits of each layer: so that the file is as large as was asked for, or, where the
             recipe is given, so that the loss rises by no more than with the recipe's bits in every layer.
+        faster: how fast it is to be, in place of how small; then values of weights are kept.
     """
 
     target: Target
@@ -79,6 +82,7 @@ class Work:
     pruning: Pruning = field(default_factory=Pruning)
     start: Start = "linear"
     bits_by_layer: bool = False
+    faster: Faster | None = None
 
 
 @dataclass(slots=True)
@@ -99,7 +103,7 @@ class _Run:
         if known is None:
             started = time.monotonic()
             with seeded(self.work.settings.seed, name):
-                left = _Left(*work(Part(self.progress, "compress", *bar)))
+                left = work(Part(self.progress, "compress", *bar))
             stage = left.told(name.partition("-")[2], detail, time.monotonic() - started)
             self.journal.keep(name, replace(self.network, graph=left.graph), stage)
             known = self.journal.done(name, detail)
@@ -171,7 +175,12 @@ def compress(
     )
     dense_bytes = _FULL_BYTES * totals(network_rows(network)).parameters
     with threads(settings.threads), memory_kept():
-        small, recipe, file = _to_size(run, graph, work.target.bytes_of(dense_bytes), dense_bytes)
+        speed, bits = None, _FULL_BITS
+        if work.faster is not None:
+            small, speed, file = _to_pace(run, graph, work.faster)
+        else:
+            small, recipe, file = _to_size(run, graph, work.target.bytes_of(dense_bytes), dense_bytes)
+            bits = recipe.bits
         atomic_write(output, file)
         test = feed_of(splits.test, network, what="test") if len(splits.test) else None
         after = trainable(small).module.eval()
@@ -183,18 +192,19 @@ def compress(
         network=network.name,
         data=data.name,
         path=str(output),
-        target=_said(work.target),
-        met=len(file) <= work.target.bytes_of(dense_bytes),
+        target=_said(work),
+        met=len(file) <= work.target.bytes_of(dense_bytes) if speed is None else speed.ratio.mid >= speed.asked,
         dense_bytes=dense_bytes,
         file_bytes=len(file),
         stages=tuple(run.stages),
-        layers=layer_rows(graph, small, ledger, recipe.bits, run.stages[-1].bits),
+        layers=layer_rows(graph, small, ledger, bits, run.stages[-1].bits),
         validation=drops[0],
         test=drops[1],
         ledger=ledger,
         seed=settings.seed,
         seconds=time.monotonic() - started,
-        weights=layer_weights(graph, run.stages, run.graphs),
+        weights=layer_weights(graph, run.stages, run.graphs) if speed is None else (),
+        speed=speed,
     )
 
 
@@ -226,6 +236,37 @@ def _to_size(run: _Run, graph: ir.Model, wanted: int, dense_bytes: int) -> tuple
     return last, recipe, file
 
 
+def _to_pace(run: _Run, source: ir.Model, wanted: Faster) -> tuple[ir.Model, Speed, bytes]:
+    """Take channels away round by round until it is fast enough, and train what is left.
+
+    Returns:
+        the graph, how fast it is, and the file.
+    """
+    table = partial(table_of, wanted=wanted, file=run.journal.folder / "latency.json")
+    table(source, progress=Part(run.progress, "compress", 0.0, 0.1))
+    graph, todo = source, shares(wanted.times)
+    for number, share in enumerate(todo):
+        bar = (0.1 + 0.4 * number / len(todo), 0.1 + 0.4 * (number + 1) / len(todo))
+        narrow = partial(_quicken, run, source, graph, share, table(graph))
+        graph = run.stage(f"{number + 1}-narrow", f"{share:.1%} of the time", bar, narrow)
+    train = partial(_recover, run, graph)
+    graph = run.stage(f"{len(todo) + 1}-train", f"{run.work.settings.epochs} epochs", (0.5, 0.95), train)
+    speed = speed_of(source, graph, table(graph), wanted)
+    return graph, speed, encode_small(small_file.to_small(replace(run.network, graph=graph, source=None)))
+
+
+def _quicken(  # noqa: PLR0917 (the bar comes last)
+    run: _Run, source: ir.Model, graph: ir.Model, share: float, table: LatencyTable, bar: Progress
+) -> _Left:
+    wanted = run.work.faster
+    assert wanted is not None, "a pace was asked for"
+    return _Left(*quickened(source, graph, share, table, wanted, run.lecture, run.work.settings, progress=bar))
+
+
+def _recover(run: _Run, graph: ir.Model, bar: Progress) -> _Left:
+    return _Left(*recovered(graph, run.lecture, run.work.settings, progress=bar))
+
+
 def _narrow(run: _Run, graph: ir.Model, weights: int, bar: Progress) -> _Left:
     narrow, tuned = narrowed(graph, run.lecture, run.work.settings, weights, progress=bar)
     return _Left(narrow, tuned.accuracy if tuned else 0.0, tuned)
@@ -255,8 +296,12 @@ def _paired(source: nn.Module, after: nn.Module, feed: Feed) -> PairedDrop:
 def _identity(network: Network, data: Dataset, work: Work) -> str:
     how = f"{as_json(work.settings)}|{work.target}|{work.recipe}|{work.rounding}|{work.teacher_share}"
     how += f"|{work.pruning}|{work.start}|{work.bits_by_layer}"
+    how += "" if work.faster is None else f"|{work.faster.said}|{work.faster.step}"
     return f"{network.digest}|{data.digest}|{how}"
 
 
-def _said(target: Target) -> str:
+def _said(work: Work) -> str:
+    if work.faster is not None:
+        return work.faster.said
+    target = work.target
     return f"{target.ratio:g}x" if target.ratio is not None else f"{target.size_bytes} bytes"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chipwise.core.ledger import Ledger
 
 _RUN_BITS = {4: 8, 2: 5}  # of a position, by the rank of the weight: convolutions and matrices, as published
+_FLOAT_BITS = 32
 
 
 def layer_rows(
@@ -37,7 +38,7 @@ def layer_rows(
         before: the source's graph.
         after: the compressed one, whose layers are some of it, in the same order.
         ledger: of the file, whose tensors stand in the graph's order.
-        usual: bits of a weight's value.
+        usual: bits of a weight's value; 32 where all values were kept, and then sizes are of the file's coder alone.
         chosen: those of layers that have others, by initializer.
     """
     of_layer = chosen or {}
@@ -46,24 +47,30 @@ def layer_rows(
     matched = len(source) == len(small)
     spent = [row for row in ledger.rows if len(row.shape) > 1]
     rows = []
-    for number, (name, values) in enumerate(small.items()):
+    for number, (own, values) in enumerate(small.items()):
         # A layer that lost channels since has another name.
-        bits = in_order[number] if len(in_order) == len(small) else of_layer.get(name, usual)
-        price = huffman_bits(_symbols(values), _RUN_BITS.get(values.ndim, 5))
+        bits = in_order[number] if len(in_order) == len(small) else of_layer.get(own, usual)
         kept = int(np.count_nonzero(values))
+        had = source[number][1].size if matched else 0
+        name = source[number][0] if matched else own
+        took = spent[number].size_bytes if number < len(spent) else 0
+        if bits == _FLOAT_BITS:
+            rows.append(CompressedLayer(name, tuple(values.shape), had, kept, bits, 0, *(values.nbytes,) * 3, took))
+            continue
+        price = huffman_bits(_symbols(values), _RUN_BITS.get(values.ndim, 5))
         run_bits = price.run_bits
         rows.append(
             CompressedLayer(
-                name=source[number][0] if matched else name,
+                name=name,
                 shape=tuple(values.shape),
-                before=source[number][1].size if matched else 0,
+                before=had,
                 kept=kept,
                 bits=bits,
                 index_bits=run_bits,
                 pruned_bytes=_bytes(price.stored * (32 + run_bits)),
                 quantized_bytes=_bytes(price.stored * (bits + run_bits)) + 4 * 2**bits,
                 huffman_bytes=_bytes(price.total) + 4 * 2**bits,
-                file_bytes=spent[number].size_bytes if number < len(spent) else 0,
+                file_bytes=took,
             )
         )
     return tuple(rows)

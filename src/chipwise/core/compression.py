@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from chipwise.core.ledger import Ledger
-from chipwise.core.measure import PairedDrop
+from chipwise.core.measure import PairedDrop, Ratio, Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Stage:
     """One stage.
 
     Attributes:
-        name: "narrow", "prune" or "round"; detail: how far it went.
+        name: "narrow", "train", "prune" or "round"; detail: how far it went.
         weights: of layers, that are left and not zero.
         accuracy: on the validation split, 0..1; seconds: wall time.
         history: epoch by epoch; kept: the one whose weights were kept, from 1; 0 where nothing was trained.
@@ -103,6 +103,27 @@ class CompressedLayer:
 
 
 @dataclass(frozen=True, slots=True)
+class Speed:
+    """How much faster a compressed network is, where that was asked for.
+
+    Attributes:
+        asked: how many times as fast; on: runtime, number format and threads.
+        step: channels left are multiples of it, in layers that are wider.
+        predicted_s: of one item by the table of layers' latencies, scaled so that the source's is what was measured.
+        before, after: of the source and of the compressed network as they run, one item a call, in turns.
+        ratio: how many times as fast it is, round by round.
+    """
+
+    asked: float
+    on: str
+    step: int
+    predicted_s: float
+    before: Timing
+    after: Timing
+    ratio: Ratio
+
+
+@dataclass(frozen=True, slots=True)
 class Compression:
     """A compressed network.
 
@@ -114,6 +135,7 @@ class Compression:
         stages: in their order; layers: in the graph's.
         validation, test: source against compressed network, sample by sample; None where there is no such split.
         ledger: where the file's bytes went.
+        speed: None where a size was asked for.
         seed: of everything random; seconds: wall time in all.
         weights: where each layer's weights lie, before and after.
     """
@@ -132,6 +154,7 @@ class Compression:
     ledger: Ledger
     seed: int = 0
     seconds: float = 0.0
+    speed: Speed | None = None
     weights: tuple[LayerWeights, ...] = ()
     schema: str = "chipwise.compress/1"
 

@@ -228,20 +228,40 @@ def resize(node: ir.Node, tracing: Tracing) -> Made:
 
 
 def padding(node: ir.Node, tracing: Tracing) -> Made:
-    """Around places only; what is constant stays it where the border has the same value."""
+    """Around places, where a constant stays one if the border has its value; new channels of the border's value."""
     slices = tracing.of(node.inputs[0])
-    extra = node.inputs[1:]
-    pads = constant(extra[0]) if extra else np.array(integers(node, "pads", ()))
-    if slices is None or pads is None or len(pads) != 2 * slices.ids.ndim or (len(extra) > 2 and extra[2] is not None):
+    pads = pads_told(node)
+    if slices is None or pads is None or len(pads) != 2 * slices.ids.ndim:
         return None
-    if any(pads[axis] or pads[axis + slices.ids.ndim] for axis in slices.axes):
+    rank, plain = slices.ids.ndim, text(node, "mode", "constant") == "constant"
+    added = [axis for axis in slices.axes if pads[axis] or pads[axis + rank]]
+    if added and (not plain or min(pads) < 0 or slices.axes != (added[0],)):
         return None
-    mode = text(node, "mode", "constant")
-    if mode != "constant":
+    if not plain:
         return [slices]
-    filled = constant(extra[1]) if len(extra) > 1 and extra[1] is not None else np.array(number(node, "value", 0.0))
+    extra = node.inputs[2:]
+    filled = constant(extra[0]) if extra and extra[0] is not None else np.array(number(node, "value", 0.0))
     border = np.nan if filled is None else float(filled.reshape(-1)[0]) if filled.size else 0.0
-    return [Slices(slices.ids, np.where(slices.constant == border, slices.constant, np.nan))]
+    outside = any(pad for axis, pad in enumerate(pads) if axis % rank not in added)
+    known = np.where(slices.constant == border, slices.constant, np.nan) if outside else slices.constant
+    if not added:
+        return [Slices(slices.ids, known)]
+    axis = added[0]
+    ids, values = [slices.ids], [known]
+    for count, place in ((pads[axis], 0), (pads[axis + rank], 2)):
+        if count:
+            ids.insert(place, spread(tracing.numbers.fresh(count), rank, axis))
+            values.insert(place, spread(np.full(count, border), rank, axis))
+    return [Slices(np.concatenate(ids, axis), np.concatenate(values, axis))]
+
+
+def pads_told(node: ir.Node) -> tuple[int, ...] | None:
+    """How much a Pad adds before and after each axis; None where that is computed, or said of some axes only."""
+    extra = node.inputs[1:]
+    if len(extra) > 2 and extra[2] is not None:
+        return None
+    pads = constant(extra[0]) if extra else np.array(integers(node, "pads", ()))
+    return None if pads is None else tuple(int(each) for each in pads.reshape(-1))
 
 
 def depth_to_space(node: ir.Node, tracing: Tracing) -> Made:

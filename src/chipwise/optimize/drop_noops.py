@@ -1,4 +1,4 @@
-"""Remove what does nothing in inference: Identity, Dropout, and casts and transposes that change nothing.
+"""Remove what does nothing in inference: Identity, Dropout, a second Relu, casts and transposes that change nothing.
 
 A Dropout whose training input may be true, or whose mask is read, is left alone. The cast and transpose rules are
 onnxscript's.
@@ -10,6 +10,8 @@ import onnx_ir as ir
 import onnx_ir.passes.common as ir_passes
 from onnxscript.rewriter import RewriteRuleSet
 from onnxscript.rewriter.rules.common import no_op_cast_rule, no_op_transpose_rule
+
+from chipwise.optimize.rewrite import bypass, is_op
 
 LABEL = "exact"
 
@@ -23,6 +25,8 @@ def apply(model: ir.Model) -> str:
             ir.convenience.replace_nodes_and_values(
                 model.graph, node, [node], [same], [node.outputs[0]], [same.outputs[0]]
             )
+        elif is_op(node, "Relu") and node.inputs[0] is not None and is_op(node.inputs[0].producer(), "Relu"):
+            bypass(model.graph, node, node.inputs[0])  # as is left of a residual block that is gone
     RewriteRuleSet([no_op_cast_rule, no_op_transpose_rule]).apply_to_model(model)
     ir_passes.IdentityEliminationPass()(model)
     ir_passes.RemoveUnusedNodesPass()(model)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from chipwise.optimize.channel_layers import Layer, as_stored, moved
-from chipwise.optimize.channel_shapes import sliced_axes, target_pieces
+from chipwise.optimize.channel_shapes import pads_told, sliced_axes, target_pieces
 from chipwise.optimize.rewrite import add_weights, constant, floats, integer, is_op, swap
 
 if TYPE_CHECKING:
@@ -194,6 +194,25 @@ def _resize(graph: ir.Graph, node: ir.Node, kept: Kept) -> None:
     _replace(graph, node, 3, np.array(told, np.int64))
 
 
+def _pad(graph: ir.Graph, node: ir.Node, kept: Kept) -> None:
+    """Add as many channels as are left of those that were added."""
+    masks, pads = kept.get(node.outputs[0], []), pads_told(node)
+    if pads is None or not any(mask is not None for mask in masks):
+        return
+    told = list(pads)
+    for axis, mask in enumerate(masks):
+        if mask is not None:
+            before, after = pads[axis], pads[axis + len(masks)]
+            told[axis] = int(mask[:before].sum())
+            told[axis + len(masks)] = int(mask[len(mask) - after :].sum())
+    if tuple(told) == pads:
+        return
+    if "pads" in node.attributes:
+        node.attributes["pads"] = ir.AttrInt64s("pads", told)
+    else:
+        _replace(graph, node, 1, np.array(told, np.int64))
+
+
 def _replace(graph: ir.Graph, node: ir.Node, index: int, array: NDArray[Any] | None) -> None:
     if array is not None:
         node.replace_input_with(index, add_weights(graph, array, "narrowed"))
@@ -204,6 +223,7 @@ _CONSTANTS: dict[str, Callable[[ir.Graph, ir.Node, Kept], None]] = {
     "Split": _split,
     "Slice": _slice,
     "Gather": _gather,
+    "Pad": _pad,
     "Resize": _resize,
     "Upsample": _resize,
 }

@@ -122,7 +122,7 @@ def _replace_constants(graph: ir.Graph, channels: Channels) -> int:
             known = channels.slices[value].constant
             if np.isnan(known).any() or value.dtype not in _NUMPY or not _same_shape(value, other):
                 continue
-            if index and node.op_type in ("Add", "Sub") and not known.any():
+            if (index or node.op_type == "Add") and node.op_type in ("Add", "Sub") and not known.any():
                 bypass(graph, node, other)
             else:
                 node.replace_input_with(index, add_weights(graph, known.astype(_NUMPY[value.dtype]), "never_changes"))

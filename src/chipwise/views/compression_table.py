@@ -15,23 +15,46 @@ from chipwise.views.grid import cell, facts, grid, heading, line
 from chipwise.views.units import format_accuracy, format_bytes, format_count, format_time, plain
 
 if TYPE_CHECKING:
-    from chipwise.core.compression import CompressedLayer, Compression, Stage
+    from rich.table import Table
+    from rich.text import Text
+
+    from chipwise.core.compression import CompressedLayer, Compression, Speed, Stage
     from chipwise.core.measure import PairedDrop
 
 
 def compression_table(record: Compression) -> Group:
     """One row a layer, then what each stage did, what was lost, and where the bytes of the file are."""
+    rows, under = (_by_coding if record.speed is None else _by_width)(record)
+    return Group(heading(f"{plain(record.network)} on {plain(record.data)}"), rows, *under, facts(facts_of(record)))
+
+
+def _by_width(record: Compression) -> tuple[Table, list[Text]]:
+    """The layers that are left, where only channels went."""
+    rows = grid("weights of", ">shape!", ">weights!", ">file!")
+    for layer in record.layers:
+        shape = " x ".join(map(str, layer.shape))
+        rows.add_row(
+            cell(plain(layer.name)), cell(shape), cell(format_count(layer.kept)), cell(format_bytes(layer.file_bytes))
+        )
+    rows.add_section()
+    weights, size = (sum(getattr(layer, name) for layer in record.layers) for name in ("kept", "file_bytes"))
+    rows.add_row(cell("total", "bold"), cell(""), cell(format_count(weights), "bold"), cell(format_bytes(size), "bold"))
+    return rows, []
+
+
+def _by_coding(record: Compression) -> tuple[Table, list[Text]]:
+    """The published columns."""
     rows = grid("weights of", ">weights!", ">left!", ">bits!", ">P!", ">P+Q!", ">P+Q+H!", ">file!")
     for layer in record.layers:
         rows.add_row(*map(cell, layer_cells(layer)))
     rows.add_section()
     for sums, style in zip(total_cells(record), ("bold", ""), strict=True):
         rows.add_row(*(cell(value, style) for value in sums))
-    under = (
+    under = [
         line("bits: of a value + of its position. P: as sparse float32, P+Q: few values,"),
         line("P+Q+H: in Huffman codes (Han, Mao and Dally, 2016); file: what it takes there"),
-    )
-    return Group(heading(f"{plain(record.network)} on {plain(record.data)}"), rows, *under, facts(facts_of(record)))
+    ]
+    return rows, under
 
 
 def facts_of(record: Compression) -> list[tuple[str, str]]:
@@ -49,9 +72,25 @@ def facts_of(record: Compression) -> list[tuple[str, str]]:
             f"biases {ledger.biases:,}, graph {ledger.graph:,}, task {ledger.task:,}, headers {ledger.headers:,}",
         ),
         ("target", f"{record.target}, {'reached' if record.met else 'missed'}"),
+        *([] if record.speed is None else _speed(record.speed)),
         ("validation", _drop(record.validation)),
         ("test", "no test split" if record.test is None else _drop(record.test)),
         ("seed", str(record.seed)),
+    ]
+
+
+def _speed(speed: Speed) -> list[tuple[str, str]]:
+    """Measured before and after, and what was predicted."""
+    before, after, ratio = speed.before, speed.after, speed.ratio
+    spread = f"{format_time(after.quantile_s(0.1))} to {format_time(after.quantile_s(0.9))} (p10 to p90)"
+    return [
+        ("latency", f"{format_time(before.median_s)} before, {format_time(after.median_s)} after, {spread}"),
+        ("faster by", f"{ratio.mid:.2f}x, {ratio.low:.2f} to {ratio.high:.2f} (95%), {ratio.rounds} rounds in turns"),
+        (
+            "predicted",
+            f"{format_time(speed.predicted_s)} by a table of layers, {before.median_s / speed.predicted_s:.2f}x",
+        ),
+        ("widths", f"in steps of {speed.step} where layers are wider"),
     ]
 
 

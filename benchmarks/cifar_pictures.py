@@ -1,0 +1,105 @@
+"""CIFAR-10 as JPEG files to train on, and the training of an ONNX graph on them.
+
+The pictures are lossy, and fewer than the networks were trained on (20,000 of 50,000): so what is compressed is the
+network after some epochs on them, and what it is compared with has had as many more.
+
+>>> sorted(PREPROCESS)
+['resnet20', 'resnet56']
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chipwise.codec.files import atomic_write
+from chipwise.compression.finetune import Lecture, Tuned, finetune
+from chipwise.compression.stages import pruned
+from chipwise.compression.trainable import put_back, simplified, trainable
+from chipwise.datasets.dataset import Dataset, make
+from chipwise.networks import onnx_file
+from chipwise.networks.load import load
+from chipwise.training.feed import feed_of
+from chipwise.training.process import memory_kept, threads
+from chipwise.training.seeds import seeded
+from chipwise.training.settings import Settings
+from chipwise.training.teacher import Teacher
+from labelled import pictures
+
+if TYPE_CHECKING:
+    from chipwise.core.events import Progress
+
+_IMAGENET = "mean=0.485/0.456/0.406,std=0.229/0.224/0.225"
+PREPROCESS = {"resnet20": _IMAGENET, "resnet56": _IMAGENET}
+VALIDATION = 2000  # of the 20,000 of the training set; the 7,500 of the test set judge
+USUAL = Settings(
+    learning_rate=1e-3, batch_size=128, weight_decay=0.0, augment="shift", precision="bf16", threads=1, epochs=8
+)
+
+
+@cache
+def cifar_to_train(shared: Path) -> Dataset:
+    """18,000 pictures to train on, 2,000 that choose, and 7,500 that judge."""
+    with tempfile.TemporaryDirectory() as folder:
+        seen = pictures(shared / "cifar10" / "train_jpeg_20000.tar.xz", Path(folder), None)
+        unseen = pictures(shared / "cifar10" / "test_jpeg_7500.tar.xz", Path(folder), None)
+    order = np.random.default_rng(0).permutation(len(seen))
+    inputs = np.concatenate([seen.inputs[order], unseen.inputs])
+    labels = np.concatenate([seen.labels[order], unseen.labels])
+    return make("cifar-10-jpeg", inputs, labels, seen.class_names, test_count=len(unseen), validation_count=VALIDATION)
+
+
+def taught(
+    source: Path,
+    output: Path,
+    data: Dataset,
+    settings: Settings,
+    progress: Progress,
+    *,
+    preprocess: str,
+    teacher: Path | None = None,
+    density: float | None = None,
+) -> Tuned | None:
+    """Train an ONNX network and write it, unless that was done before.
+
+    Args:
+        source: what it starts from.
+        output: the ONNX file.
+        data: in three parts.
+        settings: of the training.
+        progress: told after epochs.
+        preprocess: how pictures become its inputs.
+        teacher: a network whose answers are 90% of what is learned; None for labels alone.
+        density: share of single weights that stay, the largest; None for all.
+
+    Returns:
+        how training went; None where the file was there.
+    """
+    if output.exists():
+        return None
+    network = load(str(source), preprocess=preprocess)
+    assert network.graph is not None, "an ONNX file is its graph"
+    splits = data.split(seed=settings.split_seed)
+    graph = simplified(network.graph)
+    wise = None
+    if teacher is not None:
+        loaded = load(str(teacher), preprocess=preprocess)
+        assert loaded.graph is not None, "an ONNX file is its graph"
+        wise = Teacher(trainable(simplified(loaded.graph)).module.eval(), bf16=settings.precision == "bf16")
+    train, validation = (feed_of(each, network, what="training") for each in (splits.train, splits.validation))
+    lecture = Lecture(train, validation, "NCHW", 3, wise)
+    with threads(settings.threads), memory_kept(), seeded(settings.seed, output.name):
+        if density is None:
+            made = trainable(graph)
+            tuned = finetune(made.module, lecture, settings, progress=progress)
+            graph = put_back(graph, made.values())
+        else:
+            graph, tuned = pruned(graph, lecture, settings, density, progress=progress)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(output, onnx_file.serialize(replace(network, graph=graph)))
+    return tuned

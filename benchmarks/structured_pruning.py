@@ -1,0 +1,204 @@
+"""What pruning gains on a CPU: channels by a measured table of latencies, against as many single weights.
+
+    python benchmarks/structured_pruning.py --shared ../shared/data --folder runs/ --train     # trains, times nothing
+    python benchmarks/structured_pruning.py --shared ../shared/data --folder runs/             # and then times
+
+A network of CIFAR-10 that came trained is trained on JPEG files of it (`benchmarks/cifar_pictures.py`): that is the
+dense one. From it `chipwise compress --faster 2x` takes channels away; from it as many single weights are set to zero,
+by magnitude; and it is trained for as many epochs more as these two were, with the same teacher, itself. All four are
+compiled (plans that answer alike, the same seconds each), and the plans take turns on the clock. Accuracies are on
+pictures of the test set, in pairs. What was trained is kept in `--folder`, so that an interrupted run goes on.
+
+The last line on stdout is one JSON document. Exit code 1 when the plan with fewer channels is less than twice as fast
+as the dense one, or loses more than a point against it.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import chipwise
+from chipwise.clock.interleave import interleave
+from chipwise.clock.statistics import speedup, summarize
+from chipwise.codec.files import atomic_write
+from chipwise.codec.plan_file import read_plan
+from chipwise.codec.records import decode, encode
+from chipwise.compiler.load import open_plan
+from chipwise.compression.faster import shares
+from chipwise.compression.trainable import simplified, trainable, weights_left
+from chipwise.core.compression import Compression
+from chipwise.devices.detect import detect
+from chipwise.networks.load import load
+from chipwise.tasks.metrics import paired_drop
+from chipwise.training.evaluate import evaluate
+from chipwise.training.feed import feed_of
+from chipwise.training.settings import as_json
+from chipwise.views.terminal import TerminalProgress
+from cifar_pictures import PREPROCESS, USUAL, cifar_to_train, taught
+from document import command_line, give, here, remembered
+
+if TYPE_CHECKING:
+    from chipwise.datasets.dataset import Dataset
+
+WANTED, MAX_DROP = 2.0, 0.01
+MARKS = ("dense", "channels", "single weights", "dense, trained longer")
+
+
+def main() -> int:
+    """Train what is not there, and measure; 0 when both limits are kept."""
+    parser = command_line(__doc__)
+    parser.add_argument("--shared", type=Path, required=True, help="folder of the reference data")
+    parser.add_argument("--folder", type=Path, required=True, help="where what was trained is kept")
+    parser.add_argument("--network", choices=sorted(PREPROCESS), default="resnet20")
+    parser.add_argument("--epochs", type=int, default=8, help="of the dense one, and after channels have gone")
+    parser.add_argument("--train", action="store_true", help="train and end: nothing but what pruning needs is timed")
+    parser.add_argument("--budget", type=float, default=20.0, help="seconds to compile each")
+    parser.add_argument("--timing", type=float, default=15.0, help="seconds to time all of them")
+    options = parser.parse_args()
+    data, rows = cifar_to_train(options.shared), options.folder / f"{options.network}.rows"
+    with TerminalProgress() as progress:
+        paths, record = trained(options.network, options.shared, options.folder, data, options.epochs, progress)
+        if options.train:
+            return 0
+        seconds = (options.budget, options.timing)
+        timed = remembered(rows, "latency", partial(latencies, paths, options.folder, seconds, progress))
+    judged = remembered(rows, "accuracy", partial(accuracies, paths, data, PREPROCESS[options.network]))
+    document = {
+        **here(),
+        "network": options.network,
+        "data": {"name": data.name, "train": len(data) - data.test_count - data.validation_count,
+                 "validation": data.validation_count, "test": data.test_count},
+        "epochs": {"dense": options.epochs, "pruned and trained longer": options.epochs + len(shares(WANTED))},
+        "settings": as_json(USUAL),
+        "compress": {"stages": [asdict(each) for each in record.stages], "seconds": record.seconds,
+                     "speed": None if record.speed is None else asdict(record.speed)},
+        "latency": timed["plans"],
+        "accuracy": judged["networks"],
+        **verdict(timed["plans"], judged["networks"]),
+    }  # fmt: skip
+    give("structured_pruning", document, options.output)
+    return 0 if document["ok"] else 1
+
+
+def trained(  # noqa: PLR0917 (what, from where, and how)
+    name: str, shared: Path, folder: Path, data: Dataset, epochs: int, progress: TerminalProgress
+) -> tuple[dict[str, Path], Compression]:
+    """The four networks, and what was said of the one with fewer channels."""
+    preprocess, longer = PREPROCESS[name], epochs + len(shares(WANTED))
+    paths = dict(zip(MARKS, (folder / f"{name}{end}" for end in (".onnx", "-channels.cwz", "-single.onnx",
+                                                                "-longer.onnx")), strict=True))  # fmt: skip
+    dense = paths["dense"]
+    source = shared / "cifar10" / "models" / f"derived_{name}.onnx"
+    taught(source, dense, data, replace(USUAL, epochs=epochs), progress, preprocess=preprocess)
+    record = narrowed(dense, paths["channels"], data, preprocess, epochs, progress)
+    before, after = (weights(path) for path in (dense, paths["channels"]))
+    for mark, density in (("single weights", after / before), ("dense, trained longer", None)):
+        settings = replace(USUAL, epochs=longer)
+        taught(
+            dense, paths[mark], data, settings, progress, preprocess=preprocess, teacher=dense, density=density
+        )  # fmt: skip
+    return paths, record
+
+
+def narrowed(  # noqa: PLR0917 (as `trained`)
+    dense: Path, output: Path, data: Dataset, preprocess: str, epochs: int, progress: TerminalProgress
+) -> Compression:
+    """What `compress` makes of it, unless that was done before."""
+    file = output.with_suffix(".json")
+    if not file.exists() or not output.exists():
+        chosen = {
+            name: getattr(USUAL, name) for name in ("learning_rate", "batch_size", "augment", "precision", "threads")
+        }
+        found = chipwise.compress(
+            dense, data, output=output, faster=f"{WANTED:g}x", preprocess=preprocess, progress=progress, epochs=epochs,
+            **chosen,
+        )  # fmt: skip
+        atomic_write(file, encode(found, pretty=True))
+    return decode(file.read_bytes(), Compression, str(file))
+
+
+def weights(path: Path) -> int:
+    """Of layers, that are not zero."""
+    graph = load(str(path)).graph
+    assert graph is not None, "all of these files are graphs"
+    return weights_left(simplified(graph))
+
+
+def latencies(
+    paths: dict[str, Path], folder: Path, seconds: tuple[float, float], progress: TerminalProgress
+) -> dict[str, Any]:
+    """Compile each without data, so that every plan answers as its network does, and let the plans take turns."""
+    plans = {}
+    for mark, path in paths.items():
+        output = folder / f"{mark.replace(', ', '-').replace(' ', '-')}.plan"
+        chipwise.compile(path, output=output, budget_s=seconds[0], progress=progress)
+        plans[mark] = read_plan(output)
+    engines = {mark: open_plan(plan, detect()) for mark, plan in plans.items()}
+    alone = {mark for mark, plan in plans.items() if plan.manifest.choice.one_thread}
+    calls = {mark: partial(engine.run, list(plans[mark].sample_inputs)) for mark, engine in engines.items()}
+    found = interleave(calls, budget_s=seconds[1], min_rounds=40, max_rounds=400, one_thread=alone)
+    return {
+        "network": "latency",
+        "plans": {
+            mark: {
+                "parameters": weights(paths[mark]),
+                "file_bytes": paths[mark].stat().st_size,
+                "choice": plans[mark].manifest.choice.title,
+                "label": plans[mark].manifest.label,
+                "passes": plans[mark].manifest.passes,
+                "median_s": summarize(times).median_s,
+                "quartiles_s": np.quantile(times, (0.25, 0.75)).tolist(),
+                "over_dense": asdict(speedup(of=times, over=found["dense"])),
+            }
+            for mark, times in found.items()
+        },
+    }
+
+
+def accuracies(paths: dict[str, Path], data: Dataset, preprocess: str) -> dict[str, Any]:
+    """Right answers on the test pictures, in pairs with both dense networks."""
+    right = {}
+    for mark, path in paths.items():
+        network = load(str(path), preprocess=preprocess)
+        assert network.graph is not None, "all of these files are graphs"
+        feed = feed_of(data.split().test, network, what="test")
+        module = trainable(simplified(network.graph)).module
+        right[mark] = (evaluate(module, feed.inputs, feed.labels).predicted == feed.labels).numpy()
+    rows = {}
+    for mark, mine in right.items():
+        drops = {other: paired_drop(right[other], mine) for other in ("dense", "dense, trained longer")}
+        rows[mark] = {
+            "accuracy": float(mine.mean()),
+            "against": {
+                other: {"drop": drop.drop, "drop_upper_95": drop.upper, "lost": drop.lost, "won": drop.won}
+                for other, drop in drops.items()
+            },
+        }
+    return {"network": "accuracy", "networks": rows}
+
+
+def verdict(timed: dict[str, Any], judged: dict[str, Any]) -> dict[str, Any]:
+    """What is aimed at, and what was reached."""
+    faster, single = (timed[mark]["over_dense"] for mark in ("channels", "single weights"))
+    against = judged["channels"]["against"]
+    drops = {other: against[other]["drop"] for other in against}
+    return {
+        "aim": {"faster": WANTED, "max_drop": MAX_DROP},
+        "faster_by": faster["mid"],
+        "single_weights_faster_by": single["mid"],
+        "drop": drops["dense"],
+        "drop_against_trained_longer": drops["dense, trained longer"],
+        "shown_within_limit": against["dense"]["drop_upper_95"] <= MAX_DROP,
+        "ok": faster["mid"] >= WANTED and drops["dense"] <= MAX_DROP,
+        "ok_against_trained_longer": faster["mid"] >= WANTED and drops["dense, trained longer"] <= MAX_DROP,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
