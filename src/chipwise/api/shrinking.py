@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from chipwise.compression.pruning import Schedule, Scope
     from chipwise.compression.stages import Kind
     from chipwise.core.compression import Compression
+    from chipwise.training.settings import Settings
 
 _RANGES = {
     "bits": (2, 8),
@@ -104,14 +105,10 @@ def compress(
     from chipwise.compression.ladder import RATIOS, smallest
     from chipwise.compression.pruning import Pruning
     from chipwise.compression.recipe import Recipe, Target, parse_target
-    from chipwise.devices.detect import detect
-    from chipwise.training.recipes import recipe
 
     if sum(each is not None for each in (target, max_drop, faster)) != 1:
-        raise InputError(
-            "compress needs --target, --max-drop or --faster, one of them",
-            hint="--target 20x, or --max-drop 0.5%, or --faster 2x",
-        )
+        hint = "--target 20x, or --max-drop 0.5%, or --faster 2x"
+        raise InputError("compress needs --target, --max-drop or --faster, one of them", hint=hint)
     number = None if bits == "auto" else bits
     by_hand = {"bits": number, "density": density, "narrow_to": narrow_to}
     _check(rounding, {**by_hand, "teacher_share": teacher_share, "max_drop": max_drop})
@@ -123,18 +120,13 @@ def compress(
     loaded = network_from(network, weights=weights, preprocess=preprocess)
     if loaded.source is not None and loaded.source.weights is None:
         raise NetworkError(f"{loaded.name} is not trained", hint=f"chipwise train {loaded.name} -d D -o DIR, then DIR")
-    usual = recipe(loaded.name)
-    chosen = replace(usual, learning_rate=_FINE * usual.learning_rate, weight_decay=0.0, label_smoothing=0.0)
-    chosen = replace(chosen, **known_settings(settings))
-    chosen = replace(chosen, threads=chosen.threads or detect().cores)
     given = None
     if any(value is not None for value in by_hand.values()):
         given = Recipe(narrow_to, 1.0 if density is None else density, number or _USUAL_BITS)
     path, place = Path(output), Path(folder) if folder is not None else Path(f"{output}.stages")
     how, begun, by_layer = Pruning(scope, pruning), start or "linear", bits == "auto"
-    work = Work(
-        wanted, chosen, given, rounding, teacher_share, pruning=how, start=begun, bits_by_layer=by_layer, faster=pace
-    )
+    train = _settings(loaded.name, known_settings(settings))
+    work = Work(wanted, train, given, rounding, teacher_share, how, begun, bits_by_layer=by_layer, faster=pace)
     dataset = data_from(data)
     if max_drop is not None:
         record = smallest(with_graph(loaded), dataset, path, place, work, max_drop, progress=progress)
@@ -143,6 +135,17 @@ def compress(
     if album is not None:
         draw_compression(record, album)
     return record
+
+
+def _settings(network: str, given: Mapping[str, Any]) -> Settings:
+    """The network's usual ones, gentler, and what is given in their place."""
+    from chipwise.devices.detect import detect
+    from chipwise.training.recipes import recipe
+
+    usual = recipe(network)
+    gentler = replace(usual, learning_rate=_FINE * usual.learning_rate, weight_decay=0.0, label_smoothing=0.0)
+    chosen = replace(gentler, **given)
+    return replace(chosen, threads=chosen.threads or detect().cores)
 
 
 def _check_ways(scope: str, pruning: str, start: str | None, rounding: str) -> None:

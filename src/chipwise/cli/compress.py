@@ -22,45 +22,53 @@ from chipwise.cli.answer import (
 from chipwise.cli.train import default_folder
 from chipwise.core.units import parse_share
 
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="X.cwz", help="The small file; default NET.cwz.")
+]
+Target = Annotated[str | None, typer.Option(metavar="100x|50KB", help="How small the file is to be.")]
+MaxDrop = Annotated[
+    str | None, typer.Option(metavar="SHARE", help="Or: as small as loses no more accuracy than that, as 0.5%.")
+]
+Faster = Annotated[str | None, typer.Option(metavar="2x", help="Or: so many times as fast here; only channels go.")]
+Rounding = Annotated[
+    Literal["steps", "codebook"], typer.Option(help="Values of weights: whole numbers times a step, or k-means.")
+]
+Start = Annotated[
+    Literal["linear", "density", "random"] | None, typer.Option(help="Of k-means, for codebooks; default linear.")
+]
+Bits = Annotated[str | None, typer.Option(metavar="2..8|auto", help="Of a weight; auto chooses them layer by layer.")]
+Density = Annotated[str | None, typer.Option(metavar="SHARE", help="Weights that stay, as 20%.")]
+NarrowTo = Annotated[int | None, typer.Option(min=1, help="Weights left once channels are gone.")]
+Scope = Annotated[
+    Literal["adaptive", "global", "layer", "sensitivity"],
+    typer.Option(help="One threshold for all layers, the same share of each, or each until the loss rises alike."),
+]
+Pruning = Annotated[
+    Literal["gradual", "iterative"],
+    typer.Option(help="Prune while it trains, or in turns with training at a tenth of the rate."),
+]
+Pictures = Annotated[
+    Path | None, typer.Option(metavar="X.html|DIR", help="Draw where weights lie, and accuracy as they go.")
+]
+Folder = Annotated[Path | None, typer.Option(metavar="DIR", help="What each stage leaves; default X.cwz.stages.")]
+
 
 def main(
     network: NetworkArgument,
     data: DataOption = "digits",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="X.cwz", help="The small file; default NET.cwz.")
-    ] = None,
-    target: Annotated[str | None, typer.Option(metavar="100x|50KB", help="How small the file is to be.")] = None,
-    max_drop: Annotated[
-        str | None, typer.Option(metavar="SHARE", help="Or: as small as loses no more accuracy than that, as 0.5%.")
-    ] = None,
-    faster: Annotated[
-        str | None, typer.Option(metavar="2x", help="Or: so many times as fast here; only channels go.")
-    ] = None,
-    rounding: Annotated[
-        Literal["steps", "codebook"], typer.Option(help="Values of weights: whole numbers times a step, or k-means.")
-    ] = "steps",
-    start: Annotated[
-        Literal["linear", "density", "random"] | None, typer.Option(help="Of k-means, for codebooks; default linear.")
-    ] = None,
-    bits: Annotated[
-        str | None, typer.Option(metavar="2..8|auto", help="Of a weight; auto chooses them layer by layer.")
-    ] = None,
-    density: Annotated[str | None, typer.Option(metavar="SHARE", help="Weights that stay, as 20%.")] = None,
-    narrow_to: Annotated[int | None, typer.Option(min=1, help="Weights left once channels are gone.")] = None,
-    scope: Annotated[
-        Literal["adaptive", "global", "layer", "sensitivity"],
-        typer.Option(help="One threshold for all layers, the same share of each, or each until the loss rises alike."),
-    ] = "adaptive",
-    pruning: Annotated[
-        Literal["gradual", "iterative"],
-        typer.Option(help="Prune while it trains, or in turns with training at a tenth of the rate."),
-    ] = "gradual",
-    pictures: Annotated[
-        Path | None, typer.Option(metavar="X.html|DIR", help="Draw where weights lie, and accuracy as they go.")
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="What each stage leaves; default X.cwz.stages.")
-    ] = None,
+    output: Output = None,
+    target: Target = None,
+    max_drop: MaxDrop = None,
+    faster: Faster = None,
+    rounding: Rounding = "steps",
+    start: Start = None,
+    bits: Bits = None,
+    density: Density = None,
+    narrow_to: NarrowTo = None,
+    scope: Scope = "adaptive",
+    pruning: Pruning = "gradual",
+    pictures: Pictures = None,
+    folder: Folder = None,
     weights: WeightsOption = None,
     epochs: recipe.Epochs = None,
     batch_size: recipe.BatchSize = None,
