@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from chipwise import api
-from chipwise.cli import recipe
+from chipwise.cli import recipe, ways
 from chipwise.cli.answer import (
     GOES_ON,
     DataOption,
@@ -30,34 +30,16 @@ def main(
         Path | None, typer.Option("--output", "-o", metavar="X.cwz", help="The small file; default NET.cwz.")
     ] = None,
     target: Annotated[str | None, typer.Option(metavar="100x|50KB", help="How small the file is to be.")] = None,
-    max_drop: Annotated[
-        str | None, typer.Option(metavar="SHARE", help="Or: as small as loses no more accuracy than that, as 0.5%.")
-    ] = None,
-    rounding: Annotated[
-        Literal["steps", "codebook"], typer.Option(help="Values of weights: whole numbers times a step, or k-means.")
-    ] = "steps",
-    start: Annotated[
-        Literal["linear", "density", "random"] | None, typer.Option(help="Of k-means, for codebooks; default linear.")
-    ] = None,
-    bits: Annotated[
-        str | None, typer.Option(metavar="2..8|auto", help="Of a weight; auto chooses them layer by layer.")
-    ] = None,
+    max_drop: ways.MaxDrop = None,
+    rounding: ways.Rounding = "steps",
+    start: ways.Start = None,
+    bits: ways.Bits = None,
     density: Annotated[str | None, typer.Option(metavar="SHARE", help="Weights that stay, as 20%.")] = None,
     narrow_to: Annotated[int | None, typer.Option(min=1, help="Weights left once channels are gone.")] = None,
-    scope: Annotated[
-        Literal["adaptive", "global", "layer", "sensitivity"],
-        typer.Option(help="One threshold for all layers, the same share of each, or each until the loss rises alike."),
-    ] = "adaptive",
-    pruning: Annotated[
-        Literal["gradual", "iterative"],
-        typer.Option(help="Prune while it trains, or in turns with training at a tenth of the rate."),
-    ] = "gradual",
-    pictures: Annotated[
-        Path | None, typer.Option(metavar="X.html|DIR", help="Draw where weights lie, and accuracy as they go.")
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="What each stage leaves; default X.cwz.stages.")
-    ] = None,
+    scope: ways.Scope = "adaptive",
+    pruning: ways.Pruning = "gradual",
+    pictures: ways.Pictures = None,
+    folder: ways.Folder = None,
     weights: WeightsOption = None,
     epochs: recipe.Epochs = None,
     batch_size: recipe.BatchSize = None,
@@ -82,7 +64,7 @@ def main(
             folder=folder,
             rounding=rounding,
             start=start,
-            bits=None if bits is None else _bits(bits),
+            bits=ways.bits_of(bits),
             density=None if density is None else parse_share(density),
             narrow_to=narrow_to,
             scope=scope,
@@ -97,11 +79,3 @@ def main(
     if pictures is not None:
         typer.echo(f"the pictures are in {pictures}", err=True)
     raise typer.Exit(0 if result.met else 1)
-
-
-def _bits(text: str) -> int | Literal["auto"]:
-    if text == "auto":
-        return "auto"
-    if text.isdecimal() and 2 <= int(text) <= 8:
-        return int(text)
-    raise typer.BadParameter(f"bits is {text!r}; a number from 2 to 8, or auto")
