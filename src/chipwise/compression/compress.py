@@ -22,7 +22,6 @@ from chipwise.compression.layers_table import layer_rows
 from chipwise.compression.narrow import narrowed
 from chipwise.compression.recipe import Recipe, Target, denser, plan
 from chipwise.compression.stages import Kind, Rounding, coded, pruned, rounded
-from chipwise.compression.trainable import parameters, simplified, trainable, weights_left
 from chipwise.core.compression import Compression, Stage
 from chipwise.core.events import Part, Progress, silent
 from chipwise.core.layer import totals
@@ -35,6 +34,7 @@ from chipwise.training.process import memory_kept, threads
 from chipwise.training.seeds import seeded
 from chipwise.training.settings import Settings, as_json, resolve
 from chipwise.training.teacher import Teacher
+from chipwise.training.trainable import parameters, simplified, trainable, weights_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
