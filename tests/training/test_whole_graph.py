@@ -166,7 +166,9 @@ def test_layers_are_frozen_in_the_order_of_the_graph() -> None:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
 def test_zeros_are_held_whatever_moves_the_rest(optimizer: str) -> None:
-    given = network("f = Flatten(x) h = Gemm(f, v, b) r = Relu(h) y = MatMul(r, w)", {"v": (25, 8), "b": (8,), "w": (8, 3)})
+    given = network(
+        "f = Flatten(x) h = Gemm(f, v, b) r = Relu(h) y = MatMul(r, w)", {"v": (25, 8), "b": (8,), "w": (8, 3)}
+    )
     assert given.graph is not None
     for name, value in given.graph.graph.initializers.items():
         array = value.const_value.numpy().copy()  # type: ignore[union-attr]
