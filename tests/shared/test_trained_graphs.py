@@ -1,4 +1,4 @@
-"""Published ONNX files learn: with weights behind reshapes and a fixed batch, with batch normalizations, with a Softmax."""
+"""Published ONNX files learn: with weights behind reshapes, a fixed batch, a Softmax at the end."""
 
 from __future__ import annotations
 

@@ -143,9 +143,9 @@ def test_a_fixed_batch_that_mixes_samples_is_refused() -> None:
 def test_what_cannot_be_trained_is_refused_in_one_line(text: str, said: str) -> None:
     model = ir.from_onnx_text(f'<ir_version: 8, opset_import: ["": 18]> g {text}')
     given = from_bytes(ir.to_proto(model).SerializeToString(), "tiny")
+    check = check_graph if len(given.inputs) > 1 or "takes" in said or "gives" in said else whole_graph
     with pytest.raises(NetworkError, match=said) as caught:
-        check_graph(given)
-        whole_graph(given)
+        check(given)
     assert caught.value.exit_code == 2
 
 

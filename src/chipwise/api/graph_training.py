@@ -28,7 +28,7 @@ def begun_with_graph(network: Network, dataset: Dataset, folder: Path, progress:
 
     Args:
         network: as `network_to_train` gives it, with a graph.
-        dataset: what it will learn: as many classes as it has, or fewer where they are only numbered.
+        dataset: what it will learn: as many classes as it has.
         folder: of the run.
         progress: told what does not learn.
 
@@ -65,13 +65,12 @@ def _fitted(network: Network, dataset: Dataset) -> Network:
     """
     shape = network.outputs[0].shape
     known = shape[-1] if len(shape) == 2 else None
-    fewer = isinstance(known, int) and dataset.numbered and dataset.classes < known
-    if isinstance(known, int) and known != dataset.classes and not fewer:
+    if isinstance(known, int) and known != dataset.classes:
         raise NetworkError(
             f"{network.name} gives {list(shape)}, the data has {dataset.classes} classes",
             hint="a graph without a torch source keeps its classes: give data with as many, a zoo name or a factory",
         )
-    if fewer or (dataset.numbered and network.task.labels):
+    if dataset.numbered and len(network.task.labels) == dataset.classes:
         return network
     return replace(network, task=replace(network.task, labels=dataset.class_names))
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from chipwise.training.settings import Settings
 
-# Of the learning rate that a network is trained with from scratch: after an epoch, networks of MNIST and CIFAR-10 did as
-# well or better on validation with a tenth as with a third.
+# Of the learning rate that a network is trained with from scratch: after an epoch, networks of MNIST and CIFAR-10 did
+# as well or better on validation with a tenth as with a third.
 _FINE = 0.1
 
 # Chosen by validation accuracy on digits and MNIST, never on test. What is not said here is the default.
