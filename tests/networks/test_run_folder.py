@@ -107,6 +107,7 @@ def test_a_source_has_safetensors_and_a_graph_a_file_of_its_own(tmp_path: Path) 
         assert again == replace(saved, graph=again.graph)
         assert (again.name, again.task, again.source, again.origin) == ("mine", task, None, str(folder))
         assert run_folder.is_small(folder) is (file == "network.cwz")
+        assert not run_folder.is_small(tmp_path)
         with pytest.raises(NetworkError, match="no torch source that takes weights"):
             load(str(folder), weights=tmp_path / "w.safetensors")
         data = (folder / file).read_bytes()

@@ -173,7 +173,7 @@ def assumed_pixels(network: Network) -> str:
     seen, suffix = network.task.preprocess, Path(network.origin).suffix.lower()
     said = () if network.graph is None else network.graph.metadata_props
     stored = TASK_KEY in said or "Image.NominalPixelRange" in said or suffix in (".cfg", ".plan", ".cwz")
-    stored = stored or Path(network.origin).is_dir()  # a trained folder says it
+    stored = stored or (network.origin != "" and Path(network.origin).is_dir())  # a trained folder says it
     if seen is None or network.source is not None or stored:
         return ""
     if (seen.scale, seen.mean, seen.std) == (1 / 255, (0.0,), (1.0,)):

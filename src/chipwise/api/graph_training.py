@@ -90,7 +90,7 @@ def _is_small(network: Network) -> bool:
     from chipwise.networks import run_folder
 
     origin = Path(network.origin)
-    return origin.suffix.lower() == ".cwz" or (origin.is_dir() and run_folder.is_small(origin))
+    return origin.suffix.lower() == ".cwz" or (network.origin != "" and run_folder.is_small(origin))
 
 
 def _norms_told(norms: int) -> str:

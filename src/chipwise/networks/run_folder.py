@@ -130,9 +130,9 @@ def is_small(folder: Path) -> bool:
     """True for a folder with a trained graph that came from a compressed file, and is one again.
 
     Raises:
-        NetworkError: when the folder holds no trained network.
+        NetworkError: when what the folder holds is damaged.
     """
-    return _is_small(Path(_read(folder / _FILE).weights))
+    return (folder / _FILE).is_file() and _is_small(Path(_read(folder / _FILE).weights))
 
 
 def _is_small(path: Path) -> bool:
