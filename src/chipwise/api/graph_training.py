@@ -8,15 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chipwise.api.given import warn
 from chipwise.api.transfer import Beginning, tell_zeros
 from chipwise.core.errors import InputError, NetworkError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from chipwise.core.events import Progress
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
@@ -75,7 +73,7 @@ def _fitted(network: Network, dataset: Dataset) -> Network:
     return replace(network, task=replace(network.task, labels=dataset.class_names))
 
 
-def _encoded(network: Network, whole: WholeGraph, small: bool, state: dict[str, Tensor]) -> bytes:
+def _encoded(network: Network, whole: WholeGraph, small: bool, state: dict[str, Any]) -> bytes:
     """The file of a trained graph, with what the network is for."""
     from chipwise.codec.small_file import encode_small
     from chipwise.networks import onnx_file, small_file
