@@ -20,7 +20,6 @@ import numpy as np
 from chipwise.codec.files import atomic_write
 from chipwise.compression.finetune import Lecture, Tuned, finetune
 from chipwise.compression.stages import pruned
-from chipwise.compression.trainable import put_back, simplified, trainable
 from chipwise.datasets.dataset import Dataset, make
 from chipwise.networks import onnx_file
 from chipwise.networks.load import load
@@ -29,6 +28,7 @@ from chipwise.training.process import memory_kept, threads
 from chipwise.training.seeds import seeded
 from chipwise.training.settings import Settings
 from chipwise.training.teacher import Teacher
+from chipwise.training.trainable import put_back, simplified, trainable
 from labelled import pictures
 
 if TYPE_CHECKING:

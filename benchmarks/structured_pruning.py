@@ -31,7 +31,6 @@ from chipwise.codec.plan_file import read_plan
 from chipwise.codec.records import decode, encode
 from chipwise.compiler.load import open_plan
 from chipwise.compression.faster import shares
-from chipwise.compression.trainable import simplified, trainable, weights_left
 from chipwise.core.compression import Compression
 from chipwise.devices.detect import detect
 from chipwise.networks.load import load
@@ -39,6 +38,7 @@ from chipwise.tasks.metrics import paired_drop
 from chipwise.training.evaluate import evaluate
 from chipwise.training.feed import feed_of
 from chipwise.training.settings import as_json
+from chipwise.training.trainable import simplified, trainable, weights_left
 from chipwise.views.terminal import TerminalProgress
 from cifar_pictures import PREPROCESS, USUAL, cifar_to_train, taught
 from document import command_line, give, here, remembered

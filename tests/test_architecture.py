@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "cost": {"core"},
     "optimize": {"core"},
     "runtimes": {"core", "codec", "devices"},
-    "training": {"core", "codec", "datasets", "tasks", "cost", "clock"},
+    "training": {"core", "codec", "datasets", "tasks", "cost", "clock", "optimize", "runtimes"},
     "compression": {
         "core", "codec", "networks", "datasets", "tasks", "training", "optimize", "runtimes", "clock", "cost",
     },
@@ -50,7 +50,7 @@ AT_HOME = {
     "safetensors": {"networks", "training"},
     "tensorboard": {"training"},
     "onnx": {"networks", "optimize", "runtimes", "compiler"},
-    "onnx_ir": {"core", "networks", "optimize", "compiler", "compression"},
+    "onnx_ir": {"core", "networks", "optimize", "training", "compiler", "compression"},
     "onnxscript": {"networks", "optimize"},
     "onnxruntime": {"runtimes", "compiler", "tasks"},
     "openvino": {"runtimes"},

@@ -115,7 +115,8 @@ def test_trained_weights_go_into_the_module_that_was_built(
     build = torch_source.build_module
     monkeypatch.setattr(torch_source, "build_module", counted)
     dataset = part(0, 4)
-    network, module = begun(network_to_train(str(trained), None), dataset, 0, Notes())
+    start = begun(network_to_train(str(trained), None), dataset, 0, Notes())
+    network, module = start.network, start.module
     assert len(built) == 1
     assert network.source is not None
     assert network.source.weights is not None

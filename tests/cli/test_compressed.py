@@ -63,6 +63,3 @@ def test_a_damaged_one_is_one_line(cli: Cli, small: Path, tmp_path: Path) -> Non
         assert (done.code, done.out) == (2, "")
         assert len(done.err.strip().splitlines()) <= 2
         assert "bad.cwz" in done.err
-    done = cli("train", small / "n.cwz", "-o", tmp_path / "run")
-    assert done.code == 2
-    assert "--weights" in done.err

@@ -14,8 +14,8 @@ import torch
 from chipwise.compression.bits import Offer, by_layer, chosen, offers_of, pick
 from chipwise.compression.sensitivity import BITS
 from chipwise.compression.stages import Rounding, rounded
-from chipwise.compression.trainable import trainable
 from chipwise.networks.onnx_file import from_model
+from chipwise.training.trainable import trainable
 
 from .graphs import QUICK, lecture, two_layers
 

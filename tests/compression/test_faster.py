@@ -16,9 +16,9 @@ from chipwise.compression.faster import Faster, parse_faster, quickened, shares,
 from chipwise.compression.latency_choice import Quickening, calibrated, cells, quickening
 from chipwise.compression.latency_table import LatencyTable, LayerTimes, layers_of, measured
 from chipwise.compression.stopwatch import stopwatch
-from chipwise.compression.trainable import put_back, simplified, trainable
 from chipwise.core.errors import InputError
 from chipwise.optimize.channels import ChannelGroup, Place
+from chipwise.training.trainable import put_back, simplified, trainable
 
 from .clocks import graph_s, multiplying
 from .graphs import QUICK, lecture, residual, two_layers

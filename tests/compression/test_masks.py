@@ -14,7 +14,7 @@ import torch
 from chipwise.compression.finetune import finetune
 from chipwise.compression.masks import _adaptive, masked, share_at
 from chipwise.compression.stages import pruned
-from chipwise.compression.trainable import trainable, weights_left
+from chipwise.training.trainable import trainable, weights_left
 
 from .graphs import QUICK, lecture, two_layers
 

@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 import torch
 
 from chipwise.compression.narrow import narrowed, sizes, start
-from chipwise.compression.trainable import put_back, simplified, trainable
+from chipwise.training.trainable import put_back, simplified, trainable
 
 from .graphs import QUICK, lecture, two_layers
 

@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("torch")
 
 from chipwise.compression.portrait import layer_weights
-from chipwise.compression.trainable import parameters, put_back
 from chipwise.core.compression import Stage
+from chipwise.training.trainable import parameters, put_back
 
 from .graphs import two_layers
 

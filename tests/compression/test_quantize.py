@@ -17,10 +17,10 @@ from chipwise.compression.fixed_point import Fixed
 from chipwise.compression.fixed_training import formats_of, round_in_place, seen
 from chipwise.compression.qdq import fitting, written
 from chipwise.compression.quantize import run_batches
-from chipwise.compression.trainable import trainable
 from chipwise.core.errors import DataError, InputError, NetworkError, UnknownNameError
 from chipwise.core.fixed_point import Per
 from chipwise.networks.onnx_file import from_model, serialize
+from chipwise.training.trainable import trainable
 
 from .fixed_graphs import random_network
 from .graphs import two_layers

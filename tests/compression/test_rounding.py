@@ -14,8 +14,8 @@ from chipwise.codec.small_tensor import from_values
 from chipwise.compression.codebooks import Shared, cluster
 from chipwise.compression.levels import Levels
 from chipwise.compression.stages import Rounding, coded, pruned, rounded
-from chipwise.compression.trainable import trainable
 from chipwise.core.errors import InputError
+from chipwise.training.trainable import trainable
 
 from .graphs import QUICK, lecture, two_layers
 

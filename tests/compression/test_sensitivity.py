@@ -25,9 +25,9 @@ from chipwise.compression.sensitivity import (
     sensitivity,
     zeros_by_sensitivity,
 )
-from chipwise.compression.trainable import put_back, trainable
 from chipwise.training.evaluate import evaluate
 from chipwise.training.feed import Feed
+from chipwise.training.trainable import put_back, trainable
 
 from .graphs import QUICK, lecture, two_layers
 

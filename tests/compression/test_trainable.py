@@ -11,8 +11,8 @@ pytest.importorskip("torch")
 import torch
 
 from chipwise.compression.finetune import finetune
-from chipwise.compression.trainable import put_back, trainable
 from chipwise.core.errors import NetworkError
+from chipwise.training.trainable import put_back, trainable
 
 from .graphs import QUICK, lecture, two_layers
 

@@ -288,11 +288,11 @@ def test_what_was_made_of_the_zoo_can_be_trained(tmp_path: Path) -> None:
     assert len(done.history) == 1
 
 
-def test_a_graph_that_cannot_be_trained_names_the_way(tmp_path: Path) -> None:
+def test_what_no_zoo_network_fits_is_trained_as_a_graph(tmp_path: Path) -> None:
     small_file.save(tmp_path / "net.cwz", convolution())
-    with pytest.raises(NetworkError) as caught:
-        small_file.trainable(tmp_path / "net.cwz")
-    assert "--weights" in caught.value.hint
+    network = small_file.trainable(tmp_path / "net.cwz")
+    assert network.source is None
+    assert network == replace(small_file.load(tmp_path / "net.cwz"), graph=network.graph)
 
 
 PROTOTXT = """name: "n" input: "x" input_shape { dim: 1 dim: 1 dim: 6 dim: 6 }

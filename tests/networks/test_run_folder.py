@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,10 +86,36 @@ def test_damaged_weights(saved: tuple[Path, Network]) -> None:
         load(str(saved[0]))
 
 
-def test_only_a_source_can_be_saved(tmp_path: Path) -> None:
+def test_a_source_has_safetensors_and_a_graph_a_file_of_its_own(tmp_path: Path) -> None:
     from small_graphs import convolution
 
-    from chipwise.networks.onnx_file import from_bytes
+    from chipwise.networks import onnx_file, small_file
 
+    network = onnx_file.from_bytes(convolution().SerializeToString(), "g")
     with pytest.raises(NetworkError, match="no torch source"):
-        run_folder.save(tmp_path, from_bytes(convolution().SerializeToString(), "g"), weights(tmp_path / "w"))
+        run_folder.save(tmp_path, network, weights(tmp_path / "w"))
+    task = replace(network.task, labels=("a", "b"))
+    for file in ("network.onnx", "network.cwz"):
+        folder = tmp_path / file
+        folder.mkdir()
+        if file == "network.onnx":
+            (folder / file).write_bytes(onnx_file.serialize(network))
+        else:
+            small_file.save(folder / file, network)
+        saved = run_folder.save_graph(folder, replace(network, name="mine", task=task), file)
+        again = load(str(folder))
+        assert again == replace(saved, graph=again.graph)
+        assert (again.name, again.task, again.source, again.origin) == ("mine", task, None, str(folder))
+        assert run_folder.is_small(folder) is (file == "network.cwz")
+        assert not run_folder.is_small(tmp_path)
+        with pytest.raises(NetworkError, match="no torch source that takes weights"):
+            load(str(folder), weights=tmp_path / "w.safetensors")
+        data = (folder / file).read_bytes()
+        (folder / file).write_bytes(data[:-1])
+        with pytest.raises(NetworkError, match="is not the file that"):
+            load(str(folder))
+        (folder / file).unlink()
+        with pytest.raises(NetworkError, match="cannot read"):
+            load(str(folder))
+        with pytest.raises(NetworkError, match="cannot read"):
+            run_folder.save_graph(folder, network, file)

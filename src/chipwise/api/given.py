@@ -53,7 +53,10 @@ def network_from(given: NetworkLike, example_input: Any = None, **options: Any) 
 
 
 def trainable_from(
-    given: NetworkLike, input_shape: tuple[int, ...] | None = None, weights: str | Path | None = None
+    given: NetworkLike,
+    input_shape: tuple[int, ...] | None = None,
+    weights: str | Path | None = None,
+    preprocess: str | None = None,
 ) -> Network:
     """Load a network that `train` and `fit` can build again by its name, which a live module has not.
 
@@ -67,9 +70,10 @@ def trainable_from(
         )
     if is_small(given) and weights is None and input_shape is None:
         from chipwise.networks.lazy import late
+        from chipwise.tasks.describe import described
 
-        return late("small_file").trainable(Path(given))  # type: ignore[no-any-return]
-    return network_from(given, input_shape=input_shape, weights=weights)
+        return described(late("small_file").trainable(Path(given)), preprocess=preprocess)
+    return network_from(given, input_shape=input_shape, weights=weights, preprocess=preprocess)
 
 
 def is_small(given: Any) -> bool:
@@ -169,6 +173,7 @@ def assumed_pixels(network: Network) -> str:
     seen, suffix = network.task.preprocess, Path(network.origin).suffix.lower()
     said = () if network.graph is None else network.graph.metadata_props
     stored = TASK_KEY in said or "Image.NominalPixelRange" in said or suffix in (".cfg", ".plan", ".cwz")
+    stored = stored or (network.origin != "" and Path(network.origin).is_dir())  # a trained folder says it
     if seen is None or network.source is not None or stored:
         return ""
     if (seen.scale, seen.mean, seen.std) == (1 / 255, (0.0,), (1.0,)):

@@ -39,7 +39,8 @@ def fit(
     """Do all of it: train, compile, check, bench, report. What an interrupted call finished is not done again.
 
     Args:
-        network: a zoo name, "package.module:callable", a trained folder, or an .onnx file (then nothing is trained).
+        network: a zoo name, "package.module:callable", a trained folder, or a graph without a torch
+            source (then nothing is trained).
         data: a data set or its name.
         folder: where everything goes.
         goal: as for `compile`.

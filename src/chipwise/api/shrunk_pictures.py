@@ -56,10 +56,10 @@ def sensitivity(
         raise InputError(f"{samples} samples; at least 1 is wanted")
     need("torch", "safetensors", extra="torch")
     from chipwise.compression.sensitivity import sensitivity as measured
-    from chipwise.compression.trainable import simplified, trainable
     from chipwise.devices.detect import detect
     from chipwise.training.feed import check_fits, check_task, feed_of
     from chipwise.training.process import threads as with_threads
+    from chipwise.training.trainable import simplified, trainable
 
     loaded = network_from(network, weights=weights, preprocess=preprocess)
     if loaded.source is not None and loaded.source.weights is None:

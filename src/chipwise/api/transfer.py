@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +14,37 @@ if TYPE_CHECKING:
     from chipwise.core.events import Progress
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
+    from chipwise.training.finish import Kept
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What training begins with.
+
+    Attributes:
+        network: fitted to the data.
+        module: its `torch.nn.Module`.
+        kept: how the weights it ends with are written.
+    """
+
+    network: Network
+    module: Any
+    kept: Kept
 
 
 def network_to_train(
-    given: NetworkLike, weights: str | Path | None, input_shape: tuple[int, ...] | None = None
+    given: NetworkLike,
+    weights: str | Path | None,
+    input_shape: tuple[int, ...] | None = None,
+    preprocess: str | None = None,
 ) -> Network:
     """Load what is to be trained, with the weights to begin with as its source's; labels are those it was trained for.
 
     Args:
-        given: a zoo name, a trained folder, "package.module:callable", or a network.
+        given: a zoo name, a model file, a trained folder, "package.module:callable", or a network.
         weights: a weights file, or a folder that `train` wrote; None for the network's own, if it has any.
         input_shape: for a factory that does not say its own, without the batch dimension.
+        preprocess: how pictures become inputs, instead of what the network says.
 
     Raises:
         NetworkError: it cannot be trained, or the folder holds no trained network.
@@ -33,34 +53,34 @@ def network_to_train(
     from chipwise.training.feed import check_task
 
     before = run_folder.load(Path(weights)) if weights is not None and Path(weights).is_dir() else None
-    file = weights if before is None or before.source is None else before.source.weights
-    network = trainable_from(given, input_shape, file)
-    check_task(network)
-    if network.source is None:
+    if before is not None and before.source is None:
         raise NetworkError(
-            f"{network.name} is a graph; only a network with a torch source can be trained",
-            hint=f"name the network that it was made from: chipwise train NETWORK --weights {network.origin}"
-            if network.origin.endswith(".cwz") else "give a zoo name, a trained folder or a factory",
-        )  # fmt: skip
-    if file is not None and not isinstance(given, (str, Path)):
+            f"{weights} holds a graph, whose weights are of no torch source", hint=f"chipwise train {weights}"
+        )
+    file = weights if before is None or before.source is None else before.source.weights
+    network = trainable_from(given, input_shape, file, preprocess)
+    if network.source is None:
+        from chipwise.training.whole_graph import check_graph
+
+        check_graph(network)
+    check_task(network)
+    if network.source is not None and file is not None and not isinstance(given, (str, Path)):
         network = replace(network, source=replace(network.source, weights=Path(file)))
     return network if before is None else replace(network, task=replace(network.task, labels=before.task.labels))
 
 
-def begun(network: Network, dataset: Dataset, seed: int, progress: Progress) -> tuple[Network, Any]:
-    """Fit a network to the classes of the data and build its module.
+def begun(network: Network, dataset: Dataset, seed: int, progress: Progress) -> Beginning:
+    """Fit a network with a source to the classes of the data and build its module.
 
     Trained weights are taken over as they are where the classes are the same, as far as both are known; else the last
-    layer keeps its fresh weights. Classes that the data only numbers are taken for the network's own.
+    layer keeps its fresh weights. Classes that the data only numbers are taken for the network's own. What is zero in
+    the weights of a compressed file stays zero.
 
     Args:
         network: as `network_to_train` gives it.
         dataset: what it will learn.
         seed: of fresh weights.
         progress: told what is fresh.
-
-    Returns:
-        The network, and its `torch.nn.Module`.
 
     Raises:
         NetworkError: the weights do not fit the network in front of its last layer.
@@ -69,10 +89,11 @@ def begun(network: Network, dataset: Dataset, seed: int, progress: Progress) -> 
     from chipwise.networks.load import with_classes
     from chipwise.networks.source_digest import source_digest
     from chipwise.networks.weights_file import load_backbone, load_weights
-    from chipwise.training.freeze import head_state
+    from chipwise.training.finish import Kept
+    from chipwise.training.freeze import head_state, hold_zeros
     from chipwise.training.seeds import seeded
 
-    assert network.source is not None, "network_to_train refuses graphs"
+    assert network.source is not None, "graphs begin in graph_training"
     weights, labels = network.source.weights, network.task.labels
     fitted = with_classes(replace(network, source=replace(network.source, weights=None)), dataset.classes)
     fitted = replace(fitted, task=replace(fitted.task, labels=dataset.class_names))
@@ -80,7 +101,7 @@ def begun(network: Network, dataset: Dataset, seed: int, progress: Progress) -> 
     with seeded(seed, "weights"):
         module = torch_source.build_module(fitted.source)
     if weights is None:
-        return fitted, module
+        return Beginning(fitted, module, Kept())
     source = replace(fitted.source, weights=weights)
     fitted = replace(fitted, source=source, digest=source_digest(source))
     fresh: dict[str, Any] = {}
@@ -95,4 +116,12 @@ def begun(network: Network, dataset: Dataset, seed: int, progress: Progress) -> 
     names = sorted({*left, *fresh})
     told = f"; the data have other classes, so {', '.join(names)} begin anew" if names else ""
     progress.note(f"beginning with the weights of {weights}{told}")
-    return fitted, module
+    if weights.suffix.lower() == ".cwz":
+        tell_zeros(*hold_zeros(module.parameters()), progress)
+    return Beginning(fitted, module, Kept())
+
+
+def tell_zeros(held: int, whole: int, progress: Progress) -> None:
+    """Say what becomes of the values of a compressed file."""
+    zeros = f"{held:,} of {whole:,} weights are zero and stay zero; " if held else ""
+    progress.note(f"{zeros}few values become any again: `compress` rounds them anew")

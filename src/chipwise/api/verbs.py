@@ -27,6 +27,7 @@ from chipwise.api.given import (
     source_of,
     warn,
 )
+from chipwise.api.graph_training import begun_with_graph
 from chipwise.api.notebook import drawn
 from chipwise.api.transfer import begun, network_to_train
 from chipwise.core.errors import InputError, unknown_name
@@ -97,6 +98,7 @@ def train(
     fresh: bool = False,
     weights: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
+    preprocess: str | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> Training:
@@ -104,15 +106,17 @@ def train(
 
     A run that was interrupted goes on where it stopped; a finished one with the same settings is not run again.
     Trained weights, its own or those given, are where it begins; where the data have other classes than these were
-    trained for, the last layer begins anew. `freeze="backbone"` trains only that layer at first.
+    trained for, the last layer begins anew. `freeze="backbone"` trains only that layer at first. A graph without a
+    torch source is trained as it is, for the classes that it has; of a compressed one, zeros stay zero.
 
     Args:
-        network: a zoo name, a trained folder or "package.module:callable".
+        network: a zoo name, a trained folder, "package.module:callable", or a model file (.onnx, .cwz, .cfg, ...).
         data: a data set or its name ("digits", "idx:DIR", "npz:FILE", "folder:DIR", "mnist", "fashion-mnist").
         folder: where weights, checkpoints, history, events and the picture of the curves go.
         fresh: forget what an earlier run left in `folder`.
         weights: trained weights to begin with: .safetensors, .pth, .pt, .th, or a folder that `train` wrote.
         input_shape: for a factory that does not say its own, without the batch dimension.
+        preprocess: how pictures become inputs, as "scale=1,mean=...,order=BGR", instead of what the network says.
         progress: told about epochs.
         settings: fields of `chipwise.training.settings.Settings`; what is not given comes from the network's recipe.
 
@@ -125,19 +129,32 @@ def train(
     from chipwise.codec.files import atomic_write
     from chipwise.devices.detect import detect
     from chipwise.networks import run_folder
+    from chipwise.networks.untrained import is_untrained
     from chipwise.training.recipes import recipe
     from chipwise.training.train import train as train_module
     from chipwise.views import charts
 
-    loaded = network_to_train(network, weights, input_shape)
-    chosen = replace(recipe(loaded.name), **known_settings(settings))
+    home = Path(folder)
+    loaded = network_to_train(network, weights, input_shape, preprocess)
+    fine = loaded.source is None and not is_untrained(loaded)
+    chosen = replace(recipe(loaded.name, fine=fine), **known_settings(settings))
     chosen = replace(chosen, threads=chosen.threads or detect().cores)  # torch does not know of quotas
-    fitted, module = begun(loaded, dataset, chosen.seed, progress)
-    if chosen.freeze is not None and loaded.source is not None and loaded.source.weights is None:
-        warn("no weights were given, so what is frozen is random: --weights W", progress)
-    result = train_module(module, fitted, dataset, chosen, Path(folder), fresh=fresh, progress=progress)
-    run_folder.save(Path(folder), fitted, Path(folder) / "weights.safetensors")
-    atomic_write(Path(folder) / "curves.png", charts.training_png(result))
+    assumed = assumed_pixels(loaded) if preprocess is None else ""
+    if assumed:
+        progress.note(assumed)
+    if loaded.source is None:
+        start = begun_with_graph(loaded, dataset, home, progress)
+    else:
+        start = begun(loaded, dataset, chosen.seed, progress)
+        if chosen.freeze is not None and loaded.source.weights is None:
+            warn("no weights were given, so what is frozen is random: --weights W", progress)
+    module, fitted, kept = start.module, start.network, start.kept
+    result = train_module(module, fitted, dataset, chosen, home, fresh=fresh, kept=kept, progress=progress)
+    if fitted.source is None:
+        run_folder.save_graph(home, fitted, kept.file)
+    else:
+        run_folder.save(home, fitted, home / kept.file)
+    atomic_write(home / "curves.png", charts.training_png(result))
     return result
 
 

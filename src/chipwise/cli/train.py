@@ -16,12 +16,13 @@ from chipwise.cli.answer import (
     InputShapeOption,
     JsonFlag,
     NetworkArgument,
+    PreprocessOption,
     answer,
     progress,
     shape,
 )
 
-_MODEL_FILES = re.compile(r"\.(onnx|cfg|prototxt|keras|h5)$")
+_MODEL_FILES = re.compile(r"\.(onnx|cfg|prototxt|keras|h5|cwz)$")
 
 
 def default_folder(network: str) -> Path:
@@ -54,6 +55,7 @@ def main(
     seed: recipe.Seed = None,
     threads: recipe.Threads = None,
     input_shape: InputShapeOption = None,
+    preprocess: PreprocessOption = None,
     json: JsonFlag = False,
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
@@ -61,7 +63,7 @@ def main(
     folder = output if output is not None else default_folder(network)
     with progress(interrupted=GOES_ON) as bars:
         settings |= {"fresh": fresh, "weights": weights, "input_shape": shape(input_shape), "progress": bars}
-        result = api.train(network, data, folder=folder, **settings)
+        result = api.train(network, data, folder=folder, preprocess=preprocess, **settings)
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"
     raise typer.Exit(1 if missed else 0)

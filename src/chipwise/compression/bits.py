@@ -20,10 +20,10 @@ from chipwise.codec.small_file import SmallFile, encode_small
 from chipwise.codec.small_tensor import from_values
 from chipwise.compression.sensitivity import BITS, MOST_SAMPLES, evenly, rounding_curve
 from chipwise.compression.stages import Rounding, coded
-from chipwise.compression.trainable import put_back, simplified, trainable
 from chipwise.core.events import Progress, silent
 from chipwise.networks import small_file
 from chipwise.training.evaluate import evaluate
+from chipwise.training.trainable import put_back, simplified, trainable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from chipwise.codec.small_file import Mode
-    from chipwise.compression.trainable import Trainable
     from chipwise.core.network import Network
     from chipwise.training.feed import Feed
+    from chipwise.training.trainable import Trainable
 
 _PARTS = 10_000  # of a budget: what a choice takes is rounded up to one of them
 _ROOM = 0.98  # of the bytes: training moves weights, and with them the size

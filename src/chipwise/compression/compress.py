@@ -26,7 +26,6 @@ from chipwise.compression.portrait import layer_weights
 from chipwise.compression.pruning import Pruning, prune_to
 from chipwise.compression.recipe import Recipe, Target, denser, plan
 from chipwise.compression.stages import Kind, Rounding, coded, rounded
-from chipwise.compression.trainable import density, parameters, simplified, trainable, weights_left
 from chipwise.core.compression import Compression, Speed, Stage, StageEpoch
 from chipwise.core.events import Part, Progress, silent
 from chipwise.core.layer import totals
@@ -39,6 +38,7 @@ from chipwise.training.process import memory_kept, threads
 from chipwise.training.seeds import seeded
 from chipwise.training.settings import Settings, as_json, resolve
 from chipwise.training.teacher import Teacher
+from chipwise.training.trainable import density, parameters, simplified, trainable, weights_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

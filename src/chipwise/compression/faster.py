@@ -20,10 +20,10 @@ from chipwise.codec.records import decode, encode
 from chipwise.compression.finetune import finetune
 from chipwise.compression.latency_choice import calibrated, quickening
 from chipwise.compression.latency_table import LatencyTable, layers_of, measured
-from chipwise.compression.trainable import put_back, simplified, trainable, weights_left
 from chipwise.core.compression import Speed
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
+from chipwise.training.trainable import put_back, simplified, trainable, weights_left
 
 if TYPE_CHECKING:
     from pathlib import Path

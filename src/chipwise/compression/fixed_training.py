@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from chipwise.compression.fixed_layout import Layout
-    from chipwise.compression.trainable import Trainable
+    from chipwise.training.trainable import Trainable
 
 _BATCH = 100
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from chipwise.compression.trainable import Trainable
+    from chipwise.training.trainable import Trainable
 
 _JOINING = ("Add", "Sub", "Sum", "Max", "Min", "Mean", "Concat")  # something is left as long as one input is
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from chipwise.codec.huffman import huffman_bits
 from chipwise.codec.small_tensor import from_values
-from chipwise.compression.trainable import parameters
 from chipwise.core.compression import CompressedLayer
+from chipwise.training.trainable import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

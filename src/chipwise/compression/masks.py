@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from chipwise.compression.trainable import Trainable
+    from chipwise.training.trainable import Trainable
 
 Scope = Literal["adaptive", "global", "layer"]
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from chipwise.compression.finetune import Lecture, Tuned, finetune
-from chipwise.compression.trainable import Trainable, put_back, simplified, trainable, weights_left
 from chipwise.core.events import Part, Progress, silent
 from chipwise.optimize.channels import ChannelGroup, groups
+from chipwise.training.trainable import Trainable, put_back, simplified, trainable, weights_left
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chipwise.compression.trainable import parameters
 from chipwise.core.compression import Histogram, LayerWeights
+from chipwise.training.trainable import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

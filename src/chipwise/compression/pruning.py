@@ -17,8 +17,8 @@ from chipwise.compression.finetune import Lecture, Tuned, finetune
 from chipwise.compression.masks import course, masked
 from chipwise.compression.sensitivity import zeros_by_sensitivity
 from chipwise.compression.stages import pruned
-from chipwise.compression.trainable import put_back, trainable
 from chipwise.core.events import Part, Progress, silent
+from chipwise.training.trainable import put_back, trainable
 
 if TYPE_CHECKING:
     import onnx_ir as ir

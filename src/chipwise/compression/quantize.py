@@ -23,7 +23,6 @@ from chipwise.compression.fixed_layout import lay_out
 from chipwise.compression.fixed_training import formats_of, round_in_place, rows, seen
 from chipwise.compression.integer_reference import integer_answers
 from chipwise.compression.qdq import Formats, written
-from chipwise.compression.trainable import simplified, trainable
 from chipwise.core.events import Part, Progress, silent
 from chipwise.core.fixed_point import IntegerAgreement, Per, Quantization
 from chipwise.networks.onnx_file import from_model, serialize
@@ -36,6 +35,7 @@ from chipwise.training.process import memory_kept, threads
 from chipwise.training.seeds import seeded
 from chipwise.training.settings import Settings, resolve
 from chipwise.training.teacher import Teacher
+from chipwise.training.trainable import simplified, trainable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,11 +45,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chipwise.compression.fixed_layout import Layout
-    from chipwise.compression.trainable import Trainable
     from chipwise.core.measure import PairedDrop
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.feed import Feed
+    from chipwise.training.trainable import Trainable
 
 RUNTIME = "onnxruntime"
 ENOUGH = 0.003  # a drop on the validation split up to which nothing is fine-tuned

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from chipwise.compression.stages import Rounding
-from chipwise.compression.trainable import trainable
 from chipwise.core.events import Progress, silent
 from chipwise.core.sensitivity import LayerSensitivity, Sensitivity, SensitivityPoint
 from chipwise.tasks.metrics import accuracy
 from chipwise.training.evaluate import evaluate
 from chipwise.training.feed import Feed
+from chipwise.training.trainable import trainable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from torch import Tensor
 
-    from chipwise.compression.trainable import Trainable
+    from chipwise.training.trainable import Trainable
 
 DENSITIES = (0.8, 0.6, 0.4, 0.3, 0.2, 0.15, 0.1, 0.05, 0.02)
 BITS = (8, 7, 6, 5, 4, 3, 2)

@@ -17,8 +17,8 @@ from chipwise.compression.codebooks import Shared, Start, cluster
 from chipwise.compression.finetune import Lecture, Tuned, finetune, steps_of
 from chipwise.compression.levels import Levels
 from chipwise.compression.masks import Scope, course, masked, share_at
-from chipwise.compression.trainable import parameters, put_back, trainable
 from chipwise.core.events import Progress, silent
+from chipwise.training.trainable import parameters, put_back, trainable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

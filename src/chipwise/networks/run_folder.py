@@ -1,6 +1,7 @@
-"""A trained network on disk: network.json and weights.safetensors in one folder. No pickle, no code.
+"""A trained network on disk: network.json and its weights in one folder. No pickle, no code.
 
-`load` is light: the weights' header is checked here, their fit to the module when it is built.
+The weights are weights.safetensors, for a torch source, or network.onnx or network.cwz with the graph that has them.
+`load` is light: the header of safetensors is checked here, their fit to the module when it is built.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from chipwise.codec.hashes import sha256_file
 from chipwise.core.errors import InputError, NetworkError
 from chipwise.core.network import Network, Source, TensorSpec
 from chipwise.core.task import Task
+from chipwise.networks.lazy import late
 from chipwise.networks.source_digest import source_digest
 
 SCHEMA = "chipwise.network/1"
@@ -25,6 +27,8 @@ _HEADER_LIMIT_BYTES = 100_000_000  # safetensors' own limit
 
 @dataclass(frozen=True, slots=True)
 class _Record:
+    """What network.json says. Without a factory, `weights` names the file of a graph."""
+
     schema: str
     name: str
     factory: str
@@ -73,8 +77,35 @@ def save(folder: Path, network: Network, weights: Path) -> Network:
     return trained
 
 
+def save_graph(folder: Path, network: Network, file: str) -> Network:
+    """Write a network's facts beside the file of its graph, and return the network that lies there.
+
+    Args:
+        folder: which holds the file.
+        network: its name and task; its graph is the file's from now on.
+        file: name of an .onnx or .cwz file.
+
+    Raises:
+        NetworkError: when the file cannot be read. StorageError: when the folder cannot be written.
+    """
+    trained = _graph(folder / file, network.name, network.task)
+    record = _Record(
+        schema=SCHEMA,
+        name=network.name,
+        factory="",
+        inputs=trained.inputs,
+        outputs=trained.outputs,
+        task=network.task,
+        weights_sha256=_hash(folder / file),
+        digest=trained.digest,
+        weights=file,
+    )
+    atomic_write(folder / _FILE, records.encode(record, pretty=True))
+    return trained
+
+
 def load(folder: Path) -> Network:
-    """Read the network that `save` wrote.
+    """Read the network that `save` or `save_graph` wrote.
 
     Raises:
         NetworkError: when the folder holds none, it is damaged, or its schema is another.
@@ -84,12 +115,41 @@ def load(folder: Path) -> Network:
     weights = folder / record.weights
     if Path(record.weights).name != record.weights or weights.resolve().parent != folder.resolve():
         raise NetworkError(f"{path} names weights outside its folder: {record.weights!r}", hint="train it again")
-    _check_weights(weights)
-    if sha256_file(weights) != record.weights_sha256:
+    if record.factory:
+        _check_weights(weights)
+    if _hash(weights) != record.weights_sha256:
         raise NetworkError(f"{weights} is not the file that {path} was written for", hint="train it again")
+    if not record.factory:
+        return _graph(weights, record.name, record.task)
     source = Source(record.factory, record.arguments, weights)
     digest = source_digest(source)
     return Network(record.name, record.inputs, record.outputs, record.task, None, source, digest, str(folder))
+
+
+def is_small(folder: Path) -> bool:
+    """True for a folder with a trained graph that came from a compressed file, and is one again.
+
+    Raises:
+        NetworkError: when what the folder holds is damaged.
+    """
+    return (folder / _FILE).is_file() and _is_small(Path(_read(folder / _FILE).weights))
+
+
+def _is_small(path: Path) -> bool:
+    return path.suffix.lower() == ".cwz"
+
+
+def _graph(path: Path, name: str, task: Task) -> Network:
+    """The network in a folder's file of a graph."""
+    network: Network = late("small_file" if _is_small(path) else "onnx_file").load(path)
+    return replace(network, name=name, task=task, origin=str(path.parent))
+
+
+def _hash(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise NetworkError(f"cannot read the weights {path}: {error.strerror or error}") from error
 
 
 def _read(path: Path) -> _Record:

@@ -69,21 +69,18 @@ def _network(reader: SmallReader, facts: Facts, path: Path) -> Network:
 
 
 def trainable(path: Path) -> Network:
-    """The network of chipwise's own that a compressed file's weights fit, with these weights.
+    """A compressed file as something to train: the network of chipwise's own that its weights fit, or else its graph.
 
     Raises:
-        NetworkError: it does not say of which network it was made.
+        NetworkError: as `load`.
     """
     reader = open_small(path)
     facts = _facts(reader, path)
+    network = _network(reader, facts, path)
     if not facts.zoo:
-        raise NetworkError(
-            f"{path} is a graph without a torch source, which cannot be trained",
-            hint=f"name the network that it was made from: chipwise train NETWORK --weights {path}",
-        )
+        return network
     entry = next(each for each in ZOO.values() if each.factory == facts.zoo)
     source = Source(f"{PACKAGE}{facts.zoo}", facts.arguments, path)
-    network = _network(reader, facts, path)
     return replace(
         network, inputs=entry.inputs if not network.inputs else network.inputs, graph=None, source=source,
         digest=source_digest(source),

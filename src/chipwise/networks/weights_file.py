@@ -73,7 +73,8 @@ def fitting(module: nn.Module, path: Path) -> dict[str, Tensor]:
     Raises:
         NetworkError: as `load_weights`.
     """
-    own, found = module.state_dict(), read_tensors(path)
+    own = module.state_dict()
+    found = _read_for(own, path)
     found, missing, unknown, mismatching = _compared(found, own)
     parts = [f"{verb} {_few(keys)}" for verb, keys in (("lacks", missing), ("has unknown", unknown)) if keys]
     parts += [f"has {_differences(mismatching, found, own)}"] if mismatching else []
@@ -98,7 +99,8 @@ def load_backbone(module: nn.Module, path: Path) -> tuple[str, ...]:
     Raises:
         NetworkError: when anything else does not fit, when less than half of the keys fit, or the file is unreadable.
     """
-    own, found = module.state_dict(), read_tensors(path)
+    own = module.state_dict()
+    found = _read_for(own, path)
     found, missing, unknown, mismatching = _compared(found, own)
     head = _last_layer(module)
     inner = [key for key in mismatching if found[key].shape[1:] != own[key].shape[1:] and _layer(key) != head]
@@ -140,6 +142,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise NetworkError(
             f"cannot read the weights {path}: {first_line(error)}", hint="it was cut short, or is no such file"
         ) from error
+
+
+def _read_for(own: Collection[str], path: Path) -> dict[str, Tensor]:
+    """The tensors of a file; of a compressed network only the module's: constants of its graph are no weights."""
+    found = read_tensors(path)
+    return {key: value for key, value in found.items() if key in own} if path.suffix.lower() == ".cwz" else found
 
 
 def _checkpoint(path: Path) -> object:

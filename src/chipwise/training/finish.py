@@ -10,6 +10,7 @@ b''
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from safetensors.torch import save as serialize
@@ -24,9 +25,10 @@ from chipwise.training.feed import feed_of
 from chipwise.training.settings import as_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from chipwise.core.measure import Accuracy
     from chipwise.core.network import Network
@@ -35,7 +37,22 @@ if TYPE_CHECKING:
     from chipwise.training.checkpoint import Checkpoint
     from chipwise.training.settings import Settings
 
-_WEIGHTS, _HISTORY, _RECORD = "weights.safetensors", "history.jsonl", "training.json"
+_HISTORY, _RECORD = "history.jsonl", "training.json"
+# Files of weights that a run may leave: a module's, and those of graphs, which hold the graph, too.
+WEIGHTS, GRAPH, SMALL_GRAPH = "weights.safetensors", "network.onnx", "network.cwz"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How the kept weights are written.
+
+    Attributes:
+        file: its name in the folder of the run.
+        encode: the file's bytes, from the module's state; the same state gives the same bytes.
+    """
+
+    file: str = WEIGHTS
+    encode: Callable[[dict[str, Tensor]], bytes] = serialize
 
 
 def finish(
@@ -46,6 +63,7 @@ def finish(
     test: Dataset,
     settings: Settings,
     folder: Path,
+    kept: Kept,
 ) -> Training:
     """Load the kept weights into `module`, test them, and write weights, history and record.
 
@@ -58,6 +76,7 @@ def finish(
         test: the test split; may be empty.
         settings: as used.
         folder: of the run.
+        kept: how the weights are written.
 
     Raises:
         StorageError: when something cannot be written.
@@ -65,8 +84,8 @@ def finish(
     best = done.part("best.")
     module.load_state_dict(best)
     module.eval()
-    weights = serialize(best)
-    found = _stored(folder, weights, done)
+    weights = kept.encode(best)
+    found = _stored(folder, folder / kept.file, weights, done)
     if found is not None:
         return found
     measured, table = _tested(module, network, test)
@@ -85,7 +104,7 @@ def finish(
         class_names=test.class_names,
         seed=settings.seed,
     )
-    atomic_write(folder / _WEIGHTS, weights)
+    atomic_write(folder / kept.file, weights)
     write_history(folder, done.state.history)
     atomic_write(folder / _RECORD, encode(record, pretty=True))
     return record
@@ -110,15 +129,15 @@ def forget(folder: Path) -> None:
         for name in ("checkpoint", "events"):
             if (folder / name).is_dir():
                 shutil.rmtree(folder / name)
-        for name in (_WEIGHTS, _HISTORY, _RECORD):
+        for name in (WEIGHTS, GRAPH, SMALL_GRAPH, _HISTORY, _RECORD):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(folder, error) from error
 
 
-def _stored(folder: Path, weights: bytes, done: Checkpoint) -> Training | None:
+def _stored(folder: Path, kept: Path, weights: bytes, done: Checkpoint) -> Training | None:
     """The record of a finished run, or None when it or the weights are missing, damaged or of another run."""
-    record, kept = folder / _RECORD, folder / _WEIGHTS
+    record = folder / _RECORD
     if not record.is_file() or not kept.is_file() or kept.read_bytes() != weights:
         return None
     try:

@@ -12,6 +12,7 @@ follow it. So a batch-norm is frozen with its convolution, and "backbone" is eve
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,8 +20,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from chipwise.core.errors import InputError
+from chipwise.training.scores import Scores
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
 
     from chipwise.training.settings import Settings
@@ -121,18 +125,52 @@ def frozen_part(module: nn.Module, sample: Tensor, freeze: str | int) -> Frozen:
     Raises:
         InputError: when nothing would be left to learn, or nothing to hold.
     """
-    layers = layers_in_order(module, sample)
+    layers, norms = _graph_layers(module) if isinstance(module, Scores) else _module_layers(module, sample)
     count = len(layers) - 1 if isinstance(freeze, str) else freeze
     if not 0 < count < len(layers):
         raise InputError(
             f"freeze={freeze} cannot be done: the network has {len(layers)} layers, and at least one must learn",
             hint="norms count with the layer before them; leave freeze out to train everything from the start",
         )
-    held = [part for layer in layers[:count] for part in layer]
-    learning = {id(value) for layer in layers[count:] for part in layer for value in _own_parameters(part)}
-    weights = {id(value): value for part in held for value in _own_parameters(part) if value.requires_grad}
-    norms = [part for part in held if isinstance(part, _NormBase)]
-    return Frozen(tuple(value for key, value in weights.items() if key not in learning), tuple(norms))
+    learning = {id(value) for layer in layers[count:] for value in layer}
+    weights = {id(value): value for layer in layers[:count] for value in layer if value.requires_grad}
+    still = [norm for layer in norms[:count] for norm in layer]
+    return Frozen(tuple(value for key, value in weights.items() if key not in learning), tuple(still))
+
+
+def hold_zeros(values: Iterable[Tensor]) -> tuple[int, int]:
+    """Let what is zero now in matrices and kernels stay zero: it gets no gradient, whichever optimizer moves the rest.
+
+    Args:
+        values: parameters; those with fewer than two axes (biases, norms) are left alone.
+
+    Returns:
+        how many are held, of how many.
+    """
+    held = whole = 0
+    for value in values:
+        if value.ndim > 1:
+            zero = value.detach() == 0
+            held, whole = held + int(zero.sum()), whole + value.numel()
+            value.register_hook(partial(_without, zero))  # type: ignore[no-untyped-call]
+    return held, whole
+
+
+def _without(zero: Tensor, gradient: Tensor) -> Tensor:
+    return gradient.masked_fill(zero, 0.0)
+
+
+def _module_layers(module: nn.Module, sample: Tensor) -> tuple[list[list[nn.Parameter]], list[list[nn.Module]]]:
+    """What each layer of a module learns, and its norms that have statistics."""
+    layers = layers_in_order(module, sample)
+    values = [[value for part in layer for value in _own_parameters(part)] for layer in layers]
+    return values, [[part for part in layer if isinstance(part, _NormBase)] for layer in layers]
+
+
+def _graph_layers(module: Scores) -> tuple[list[list[nn.Parameter]], list[list[nn.Module]]]:
+    """What each layer of a graph learns; its norms never change their statistics."""
+    values = [[module.parameter(name) for name in layer] for layer in module.layers]
+    return values, [[] for _ in values]
 
 
 def _own_parameters(part: nn.Module) -> list[nn.Parameter]:

@@ -6,7 +6,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from chipwise.training.settings import Settings
+
+# Of the learning rate that a network is trained with from scratch: after an epoch, networks of MNIST and CIFAR-10 did
+# as well or better on validation with a tenth as with a third.
+_FINE = 0.1
 
 # Chosen by validation accuracy on digits and MNIST, never on test. What is not said here is the default.
 RECIPES: dict[str, Settings] = {
@@ -24,6 +30,12 @@ RECIPES: dict[str, Settings] = {
 }
 
 
-def recipe(network: str) -> Settings:
-    """The settings for a network of the zoo; the defaults for any other."""
-    return RECIPES.get(network, Settings())
+def recipe(network: str, *, fine: bool = False) -> Settings:
+    """The settings for a network of the zoo; the defaults for any other.
+
+    Args:
+        network: its name.
+        fine: whether it is trained already, and as a graph, whose norms do not follow what the weights do.
+    """
+    usual = RECIPES.get(network, Settings())
+    return replace(usual, learning_rate=_FINE * usual.learning_rate) if fine else usual

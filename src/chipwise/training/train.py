@@ -5,7 +5,8 @@
         module = build_module(network.source)
     training = train(module, network, load("digits"), settings, Path("runs/lenet5"))
 
-The folder then holds `weights.safetensors` (of the best epoch on the validation split), `history.jsonl`,
+The folder then holds `weights.safetensors` (of the best epoch on the validation split; a graph's go into a file with
+the graph, as `kept` says), `history.jsonl`,
 `training.json` (the record), `events/` (TensorBoard) and `checkpoint/`. Calling it again with the same settings
 continues an interrupted run, bit for bit as if it had not been interrupted, and returns at once from a finished one.
 """
@@ -29,7 +30,7 @@ from chipwise.training.checkpoint import Checkpoint, State
 from chipwise.training.evaluate import evaluate
 from chipwise.training.events import event_log
 from chipwise.training.feed import check_fits, check_task, feed_of, layout_of
-from chipwise.training.finish import finish, forget, write_history
+from chipwise.training.finish import Kept, finish, forget, write_history
 from chipwise.training.freeze import frozen_part, phase_at
 from chipwise.training.loop import Lesson, diverged, run_epoch
 from chipwise.training.optimizer import build_optimizer
@@ -62,6 +63,7 @@ class _Run:
     folder: Path
     progress: Progress
     begin: State
+    kept: Kept
 
     @property
     def path(self) -> Path:
@@ -87,6 +89,7 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     progress: Progress = silent,
     *,
     fresh: bool = False,
+    kept: Kept | None = None,
 ) -> Training:
     """Train `module` on `data` and keep the weights that did best on the validation split.
 
@@ -101,6 +104,7 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
         folder: where everything is kept; one run a folder.
         progress: told after steps; the stage is "training".
         fresh: forget what is in the folder.
+        kept: how the kept weights are written; None for safetensors.
 
     Raises:
         InputError: when the folder holds another run or a damaged checkpoint, or a setting does not fit the data.
@@ -112,14 +116,14 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     splits = data.split(seed=settings.split_seed)
     chosen = resolve(settings, samples=len(splits.train), pictures=data.pictures)
     begin = State(identity=_identity(module, network, data, chosen))
-    run = _Run(module, network, splits, chosen, Path(folder), progress, begin)
-    check_writable(run.folder / "weights.safetensors")
+    run = _Run(module, network, splits, chosen, Path(folder), progress, begin, kept or Kept())
+    check_writable(run.folder / run.kept.file)
     if fresh:
         forget(run.folder)
     with threads(chosen.threads), memory_kept():
         found = _found(run)
         done = found if found is not None and found.state.stopped else _train(run, found)
-        return finish(module, network, done, test=splits.test, settings=chosen, folder=run.folder)
+        return finish(module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept)
 
 
 def _found(run: _Run) -> Checkpoint | None:

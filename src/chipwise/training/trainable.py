@@ -1,7 +1,7 @@
 """An ONNX graph that learns: its weights and biases as parameters of a module, and back.
 
-What is compressed is the graph that will run: normalizations are folded and dead channels gone before a weight is
-rounded, and a graph that came without a torch source is trained like any other.
+`compress` trains so what it makes small: normalizations are folded and dead channels gone before a weight is rounded.
+`whole_graph` trains so a graph that came without a torch source.
 
 >>> import onnx_ir as ir
 >>> text = '<ir_version: 8, opset_import: ["": 18]> g (float[N, 2] x) => (float[N, 2] y) '
@@ -18,32 +18,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 import torch
-from torch import nn
 
 from chipwise.core.errors import NetworkError
 from chipwise.optimize.pipeline import names_kept, optimize
 from chipwise.optimize.rewrite import constant, is_op
 from chipwise.runtimes.onnx_to_torch import OnnxModule, translate
 from chipwise.runtimes.torch_values import UnsupportedError
+from chipwise.training.scores import Scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from numpy.typing import NDArray
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-
-
-class Scores(nn.Module):
-    """The first output of a module of a graph."""
-
-    def __init__(self, inner: OnnxModule) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Scores [N, K] of a batch."""
-        return self.inner(inputs)[0]  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +75,25 @@ def trainable(graph: ir.Model) -> Trainable:
     weights, biases = _learned(graph)
     if not weights:
         raise NetworkError("the network has no convolution or matrix product with weights of its own")
+    return Trainable(graph, Scores(learning_module(graph, (*weights, *biases))), weights, biases)
+
+
+def learning_module(graph: ir.Model, names: Collection[str]) -> OnnxModule:
+    """Build a module that computes a graph.
+
+    Args:
+        graph: is not changed.
+        names: initializers that become parameters.
+
+    Raises:
+        NetworkError: it has operators that PyTorch has no translation for.
+    """
     with names_kept(graph):
         proto = ir.to_proto(graph)
     try:
-        module = translate(proto, learned=(*weights, *biases))
+        return translate(proto, learned=names)
     except UnsupportedError as error:
         raise NetworkError(f"the network cannot be trained: {error}") from error
-    return Trainable(graph, Scores(module), weights, biases)
 
 
 def put_back(graph: ir.Model, values: Mapping[str, NDArray[np.float32]]) -> ir.Model:
