@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from chipwise.compression.stages import pruned
 from chipwise.datasets.dataset import Dataset, make
 from chipwise.networks import onnx_file
 from chipwise.networks.load import load
+from chipwise.tasks.metrics import paired_drop
+from chipwise.training.evaluate import evaluate
 from chipwise.training.feed import feed_of
 from chipwise.training.process import memory_kept, threads
 from chipwise.training.seeds import seeded
@@ -32,6 +34,8 @@ from chipwise.training.trainable import put_back, simplified, trainable
 from labelled import pictures
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from chipwise.core.events import Progress
 
 _IMAGENET = "mean=0.485/0.456/0.406,std=0.229/0.224/0.225"
@@ -103,3 +107,32 @@ def taught(
     output.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(output, onnx_file.serialize(replace(network, graph=graph)))
     return tuned
+
+
+def drops(paths: Mapping[str, Path], data: Dataset, preprocess: str, against: Iterable[str]) -> dict[str, Any]:
+    """Right answers of networks on the test pictures, in pairs with some of them.
+
+    Args:
+        paths: of the networks, by name.
+        data: whose test part judges.
+        preprocess: how pictures become their inputs.
+        against: names of those that all are compared with.
+    """
+    right = {}
+    for name, path in paths.items():
+        network = load(str(path), preprocess=preprocess)
+        assert network.graph is not None, "all of these files are graphs"
+        feed = feed_of(data.split().test, network, what="test")
+        module = trainable(simplified(network.graph)).module
+        right[name] = (evaluate(module, feed.inputs, feed.labels).predicted == feed.labels).numpy()
+    rows = {}
+    for name, mine in right.items():
+        found = {other: paired_drop(right[other], mine) for other in against}
+        rows[name] = {
+            "accuracy": float(mine.mean()),
+            "against": {
+                other: {"drop": drop.drop, "drop_upper_95": drop.upper, "lost": drop.lost, "won": drop.won}
+                for other, drop in found.items()
+            },
+        }
+    return rows

@@ -34,13 +34,10 @@ from chipwise.compression.faster import shares
 from chipwise.core.compression import Compression
 from chipwise.devices.detect import detect
 from chipwise.networks.load import load
-from chipwise.tasks.metrics import paired_drop
-from chipwise.training.evaluate import evaluate
-from chipwise.training.feed import feed_of
 from chipwise.training.settings import as_json
-from chipwise.training.trainable import simplified, trainable, weights_left
+from chipwise.training.trainable import simplified, weights_left
 from chipwise.views.terminal import TerminalProgress
-from cifar_pictures import PREPROCESS, USUAL, cifar_to_train, taught
+from cifar_pictures import PREPROCESS, USUAL, cifar_to_train, drops, taught
 from document import command_line, give, here, remembered
 
 if TYPE_CHECKING:
@@ -163,40 +160,23 @@ def latencies(
 
 def accuracies(paths: dict[str, Path], data: Dataset, preprocess: str) -> dict[str, Any]:
     """Right answers on the test pictures, in pairs with both dense networks."""
-    right = {}
-    for mark, path in paths.items():
-        network = load(str(path), preprocess=preprocess)
-        assert network.graph is not None, "all of these files are graphs"
-        feed = feed_of(data.split().test, network, what="test")
-        module = trainable(simplified(network.graph)).module
-        right[mark] = (evaluate(module, feed.inputs, feed.labels).predicted == feed.labels).numpy()
-    rows = {}
-    for mark, mine in right.items():
-        drops = {other: paired_drop(right[other], mine) for other in ("dense", "dense, trained longer")}
-        rows[mark] = {
-            "accuracy": float(mine.mean()),
-            "against": {
-                other: {"drop": drop.drop, "drop_upper_95": drop.upper, "lost": drop.lost, "won": drop.won}
-                for other, drop in drops.items()
-            },
-        }
-    return {"network": "accuracy", "networks": rows}
+    return {"network": "accuracy", "networks": drops(paths, data, preprocess, ("dense", "dense, trained longer"))}
 
 
 def verdict(timed: dict[str, Any], judged: dict[str, Any]) -> dict[str, Any]:
     """What is aimed at, and what was reached."""
     faster, single = (timed[mark]["over_dense"] for mark in ("channels", "single weights"))
     against = judged["channels"]["against"]
-    drops = {other: against[other]["drop"] for other in against}
+    lost = {other: against[other]["drop"] for other in against}
     return {
         "aim": {"faster": WANTED, "max_drop": MAX_DROP},
         "faster_by": faster["mid"],
         "single_weights_faster_by": single["mid"],
-        "drop": drops["dense"],
-        "drop_against_trained_longer": drops["dense, trained longer"],
+        "drop": lost["dense"],
+        "drop_against_trained_longer": lost["dense, trained longer"],
         "shown_within_limit": against["dense"]["drop_upper_95"] <= MAX_DROP,
-        "ok": faster["mid"] >= WANTED and drops["dense"] <= MAX_DROP,
-        "ok_against_trained_longer": faster["mid"] >= WANTED and drops["dense, trained longer"] <= MAX_DROP,
+        "ok": faster["mid"] >= WANTED and lost["dense"] <= MAX_DROP,
+        "ok_against_trained_longer": faster["mid"] >= WANTED and lost["dense, trained longer"] <= MAX_DROP,
     }
 
 

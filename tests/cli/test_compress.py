@@ -64,6 +64,9 @@ def test_a_pace_that_cannot_be_asked_for(cli: Callable[..., object], tmp_path: P
         (("--faster", "2x", "--target", "20x"), "one of them"),
         (("--faster", "2x", "--max-drop", "1%"), "one of them"),
         (("--faster", "2x", "--bits", "4"), "bits is not yours to choose"),
+        (("--faster", "2x", "--bits", "auto"), "bits is not yours to choose"),
+        (("--faster", "2x", "--scope", "layer"), "scope is not yours to choose"),
+        (("--faster", "2x", "--pictures", tmp_path / "x.html"), "pictures is not yours to choose"),
         (("--faster", "2x", "--rounding", "codebook"), "rounding is not yours to choose"),
     ):
         done = cli(*usual, *more)

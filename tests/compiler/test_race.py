@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from chipwise.compiler import compile as compile_module
 from chipwise.compiler import race as race_module
 from chipwise.compiler.choose import Samples
 from chipwise.compiler.race import Raced, affordable, race, settle
@@ -96,6 +97,23 @@ def test_the_fastest_of_another_runtime_stays_where_it_is_not_far_behind() -> No
         kept, _ = race_module._halved([*fast, *some], samples, "latency", 1)
         assert (some[0] in kept) is stays
         assert kept[:2] == fast[:2]
+
+
+def test_leaders_are_the_two_fastest_and_the_fastest_of_each_other_runtime() -> None:
+    (some,) = trials(1)
+    kept = [
+        replace(some, candidate=replace(some.candidate, choice=Choice(runtime, threads=threads)))
+        for runtime, threads in (
+            ("openvino", 1),
+            ("openvino", 0),
+            ("openvino", 2),
+            ("onnxruntime", 1),
+            ("onnxruntime", 0),
+        )
+    ]
+    assert compile_module._leaders(kept) == [*kept[:2], kept[3]]
+    assert compile_module._leaders(kept[3:]) == kept[3:]
+    assert compile_module._leaders([]) == []
 
 
 def test_rounds_in_which_all_are_slow_say_nothing_about_one() -> None:
