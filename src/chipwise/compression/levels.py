@@ -71,5 +71,6 @@ def _best_step(weight: Tensor, highest: int) -> Tensor:
         return torch.tensor(1.0)
     largest = values.abs().max()
     steps = largest / highest * torch.linspace(0.2, 1.2, 100)
-    rounded = (values / steps[:, None]).round().clamp(-highest, highest) * steps[:, None]
-    return steps[(rounded - values).square().sum(dim=1).argmin()].clone()
+    # One step at a time: all at once would take a hundred times the memory of the layer.
+    errors = [((values / step).round().clamp(-highest, highest) * step - values).square().sum() for step in steps]
+    return steps[torch.stack(errors).argmin()].clone()
