@@ -24,7 +24,7 @@ pytestmark = pytest.mark.runtime
 
 def test_target_reached_missed_and_misspelt(cli: Callable[..., object], tmp_path: Path) -> None:
     quick = ("--epochs", "1", "--threads", "1", "--augment", "none")
-    assert cli("train", "lenet-300-100", *quick, "-o", tmp_path / "run").code == 0
+    assert cli("train", "lenet5", *quick, "-o", tmp_path / "run").code == 0
     usual = ("compress", tmp_path / "run", "-d", "digits", "-o", tmp_path / "x.cwz", *quick)
     done = cli(*usual, "--target", "20x", "--json")
     assert done.code == 0, done.err

@@ -278,12 +278,13 @@ def test_what_was_made_of_the_zoo_can_be_trained(tmp_path: Path) -> None:
     from chipwise.networks.torch_source import build_module
     from chipwise.networks.weights_file import read_tensors
 
-    small_file.save(tmp_path / "lenet.cwz", with_graph(load("lenet-300-100")), mode="small")
+    small_file.save(tmp_path / "lenet.cwz", with_graph(load("lenet5")), mode="small")
     network = small_file.trainable(tmp_path / "lenet.cwz")
     assert network.source is not None
     assert network.source.weights == tmp_path / "lenet.cwz"
     state = build_module(network.source).state_dict()
-    assert all(torch.equal(state[name], value) for name, value in read_tensors(tmp_path / "lenet.cwz").items())
+    held = read_tensors(tmp_path / "lenet.cwz")
+    assert all(torch.equal(value, held[name]) for name, value in state.items())
     done = api.train(tmp_path / "lenet.cwz", "digits", folder=tmp_path / "run", epochs=1)
     assert len(done.history) == 1
 
