@@ -55,7 +55,10 @@ def test_layers_say_what_is_in_the_file(small: Compression) -> None:
     kept = [int(np.count_nonzero(each)) for each in arrays if each.ndim in (2, 4)]
     assert [layer.kept for layer in small.layers] == kept
     for layer in small.layers:
-        assert layer.pruned_bytes > layer.quantized_bytes > layer.huffman_bytes > 0
+        assert layer.pruned_bytes > layer.quantized_bytes > 0
+        assert (
+            layer.before < 1000 or layer.quantized_bytes > layer.huffman_bytes > 0
+        )  # in a small one the table costs more
         assert layer.file_bytes > 0
     assert sum(layer.file_bytes for layer in small.layers) < ledger.total
     assert small.stages[-1].name == "round"
