@@ -46,3 +46,15 @@ def test_a_graph_without_weights_is_refused() -> None:
         trainable(
             ir.from_onnx_text('<ir_version: 8, opset_import: ["": 18]> g (float[N] x) => (float[N] y) { y = Relu(x) }')
         )
+
+
+def test_a_graph_that_ends_in_a_softmax_learns_by_its_logarithms() -> None:
+    """Losses take the softmax of scores: twice, it would hardly move."""
+    text = '<ir_version: 8, opset_import: ["": 18]> g (float[N, 2] x) => (float[N, 2] y) '
+    graph = ir.from_onnx_text(text + "<float[2, 2] w = {1, 2, 3, 4}> { h = MatMul(x, w) y = Softmax(h) }")
+    made = trainable(graph)
+    scores = made.module(torch.ones(1, 2))
+    assert torch.allclose(scores, torch.log_softmax(torch.tensor([[4.0, 6.0]]), dim=1))
+    assert torch.allclose(torch.softmax(scores, dim=1), torch.softmax(torch.tensor([[4.0, 6.0]]), dim=1))
+    back = put_back(made.graph, made.values())
+    assert [node.op_type for node in back.graph] == ["MatMul", "Softmax"]

@@ -21,7 +21,7 @@ import torch
 
 from chipwise.core.errors import NetworkError
 from chipwise.optimize.pipeline import names_kept, optimize
-from chipwise.optimize.rewrite import constant, is_op
+from chipwise.optimize.rewrite import constant, integer, is_op, shape_of
 from chipwise.runtimes.onnx_to_torch import OnnxModule, translate
 from chipwise.runtimes.torch_values import UnsupportedError
 from chipwise.training.scores import Scores
@@ -40,7 +40,7 @@ class Trainable:
 
     Attributes:
         graph: as it was given.
-        module: gives its first output.
+        module: gives scores [N, K]: logarithms where the graph ends in a Softmax, so that losses mean what they say.
         weights: initializers of layers that may be compressed, with the axis of their outputs.
         biases: the other initializers that learn.
     """
@@ -75,7 +75,9 @@ def trainable(graph: ir.Model) -> Trainable:
     weights, biases = _learned(graph)
     if not weights:
         raise NetworkError("the network has no convolution or matrix product with weights of its own")
-    return Trainable(graph, Scores(learning_module(graph, (*weights, *biases))), weights, biases)
+    copy = graph.clone()
+    end_in_logarithms(copy)
+    return Trainable(graph, Scores(learning_module(copy, (*weights, *biases))), weights, biases)
 
 
 def learning_module(graph: ir.Model, names: Collection[str]) -> OnnxModule:
@@ -94,6 +96,16 @@ def learning_module(graph: ir.Model, names: Collection[str]) -> OnnxModule:
         return translate(proto, learned=names)
     except UnsupportedError as error:
         raise NetworkError(f"the network cannot be trained: {error}") from error
+
+
+def end_in_logarithms(model: ir.Model) -> None:
+    """Make a Softmax at the end a LogSoftmax: the softmax of its logarithms, which losses take, is the Softmax."""
+    output = model.graph.outputs[0]
+    last, shape = output.producer(), shape_of(output)
+    if last is not None and is_op(last, "Softmax") and shape is not None and len(shape) == 2:
+        usual = -1 if model.opset_imports.get("", 0) >= 13 else 1
+        if integer(last, "axis", usual) in (-1, 1):
+            last.op_type = "LogSoftmax"
 
 
 def put_back(graph: ir.Model, values: Mapping[str, NDArray[np.float32]]) -> ir.Model:

@@ -25,7 +25,7 @@ from chipwise.core.network import Network
 from chipwise.optimize.pipeline import PASSES, name_of, optimize
 from chipwise.optimize.rewrite import add_weights, constant, integer, is_op, shape_of
 from chipwise.training.scores import Scores
-from chipwise.training.trainable import learning_module, put_back
+from chipwise.training.trainable import end_in_logarithms, learning_module, put_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +119,7 @@ def whole_graph(network: Network) -> WholeGraph:
         )
     copy = graph.clone()
     fixed = _free_batch(copy)
-    _end_in_logarithms(copy)
+    end_in_logarithms(copy)
     names = dict.fromkeys(name for layer in layers for name in layer)
     module = Scores(learning_module(copy, tuple(names)), layers)
     if fixed:
@@ -174,16 +174,6 @@ def _free_batch(model: ir.Model) -> bool:
             free[0] = 0 if -1 in dims else -1  # 0 copies the dimension
             node.replace_input_with(1, add_weights(model.graph, free, "shape"))
     return True
-
-
-def _end_in_logarithms(model: ir.Model) -> None:
-    """Make a Softmax at the end a LogSoftmax: the softmax of its logarithms, which losses take, is the Softmax."""
-    output = model.graph.outputs[0]
-    last, shape = output.producer(), shape_of(output)
-    if last is not None and is_op(last, "Softmax") and shape is not None and len(shape) == 2:
-        usual = -1 if model.opset_imports.get("", 0) >= 13 else 1
-        if integer(last, "axis", usual) in (-1, 1):
-            last.op_type = "LogSoftmax"
 
 
 def _check_batches(module: Scores, network: Network) -> None:
