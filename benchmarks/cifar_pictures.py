@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import chipwise
 from chipwise.codec.files import atomic_write
+from chipwise.codec.records import decode, encode
 from chipwise.compression.finetune import Lecture, Tuned, finetune
 from chipwise.compression.stages import pruned
+from chipwise.core.compression import Compression
 from chipwise.datasets.dataset import Dataset, make
 from chipwise.networks import onnx_file
 from chipwise.networks.load import load
@@ -31,15 +34,16 @@ from chipwise.training.seeds import seeded
 from chipwise.training.settings import Settings
 from chipwise.training.teacher import Teacher
 from chipwise.training.trainable import put_back, simplified, trainable
-from labelled import pictures
+from labelled import CIFAR, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from chipwise.core.events import Progress
 
-_IMAGENET = "mean=0.485/0.456/0.406,std=0.229/0.224/0.225"
-PREPROCESS = {"resnet20": _IMAGENET, "resnet56": _IMAGENET}
+NETWORKS = ("resnet20", "resnet56")
+PREPROCESS = {name: CIFAR[name][1] for name in NETWORKS}
+_KEPT = ("learning_rate", "batch_size", "augment", "precision", "threads")  # of them, for `compress`
 VALIDATION = 2000  # of the 20,000 of the training set; the 7,500 of the test set judge
 USUAL = Settings(
     learning_rate=1e-3, batch_size=128, weight_decay=0.0, augment="shift", precision="bf16", threads=1, epochs=8
@@ -107,6 +111,55 @@ def taught(
     output.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(output, onnx_file.serialize(replace(network, graph=graph)))
     return tuned
+
+
+def dense_network(  # noqa: PLR0917 (as `taught`)
+    name: str, shared: Path, output: Path, data: Dataset, epochs: int, progress: Progress
+) -> None:
+    """Write the network that came trained after epochs on the pictures, unless that was done before."""
+    settings = replace(USUAL, epochs=epochs)
+    taught(shared / CIFAR[name][0], output, data, settings, progress, preprocess=PREPROCESS[name])
+
+
+def compressed(  # noqa: PLR0917 (as `taught`)
+    dense: Path,
+    output: Path,
+    data: Dataset,
+    preprocess: str,
+    epochs: int,
+    progress: Progress,
+    *,
+    target: str | None = None,
+    faster: str | None = None,
+) -> Compression:
+    """What `compress` makes of a network, unless that was done before.
+
+    Args:
+        dense: the network.
+        output: the `.cwz` file; the record lies beside it.
+        data: in three parts.
+        preprocess: how pictures become its inputs.
+        epochs: of each stage.
+        progress: told what is done.
+        target: how small.
+        faster: or how fast.
+    """
+    file = output.with_suffix(".json")
+    if not file.exists() or not output.exists():
+        how: dict[str, Any] = {name: getattr(USUAL, name) for name in _KEPT}
+        found = chipwise.compress(
+            dense,
+            data,
+            output=output,
+            target=target,
+            faster=faster,
+            preprocess=preprocess,
+            progress=progress,
+            epochs=epochs,
+            **how,
+        )
+        atomic_write(file, encode(found, pretty=True))
+    return decode(file.read_bytes(), Compression, str(file))
 
 
 def drops(paths: Mapping[str, Path], data: Dataset, preprocess: str, against: Iterable[str]) -> dict[str, Any]:

@@ -16,22 +16,13 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import chipwise
-from chipwise.codec.files import atomic_write
-from chipwise.codec.records import decode, encode
-from chipwise.core.compression import Compression
 from chipwise.training.settings import as_json
 from chipwise.views.terminal import TerminalProgress
-from cifar_pictures import PREPROCESS, USUAL, cifar_to_train, drops, taught
+from cifar_pictures import PREPROCESS, USUAL, cifar_to_train, compressed, dense_network, drops, taught
 from document import command_line, give, here
 
-if TYPE_CHECKING:
-    from chipwise.datasets.dataset import Dataset
-
 MAX_DROP = 0.005
-_KEPT = ("learning_rate", "batch_size", "augment", "precision", "threads")
 
 
 def main() -> int:
@@ -47,11 +38,10 @@ def main() -> int:
     data, preprocess = cifar_to_train(options.shared), PREPROCESS[options.network]
     dense = options.folder / f"{options.network}.onnx"
     small = options.folder / f"{options.network}-{options.target}.cwz"
-    source = options.shared / "cifar10" / "models" / f"derived_{options.network}.onnx"
     settings = replace(USUAL, epochs=options.epochs)
     with TerminalProgress() as progress:
-        taught(source, dense, data, settings, progress, preprocess=preprocess)
-        record = compressed(dense, small, data, options.target, options.epochs, progress)
+        dense_network(options.network, options.shared, dense, data, options.epochs, progress)
+        record = compressed(dense, small, data, preprocess, options.epochs, progress, target=options.target)
         paths = {"dense": dense, "small": small}
         if not options.alone:
             paths["dense, trained longer"] = longer = options.folder / f"{options.network}-longer.onnx"
@@ -78,26 +68,6 @@ def main() -> int:
     }  # fmt: skip
     give("compress_cifar", document, options.output)
     return 0 if document["ok"] else 1
-
-
-def compressed(  # noqa: PLR0917 (what, to where, and how)
-    dense: Path, output: Path, data: Dataset, target: str, epochs: int, progress: TerminalProgress
-) -> Compression:
-    """What `compress` makes of it, unless that was done before."""
-    file, how = output.with_suffix(".json"), {name: getattr(USUAL, name) for name in _KEPT}
-    if not file.exists() or not output.exists():
-        found = chipwise.compress(
-            dense,
-            data,
-            output=output,
-            target=target,
-            preprocess=PREPROCESS[dense.stem],
-            progress=progress,
-            epochs=epochs,
-            **how,
-        )
-        atomic_write(file, encode(found, pretty=True))
-    return decode(file.read_bytes(), Compression, str(file))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from chipwise.datasets.dataset import Dataset, make
 TRAINED_HERE = {"lenet5": 2, "lenet5-caffe": 2, "lenet-300-100": 4, "mlp-4096": 2}  # epochs
 WORDS = ("Down", "Go", "Left", "No", "Off", "On", "Right", "Stop", "Up", "Yes", "Silence", "Unknown")
 _IMAGENET = "mean=0.485/0.456/0.406,std=0.229/0.224/0.225"
-_CIFAR = {
+CIFAR = {
     "resnet20": ("cifar10/models/derived_resnet20.onnx", _IMAGENET),
     "resnet56": ("cifar10/models/derived_resnet56.onnx", _IMAGENET),
     "cifar-tutorial-cnn": ("cifar10/models/cifar10_tutorial_cnn.onnx", "mean=0.5,std=0.5"),
@@ -62,9 +62,7 @@ def networks(shared: Path) -> dict[str, Labelled]:
         shared: folder of the reference data.
     """
     found = {name: Labelled(partial(_trained, name, shared), partial(mnist, shared)) for name in TRAINED_HERE}
-    found |= {
-        name: Labelled(partial(_at, shared / f), partial(cifar, shared), how) for name, (f, how) in _CIFAR.items()
-    }
+    found |= {name: Labelled(partial(_at, shared / f), partial(cifar, shared), how) for name, (f, how) in CIFAR.items()}
     spotter = shared / "mlperf_tiny" / "derived_kws_dscnn_float.onnx"
     return found | {"keyword-spotting": Labelled(partial(_at, spotter), partial(keywords, shared))}
 

@@ -26,9 +26,7 @@ import numpy as np
 import chipwise
 from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import speedup, summarize
-from chipwise.codec.files import atomic_write
 from chipwise.codec.plan_file import read_plan
-from chipwise.codec.records import decode, encode
 from chipwise.compiler.load import open_plan
 from chipwise.compression.faster import shares
 from chipwise.core.compression import Compression
@@ -37,7 +35,7 @@ from chipwise.networks.load import load
 from chipwise.training.settings import as_json
 from chipwise.training.trainable import simplified, weights_left
 from chipwise.views.terminal import TerminalProgress
-from cifar_pictures import PREPROCESS, USUAL, cifar_to_train, drops, taught
+from cifar_pictures import PREPROCESS, USUAL, cifar_to_train, compressed, dense_network, drops, taught
 from document import command_line, give, here, remembered
 
 if TYPE_CHECKING:
@@ -91,9 +89,8 @@ def trained(  # noqa: PLR0917 (what, from where, and how)
     paths = dict(zip(MARKS, (folder / f"{name}{end}" for end in (".onnx", "-channels.cwz", "-single.onnx",
                                                                 "-longer.onnx")), strict=True))  # fmt: skip
     dense = paths["dense"]
-    source = shared / "cifar10" / "models" / f"derived_{name}.onnx"
-    taught(source, dense, data, replace(USUAL, epochs=epochs), progress, preprocess=preprocess)
-    record = narrowed(dense, paths["channels"], data, preprocess, epochs, progress)
+    dense_network(name, shared, dense, data, epochs, progress)
+    record = compressed(dense, paths["channels"], data, preprocess, epochs, progress, faster=f"{WANTED:g}x")
     before, after = (weights(path) for path in (dense, paths["channels"]))
     for mark, density in (("single weights", after / before), ("dense, trained longer", None)):
         settings = replace(USUAL, epochs=longer)
@@ -101,23 +98,6 @@ def trained(  # noqa: PLR0917 (what, from where, and how)
             dense, paths[mark], data, settings, progress, preprocess=preprocess, teacher=dense, density=density
         )  # fmt: skip
     return paths, record
-
-
-def narrowed(  # noqa: PLR0917 (as `trained`)
-    dense: Path, output: Path, data: Dataset, preprocess: str, epochs: int, progress: TerminalProgress
-) -> Compression:
-    """What `compress` makes of it, unless that was done before."""
-    file = output.with_suffix(".json")
-    if not file.exists() or not output.exists():
-        chosen = {
-            name: getattr(USUAL, name) for name in ("learning_rate", "batch_size", "augment", "precision", "threads")
-        }
-        found = chipwise.compress(
-            dense, data, output=output, faster=f"{WANTED:g}x", preprocess=preprocess, progress=progress, epochs=epochs,
-            **chosen,
-        )  # fmt: skip
-        atomic_write(file, encode(found, pretty=True))
-    return decode(file.read_bytes(), Compression, str(file))
 
 
 def weights(path: Path) -> int:

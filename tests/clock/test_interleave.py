@@ -59,9 +59,12 @@ def test_blocks_are_long_for_short_calls_and_single_for_long_ones() -> None:
 def test_blocks_of_a_call_in_one_thread_are_shorter() -> None:
     time, log = FakeTime(), []
     contenders = {"one": time.contender(1e-5, log, "o"), "many": time.contender(1e-5, log, "m")}
-    samples = interleave(contenders, budget_s=0.0, min_rounds=3, one_thread={"one"}, timer=time.timer())
-    assert 500 < log.count("o") < log.count("m") / 2
-    np.testing.assert_allclose(samples["one"], samples["many"], rtol=1e-6)
+    found = [
+        interleave({name: call}, budget_s=0.0, min_rounds=3, one_thread={"one"}, timer=time.timer())[name]
+        for name, call in contenders.items()
+    ]
+    assert 500 < log.count("o") < log.count("m") / 5
+    np.testing.assert_allclose(*found, rtol=1e-6)
 
 
 def test_a_call_of_a_tenth_of_a_second_is_not_warmed_up() -> None:

@@ -37,7 +37,7 @@ def fixed_network(seed: int, kinds: list[str], bits: int = 8) -> ir.Model:
     return written(layout, random_formats(layout, arrays, seed, bits), {})
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.sampled_from(KINDS), min_size=1, max_size=5))
 def test_integers_equal_both_runtimes(seed: int, kinds: list[str]) -> None:
     network = from_model(fixed_network(seed, kinds), "random")

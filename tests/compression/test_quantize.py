@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 pytest.importorskip("torch")
@@ -16,7 +17,7 @@ from chipwise.compression.fixed_layout import lay_out
 from chipwise.compression.fixed_point import Fixed
 from chipwise.compression.fixed_training import formats_of, round_in_place, seen
 from chipwise.compression.qdq import fitting, written
-from chipwise.compression.quantize import run_batches
+from chipwise.compression.quantize import scores_in_runtime
 from chipwise.core.errors import DataError, InputError, NetworkError, UnknownNameError
 from chipwise.core.fixed_point import Per
 from chipwise.networks.onnx_file import from_model, serialize
@@ -83,7 +84,7 @@ def test_the_module_that_is_trained_computes_what_the_file_computes(bits: int) -
     found, values = seen(made, layout, inputs, bits)
     arrays = made.values()
     formats = formats_of(layout, values, arrays, bits, "channel")
-    (scores,) = run_batches(serialize(from_model(written(layout, formats, arrays), "x")), inputs.numpy())
+    scores = scores_in_runtime(serialize(from_model(written(layout, formats, arrays), "x")), inputs.numpy())
     floats = made.module(inputs).detach().numpy()
     round_in_place(made, layout, formats)
     assert np.abs(made.module(inputs).detach().numpy() - scores).max() < (1e-6 if bits == 8 else 1e-3)
@@ -130,3 +131,11 @@ def test_bad_input_is_refused(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(NetworkError, match="is not trained"):
         chipwise.quantize("lenet5", "digits", output=tmp_path / "x.onnx")
     assert not (tmp_path / "x.onnx").exists()
+
+
+def test_a_fixed_batch_is_filled_up() -> None:
+    """Seven samples through a graph that takes four: the last batch lacks one."""
+    text = '<ir_version: 8, opset_import: ["": 18]> g (float[4, 2] x) => (float[4, 2] y) { y = Neg(x) }'
+    inputs = np.arange(14, dtype=np.float32).reshape(7, 2)
+    file = serialize(from_model(ir.from_onnx_text(text), "fixed"))
+    assert np.array_equal(scores_in_runtime(file, inputs), -inputs)

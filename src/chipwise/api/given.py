@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.core.errors import InputError, MissingExtraError
+from chipwise.core.errors import InputError, MissingExtraError, NetworkError
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
@@ -50,6 +50,18 @@ def network_from(given: NetworkLike, example_input: Any = None, **options: Any) 
     from chipwise.networks.torch_source import from_module
 
     return described(from_module(given, example_input, type(given).__name__), **said)
+
+
+def trained_from(given: NetworkLike, *, weights: str | Path | None, preprocess: str | None) -> Network:
+    """Load a network that has weights which were learned.
+
+    Raises:
+        NetworkError: it has none. What `network_from` raises.
+    """
+    loaded = network_from(given, weights=weights, preprocess=preprocess)
+    if loaded.source is not None and loaded.source.weights is None:
+        raise NetworkError(f"{loaded.name} is not trained", hint=f"chipwise train {loaded.name} -d D -o DIR, then DIR")
+    return loaded
 
 
 def trainable_from(

@@ -5,14 +5,13 @@ chipwise.quantize("runs/lenet5", "mnist", output="lenet5.onnx", bits=8)
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from chipwise.api.given import data_from, need, network_from, with_graph
+from chipwise.api.given import data_from, need, trained_from, with_graph
 from chipwise.api.notebook import drawn
-from chipwise.api.verbs import known_settings
-from chipwise.core.errors import InputError, NetworkError, unknown_name
+from chipwise.api.settings import check_ranges, gentle_settings
+from chipwise.core.errors import InputError, unknown_name
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
@@ -68,18 +67,11 @@ def quantize(
     need("torch", "safetensors", extra="torch")
     from chipwise.compression.quantize import Wanted
     from chipwise.compression.quantize import quantize as quantize_network
-    from chipwise.devices.detect import detect
-    from chipwise.training.recipes import recipe
 
     numbers = {"epochs": epochs, "calibrate": calibrate, "compare": compare, "teacher_share": teacher_share}
     path = _checked(output, bits, per, numbers)
-    loaded = network_from(network, weights=weights, preprocess=preprocess)
-    if loaded.source is not None and loaded.source.weights is None:
-        raise NetworkError(f"{loaded.name} is not trained", hint=f"chipwise train {loaded.name} -d D -o DIR, then DIR")
-    usual = recipe(loaded.name)
-    chosen = replace(usual, learning_rate=_FINE * usual.learning_rate, weight_decay=0.0, label_smoothing=0.0)
-    chosen = replace(chosen, **known_settings(settings))
-    chosen = replace(chosen, threads=chosen.threads or detect().cores)
+    loaded = trained_from(network, weights=weights, preprocess=preprocess)
+    chosen = gentle_settings(loaded.name, _FINE, settings)
     wanted = Wanted(bits, per, epochs, calibrate, compare, chosen, teacher_share)
     return quantize_network(with_graph(loaded), data_from(data), path, wanted, progress=progress)
 
@@ -99,8 +91,5 @@ def _checked(output: str | Path, bits: int, per: str, numbers: dict[str, float |
         raise InputError(f"bits is {bits}", hint="8 or 16")
     if per not in get_args(Per):
         raise unknown_name("kind of radix points", per, set(get_args(Per)))
-    for name, value in numbers.items():
-        low, high = _RANGES[name]
-        if value is not None and not low <= value <= high:
-            raise InputError(f"{name} is {value:g}", hint=f"from {low:g} to {high:g}")
+    check_ranges(numbers, _RANGES)
     return path

@@ -5,15 +5,14 @@ chipwise.compress("runs/lenet5", "mnist", output="lenet5.cwz", target="100x")
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from chipwise.api.given import data_from, need, network_from, with_graph
+from chipwise.api.given import data_from, need, trained_from, with_graph
 from chipwise.api.notebook import drawn
+from chipwise.api.settings import check_ranges, gentle_settings
 from chipwise.api.shrunk_pictures import check_pictures, draw_compression
-from chipwise.api.verbs import known_settings
-from chipwise.core.errors import InputError, NetworkError, unknown_name
+from chipwise.core.errors import InputError, unknown_name
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from chipwise.compression.pruning import Schedule, Scope
     from chipwise.compression.stages import Kind
     from chipwise.core.compression import Compression
-    from chipwise.training.settings import Settings
 
 _RANGES = {
     "bits": (2, 8),
@@ -117,15 +115,13 @@ def compress(
     wanted = Target(ratio=RATIOS[0]) if target is None else parse_target(target)
     ways = {"scope": scope != "adaptive", "pruning": pruning != "gradual", "pictures": pictures is not None}
     pace = None if faster is None else _pace(faster, rounding, {**by_hand, "bits": bits, **ways})
-    loaded = network_from(network, weights=weights, preprocess=preprocess)
-    if loaded.source is not None and loaded.source.weights is None:
-        raise NetworkError(f"{loaded.name} is not trained", hint=f"chipwise train {loaded.name} -d D -o DIR, then DIR")
+    loaded = trained_from(network, weights=weights, preprocess=preprocess)
     given = None
     if any(value is not None for value in by_hand.values()):
         given = Recipe(narrow_to, 1.0 if density is None else density, number or _USUAL_BITS)
     path, place = Path(output), Path(folder) if folder is not None else Path(f"{output}.stages")
     how, begun, by_layer = Pruning(scope, pruning), start or "linear", bits == "auto"
-    train = _settings(loaded.name, known_settings(settings))
+    train = gentle_settings(loaded.name, _FINE, settings)
     work = Work(wanted, train, given, rounding, teacher_share, how, begun, bits_by_layer=by_layer, faster=pace)
     dataset = data_from(data)
     if max_drop is not None:
@@ -135,17 +131,6 @@ def compress(
     if album is not None:
         draw_compression(record, album)
     return record
-
-
-def _settings(network: str, given: Mapping[str, Any]) -> Settings:
-    """The network's usual ones, gentler, and what is given in their place."""
-    from chipwise.devices.detect import detect
-    from chipwise.training.recipes import recipe
-
-    usual = recipe(network)
-    gentler = replace(usual, learning_rate=_FINE * usual.learning_rate, weight_decay=0.0, label_smoothing=0.0)
-    chosen = replace(gentler, **given)
-    return replace(chosen, threads=chosen.threads or detect().cores)
 
 
 def _check_ways(scope: str, pruning: str, start: str | None, rounding: str) -> None:
@@ -192,10 +177,7 @@ def _check(rounding: str, numbers: dict[str, float | None]) -> None:
 
     if rounding not in get_args(Kind):
         raise unknown_name("rounding", rounding, set(get_args(Kind)))
-    for name, value in numbers.items():
-        low, high = _RANGES[name]
-        if value is not None and not low <= value <= high:
-            raise InputError(f"{name} is {value:g}", hint=f"from {low:g} to {high:g}")
+    check_ranges(numbers, _RANGES)
     said = next((name for name in ("bits", "density", "narrow_to") if numbers[name] is not None), None)
     if numbers["max_drop"] is not None and said is not None:
         raise InputError(f"with max_drop, {said} is not yours to choose", hint="give a target in its place")

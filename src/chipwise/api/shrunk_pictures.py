@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chipwise.api.given import data_from, need, network_from, with_graph
+from chipwise.api.given import data_from, need, trained_from, with_graph
 from chipwise.api.notebook import drawn
 from chipwise.api.pictures import check_picture
-from chipwise.core.errors import InputError, NetworkError
+from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def sensitivity(
     from chipwise.training.process import threads as with_threads
     from chipwise.training.trainable import simplified, trainable
 
-    loaded = network_from(network, weights=weights, preprocess=preprocess)
-    if loaded.source is not None and loaded.source.weights is None:
-        raise NetworkError(f"{loaded.name} is not trained", hint=f"chipwise train {loaded.name} -d D -o DIR, then DIR")
+    loaded = trained_from(network, weights=weights, preprocess=preprocess)
     graphed, dataset = with_graph(loaded), data_from(data)
     check_task(graphed)
     assert graphed.graph is not None, "it was just exported"

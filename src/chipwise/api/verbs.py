@@ -10,7 +10,7 @@ never meets torch.
 from __future__ import annotations
 
 import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,9 @@ from chipwise.api.given import (
 )
 from chipwise.api.graph_training import begun_with_graph
 from chipwise.api.notebook import drawn
+from chipwise.api.settings import known_settings
 from chipwise.api.transfer import begun, network_to_train
-from chipwise.core.errors import InputError, unknown_name
+from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
@@ -319,15 +320,3 @@ def _check_start(network: NetworkLike | None, from_plan: PlanLike | None) -> Non
     if (network is None) == (from_plan is None):
         hint = "chipwise compile NET, or --from X.plan"
         raise InputError("compile takes a network or a plan to start from", hint=hint)
-
-
-def known_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Refuse a setting that does not exist, with the nearest that does."""
-    from chipwise.training.settings import Settings
-
-    # Not the split: compile and check rely on training never having seen the test part of the usual one.
-    known = [field.name for field in fields(Settings) if field.name != "split_seed"]
-    for name in settings:
-        if name not in known:
-            raise unknown_name("setting", name, known)
-    return settings

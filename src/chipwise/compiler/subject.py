@@ -15,6 +15,7 @@ from chipwise.compiler.pixels import check_pictures, for_source, takes_pixels, t
 from chipwise.core.errors import InputError
 from chipwise.core.layer import Layer, totals
 from chipwise.datasets.feed import inputs_for
+from chipwise.runtimes.batches import batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -182,15 +183,9 @@ def predicted_classes(engine: runtimes.Engine, inputs: NDArray[Any]) -> NDArray[
 
 def class_scores(engine: runtimes.Engine, inputs: NDArray[Any]) -> NDArray[Any]:
     """Scores per class, [N, K]; batched as far as the graph allows, a fixed batch filled up with the last row."""
-    spec = engine.inputs[0]
-    step = _EVALUATION_BATCH if spec.dynamic_batch else int(spec.shape[0])
     answers = []
-    for start in range(0, len(inputs), step):
-        rows = inputs[start : start + step]
-        fixed = not spec.dynamic_batch and len(rows) < step
-        fed = np.concatenate([rows, np.repeat(rows[-1:], step - len(rows), axis=0)]) if fixed else rows
-        scores = engine.run([np.ascontiguousarray(fed)])[0][: len(rows)]
-        answers.append(scores.reshape(len(rows), -1))
+    for fed, count in batches(engine.inputs[0], inputs, _EVALUATION_BATCH):
+        answers.append(engine.run([fed])[0][:count].reshape(count, -1))
     return np.concatenate(answers)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import onnx_ir as ir
 
 from chipwise.core.errors import NetworkError
-from chipwise.optimize.rewrite import constant, integer, is_op, number, only_reader, shape_of
+from chipwise.optimize.rewrite import constant, integer, is_op, number, only_reader, shape_of, weight_axes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -216,9 +216,12 @@ def _weights_of(node: ir.Node) -> LayerWeights:
     weight, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
     assert weight is not None
     shape = shape_of(weight) or ()
-    axis = 0 if is_op(node, "Conv") or integer(node, "transB", 0) else max(len(shape) - 1, 0)
     return LayerWeights(
-        node, _name(weight), axis, _name(node.inputs[0]), bias.name if bias is not None and bias.name else None
+        node,
+        _name(weight),
+        weight_axes(node, len(shape))[0],
+        _name(node.inputs[0]),
+        bias.name if bias is not None and bias.name else None,
     )
 
 

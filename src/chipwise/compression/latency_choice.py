@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from chipwise.compression.latency_table import LatencyTable, LayerAt, axes_of, layer_nodes, layers_of
+from chipwise.compression.latency_table import LatencyTable, LayerAt, layer_nodes, layers_of
 from chipwise.compression.narrow import Narrowing
 from chipwise.optimize.channels import ChannelGroup, Place, groups
-from chipwise.optimize.rewrite import is_op
+from chipwise.optimize.rewrite import is_op, weight_axes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -192,7 +192,7 @@ def quickening(made: Trainable, table: LatencyTable, measured_s: float, step: in
     layers, known = layers_of(made.graph), layer_nodes(made.graph)
     sides: tuple[list[dict[int, Any]], list[dict[int, Any]]] = ([], [])
     for layer, (node, weights) in zip(layers, known, strict=True):
-        for side, axis in zip(sides, axes_of(node, weights.ndim), strict=True):
+        for side, axis in zip(reversed(sides), weight_axes(node, weights.ndim), strict=True):
             side.append(_members(found, layer, axis))
     if any(layer.shape.group_inputs for layer in layers):
         _follow_groups(layers, sides)

@@ -20,7 +20,8 @@ import onnx_ir as ir
 
 from chipwise.core.errors import NetworkError
 from chipwise.core.events import Progress, silent
-from chipwise.optimize.rewrite import constant, integer, is_op, shape_of
+from chipwise.optimize.rewrite import constant, integer, is_op, shape_of, weight_axes
+from chipwise.training.trainable import LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     Timed = Callable[[bytes, NDArray[np.float32], float], float]
 
-_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _SHARES = (0.25, 0.5, 0.75)  # of a layer's width, at which it is timed besides the whole and the narrowest
 _LONGEST_S = 0.5  # of timing at one pair of widths
 _OPSET = 18
@@ -129,7 +129,7 @@ def layer_nodes(graph: ir.Model) -> list[tuple[ir.Node, NDArray[Any]]]:
     """Nodes with weights of their own, and these, in the graph's order."""
     found = []
     for node in graph.graph:
-        weights = constant(node.inputs[1]) if is_op(node, *_LAYERS) else None
+        weights = constant(node.inputs[1]) if is_op(node, *LAYERS) else None
         if weights is not None and weights.ndim > 1:
             found.append((node, weights))
     return found
@@ -148,7 +148,7 @@ def _layer(node: ir.Node, weights: NDArray[Any]) -> LayerAt:
         raise NetworkError(said, hint="give --input-shape")
     sizes = [size or 0 for size in (shape[0] or 1, *shape[1:])]
     axis = len(sizes) - 1 if node.op_type == "MatMul" else 1
-    read, made = axes_of(node, weights.ndim)
+    made, read = weight_axes(node, weights.ndim)
     groups = integer(node, "group", 1)
     attributes = b"".join(
         ir.to_proto(each).SerializeToString(deterministic=True)
@@ -170,17 +170,6 @@ def _layer(node: ir.Node, weights: NDArray[Any]) -> LayerAt:
         inputs,
         outputs,
     )
-
-
-def axes_of(node: ir.Node, rank: int) -> tuple[int, int]:
-    """The axes of a layer's weights that belong to its inputs and to its outputs."""
-    if node.op_type == "Conv":
-        return 1, 0
-    if node.op_type == "ConvTranspose":
-        return 0, 1
-    if node.op_type == "Gemm":
-        return (1, 0) if integer(node, "transB", 0) else (0, 1)
-    return rank - 2, rank - 1
 
 
 def widths(width: int, step: int) -> tuple[int, ...]:
@@ -262,7 +251,7 @@ def one_layer(node: ir.Node, shape: LayerShape, inputs: int, outputs: int) -> tu
     random = np.random.default_rng(0)
     sizes = list(shape.places)
     sizes.insert(len(sizes) if node.op_type == "MatMul" else 1, inputs)
-    read, made = axes_of(node, len(shape.kernel) + 2)
+    made, read = weight_axes(node, len(shape.kernel) + 2)
     dims = list(shape.kernel)
     for axis, size in sorted(((read, inputs), (made, outputs))):
         dims.insert(axis, size)

@@ -28,9 +28,10 @@ from chipwise.core.fixed_point import IntegerAgreement, Per, Quantization
 from chipwise.networks.onnx_file import from_model, serialize
 from chipwise.optimize.pipeline import names_kept
 from chipwise.optimize.rewrite import constant
+from chipwise.runtimes.batches import batches
 from chipwise.tasks.metrics import paired_drop
 from chipwise.training.evaluate import evaluate
-from chipwise.training.feed import check_fits, check_task, feed_of, layout_of
+from chipwise.training.feed import Feed, check_fits, check_task, feed_of, layout_of
 from chipwise.training.process import memory_kept, threads
 from chipwise.training.seeds import seeded
 from chipwise.training.settings import Settings, resolve
@@ -38,7 +39,6 @@ from chipwise.training.teacher import Teacher
 from chipwise.training.trainable import simplified, trainable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import onnx_ir as ir
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from chipwise.core.measure import PairedDrop
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
-    from chipwise.training.feed import Feed
     from chipwise.training.trainable import Trainable
 
 RUNTIME = "onnxruntime"
@@ -191,7 +190,7 @@ class _Work:
     def paired(self, file: bytes, feed: Feed) -> PairedDrop:
         """The float network's answers against a file's in the runtime, sample by sample."""
         right = evaluate(self.source.module, feed.inputs, feed.labels).predicted == feed.labels
-        (scores,) = run_batches(file, feed.inputs.numpy(), first=True)
+        scores = scores_in_runtime(file, feed.inputs.numpy())
         return paired_drop(right.numpy(), scores.argmax(axis=1) == feed.labels.numpy())
 
     def tuned(self, formats: Formats, lecture: Lecture, epochs: int, progress: Progress) -> tuple[_Made, int]:
@@ -217,36 +216,43 @@ def agree(network: Network, inputs: NDArray[np.float32], runtime: str = RUNTIME)
     """
     assert network.graph is not None
     compared = equal = largest = 0
-    steps, places = 0.0, None
-    for batch in _batches(network, inputs):
-        answers = integer_answers(network.graph, batch)
-        if places is None:
-            places = _ending_in(network, tuple(answers.numbers))
-            engine = runtimes.load(runtime).build(places, runtimes.EngineOptions(precision="int8"))
-        for number, floats in zip(answers.numbers.values(), engine.run([batch]), strict=True):
-            apart = np.abs(np.ldexp(floats.astype(np.float64), number.radix) - number.whole)
-            compared, equal = compared + apart.size, equal + int(np.count_nonzero(apart == 0))
-            steps = max(steps, float(apart.max(initial=0)))
-        largest = answers.largest
-    engine.close()
+    steps, engine = 0.0, None
+    try:
+        for batch, count in batches(network.inputs[0], inputs, _BATCH):
+            answers = integer_answers(network.graph, batch)
+            if engine is None:
+                engine = _engine(_ending_in(network, tuple(answers.numbers)), runtime)
+            for number, floats in zip(answers.numbers.values(), engine.run([batch]), strict=True):
+                apart = np.abs(np.ldexp(floats.astype(np.float64), number.radix) - number.whole)[:count]
+                compared, equal = compared + apart.size, equal + int(np.count_nonzero(apart == 0))
+                steps = max(steps, float(apart.max(initial=0)))
+            largest = answers.largest
+    finally:
+        if engine is not None:
+            engine.close()
     return IntegerAgreement(
         runtime, len(inputs), compared, equal, steps, largest.bit_length() + 1, largest < _FLOAT32_WHOLE
     )
 
 
-def run_batches(file: bytes, inputs: NDArray[np.float32], *, first: bool = False) -> list[NDArray[Any]]:
-    """Results of ONNX Runtime on samples, in batches as the graph takes them.
+def scores_in_runtime(file: bytes, inputs: NDArray[np.float32]) -> NDArray[Any]:
+    """The first output of a graph in ONNX Runtime.
 
     Args:
-        file: a serialized graph with one input.
+        file: the graph, serialized, with one input.
         inputs: [N, ...].
-        first: the first output alone.
     """
-    engine = runtimes.load(RUNTIME).build(file, runtimes.EngineOptions(precision="int8"))
-    size = _BATCH if engine.inputs[0].dynamic_batch else int(engine.inputs[0].shape[0])
-    parts = [engine.run([inputs[start : start + size]]) for start in range(0, len(inputs), size)]
-    engine.close()
-    return [np.concatenate(each) for each in list(zip(*parts, strict=True))[: 1 if first else None]]
+    engine = _engine(file, RUNTIME)
+    try:
+        return np.concatenate(
+            [engine.run([fed])[0][:count] for fed, count in batches(engine.inputs[0], inputs, _BATCH)]
+        )
+    finally:
+        engine.close()
+
+
+def _engine(file: bytes, runtime: str) -> runtimes.Engine:
+    return runtimes.load(runtime).build(file, runtimes.EngineOptions(precision="int8"))
 
 
 def _ending_in(network: Network, names: tuple[str, ...]) -> bytes:
@@ -260,17 +266,11 @@ def _ending_in(network: Network, names: tuple[str, ...]) -> bytes:
         return serialize(replace(network, graph=copy))
 
 
-def _batches(network: Network, inputs: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    size = _BATCH if network.inputs[0].dynamic_batch else int(network.inputs[0].shape[0])
-    for start in range(0, len(inputs), size):
-        yield np.ascontiguousarray(inputs[start : start + size])
-
-
 def _some(feed: Feed, count: int, seed: int) -> Feed:
     """So many samples drawn from a split."""
     with seeded(seed, "calibration"):
         chosen = torch.randperm(len(feed))[:count]
-    return type(feed)(feed.inputs[chosen], feed.labels[chosen])
+    return Feed(feed.inputs[chosen], feed.labels[chosen])
 
 
 def _teacher(source: Trainable, wanted: Wanted) -> Teacher | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chipwise.optimize.channel_slices import Slices, Tracing, Weight, spread
-from chipwise.optimize.rewrite import floats, integer, is_op, number, pads_of, shape_of
+from chipwise.optimize.rewrite import floats, integer, is_op, number, pads_of, shape_of, weight_axes
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -204,13 +204,7 @@ def _constant_outputs(layer: Layer) -> NDArray[np.float64]:
 def _note_weights(layer: Layer, stored: NDArray[Any], tracing: Tracing) -> None:
     """The axes of weights and bias that belong to channels, where each place belongs to one."""
     node, groups = layer.node, layer.weights.shape[0]
-    last = stored.ndim - 1
-    written, read = {
-        "Conv": (0, 1),
-        "ConvTranspose": (1, 0),
-        "Gemm": (0, last) if integer(node, "transB", 0) else (last, 0),
-        "MatMul": (last, 0),
-    }[node.op_type]
+    written, read = weight_axes(node, stored.ndim)
     if groups == 1 or node.op_type == "Conv":
         tracing.weights.append(Weight(node, 1, written, layer.targets, written=True))
     if groups == 1 or node.op_type == "ConvTranspose":

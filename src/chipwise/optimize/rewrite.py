@@ -84,6 +84,18 @@ def shape_of(value: ir.Value | None) -> tuple[int | None, ...] | None:
     return tuple(dim if isinstance(dim, int) else None for dim in value.shape)
 
 
+def weight_axes(node: ir.Node, rank: int) -> tuple[int, int]:
+    """The axes of a layer's weights that belong to its outputs and to its inputs.
+
+    Args:
+        node: Conv, ConvTranspose, Gemm or MatMul; grouped ones have a group's share along one of them.
+        rank: of the weights.
+    """
+    if node.op_type == "Conv" or (node.op_type == "Gemm" and integer(node, "transB", 0)):
+        return 0, 1
+    return (1, 0) if node.op_type == "ConvTranspose" else (rank - 1, rank - 2)
+
+
 def permutation(node: ir.Node) -> tuple[int, ...] | None:
     """What a Transpose does; None where the number of axes is not known."""
     shape = shape_of(node.inputs[0])

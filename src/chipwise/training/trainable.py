@@ -21,7 +21,7 @@ import torch
 
 from chipwise.core.errors import NetworkError
 from chipwise.optimize.pipeline import names_kept, optimize
-from chipwise.optimize.rewrite import constant, integer, is_op, shape_of
+from chipwise.optimize.rewrite import constant, integer, is_op, shape_of, weight_axes
 from chipwise.runtimes.onnx_to_torch import OnnxModule, translate
 from chipwise.runtimes.torch_values import UnsupportedError
 from chipwise.training.scores import Scores
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +150,11 @@ def _learned(graph: ir.Model) -> tuple[dict[str, int], tuple[str, ...]]:
     weights: dict[str, int] = {}
     biases: dict[str, None] = {}
     for node in graph.graph:
-        if is_op(node, *_LAYERS):
+        if is_op(node, *LAYERS):
             weight = node.inputs[1]
             array = None if weight is None else constant(weight)
             if weight is not None and weight.name and array is not None and weight.is_initializer():
-                weights[weight.name] = _output_axis(node, array.ndim)
+                weights[weight.name] = weight_axes(node, array.ndim)[0]
             biases |= dict.fromkeys(_constants(node.inputs[2:]))
         elif is_op(node, "Add"):
             biases |= dict.fromkeys(_constants(node.inputs))
@@ -167,12 +167,3 @@ def _constants(values: Iterable[ir.Value | None]) -> list[str]:
         for value in values
         if value is not None and value.is_initializer() and value.dtype == ir.DataType.FLOAT and value.name
     ]
-
-
-def _output_axis(node: ir.Node, rank: int) -> int:
-    if node.op_type == "Conv":
-        return 0
-    if node.op_type == "Gemm":
-        attribute = node.attributes.get("transB")
-        return 0 if attribute is not None and attribute.as_int() else 1
-    return 1 if node.op_type == "ConvTranspose" else rank - 1
