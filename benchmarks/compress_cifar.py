@@ -19,8 +19,9 @@ from pathlib import Path
 
 from chipwise.training.settings import as_json
 from chipwise.views.terminal import TerminalProgress
-from cifar_pictures import PREPROCESS, USUAL, cifar_to_train, compressed, dense_network, drops, taught
+from cifar_pictures import PREPROCESS, USUAL, cifar_to_train, compressed, dense_network
 from document import command_line, give, here
+from taught import drops, taught
 
 MAX_DROP = 0.005
 

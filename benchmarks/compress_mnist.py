@@ -8,6 +8,9 @@ For each seed a network is trained and compressed; 54,000 pictures are learned f
 pictures are looked at once, at the end. `--classic` is the recipe of Han, Mao and Dally (ICLR 2016) with nothing but
 labels to learn from: 8% of the weights, codebooks of 5 bits, priced in Huffman codes with their positions.
 
+Compressing trains, too. So `--longer 31` trains the source for as many epochs as its compression had, from the same
+teacher (itself), on the same shifted pictures, and compares with that network as well.
+
 Published: LeNet-5 39x and LeNet-300-100 40x by that recipe; LeNet-5 115x by DeepCABAC (2019).
 
 The last line on stdout is one JSON document. Exit code 1 when a file is larger than was asked for.
@@ -18,7 +21,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,9 +29,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import chipwise
+from chipwise.api.settings import gentle_settings
+from chipwise.api.shrinking import FINE
+from chipwise.datasets.by_name import load as load_data
+from chipwise.networks.load import load
 from chipwise.tasks.metrics import upper_bound
 from chipwise.views.terminal import TerminalProgress
 from document import command_line, give, here, remembered
+from taught import drops, taught
 
 if TYPE_CHECKING:
     import argparse
@@ -50,17 +58,23 @@ def main() -> int:
     parser.add_argument("--stage-epochs", type=int, default=12, help="of each stage")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of training")
     parser.add_argument("--threads", type=int, help="of training; all cores where nothing is said")
+    parser.add_argument("--longer", type=int, metavar="N", help="compare with the network after N more epochs as well")
+    parser.add_argument("--folder", type=Path, help="where networks are kept for other targets; nowhere by default")
     parser.add_argument("--rows", type=Path, help="file of rows, to go on where an interrupted run ended")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder, TerminalProgress() as progress:
         for seed in options.seeds:
-            made = partial(measured, options, seed, Path(folder), progress)
-            name = f"{options.network} {'classic' if options.classic else options.target} seed {seed}"
-            rows.append(remembered(options.rows, name, made))
+            made = partial(measured, options, seed, options.folder or Path(folder), progress)
+            rows.append(remembered(options.rows, name_of(options, seed), made))
     found = {**here(), "results": rows, **summary(rows), "ok": all(row["met"] for row in rows)}
     give("compress_mnist", found, options.output)
     return 0 if found["ok"] else 1
+
+
+def name_of(options: argparse.Namespace, seed: int) -> str:
+    """What a row is called."""
+    return f"{options.network} {'classic' if options.classic else options.target} seed {seed}"
 
 
 def measured(options: argparse.Namespace, seed: int, folder: Path, progress: TerminalProgress) -> dict[str, Any]:
@@ -76,18 +90,12 @@ def measured(options: argparse.Namespace, seed: int, folder: Path, progress: Ter
     started = time.perf_counter()
     chipwise.train(options.network, data, folder=run, epochs=options.epochs, **how)
     train_s = time.perf_counter() - started
-    recipe = CLASSIC if options.classic else {}
+    recipe, name = CLASSIC if options.classic else {}, name_of(options, seed)
+    small = folder / f"{name.replace(' ', '-')}.cwz"
     made = chipwise.compress(
-        run,
-        data,
-        output=folder / f"{run.name}.cwz",
-        target=options.target,
-        epochs=options.stage_epochs,
-        **recipe,
-        **how,
+        run, data, output=small, target=options.target, epochs=options.stage_epochs, **recipe, **how
     )
     assert made.test is not None, "MNIST has a test set"
-    name = f"{options.network} {'classic' if options.classic else options.target} seed {seed}"
     return {
         "network": name,
         "seed": seed,
@@ -106,7 +114,19 @@ def measured(options: argparse.Namespace, seed: int, folder: Path, progress: Ter
         "ledger": {name: value for name, value in asdict(made.ledger).items() if name != "rows"},
         "train_s": train_s,
         "compress_s": made.seconds,
+        "longer": None if options.longer is None else against_longer(options.longer, run, small, data, how),
     }
+
+
+def against_longer(epochs: int, run: Path, small: Path, data: str, how: dict[str, Any]) -> dict[str, Any]:
+    """Train the source for as long as its compression took, and compare that with the compressed network."""
+    source, longer, progress = run.with_suffix(".onnx"), run.with_name(f"{run.name}-longer.onnx"), how["progress"]
+    chipwise.export(run, output=source)
+    settings = gentle_settings(load(str(run)).name, FINE, {name: how[name] for name in how if name != "progress"})
+    dataset = load_data(data)
+    taught(source, longer, dataset, replace(settings, epochs=epochs), progress, teacher=source)
+    judged = drops({"longer": longer, "small": small}, dataset, None, ("longer",))
+    return {"epochs": epochs, "error": 1 - judged["longer"]["accuracy"], **judged["small"]["against"]["longer"]}
 
 
 def stages(made: Compression) -> dict[str, float]:
@@ -121,17 +141,27 @@ def stages(made: Compression) -> dict[str, float]:
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Errors and sizes over all seeds; the drop is of all their answers together."""
-    lost, won, count = (sum(row[name] for row in rows) for name in ("lost", "won", "test_samples"))
-    after = [row["error_after"] for row in rows]
+    count, after = sum(row["test_samples"] for row in rows), [row["error_after"] for row in rows]
+    longer = [row["longer"] for row in rows if row["longer"] is not None]
+    compared = {}
+    if len(longer) == len(rows):
+        compared["mean_error_longer"] = float(np.mean([each["error"] for each in longer]))
+        compared |= drop_of(longer, count, "_against_longer")
     return {
         "mean_error_before": float(np.mean([row["error_before"] for row in rows])),
         "mean_error_after": float(np.mean(after)),
         "worst_error_after": max(after),
         "least_ratio": min(row["ratio"] for row in rows),
         "mean_ratio": float(np.mean([row["ratio"] for row in rows])),
-        "drop": (lost - won) / count,
-        "drop_upper_95": upper_bound(lost, won, count),
+        **drop_of(rows, count, ""),
+        **compared,
     }
+
+
+def drop_of(rows: list[dict[str, Any]], count: int, name: str) -> dict[str, float]:
+    """The drop of all answers together, in pairs, and its 95% bound."""
+    lost, won = (sum(row[which] for row in rows) for which in ("lost", "won"))
+    return {f"drop{name}": (lost - won) / count, f"drop{name}_upper_95": upper_bound(lost, won, count)}
 
 
 if __name__ == "__main__":

@@ -35,8 +35,9 @@ from chipwise.networks.load import load
 from chipwise.training.settings import as_json
 from chipwise.training.trainable import simplified, weights_left
 from chipwise.views.terminal import TerminalProgress
-from cifar_pictures import PREPROCESS, USUAL, cifar_to_train, compressed, dense_network, drops, taught
+from cifar_pictures import PREPROCESS, USUAL, cifar_to_train, compressed, dense_network
 from document import command_line, give, here, remembered
+from taught import drops, taught
 
 if TYPE_CHECKING:
     from chipwise.datasets.dataset import Dataset

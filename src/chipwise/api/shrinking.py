@@ -33,7 +33,7 @@ _RANGES = {
     "max_drop": (0.0, 1.0),
 }
 _USUAL_BITS = 3  # where density or width is said, and bits are not
-_FINE = 0.7  # of the learning rate that a network is trained with from scratch
+FINE = 0.7  # of the learning rate that a network is trained with from scratch
 
 
 @drawn
@@ -121,7 +121,7 @@ def compress(
         given = Recipe(narrow_to, 1.0 if density is None else density, number or _USUAL_BITS)
     path, place = Path(output), Path(folder) if folder is not None else Path(f"{output}.stages")
     how, begun, by_layer = Pruning(scope, pruning), start or "linear", bits == "auto"
-    train = gentle_settings(loaded.name, _FINE, settings)
+    train = gentle_settings(loaded.name, FINE, settings)
     work = Work(wanted, train, given, rounding, teacher_share, how, begun, bits_by_layer=by_layer, faster=pace)
     dataset = data_from(data)
     if max_drop is not None:
