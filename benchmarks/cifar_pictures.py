@@ -31,10 +31,17 @@ if TYPE_CHECKING:
 
 NETWORKS = ("resnet20", "resnet56")
 PREPROCESS = {name: CIFAR[name][1] for name in NETWORKS}
-_KEPT = ("learning_rate", "batch_size", "augment", "precision", "threads")  # of them, for `compress`
+_KEPT = ("learning_rate", "batch_size", "augment", "precision", "channels_last", "threads")  # of them, for `compress`
 VALIDATION = 2000  # of the 20,000 of the training set; the 7,500 of the test set judge
 USUAL = Settings(
-    learning_rate=1e-3, batch_size=128, weight_decay=0.0, augment="shift", precision="bf16", threads=1, epochs=8
+    learning_rate=1e-3,
+    batch_size=128,
+    weight_decay=0.0,
+    augment="shift",
+    precision="bf16",
+    channels_last=True,
+    threads=1,
+    epochs=8,
 )
 
 

@@ -64,7 +64,10 @@ def taught(
         loaded = load(str(teacher), preprocess=preprocess)
         assert loaded.graph is not None, "an ONNX file is its graph"
         wise = Teacher(trainable(simplified(loaded.graph)).module.eval(), bf16=settings.precision == "bf16")
-    train, validation = (feed_of(each, network, what="training") for each in (splits.train, splits.validation))
+    train, validation = (
+        feed_of(each, network, what="training", channels_last=settings.channels_last)
+        for each in (splits.train, splits.validation)
+    )
     lecture = Lecture(train, validation, *layout_of(network), wise)
     with threads(settings.threads), memory_kept(), seeded(settings.seed, output.name):
         if density is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -10,8 +12,9 @@ from onnx.reference import ReferenceEvaluator
 pytest.importorskip("torch")
 import torch
 
-from chipwise.compression.finetune import finetune
+from chipwise.compression.finetune import Lecture, finetune
 from chipwise.core.errors import NetworkError
+from chipwise.training.feed import Feed
 from chipwise.training.trainable import put_back, trainable
 
 from .graphs import QUICK, lecture, two_layers
@@ -58,3 +61,19 @@ def test_a_graph_that_ends_in_a_softmax_learns_by_its_logarithms() -> None:
     assert torch.allclose(torch.softmax(scores, dim=1), torch.softmax(torch.tensor([[4.0, 6.0]]), dim=1))
     back = put_back(made.graph, made.values())
     assert [node.op_type for node in back.graph] == ["MatMul", "Softmax"]
+
+
+def test_kernels_lie_in_memory_as_pictures_do() -> None:
+    text = '<ir_version: 8, opset_import: ["": 18]> g (float[N, 3, 4, 4] x) => (float[N, 2] y) '
+    kernels = ", ".join(str(number % 7 - 3) for number in range(2 * 3 * 4 * 4))
+    graph = ir.from_onnx_text(text + f"<float[2, 3, 4, 4] w = {{{kernels}}}> {{ h = Conv(x, w) y = Flatten(h) }}")
+    seen: list[bool] = []
+    for nhwc in (False, True):
+        made = trainable(graph)
+        feed = Feed(torch.rand(40, 3, 4, 4), torch.arange(40) % 2)
+        before = made.values()["w"]
+        weight = getattr(made.module.inner, made.place("w"))
+        finetune(made.module, Lecture(feed, feed), replace(QUICK, channels_last=nhwc, epochs=1))
+        seen.append(weight.is_contiguous(memory_format=torch.channels_last))
+        assert made.values()["w"].shape == before.shape
+    assert seen == [False, True]

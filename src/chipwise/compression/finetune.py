@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from chipwise.core.events import Progress, silent
 from chipwise.training.evaluate import evaluate
+from chipwise.training.feed import as_fed
 from chipwise.training.loop import Lesson, run_epoch
 from chipwise.training.optimizer import build_optimizer
 from chipwise.training.settings import Settings
@@ -88,7 +89,7 @@ def finetune(
         GoalMissedError: the loss diverges.
     """
     lesson = Lesson(
-        module,
+        as_fed(module, channels_last=settings.channels_last),
         build_optimizer(module, settings),
         lecture.train,
         settings,

@@ -115,7 +115,7 @@ def quantize(
     layout = lay_out(simplified(network.graph), keep_sums=wanted.bits == 8)
     source = trainable(layout.graph)
     train, validation = (
-        feed_of(part, network, what=what)
+        feed_of(part, network, what=what, channels_last=settings.channels_last)
         for part, what in ((splits.train, "training"), (splits.validation, "validation"))
     )
     check_fits(source.module, train, splits.train.classes)

@@ -53,6 +53,13 @@ def feed_of(split: Dataset, network: Network, *, what: str, channels_last: bool 
     return Feed(inputs, torch.from_numpy(split.labels))
 
 
+def as_fed(module: nn.Module, *, channels_last: bool) -> nn.Module:
+    """The module itself, its kernels in memory in the order in which `feed_of` gives it pictures."""
+    if channels_last:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
+
+
 def check_task(network: Network) -> None:
     """Refuse a network that gives anything but scores of classes.
 

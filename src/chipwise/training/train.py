@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from chipwise.codec.files import check_writable
 from chipwise.core.events import Progress, silent
 from chipwise.core.report import Epoch, Training
@@ -29,7 +27,7 @@ from chipwise.training import checkpoint as checkpoints
 from chipwise.training.checkpoint import Checkpoint, State
 from chipwise.training.evaluate import evaluate
 from chipwise.training.events import event_log
-from chipwise.training.feed import check_fits, check_task, feed_of, layout_of
+from chipwise.training.feed import as_fed, check_fits, check_task, feed_of, layout_of
 from chipwise.training.finish import Kept, finish, forget, write_history
 from chipwise.training.freeze import frozen_part, phase_at
 from chipwise.training.loop import Lesson, diverged, run_epoch
@@ -141,8 +139,7 @@ def _train(run: _Run, found: Checkpoint | None) -> Checkpoint:
     feed = feed_of(run.splits.train, run.network, what="training", channels_last=nhwc)
     validation = feed_of(run.splits.validation, run.network, what="validation", channels_last=nhwc)
     check_fits(run.module, feed, run.splits.train.classes)
-    if nhwc:
-        run.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    as_fed(run.module, channels_last=nhwc)
     layout, channels = layout_of(run.network)
     settings, freeze = run.settings, run.settings.freeze
     frozen = None if freeze is None else frozen_part(run.module, feed.inputs[:2], freeze)
