@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 pytest.importorskip("torch")
@@ -31,9 +32,16 @@ def quick(graph, step: int, table: LatencyTable | None = None, worth: float = 1.
     graph = with_shapes(graph)
     if table is None:
         table = measured(graph, multiplying().layer, known=LatencyTable("multiply-adds", step, ()))
-    found = quickening(trainable(graph), table, graph_s(graph), step)
+    found = quickening(trainable(graph), table, graph_s(graph), step, lambda _: 0.0)
     found.narrowing.worth = [torch.full((cell.width,), worth) for cell in found.narrowing.groups]
+    found.judge = lambda _: worth_gone(found)
     return found
+
+
+def worth_gone(found: Quickening) -> float:
+    """A judge that counts what the channels that are gone were worth."""
+    return sum(float(worth[~alive].sum()) for worth, alive in
+               zip(found.narrowing.worth, found.narrowing.alive, strict=True))  # fmt: skip
 
 
 def left(found: Quickening) -> list[int]:
@@ -101,6 +109,28 @@ def test_a_branch_goes_as_a_whole_and_what_the_answer_needs_does_not() -> None:
     chain = quick(two_layers(width=16), 16)
     chain.drop_to(0.0)
     assert left(chain) == [16]
+
+
+def test_what_changes_answers_least_goes_whatever_gradients_said_of_it() -> None:
+    graph = residual(width=16, inner=32)
+    graph.graph.initializers["v"].const_value = ir.tensor(np.zeros((16, 32, 3, 3), np.float32), name="v")
+    found = quick(graph, 16)
+    module, x = found.narrowing.made.module, torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    expected, weights = module(x).detach(), found.narrowing.made.values()
+    tries: list[int] = []
+
+    def judge(now: torch.nn.Module) -> float:
+        tries.append(1)
+        return float((now(x).detach() - expected).square().mean())
+
+    found.judge = judge
+    found.drop_to(2 * found.seconds())
+    assert not tries
+    assert all((weights[name] == each).all() for name, each in found.narrowing.made.values().items())
+    found.narrowing.worth[1] *= 1e6
+    found.drop_to(0.95 * found.seconds())
+    assert left(found) == [16, 0]
+    assert len(tries) == 1 + 2, "the network as it is, without half of the branch, and without all of it"
 
 
 def test_cells_of_a_shortcut_that_adds_channels() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir.passes.common as ir_passes
+import torch
 
 from chipwise.clock.statistics import speedup, summarize
 from chipwise.codec.files import atomic_write
@@ -23,12 +24,15 @@ from chipwise.compression.latency_table import LatencyTable, layers_of, measured
 from chipwise.core.compression import Speed
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
+from chipwise.training.teacher import Teacher
 from chipwise.training.trainable import put_back, simplified, trainable, weights_left
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import onnx_ir as ir
+    from torch import nn
 
     from chipwise.compression.finetune import Lecture
     from chipwise.compression.stopwatch import Stopwatch
@@ -39,6 +43,7 @@ _KEEP = 0.75  # of the time, in a round
 _MARGIN = 0.97  # of the time that is asked for: where noise would else decide whether it is reached
 _ATTEMPTS = 5  # of measuring in the last round, each with the pace that the measurement before it gave
 _ERROR = 1.2  # by which the table, scaled to the source, may be wrong of what was made of it
+_JUDGED = 256  # samples by which a step is judged, each the same ones
 _CHECK_S, _LAST_S = 2.0, 8.0  # of timing network against network, in between and in the end
 
 
@@ -146,7 +151,7 @@ def quickened(  # noqa: PLR0917 (what it works on, and then how)
     """
     made = trainable(with_shapes(graph))
     source_s, now_s = _believed(source, graph, table, wanted)
-    quick = quickening(made, table, now_s, wanted.step)
+    quick = quickening(made, table, now_s, wanted.step, _judge(source, lecture))
     once = dataclasses.replace(settings, epochs=1)
     tuned = finetune(made.module, lecture, once, before_step=quick.narrowing.observe, progress=progress)
     quick.drop_to(share * source_s * _MARGIN)
@@ -166,6 +171,19 @@ def quickened(  # noqa: PLR0917 (what it works on, and then how)
         if weights_left(narrow) == left:
             break  # nothing more can go
     return narrow, tuned.accuracy
+
+
+def _judge(source: ir.Model, lecture: Lecture) -> Callable[[nn.Module], float]:
+    """How far a network's answers are from the source's, on some training samples."""
+    inputs = lecture.train.inputs[:_JUDGED]
+    teacher = Teacher(trainable(source).module.eval())
+    answers = teacher.answers(inputs)
+
+    def apart(module: nn.Module) -> float:
+        with torch.inference_mode():
+            return float(teacher.apart(module(inputs).float(), answers))
+
+    return apart
 
 
 def _believed(source: ir.Model, graph: ir.Model, table: LatencyTable, wanted: Faster) -> tuple[float, float]:

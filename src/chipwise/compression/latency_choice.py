@@ -1,9 +1,11 @@
-"""Which channels go so that a network gets faster: those whose worth is least for the time that goes with them.
+"""Which channels go so that a network gets faster: those that change its answers least for the time that they take.
 
 Greedy, one step of one group at a time: of every group the channels that are worth least (`narrow`), as many as leave
 a multiple of the machine's step, and the time that the table says the network is then faster by. A group may go as a
 whole where the network's answer still depends on its input, as a branch beside a sum. The knapsack is that of M. Shen
-and others, "Structural pruning via latency-saliency knapsack", NeurIPS 2022, solved greedily.
+and others, "Structural pruning via latency-saliency knapsack", NeurIPS 2022, solved greedily; but what a step costs is
+not estimated from gradients, which say little of a whole branch: it is tried. What was tried before other channels
+went is tried again only where it would be taken (lazily, as in M. Minoux, "Accelerated greedy algorithms", 1978).
 
 >>> import numpy as np
 >>> place = Place("w", 0, np.array([0, 1, 2]), True), Place("v", 0, np.array([0, 1, -1]), True)
@@ -13,7 +15,7 @@ and others, "Structural pruning via latency-saliency knapsack", NeurIPS 2022, so
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,9 +27,11 @@ from chipwise.optimize.channels import ChannelGroup, Place, groups
 from chipwise.optimize.rewrite import is_op, weight_axes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnx_ir as ir
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from chipwise.training.trainable import Trainable
 
@@ -89,6 +93,16 @@ def _part(group: ChannelGroup, members: NDArray[np.int64]) -> ChannelGroup:
     return ChannelGroup(len(members), tuple(each for each in renamed if (each.channels >= 0).any()))
 
 
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """Channels of a cell that may go, how many it is left with, and seconds that are saved."""
+
+    number: int
+    going: Tensor
+    left: int
+    saved_s: float
+
+
 @dataclass(slots=True)
 class Quickening:
     """Channels of a graph that are being taken away to make it faster.
@@ -98,6 +112,8 @@ class Quickening:
         nodes: of layers; layers: at the widths of the graph as it came.
         reads, makes: by layer, how many of its inputs or outputs each channel of a cell is.
         pace: how fast it is by its widths.
+        judge: how bad the network that learns is, now.
+        tried: by cell and channels left of it, how much worse it was without the others when that was tried.
     """
 
     narrowing: Narrowing
@@ -106,6 +122,8 @@ class Quickening:
     reads: list[dict[int, NDArray[np.int64]]]
     makes: list[dict[int, NDArray[np.int64]]]
     pace: Pace
+    judge: Callable[[nn.Module], float]
+    tried: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def widths(self, alive: list[Tensor] | None = None) -> tuple[LayerAt, ...] | None:
         """The layers with as many channels as are alive, or as mean something; None where the answer is lost.
@@ -142,18 +160,48 @@ class Quickening:
             options = [each for number in range(len(self.narrowing.groups)) for each in self._options(number, now)]
             if not options:
                 break
-            _, number, going = min(options, key=lambda each: each[:2])
-            self.narrowing.alive[number][going] = False
+            best = self._least_bad(options)
+            self.narrowing.alive[best.number][best.going] = False
             self.narrowing.silence()
+            self.tried = {key: worse for key, worse in self.tried.items() if key[0] != best.number}
         self._quiet_branches()
 
-    def _options(self, number: int, now: float) -> list[tuple[float, int, Tensor]]:
-        """Worth for a second, the cell, and which of its channels: the fewest that save time, and all of them."""
+    def _least_bad(self, options: list[_Option]) -> _Option:
+        """The option that makes the network least worse for a second saved, as it is now."""
+        now, fresh = self.judge(self.narrowing.made.module), set[tuple[int, int]]()
+        while True:
+            for option in options:
+                if (key := (option.number, option.left)) not in self.tried:
+                    self.tried[key] = self._without(option) - now
+                    fresh.add(key)
+            rates = [max(self.tried[each.number, each.left], 0.0) / each.saved_s for each in options]
+            best = options[min(range(len(options)), key=lambda place: (rates[place], -options[place].saved_s))]
+            if (best.number, best.left) in fresh:
+                return best
+            del self.tried[best.number, best.left]
+
+    def _without(self, option: _Option) -> float:
+        """How bad the network would be without these channels; it is as before afterwards."""
+        narrowing, learned = self.narrowing, self.narrowing.made.module.inner.learned
+        weights = {place.weight for place in narrowing.groups[option.number].places if place.weight in learned}
+        before, alive = {name: narrowing.parameter(name).detach().clone() for name in weights}, narrowing.alive
+        narrowing.alive = [each.clone() for each in alive]
+        narrowing.alive[option.number][option.going] = False
+        narrowing.silence()
+        found = self.judge(narrowing.made.module)
+        narrowing.alive = alive
+        with torch.no_grad():
+            for name, value in before.items():
+                narrowing.parameter(name).copy_(value)
+        return found
+
+    def _options(self, number: int, now: float) -> list[_Option]:
+        """Of a cell: the fewest channels that save time, and all of them."""
         narrowing = self.narrowing
         alive, worth = narrowing.alive[number], narrowing.worth[number]
         order = torch.where(alive, worth, torch.inf).argsort()
         width = int(alive.sum())
-        found: list[tuple[float, int, Tensor]] = []
+        found: list[_Option] = []
         for left in dict.fromkeys((*range((width - 1) // narrowing.step * narrowing.step, 0, -narrowing.step), 0)):
             if width == 0 or (found and left):
                 continue  # fewer, after one that saves time
@@ -162,7 +210,7 @@ class Quickening:
             after[number][going] = False
             saved = now - self.seconds(after)
             if saved > 0:
-                found.append((float(worth[going].sum()) / saved, number, going))
+                found.append(_Option(number, going, left, saved))
         return found
 
     def _quiet_branches(self) -> None:
@@ -179,7 +227,9 @@ def _fixed(value: ir.Value) -> bool:
     return value.is_initializer() or (value.producer() is not None and is_op(value.producer(), "Constant"))
 
 
-def quickening(made: Trainable, table: LatencyTable, measured_s: float, step: int) -> Quickening:
+def quickening(
+    made: Trainable, table: LatencyTable, measured_s: float, step: int, judge: Callable[[nn.Module], float]
+) -> Quickening:
     """All channels of a graph, of which nothing is known yet, at the pace that was measured.
 
     Args:
@@ -187,6 +237,7 @@ def quickening(made: Trainable, table: LatencyTable, measured_s: float, step: in
         table: of its layers' times, at least.
         measured_s: that one item takes.
         step: widths stay multiples of it.
+        judge: how bad a network is that learns: the loss on some samples.
     """
     found = [cell for group in groups(made.graph) for cell in cells(group)]
     layers, known = layers_of(made.graph), layer_nodes(made.graph)
@@ -204,7 +255,7 @@ def quickening(made: Trainable, table: LatencyTable, measured_s: float, step: in
         step,
     )
     nodes = [node for node, _ in known]
-    return Quickening(narrowing, nodes, layers, *sides, calibrated(table, layers, measured_s))
+    return Quickening(narrowing, nodes, layers, *sides, calibrated(table, layers, measured_s), judge)
 
 
 def _members(found: list[ChannelGroup], layer: LayerAt, axis: int) -> dict[int, NDArray[np.int64]]:

@@ -44,9 +44,14 @@ class Teacher:
             scores: float [N, K], the network's.
             labels_loss: of the same batch, a scalar.
         """
+        return self.share * self.apart(scores, self.answers(inputs)) + (1 - self.share) * labels_loss
+
+    def answers(self, inputs: Tensor) -> Tensor:
+        """Logarithms of its softened answers [N, K] to inputs [N, ...]."""
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
-            answers = self.module(inputs).float()
-            wanted = functional.log_softmax(answers / self.temperature, dim=1)
+            return functional.log_softmax(self.module(inputs).float() / self.temperature, dim=1)
+
+    def apart(self, scores: Tensor, answers: Tensor) -> Tensor:
+        """Kullback-Leibler divergence of scores [N, K] from `answers`, times T squared; a scalar."""
         given = functional.log_softmax(scores / self.temperature, dim=1)
-        apart = functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
-        return self.share * self.temperature**2 * apart + (1 - self.share) * labels_loss
+        return self.temperature**2 * functional.kl_div(given, answers, reduction="batchmean", log_target=True)
