@@ -73,6 +73,21 @@ def test_a_busy_machine_is_not_believed() -> None:
     assert next(layer.outputs for layer in layers_of(with_shapes(narrow))) >= 16
 
 
+def test_a_table_that_promises_too_little_takes_little_too_much() -> None:
+    """Where less work saves more time than the table says, the last round measures before it is there."""
+    graph = two_layers(width=512)
+    calm = multiplying()
+
+    def race(before: ir.Model, after: ir.Model, _: float) -> tuple[np.ndarray, np.ndarray]:
+        first, second = (graph_s(with_shapes(graph)) for graph in (before, after))
+        return np.full(5, first), np.full(5, first * (second / first) ** 1.25)
+
+    wanted = Faster(2.0, 8, dataclasses.replace(calm, race=race))
+    table = measured(with_shapes(graph), calm.layer, known=LatencyTable("multiply-adds", 8, ()))
+    narrow, _ = quickened(graph, graph, 0.5, table, wanted, lecture(), QUICK)
+    assert 0.46 < (graph_s(with_shapes(narrow)) / graph_s(with_shapes(graph))) ** 1.25 <= 0.5, "0.41 by the table alone"
+
+
 def test_what_is_worth_most_stays() -> None:
     found = quick(two_layers(width=32), 8)
     found.narrowing.worth[0] = torch.arange(32.0)

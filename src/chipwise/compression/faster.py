@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 _FACTOR = re.compile(r"(\d+(?:\.\d+)?)\s*x?", re.IGNORECASE)
 _KEEP = 0.75  # of the time, in a round
 _MARGIN = 0.97  # of the time that is asked for: where noise would else decide whether it is reached
-_ATTEMPTS = 5  # of measuring in the last round, each with the pace that the measurement before it gave
+_ATTEMPTS = 7  # of measuring in the last round, each with the pace that the measurement before it gave
+_APPROACH, _NEAR = 0.6, 1.03  # of the way to go by the table alone, where more than a little is left
 _ERROR = 1.2  # by which the table, scaled to the source, may be wrong of what was made of it
 _JUDGED = 256  # samples by which a step is judged, each the same ones
 _CHECK_S, _LAST_S = 2.0, 8.0  # of timing network against network, in between and in the end
@@ -154,23 +155,28 @@ def quickened(  # noqa: PLR0917 (what it works on, and then how)
     quick = quickening(made, table, now_s, wanted.step, _judge(source, lecture))
     once = dataclasses.replace(settings, epochs=1)
     tuned = finetune(made.module, lecture, once, before_step=quick.narrowing.observe, progress=progress)
-    quick.drop_to(share * source_s * _MARGIN)
+    last, goal_s = share <= 1 / wanted.times + 1e-9, share * source_s * _MARGIN
+    quick.drop_to(_nearer(now_s, goal_s) if last else goal_s)
     narrow = _without_dead(put_back(graph, made.values()))
-    if share > 1 / wanted.times + 1e-9:
-        return narrow, tuned.accuracy
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS if last else 0):
         source_s, now_s = _believed(source, narrow, table, wanted)
-        if now_s <= share * source_s * _MARGIN:
+        goal_s = share * source_s * _MARGIN
+        if now_s <= goal_s:
             break
         left = weights_left(narrow)
         layers = quick.widths()
         assert layers is not None, "no choice loses the answer"
         quick.pace = calibrated(table, layers, now_s)
-        quick.drop_to(share * source_s * _MARGIN)
+        quick.drop_to(_nearer(now_s, goal_s) if attempt < _ATTEMPTS - 2 else goal_s)
         narrow = _without_dead(put_back(graph, made.values()))
         if weights_left(narrow) == left:
             break  # nothing more can go
     return narrow, tuned.accuracy
+
+
+def _nearer(now_s: float, goal_s: float) -> float:
+    """A time between two, for steps that end where they are measured: what went too far does not come back."""
+    return goal_s if now_s < _NEAR * goal_s else now_s - _APPROACH * (now_s - goal_s)
 
 
 def _judge(source: ir.Model, lecture: Lecture) -> Callable[[nn.Module], float]:

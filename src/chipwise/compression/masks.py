@@ -79,7 +79,8 @@ class Masks:
                 size = (self.stored[name] * mask).abs()
                 gone = round(share * size.numel())
                 if gone > int((mask == 0).sum()):
-                    mask.view(-1)[size.view(-1).argsort(stable=True)[:gone]] = 0.0
+                    smallest = size.flatten().argsort(stable=True)[:gone]
+                    mask[torch.unravel_index(smallest, mask.shape)] = 0.0
 
     def zeros(self) -> dict[str, float]:
         """Share of each layer's weights that is pruned."""
