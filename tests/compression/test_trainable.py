@@ -14,6 +14,7 @@ import torch
 
 from chipwise.compression.finetune import Lecture, finetune
 from chipwise.core.errors import NetworkError
+from chipwise.training.evaluate import Score
 from chipwise.training.feed import Feed
 from chipwise.training.trainable import put_back, trainable
 
@@ -77,3 +78,24 @@ def test_kernels_lie_in_memory_as_pictures_do() -> None:
         seen.append(weight.is_contiguous(memory_format=torch.channels_last))
         assert made.values()["w"].shape == before.shape
     assert seen == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("right", "kept"),
+    [
+        ((300, 310, 308, 309), 4),
+        ((300, 390, 300, 310), 2),
+        ((390, 300, 392, 300), 3),
+        ((0, 0, 0, 0), 4),
+        ((400, 399), 1),
+    ],
+)
+def test_the_last_weights_that_are_not_worse_are_kept(
+    right: tuple[int, ...], kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 400: where 310 is best, a standard error is eight; where all are right, it is nothing."""
+    scores = iter([Score(0.0, each / 400, torch.zeros(0)) for each in right])
+    monkeypatch.setattr("chipwise.compression.finetune.evaluate", lambda *_: next(scores))
+    tuned = finetune(trainable(two_layers()).module, lecture(count=800), replace(QUICK, epochs=len(right)))
+    assert tuned.kept == kept
+    assert tuned.accuracy == right[kept - 1] / 400

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,10 @@ def finetune(
     settled_from: int = 1,
     progress: Progress = silent,
 ) -> Tuned:
-    """Train a module in place; it ends with the weights that did best on validation since it was `settled`.
+    """Train a module in place; it ends with the last weights that did not do worse on validation than the best.
+
+    Worse is by more than a standard error of the best accuracy (the rule of L. Breiman and others, "Classification and
+    regression trees", 1984): the rate falls to nearly 0, and an early epoch that leads by an answer leads by luck.
 
     Args:
         module: gives scores [N, K].
@@ -99,19 +103,22 @@ def finetune(
         before_step=before_step,
     )
     epochs, history = settings.epochs or 1, []
-    best: tuple[tuple[float, float], int, dict[str, Tensor]] | None = None
+    best, kept = 0.0, 0
+    weights: dict[str, Tensor] = {}
     for number in range(1, epochs + 1):
         run_epoch(lesson, number, _unheard)
         score = evaluate(module, lecture.validation.inputs, lecture.validation.labels)
         history.append(score.accuracy)
         progress.update("compress", number / epochs, f"epoch {number}/{epochs}, accuracy {score.accuracy:.2%}")
-        rank = (score.accuracy, -score.loss)
-        if number >= settled_from and (best is None or rank >= best[0]):
-            best = (rank, number, copy.deepcopy(module.state_dict()))
-    assert best is not None, "the last epoch is settled"
-    module.load_state_dict(best[2])
+        if number < settled_from:
+            continue
+        best = max(best, score.accuracy)
+        if score.accuracy >= best - math.sqrt(best * (1 - best) / len(lecture.validation)):
+            kept, weights = number, copy.deepcopy(module.state_dict())
+    assert kept, "the last epoch is settled"
+    module.load_state_dict(weights)
     module.eval()
-    return Tuned(tuple(history), best[1])
+    return Tuned(tuple(history), kept)
 
 
 def steps_of(lecture: Lecture, settings: Settings) -> int:
