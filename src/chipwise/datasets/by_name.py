@@ -61,7 +61,9 @@ def load(spec: str, *, progress: Progress = silent, skip_bad: bool = False) -> D
 
 def _skipping(spec: str, argument: str, progress: Progress) -> Dataset:
     if not spec.startswith("folder:"):
-        raise InputError(f"{spec!r} is one file, which is whole or not at all", hint="--skip-bad is for folder:DIR")
+        raise InputError(
+            f"{spec!r} is no folder of pictures, so none can be left out", hint="--skip-bad is for folder:DIR"
+        )
     folder = importlib.import_module(SOURCES["folder"])
     return cast("Dataset", folder.load(argument, progress, skip_bad=True))
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from chipwise.training.augment import Blend, augmented, mixed
 from chipwise.training.augmentations import mixup_alpha
@@ -165,10 +165,12 @@ def _step(lesson: Lesson, batch: _Batch, where: str) -> float:
     lesson.optimizer.zero_grad(set_to_none=True)
     whole.backward()  # type: ignore[no-untyped-call]
     if settings.clip_norm is not None:
-        norm = clip_grad_norm_(lesson.module.parameters(), settings.clip_norm)
+        learning = [value for value in lesson.module.parameters() if value.grad is not None]
+        norm = get_total_norm([value.grad for value in learning if value.grad is not None])
         if not math.isfinite(norm):
             layer = broken_layer(lesson.module, lambda: _losses(lesson, batch))
             raise diverged(float(norm), where, settings, layer, what="norm of the gradient")
+        clip_grads_with_norm_(learning, settings.clip_norm, norm)
     lesson.optimizer.step()
     if lesson.average is not None:
         lesson.average.update_parameters(lesson.module)
