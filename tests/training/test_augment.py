@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -9,6 +12,8 @@ torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402
 
 from chipwise.core.errors import InputError, UnknownNameError  # noqa: E402
+from chipwise.core.network import Network, Source, TensorSpec  # noqa: E402
+from chipwise.datasets.dataset import make  # noqa: E402
 from chipwise.training.augment import augmented, mixed  # noqa: E402
 from chipwise.training.augmentations import KINDS, augmentations, in_order, mixup_alpha  # noqa: E402
 from chipwise.training.feed import Feed  # noqa: E402
@@ -16,6 +21,7 @@ from chipwise.training.loop import Lesson, run_epoch  # noqa: E402
 from chipwise.training.optimizer import build_optimizer  # noqa: E402
 from chipwise.training.seeds import seeded  # noqa: E402
 from chipwise.training.settings import Settings, resolve  # noqa: E402
+from chipwise.training.train import train  # noqa: E402
 
 pytestmark = pytest.mark.runtime
 
@@ -151,3 +157,28 @@ def test_mixing_is_between_samples_and_seeded() -> None:
         assert torch.equal(mixed(inputs, 0.4)[0], together)
     shares = [mixed(inputs, 1e-3)[1].share for _ in range(50)]
     assert all(0 <= share <= 1 for share in shares)
+
+
+@pytest.mark.parametrize("kinds", [ALL, "affine", "mixup"])
+def test_pictures_of_whole_numbers_stay_whole(kinds: str) -> None:
+    feed = Feed(torch.randint(0, 256, (32, 1, 8, 8), dtype=torch.uint8), torch.arange(32) % 2)
+    seen = []
+
+    class Seeing(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return super().forward(x.flatten(1).float() / 255)
+
+    module, settings = Seeing(64, 2), Settings(epochs=1, batch_size=16, augment=kinds)
+    run_epoch(Lesson(module, build_optimizer(module, settings), feed, settings), 1, lambda step, loss: None)
+    assert [x.dtype for x in seen] == [torch.uint8, torch.uint8]
+    assert int(seen[0].max()) > 200
+
+
+def test_words_are_not_mixed(tmp_path: Path) -> None:
+    words = make("words", np.arange(120, dtype=np.float32).reshape(60, 2) % 7, np.arange(60) % 3)
+    network = Network("words", (TensorSpec("x", ("batch", 2), "int64"),), source=Source("tests.words:Words"))
+    module = torch.nn.Sequential(torch.nn.Embedding(7, 4), torch.nn.Flatten(), torch.nn.Linear(8, 3))
+    with pytest.raises(InputError, match="augment=mixup mixes inputs, and words takes int64 arrays"):
+        train(module, network, words, Settings(epochs=1, augment="mixup"), tmp_path)
+    assert train(module, network, words, Settings(epochs=1, augment="none"), tmp_path).stopped == "epochs done"

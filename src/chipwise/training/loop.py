@@ -142,12 +142,16 @@ def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -
 
 
 def _batch(lesson: Lesson, chosen: Tensor) -> _Batch:
-    """The samples of a step, varied as the settings say."""
+    """The samples of a step, varied as the settings say; whole numbers, as pixels may be, are rounded again."""
     kinds = str(lesson.settings.augment)
-    inputs = augmented(lesson.feed.inputs.index_select(0, chosen), kinds, lesson.layout, lesson.channels)
+    given = lesson.feed.inputs.index_select(0, chosen)
+    inputs = given if given.is_floating_point() else given.float()
+    inputs = augmented(inputs, kinds, lesson.layout, lesson.channels)
     alpha, blend = mixup_alpha(kinds), None
     if alpha is not None:
         inputs, blend = mixed(inputs, alpha)
+    if not given.is_floating_point():
+        inputs = inputs.round().to(given.dtype)
     return _Batch(inputs, lesson.feed.labels[chosen], blend)
 
 

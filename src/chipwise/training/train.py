@@ -26,6 +26,7 @@ from chipwise.core.errors import GoalMissedError, InputError
 from chipwise.core.events import Progress, silent
 from chipwise.core.report import Epoch, Training
 from chipwise.training import checkpoint as checkpoints
+from chipwise.training.augmentations import mixup_alpha
 from chipwise.training.average import average_of
 from chipwise.training.checkpoint import Checkpoint, State
 from chipwise.training.divergence import broken_layer, diverged
@@ -173,6 +174,7 @@ def _train(run: _Run, found: Checkpoint | None) -> Checkpoint:
     nhwc = run.settings.channels_last
     feed = feed_of(run.splits.train, run.network, what="training", channels_last=nhwc)
     validation = feed_of(run.splits.validation, run.network, what="validation", channels_last=nhwc)
+    _check_mixable(run, feed)
     check_fits(run.module, feed, run.splits.train.classes)
     as_fed(run.module, channels_last=nhwc)
     if run.teacher is not None:
@@ -317,6 +319,20 @@ def _tell_plan(run: _Run, lesson: Lesson) -> None:
         run.progress.note(f"freeze {settings.freeze}: {held:,} of {whole:,} parameters stay as they are {until}")
     if lesson.all_steps < _FEW_STEPS:
         run.progress.note(f"only {lesson.all_steps} steps in all: more epochs or a smaller batch size may learn more")
+
+
+def _check_mixable(run: _Run, feed: Feed) -> None:
+    """Refuse to mix whole numbers that are no pixels: they may be words.
+
+    Raises:
+        InputError: that is what was asked for.
+    """
+    whole = not feed.inputs.is_floating_point() and not run.splits.train.pictures
+    if whole and mixup_alpha(str(run.settings.augment)) is not None:
+        raise InputError(
+            f"augment=mixup mixes inputs, and {run.network.name} takes {run.network.inputs[0].dtype} arrays",
+            hint="leave mixup out",
+        )
 
 
 def _check_taught(settings: Settings, teacher: Teacher | None) -> None:
