@@ -12,6 +12,7 @@ import pytest
 import chipwise
 from chipwise import datasets
 from chipwise.core.errors import InputError, NetworkError
+from chipwise.core.report import Training
 from chipwise.datasets.dataset import Dataset, make
 from chipwise.tasks.pictures import png_bytes
 
@@ -34,7 +35,7 @@ def teacher(few: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def taught(folder: Path, data: Dataset, **given: object) -> chipwise.core.report.Training:  # type: ignore[name-defined]
+def taught(folder: Path, data: Dataset, **given: object) -> Training:
     return chipwise.train(NET, data, folder=folder, **{**QUICK, "seed": 1, **given})
 
 

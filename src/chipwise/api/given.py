@@ -222,6 +222,13 @@ def label_names() -> list[str]:
     return sorted(known())
 
 
+def augmentation_names() -> list[str]:
+    """Ways to vary pictures, for completion: those that stand alone first."""
+    from chipwise.training.augmentations import AUGMENTATIONS
+
+    return list(AUGMENTATIONS)
+
+
 def data_names() -> list[str]:
     """Names and prefixes of data sets, for completion."""
     return ["digits", "fashion-mnist", "folder:", "idx:", "mnist", "npz:"]

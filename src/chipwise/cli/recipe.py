@@ -13,9 +13,11 @@ from chipwise.core.units import parse_share
 
 def _augmentations(incomplete: str) -> list[str]:
     """Lists of augmentations that begin so: what follows the last comma is completed."""
+    from chipwise import api  # noqa: PLC0415  completion must not slow down anything else
+
     before, comma, last = incomplete.rpartition(",")
-    names = ("affine", "shift", "crop", "flip", "cutout", "mixup")
-    return [f"{before}{comma}{name}" for name in begun(names if comma else ("auto", "none", *names), last)]
+    alone = ("auto", "none") if comma else ()
+    return [f"{before}{comma}{name}" for name in begun(api.augmentation_names(), last) if name not in alone]
 
 
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training split.")]

@@ -82,7 +82,7 @@ def broken_layer(module: nn.Module, forward: Callable[[], object]) -> str:
         return f"the output of {wrong[0]} is the first that is not finite"
     if spoiled := [label for label, value in weights if value.grad is not None and not _finite(value.grad)]:
         return f"the gradient of {spoiled[-1]} is the first that is not finite"
-    return "the outputs of all layers are finite"
+    return "the outputs of all layers are finite when the batch is run again"
 
 
 def _own_weights(met: dict[str, nn.Module]) -> list[tuple[str, Tensor]]:
