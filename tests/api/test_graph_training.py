@@ -117,7 +117,8 @@ def test_a_damaged_one_recovers_and_its_zeros_stay(damaged: Path, tmp_path: Path
     assert done.test is not None
     assert done.test.value > accuracy(damaged) + 0.1
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "checkpoint", "curves.png", "events", "history.jsonl", "network.cwz", "network.json", "training.json",
+        "checkpoint", "curves.png", "events", "history.jsonl", "network.cwz", "network.json", "runs.jsonl",
+        "training.json",
     ]  # fmt: skip
     after = weights(tmp_path / "run" / "network.cwz")
     assert after.keys() == before.keys()

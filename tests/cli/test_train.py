@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from chipwise import datasets
+from chipwise.cli import recipe
 from chipwise.cli.train import default_folder
 
 pytest.importorskip("torch")
@@ -68,3 +69,37 @@ def test_transfer(cli: Callable[..., object], tmp_path: Path) -> None:
         2,
         ["error: unknown freeze 'most'", "hint: known: a number of layers, backbone"],
     )
+
+
+def test_ways_of_learning(cli: Callable[..., object], tmp_path: Path) -> None:
+    quick = ("train", NET, "--epochs", "1", "--threads", "1")
+    assert cli(*quick, "--augment", "none", "-o", tmp_path / "teacher").code == 0
+    ways = ("--optimizer", "sgd", "--momentum", "0.8", "--plain-momentum", "--lr", "0.01", "--clip-norm", "1")
+    ways += ("--ema", "0.9", "--augment", "mixup=0.4,crop,cutout", "--teacher", tmp_path / "teacher")
+    done = cli(*quick, *ways, "--teacher-share", "0.5", "--teacher-temperature", "2", "-o", tmp_path / "run", "--json")
+    assert done.code == 0, done.err
+    settings = json.loads(done.out)["settings"]
+    assert settings.items() >= {
+        "optimizer": "sgd", "momentum": 0.8, "nesterov": False, "clip_norm": 1, "ema": 0.9,
+        "augment": "crop,cutout=0.5,mixup=0.4", "teacher_share": 0.5, "teacher_temperature": 2,
+    }.items()  # fmt: skip
+    (row,) = [json.loads(line) for line in (tmp_path / "run" / "runs.jsonl").read_text().splitlines()]
+    assert (row["schema"], row["settings"]) == ("chipwise.run/1", settings)
+    for wrong, told in (
+        (("--augment", "flap"), "error: unknown augment 'flap'"),
+        (("--dropout", "0.5"), "error: dropout=0.5, but the network has no dropout layer"),
+        (("--momentum", "0.5"), "error: momentum=0.5, but adamw has none"),
+        (("--teacher", "lenet5"), "error: lenet5 is not trained"),
+        (("--skip-bad",), "error: 'digits' is no folder of pictures, so none can be left out"),
+    ):
+        failed = cli(*quick, *wrong, "-o", tmp_path / "wrong")
+        assert failed.code == 2
+        assert told in failed.err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("begun", "completed"),
+    [("a", ["auto", "affine"]), ("flip,c", ["flip,crop", "flip,cutout"]), ("flip,a", ["flip,affine"]), ("x", [])],
+)
+def test_augmentations_are_completed_after_each_comma(begun: str, completed: list[str]) -> None:
+    assert recipe._augmentations(begun) == completed

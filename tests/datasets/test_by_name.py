@@ -7,7 +7,7 @@ import importlib
 import pytest
 
 from chipwise import datasets
-from chipwise.core.errors import DataError, UnknownNameError
+from chipwise.core.errors import DataError, InputError, UnknownNameError
 from chipwise.datasets.by_name import SOURCES
 
 
@@ -40,3 +40,8 @@ def test_a_bare_path_is_told_what_to_write(tmp_path):
 
 def test_every_source_has_the_one_verb():
     assert all(callable(importlib.import_module(module).load) for module in SOURCES.values())
+
+
+def test_only_pictures_of_a_folder_can_be_left_out():
+    with pytest.raises(InputError, match="'digits' is no folder of pictures"):
+        datasets.load("digits", skip_bad=True)

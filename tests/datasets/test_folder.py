@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from chipwise import datasets
 from chipwise.core.errors import DataError, MachineError
+from chipwise.core.events import silent
 from chipwise.datasets import folder, memory
 from chipwise.tasks.pictures import png_bytes
 
@@ -125,3 +128,30 @@ def test_pictures_beyond_the_memory_are_refused(tmp_path, monkeypatch):
     with pytest.raises(MachineError, match="1 pictures of 4 x 4"):
         load(tmp_path)
     assert folder.MAX_SIDE == 512
+
+
+def test_pictures_that_cannot_be_read_are_left_out_as_if_they_were_not_there(tmp_path):
+    for part, count in (("train", 4), ("test", 2)):
+        for name in ("cat", "dog"):
+            for index in range(count):
+                put(tmp_path / part / name / f"{index}.png", 4, 4, 1, value=10 * index + count)
+    for bad in ("train/cat/1.png", "test/dog/0.png"):
+        (tmp_path / bad).write_bytes((tmp_path / bad).read_bytes()[:-20])
+    (tmp_path / "train/dog/2.png").write_text("text")
+    with pytest.raises(DataError, match=r"1\.png") as caught:
+        load(tmp_path)
+    assert "--skip-bad" in caught.value.hint
+    data = folder.load(str(tmp_path), silent, skip_bad=True)
+    assert data.skipped == tuple(
+        f"{tmp_path}/{bad}" for bad in ("train/cat/1.png", "train/dog/2.png", "test/dog/0.png")
+    )
+    assert (len(data), data.test_count) == (9, 3)
+    for bad in data.skipped:
+        Path(bad).unlink()
+    without = load(tmp_path)
+    assert (without.digest, without.test_count, without.skipped) == (data.digest, 3, ())
+    assert folder.load(str(tmp_path), silent, skip_bad=True).digest == data.digest
+    for index in range(4):
+        (tmp_path / f"train/dog/{index}.png").write_text("text")
+    with pytest.raises(DataError, match="no picture of class dog can be read"):
+        folder.load(str(tmp_path), silent, skip_bad=True)

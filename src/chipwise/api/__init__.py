@@ -5,7 +5,7 @@ from chipwise.api.customs import custom_layer
 from chipwise.api.doctoring import doctor
 from chipwise.api.estimating import estimate
 from chipwise.api.formatting import format_names, formats
-from chipwise.api.given import data_names, label_names, network_names
+from chipwise.api.given import augmentation_names, data_names, label_names, network_names
 from chipwise.api.hardware import hardware, hardware_names
 from chipwise.api.line import fit, report
 from chipwise.api.pictures import features
@@ -21,6 +21,7 @@ from chipwise.api.zoo import zoo
 __all__ = [
     "PRECISIONS",
     "TECHNIQUES",
+    "augmentation_names",
     "bench",
     "check",
     "compile",

@@ -24,6 +24,7 @@ DataLike = Any  # str | Dataset
 PlanLike = Any  # str | Path | Plan
 RunInput = Any  # str | Path | NDArray | torch.Tensor
 
+_MOST_NAMED = 20  # files in a warning
 _ZIPPED = (".keras", ".pt", ".pth", ".th", ".npz")  # zip files that are no plans
 
 
@@ -221,6 +222,13 @@ def label_names() -> list[str]:
     return sorted(known())
 
 
+def augmentation_names() -> list[str]:
+    """Ways to vary pictures, for completion: those that stand alone first."""
+    from chipwise.training.augmentations import AUGMENTATIONS
+
+    return list(AUGMENTATIONS)
+
+
 def data_names() -> list[str]:
     """Names and prefixes of data sets, for completion."""
     return ["digits", "fashion-mnist", "folder:", "idx:", "mnist", "npz:"]
@@ -233,11 +241,25 @@ def need(*modules: str, extra: str) -> None:
             raise MissingExtraError(module, extra)
 
 
-def data_from(given: DataLike) -> Dataset:
-    """Load a data set by name, or take one as it is."""
+def data_from(given: DataLike, progress: Progress = silent, *, skip_bad: bool = False) -> Dataset:
+    """Load a data set by name, or take one as it is; warn of what is left out because it cannot be read.
+
+    Raises:
+        InputError: `skip_bad` is asked of what is no folder of pictures. DataError: it cannot be read.
+    """
     from chipwise.datasets import load
 
-    return load(str(given)) if isinstance(given, (str, Path)) else given
+    if not isinstance(given, (str, Path)):
+        if skip_bad:
+            raise InputError("skip_bad is for folders of pictures, and the data set is read already")
+        return given  # type: ignore[no-any-return]
+    dataset = load(str(given), progress=progress, skip_bad=skip_bad)
+    if dataset.skipped:
+        shown = ", ".join(dataset.skipped[:_MOST_NAMED])
+        more = f" and {len(dataset.skipped) - _MOST_NAMED} more" if len(dataset.skipped) > _MOST_NAMED else ""
+        whole = len(dataset) + len(dataset.skipped)
+        warn(f"left out {len(dataset.skipped)} of {whole} pictures that cannot be read: {shown}{more}", progress)
+    return dataset
 
 
 def plan_from(given: PlanLike) -> tuple[Plan, str]:

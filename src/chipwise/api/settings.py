@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from chipwise.training.settings import Settings
 
+# What the training of masks and rounded weights has no place for.
+_TRAIN_ALONE = ("ema", "dropout", "teacher_temperature")
+
 
 def known_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Refuse a setting of training that does not exist, with the nearest that does.
@@ -41,11 +44,14 @@ def gentle_settings(network: str, share: float, given: dict[str, Any]) -> Settin
         given: settings of training by name.
 
     Raises:
-        UnknownNameError: as `known_settings`.
+        UnknownNameError: as `known_settings`. InputError: a setting that only `train` heeds.
     """
     from chipwise.devices.detect import detect
     from chipwise.training.recipes import recipe
 
+    alone = next((name for name in _TRAIN_ALONE if given.get(name) is not None), None)
+    if alone is not None:
+        raise InputError(f"{alone}={given[alone]} is for train alone", hint="leave it out")
     usual = recipe(network)
     gentler = replace(usual, learning_rate=share * usual.learning_rate, weight_decay=0.0, label_smoothing=0.0)
     chosen = replace(gentler, **known_settings(given))

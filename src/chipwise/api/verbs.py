@@ -100,6 +100,9 @@ def train(
     weights: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
     preprocess: str | None = None,
+    teacher: NetworkLike | None = None,
+    teacher_weights: str | Path | None = None,
+    skip_bad: bool = False,
     progress: Progress = silent,
     **settings: Any,
 ) -> Training:
@@ -118,15 +121,20 @@ def train(
         weights: trained weights to begin with: .safetensors, .pth, .pt, .th, or a folder that `train` wrote.
         input_shape: for a factory that does not say its own, without the batch dimension.
         preprocess: how pictures become inputs, as "scale=1,mean=...,order=BGR", instead of what the network says.
+        teacher: a trained network whose answers are learned besides the labels: a folder, a model file, a zoo name.
+        teacher_weights: a file of its weights, for a zoo name.
+        skip_bad: leave out pictures of "folder:DIR" that cannot be read, and say which.
         progress: told about epochs.
         settings: fields of `chipwise.training.settings.Settings`; what is not given comes from the network's recipe.
 
     Raises:
         NetworkError: the network cannot be trained. DataError: the data does not fit. StorageError: no space.
-        MissingExtraError: torch is not installed.
+        MissingExtraError: torch is not installed. GoalMissedError: the loss diverges; the layer is named.
     """
-    dataset = data_from(data)
+    dataset = data_from(data, progress, skip_bad=skip_bad)
     need("torch", "safetensors", "tensorboard", extra="torch")
+    from chipwise.api.host import host_of
+    from chipwise.api.teaching import taught_by
     from chipwise.codec.files import atomic_write
     from chipwise.devices.detect import detect
     from chipwise.networks import run_folder
@@ -139,7 +147,8 @@ def train(
     loaded = network_to_train(network, weights, input_shape, preprocess)
     fine = loaded.source is None and not is_untrained(loaded)
     chosen = replace(recipe(loaded.name, fine=fine), **known_settings(settings))
-    chosen = replace(chosen, threads=chosen.threads or detect().cores)  # torch does not know of quotas
+    machine = detect()
+    chosen = replace(chosen, threads=chosen.threads or machine.cores)  # torch does not know of quotas
     assumed = assumed_pixels(loaded) if preprocess is None else ""
     if assumed:
         progress.note(assumed)
@@ -150,7 +159,9 @@ def train(
         if chosen.freeze is not None and loaded.source.weights is None:
             warn("no weights were given, so what is frozen is random: --weights W", progress)
     module, fitted, kept = start.module, start.network, start.kept
-    result = train_module(module, fitted, dataset, chosen, home, fresh=fresh, kept=kept, progress=progress)
+    chosen, master = taught_by(teacher, teacher_weights, fitted, dataset, chosen)
+    ways: dict[str, Any] = {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
+    result = train_module(module, fitted, dataset, chosen, home, progress, **ways)
     if fitted.source is None:
         run_folder.save_graph(home, fitted, kept.file)
     else:

@@ -7,7 +7,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from chipwise.cli.answer import begun, network_names
 from chipwise.core.units import parse_share
+
+
+def _augmentations(incomplete: str) -> list[str]:
+    """Lists of augmentations that begin so: what follows the last comma is completed."""
+    from chipwise import api  # noqa: PLC0415  completion must not slow down anything else
+
+    before, comma, last = incomplete.rpartition(",")
+    alone = ("auto", "none") if comma else ()
+    return [f"{before}{comma}{name}" for name in begun(api.augmentation_names(), last) if name not in alone]
+
 
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training split.")]
 TargetAccuracy = Annotated[str | None, typer.Option(metavar="SHARE", help="Stop at this validation accuracy, as 99%.")]
@@ -33,7 +44,34 @@ BackboneRate = Annotated[
 Loss = Annotated[Literal["cross-entropy", "hinge"] | None, typer.Option(help="What is made small.")]
 L1 = Annotated[float | None, typer.Option("--l1", help="Weight of the sum of absolute weights in the loss.")]
 WeightDecay = Annotated[float | None, typer.Option(help="On matrices and kernels.")]
-Augment = Annotated[Literal["auto", "none", "shift", "affine"] | None, typer.Option(help="Vary the pictures.")]
+Augment = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KINDS",
+        help="Vary the pictures: auto, none, or several of affine,shift,crop,flip,cutout=0.5,mixup=0.2.",
+        autocompletion=_augmentations,
+    ),
+]
+Momentum = Annotated[float | None, typer.Option(help="Of sgd; default 0.9, 0 for none.")]
+Nesterov = Annotated[bool | None, typer.Option("--nesterov/--plain-momentum", help="Kind of sgd's momentum.")]
+ClipNorm = Annotated[float | None, typer.Option(metavar="NORM", help="Make longer gradients so long.")]
+Ema = Annotated[
+    float | None, typer.Option(metavar="DECAY", help="Keep an average of the weights over the steps, as 0.999.")
+]
+Dropout = Annotated[float | None, typer.Option(metavar="P", help="Rate of every dropout layer.")]
+Teacher = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NET",
+        help="Learn the answers of a trained network, too: a trained folder, .onnx, .cwz, or a zoo name.",
+        autocompletion=network_names,
+    ),
+]
+TeacherWeights = Annotated[Path | None, typer.Option(metavar="W", help="The teacher's weights, for a zoo name.")]
+TeacherShare = Annotated[float | None, typer.Option(metavar="SHARE", help="Of its answers in the loss; default 0.9.")]
+TeacherTemperature = Annotated[
+    float | None, typer.Option(metavar="T", help="What scores are divided by to compare them; default 3.")
+]
 Precision = Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="bf16 is automatic mixed precision.")]
 Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="torch threads.")]
@@ -41,7 +79,8 @@ Threads = Annotated[int | None, typer.Option(min=1, help="torch threads.")]
 
 _NAMES = frozenset({
     "epochs", "target_accuracy", "batch_size", "learning_rate", "optimizer", "schedule", "patience", "weight_decay",
-    "l1", "loss", "augment", "precision", "seed", "threads", "freeze", "unfreeze_after", "backbone_rate",
+    "l1", "loss", "augment", "precision", "seed", "threads", "freeze", "unfreeze_after", "backbone_rate", "momentum",
+    "nesterov", "clip_norm", "ema", "dropout", "teacher", "teacher_weights", "teacher_share", "teacher_temperature",
 })  # fmt: skip
 
 

@@ -45,17 +45,27 @@ def main(
     batch_size: recipe.BatchSize = None,
     learning_rate: recipe.LearningRate = None,
     optimizer: recipe.Optimizer = None,
+    momentum: recipe.Momentum = None,
+    nesterov: recipe.Nesterov = None,
     schedule: recipe.Schedule = None,
     patience: recipe.Patience = None,
     weight_decay: recipe.WeightDecay = None,
     l1: recipe.L1 = None,
+    clip_norm: recipe.ClipNorm = None,
+    dropout: recipe.Dropout = None,
+    ema: recipe.Ema = None,
     loss: recipe.Loss = None,
     augment: recipe.Augment = None,
+    teacher: recipe.Teacher = None,
+    teacher_weights: recipe.TeacherWeights = None,
+    teacher_share: recipe.TeacherShare = None,
+    teacher_temperature: recipe.TeacherTemperature = None,
     precision: recipe.Precision = None,
     seed: recipe.Seed = None,
     threads: recipe.Threads = None,
     input_shape: InputShapeOption = None,
     preprocess: PreprocessOption = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,
     json: JsonFlag = False,
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
@@ -63,6 +73,7 @@ def main(
     folder = output if output is not None else default_folder(network)
     with progress(interrupted=GOES_ON) as bars:
         settings |= {"fresh": fresh, "weights": weights, "input_shape": shape(input_shape), "progress": bars}
+        settings |= {"skip_bad": skip_bad}
         result = api.train(network, data, folder=folder, preprocess=preprocess, **settings)
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"

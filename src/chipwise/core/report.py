@@ -172,7 +172,7 @@ class Training:
         seconds: time spent in training steps, over all resumed runs.
         test: accuracy on the held-out test split with the kept weights; None when there is no test split.
         confusion: rows are true classes, columns predictions, on the test split.
-        class_names: in the order of `confusion`.
+        class_names: in the order of `confusion`; skipped: files of the data that could not be read and were left out.
         seed: of initialisation, order and augmentation; the split is always the same.
     """
 
@@ -189,6 +189,7 @@ class Training:
     confusion: tuple[tuple[int, ...], ...]
     class_names: tuple[str, ...]
     seed: int
+    skipped: tuple[str, ...] = ()
     schema: str = "chipwise.train/1"
 
 

@@ -32,16 +32,18 @@ class _Source(Protocol):
     def load(self, argument: str, progress: Progress) -> Dataset: ...
 
 
-def load(spec: str, *, progress: Progress = silent) -> Dataset:
+def load(spec: str, *, progress: Progress = silent, skip_bad: bool = False) -> Dataset:
     """Read the data set that `spec` names.
 
     Args:
         spec: "digits", "mnist", "fashion-mnist", "idx:DIR", "npz:FILE" or "folder:DIR".
         progress: told about downloads and long reading.
+        skip_bad: leave out pictures of a folder that cannot be read, and name them in `Dataset.skipped`.
 
     Raises:
         UnknownNameError: when there is no such data set; the nearest names are the hint.
         DataError: when the files are missing, damaged, or do not fit together.
+        InputError: when `skip_bad` is asked of what is no folder of pictures.
         MachineError: when a download fails, or the data does not fit into memory.
     """
     name, colon, argument = spec.partition(":")
@@ -51,8 +53,19 @@ def load(spec: str, *, progress: Progress = silent) -> Dataset:
         raise DataError(f"{spec!r} names no place", hint=f"write {name}:{_ARGUMENTS[name]}")
     if name not in _ARGUMENTS and colon:
         raise DataError(f"{spec!r}: {name} takes nothing after the colon", hint=f"write {name}")
+    if skip_bad:
+        return _skipping(spec, argument, progress)
     source = cast("_Source", importlib.import_module(SOURCES[name]))
     return source.load(argument, progress)
+
+
+def _skipping(spec: str, argument: str, progress: Progress) -> Dataset:
+    if not spec.startswith("folder:"):
+        raise InputError(
+            f"{spec!r} is no folder of pictures, so none can be left out", hint="--skip-bad is for folder:DIR"
+        )
+    folder = importlib.import_module(SOURCES["folder"])
+    return cast("Dataset", folder.load(argument, progress, skip_bad=True))
 
 
 def _unknown(spec: str, name: str) -> InputError:

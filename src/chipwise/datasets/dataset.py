@@ -46,6 +46,7 @@ class Dataset:
         digest: sha256 over inputs, labels and names; hex.
         test_count: the last so many rows are the official test set (MNIST's t10k); 0 when there is none.
         validation_count: so many rows before the test set are the official validation set; 0 when there is none.
+        skipped: files that could not be read and were left out, because somebody asked for that.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Dataset:
     digest: str
     test_count: int = 0
     validation_count: int = 0
+    skipped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -19,8 +19,9 @@ them RGB.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from chipwise.datasets.memory import require_memory
 from chipwise.tasks.pictures import SUFFIXES, open_picture, picture_shape, resize
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,12 +41,18 @@ MAX_SIDE = 512
 _VALIDATION = ("val", "valid", "validation")
 _STAGE = "reading pictures"
 _Row = tuple[Path, int]
+T = TypeVar("T")
 
 
-def load(argument: str, progress: Progress) -> Dataset:
+def load(argument: str, progress: Progress, *, skip_bad: bool = False) -> Dataset:
     """Read every picture below a folder.
 
     Files that are no pictures by their name are left out, and said so.
+
+    Args:
+        argument: the folder.
+        progress: told how far it is.
+        skip_bad: leave out pictures that cannot be read, as if they were not there; `Dataset.skipped` names them.
 
     Raises:
         DataError: when there are no class folders, one holds no pictures, or a picture is damaged (it is named).
@@ -55,9 +62,33 @@ def load(argument: str, progress: Progress) -> Dataset:
     if not root.is_dir():
         raise DataError(f"{root} is no folder", hint="folder: takes a folder with one subfolder for each class")
     names, rows, test_count = _rows(root, progress)
-    pictures = _read(rows, progress)
-    labels = np.array([label for _, label in rows], np.int64)
-    return make(f"folder:{argument}", pictures, labels, names, test_count)
+    sound = [_sound(path) for path, _ in rows] if skip_bad else [True] * len(rows)
+    kept = [row for row, good in zip(rows, sound, strict=True) if good]
+    tested = sum(sound[len(rows) - test_count :])
+    _check_left(root, names, {label for _, label in kept[: len(kept) - tested]})
+    pictures = _read(kept, progress)
+    labels = np.array([label for _, label in kept], np.int64)
+    bad = tuple(str(path) for (path, _), good in zip(rows, sound, strict=True) if not good)
+    return replace(make(f"folder:{argument}", pictures, labels, names, tested), skipped=bad)
+
+
+def _sound(path: Path) -> bool:
+    try:
+        open_picture(path)
+    except DataError:
+        return False
+    return True
+
+
+def _check_left(root: Path, names: Sequence[str], left: set[int]) -> None:
+    """Refuse a class that has lost all its pictures.
+
+    Raises:
+        DataError: naming it.
+    """
+    gone = [name for label, name in enumerate(names) if label not in left]
+    if gone:
+        raise DataError(f"{root}: no picture of class {gone[0]} can be read", hint="mend them, or remove the class")
 
 
 def _rows(root: Path, progress: Progress) -> tuple[tuple[str, ...], list[_Row], int]:
@@ -104,7 +135,7 @@ def _files(root: Path, names: tuple[str, ...], progress: Progress) -> list[_Row]
 
 
 def _read(rows: Sequence[_Row], progress: Progress) -> NDArray[np.uint8]:
-    shapes = [picture_shape(path) for path, _ in rows]
+    shapes = [_asked(picture_shape, path) for path, _ in rows]
     channels = max(shape[2] for shape in shapes)
     height, width = _common_size([shape[:2] for shape in shapes])
     different = sum(shape[:2] != (height, width) for shape in shapes)
@@ -113,11 +144,23 @@ def _read(rows: Sequence[_Row], progress: Progress) -> NDArray[np.uint8]:
     require_memory(len(rows) * height * width * channels, f"{len(rows):,} pictures of {height} x {width}")
     result = np.empty((len(rows), height, width, channels), np.uint8)
     for index, (path, _) in enumerate(rows):
-        result[index] = resize(open_picture(path), height, width)  # a grey picture spreads over three channels
+        result[index] = resize(_asked(open_picture, path), height, width)  # a grey picture spreads over three channels
         if index % 64 == 0:
             progress.update(_STAGE, index / len(rows), path.parent.name)
     progress.update(_STAGE, 1.0)
     return result
+
+
+def _asked(read: Callable[[Path], T], path: Path) -> T:
+    """Read something of a picture; where that fails, say what can be done about it.
+
+    Raises:
+        DataError: naming it.
+    """
+    try:
+        return read(path)
+    except DataError as error:
+        raise DataError(error.message, hint=f"{error.hint}; train --skip-bad leaves such files out") from error
 
 
 def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

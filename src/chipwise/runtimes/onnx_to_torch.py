@@ -75,6 +75,7 @@ class OnnxModule(nn.Module):
     Attributes:
         learned: by name of the initializer, the name of the parameter.
         through: by name of an input or of a step's result, what it goes through before anything reads it.
+        watch: told of each step's result, with the name and operator of its node; None where nobody looks.
     """
 
     def __init__(self, model: onnx.ModelProto, opset: int, dtype: torch.dtype, learned: Collection[str]) -> None:
@@ -82,6 +83,7 @@ class OnnxModule(nn.Module):
         self._dtype, self._opset, self._buffer_count = dtype, opset, 0
         self.learned: dict[str, str] = {}
         self.through: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
+        self.watch: Callable[[str, Any], None] | None = None
         self._learned = learned
         self._block = self._translated(model.graph)
         self._inputs = [value.name for value in model.graph.input if value.name not in self._block.constants]
@@ -104,6 +106,8 @@ class OnnxModule(nn.Module):
             given = [values[name] for name in step.node.input]
             results = self._step(step, given, values)
             values.update(zip(step.node.output, results, strict=False))
+            if self.watch is not None:
+                self.watch(f"{step.node.name or step.node.output[0]} ({step.node.op_type})", results)
             self._pass_through(values, step.node.output)
         return [values[name] for name in block.outputs]
 

@@ -41,17 +41,19 @@ class State:
         identity: network, data and settings; a checkpoint continues only the run that wrote it.
         history: one row a finished epoch; best_epoch: the one with the kept weights, 0 before the first.
         stopped: why training ended; empty while it goes on.
+        wall_s: time that it took so far, over all resumed runs, seconds; None where that is not known.
     """
 
     identity: dict[str, str | int | float | bool | None]
     history: tuple[Epoch, ...] = ()
     best_epoch: int = 0
     stopped: str = ""
+    wall_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A state and its tensors, by name: "model.*", "optimizer.INDEX.*" and "best.*"."""
+    """A state and its tensors, by name: "model.*", "optimizer.INDEX.*", "best.*", and "average.*" if there is one."""
 
     state: State
     tensors: dict[str, Tensor] = field(default_factory=dict)

@@ -80,10 +80,10 @@ def layout_of(network: Network) -> tuple[str, int]:
 
 
 def check_fits(module: nn.Module, feed: Feed, classes: int) -> None:
-    """Run one small batch: the module must take the inputs and give a score for each class.
+    """Run one small batch: the module must take the inputs, give a score for each class, and begin with finite weights.
 
     Raises:
-        NetworkError: saying the shapes received.
+        NetworkError: saying the shapes received, or which weights are not finite.
     """
     sample = feed.inputs[:2]
     before = module.training
@@ -101,4 +101,10 @@ def check_fits(module: nn.Module, feed: Feed, classes: int) -> None:
         raise NetworkError(
             f"the network gives {given}, and training needs scores [batch, {classes} classes or more]",
             hint="give it as many outputs as the data have classes",
+        )
+    broken = [name for name, value in module.named_parameters() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise NetworkError(
+            f"the weights to begin with are not finite: {', '.join(broken[:3])}",
+            hint="the training that they come from diverged, or their file is damaged",
         )

@@ -103,6 +103,7 @@ def finish(
         confusion=table,
         class_names=test.class_names,
         seed=settings.seed,
+        skipped=test.skipped,
     )
     atomic_write(folder / kept.file, weights)
     write_history(folder, done.state.history)

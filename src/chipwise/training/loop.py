@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from chipwise.core.errors import GoalMissedError
-from chipwise.training.augment import augmented
+from chipwise.training.augment import Blend, augmented, mixed
+from chipwise.training.augmentations import mixup_alpha
+from chipwise.training.divergence import broken_layer, diverged
 from chipwise.training.freeze import phase_at
 from chipwise.training.objective import l1_penalty, loss_of
 from chipwise.training.optimizer import rate_share, set_rate
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
+    from torch.optim.swa_utils import AveragedModel
 
     from chipwise.training.feed import Feed
     from chipwise.training.freeze import Frozen
@@ -52,6 +55,7 @@ class Lesson:
         frozen: what is held in the epochs that `phase_at` says; None when nothing is.
         teacher: whose answers are learned besides the labels; None for labels alone.
         before_step: called with the number of each step, counted over all epochs from 0.
+        average: of the module's weights over the steps, brought up to date after each; None where nobody wants it.
     """
 
     module: nn.Module
@@ -63,6 +67,12 @@ class Lesson:
     frozen: Frozen | None = None
     teacher: Teacher | None = None
     before_step: Callable[[int], None] | None = None
+    average: AveragedModel | None = None
+
+    @property
+    def taught(self) -> nn.Module:
+        """What is validated and kept: the average where there is one."""
+        return self.module if self.average is None else self.average.module
 
     @property
     def batch(self) -> int:
@@ -78,6 +88,15 @@ class Lesson:
     def all_steps(self) -> int:
         """Steps of the whole schedule."""
         return self.steps * (self.settings.epochs or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What a step learns: inputs [N, ...], labels [N], and how samples were mixed, where they were."""
+
+    inputs: Tensor
+    labels: Tensor
+    blend: Blend | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,42 +133,78 @@ def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -
             set_rate(lesson.optimizer, rate)
             if lesson.before_step is not None:
                 lesson.before_step((number - 1) * lesson.steps + step)
-            loss = _step(lesson, order[step * lesson.batch : (step + 1) * lesson.batch])
-            if not math.isfinite(loss):
-                raise diverged(loss, f"in epoch {number}, step {step + 1} of {lesson.steps}", settings)
+            batch = _batch(lesson, order[step * lesson.batch : (step + 1) * lesson.batch])
+            loss = _step(lesson, batch, f"in epoch {number}, step {step + 1} of {lesson.steps}")
             total += loss
             tell(step + 1, total / (step + 1))
         seconds = time.perf_counter() - start
     return Trained(loss=total / lesson.steps, learning_rate=rate, seconds=seconds)
 
 
-def _step(lesson: Lesson, chosen: Tensor) -> float:
+def _batch(lesson: Lesson, chosen: Tensor) -> _Batch:
+    """The samples of a step, varied as the settings say; whole numbers, as pixels may be, are rounded again."""
+    kinds = str(lesson.settings.augment)
+    given = lesson.feed.inputs.index_select(0, chosen)
+    inputs = given if given.is_floating_point() else given.float()
+    inputs = augmented(inputs, kinds, lesson.layout, lesson.channels)
+    alpha, blend = mixup_alpha(kinds), None
+    if alpha is not None:
+        inputs, blend = mixed(inputs, alpha)
+    if not given.is_floating_point():
+        inputs = inputs.round().to(given.dtype)
+    return _Batch(inputs, lesson.feed.labels[chosen], blend)
+
+
+def _step(lesson: Lesson, batch: _Batch, where: str) -> float:
+    """Learn one batch; the module stays as it is where that would break it.
+
+    Raises:
+        GoalMissedError: loss or, where it is clipped, the gradient is not finite; the error names the layer.
+    """
     settings = lesson.settings
-    inputs = lesson.feed.inputs.index_select(0, chosen)
-    inputs = augmented(inputs, str(settings.augment), lesson.layout, lesson.channels)
+    loss, whole = _losses(lesson, batch)
+    for value in (loss, whole):
+        if not math.isfinite(value.item()):
+            raise diverged(value.item(), where, settings, broken_layer(lesson.module, lambda: _losses(lesson, batch)))
+    lesson.optimizer.zero_grad(set_to_none=True)
+    whole.backward()  # type: ignore[no-untyped-call]
+    if settings.clip_norm is not None:
+        learning = [value for value in lesson.module.parameters() if value.grad is not None]
+        norm = get_total_norm([value.grad for value in learning if value.grad is not None])
+        if not math.isfinite(norm):
+            layer = broken_layer(lesson.module, lambda: _losses(lesson, batch))
+            raise diverged(float(norm), where, settings, layer, what="norm of the gradient")
+        clip_grads_with_norm_(learning, settings.clip_norm, norm)
+    lesson.optimizer.step()
+    if lesson.average is not None:
+        lesson.average.update_parameters(lesson.module)
+    return loss.item()
+
+
+def _losses(lesson: Lesson, batch: _Batch) -> tuple[Tensor, Tensor]:
+    """The loss of the scores alone, which is reported, and of all that is made small."""
+    settings = lesson.settings
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-        given = lesson.module(inputs)
-    labels = lesson.feed.labels[chosen]
+        given = lesson.module(batch.inputs)
     loss, *auxiliary = (
-        loss_of(scores.float(), labels, settings.loss, label_smoothing=settings.label_smoothing)
-        for scores in (given if isinstance(given, tuple) else (given,))
+        _labels_loss(scores.float(), batch, settings) for scores in (given if isinstance(given, tuple) else (given,))
     )
     whole = sum((_AUXILIARY_SHARE * part for part in auxiliary), loss)
     if lesson.teacher is not None:
         scores = given[0] if isinstance(given, tuple) else given
-        whole = lesson.teacher.loss(inputs, scores.float(), whole)
+        whole = lesson.teacher.loss(batch.inputs, scores.float(), whole)
     if settings.l1:
         whole = whole + l1_penalty(lesson.module, settings.l1)
-    lesson.optimizer.zero_grad(set_to_none=True)
-    whole.backward()  # type: ignore[no-untyped-call]
-    lesson.optimizer.step()
-    return loss.item()
+    return loss, whole
 
 
-def diverged(loss: float, where: str, settings: Settings) -> GoalMissedError:
-    """Build the error for a loss that is not a number any more."""
-    lower = f"lower the learning rate (now {settings.learning_rate:g})"
-    return GoalMissedError(
-        f"training diverged: the loss became {loss} {where}",
-        hint=lower if settings.precision == "fp32" else f"{lower}, or train in fp32",
-    )
+def _labels_loss(scores: Tensor, batch: _Batch, settings: Settings) -> Tensor:
+    """The loss for labels; for mixed ones the mixture of both losses, which is that of the mixed targets."""
+
+    def loss(labels: Tensor) -> Tensor:
+        return loss_of(scores, labels, settings.loss, label_smoothing=settings.label_smoothing)
+
+    if batch.blend is None:
+        return loss(batch.labels)
+    share = batch.blend.share
+    return share * loss(batch.labels) + (1 - share) * loss(batch.labels[batch.blend.others])

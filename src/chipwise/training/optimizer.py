@@ -30,7 +30,7 @@ def build_optimizer(
 
     Args:
         module: what is trained; a parameter without a gradient is left as it is by each step.
-        settings: optimizer, rates and weight decay.
+        settings: optimizer, momentum, rates and weight decay.
         slower: parameters that learn at `settings.backbone_rate` times the rate of the others.
     """
     held = {id(value) for value in slower}
@@ -44,7 +44,7 @@ def build_optimizer(
         for back in (False, True)
         for matrix in (True, False)
     ]
-    return _BUILDERS[settings.optimizer]([group for group in groups if group["params"]], settings.learning_rate)
+    return _BUILDERS[settings.optimizer]([group for group in groups if group["params"]], settings)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -64,19 +64,21 @@ def rate_share(step: int, steps: int, schedule: str) -> float:
     return 0.5 * (1 + math.cos(math.pi * (position - rise) / (1 - rise)))
 
 
-def _adamw(groups: list[dict[str, object]], rate: float) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), fused=True)
+def _adamw(groups: list[dict[str, object]], settings: Settings) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
-def _adam(groups: list[dict[str, object]], rate: float) -> torch.optim.Optimizer:
-    return torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.999), fused=True)
+def _adam(groups: list[dict[str, object]], settings: Settings) -> torch.optim.Optimizer:
+    return torch.optim.Adam(groups, lr=settings.learning_rate, betas=(0.9, 0.999), fused=True)
 
 
-def _sgd(groups: list[dict[str, object]], rate: float) -> torch.optim.Optimizer:
-    return torch.optim.SGD(groups, lr=rate, momentum=_MOMENTUM, nesterov=True, fused=True)
+def _sgd(groups: list[dict[str, object]], settings: Settings) -> torch.optim.Optimizer:
+    momentum = _MOMENTUM if settings.momentum is None else settings.momentum
+    nesterov = momentum > 0 if settings.nesterov is None else settings.nesterov
+    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=momentum, nesterov=nesterov, fused=True)
 
 
-_BUILDERS: dict[str, Callable[[list[dict[str, object]], float], torch.optim.Optimizer]] = {
+_BUILDERS: dict[str, Callable[[list[dict[str, object]], Settings], torch.optim.Optimizer]] = {
     "adamw": _adamw,
     "adam": _adam,
     "sgd": _sgd,

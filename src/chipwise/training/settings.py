@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from chipwise.core.errors import InputError, unknown_name
+from chipwise.training.augmentations import augmentations, in_order, mixup_alpha
 
 if TYPE_CHECKING:
     from typing import Any
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "one-cycle")
-AUGMENTATIONS = ("auto", "none", "shift", "affine")
 PRECISIONS = ("fp32", "bf16")
 LOSSES = ("cross-entropy", "hinge")
 BACKBONE = "backbone"
@@ -34,13 +34,17 @@ _ENOUGH_PICTURES = 20_000
 # One epoch of so many trains the rest alone, when something is frozen.
 _FROZEN_SHARE = 3
 
+_YOUNGER = frozenset({
+    "momentum", "nesterov", "clip_norm", "ema", "dropout", "teacher_share", "teacher_temperature",
+})  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How to train. The defaults give a good result without tuning.
 
     Attributes:
-        optimizer: "adamw", "adam" or "sgd" (Nesterov momentum 0.9).
+        optimizer: "adamw", "adam" or "sgd" (with momentum).
         learning_rate: the highest of the schedule.
         schedule: "one-cycle" (linear rise, then cosine to nearly 0), "cosine" or "constant".
         batch_size: samples a step; the last incomplete batch of an epoch is left out (other samples each time).
@@ -56,14 +60,22 @@ class Settings:
             learning rate runs once before and once after.
         backbone_rate: learning rate of what was frozen, once it is trained, as a share of the others'.
         label_smoothing: share of the target spread over all classes, 0..1.
-        augment: "affine" (or True: small shifts, rotation, scale), "shift", "none" (or False), or "auto": affine where
-            there are few pictures.
+        augment: "affine" (or True: small shifts, rotation, scale), "shift", "crop", "flip", "cutout" and "mixup", or
+            several between commas, made in this order; "none" (or False); or "auto": affine where there are few
+            pictures. "cutout=0.25" is the side of the square over the picture's, "mixup=1" its alpha.
         precision: "fp32", or "bf16" for automatic mixed precision.
         channels_last: keep pictures and kernels in NHWC order in memory.
         seed: of order, dropout and augmentation (and of the initial weights when built inside `seeds.seeded`).
         split_seed: of the train / validation / test split; kept apart so that another `seed` never moves a test
             sample into training.
         threads: torch threads; None for torch's own choice.
+        momentum: of "sgd", 0 for none; None for 0.9.
+        nesterov: whether the momentum of "sgd" is Nesterov's; None for yes, where there is momentum.
+        clip_norm: the largest 2-norm of the whole gradient: a longer one is made as long; None for any.
+        ema: decay of an average of the weights over the steps, which is then validated and kept; None for none.
+        dropout: rate of every dropout layer of the network, 0..1; None for its own.
+        teacher_share: of a teacher's answers in the loss, 0..1, the rest being the labels'; None without a teacher.
+        teacher_temperature: what scores are divided by before both are compared; None without a teacher.
     """
 
     optimizer: str = "adamw"
@@ -86,6 +98,13 @@ class Settings:
     seed: int = 0
     split_seed: int = 0
     threads: int | None = None
+    momentum: float | None = None
+    nesterov: bool | None = None
+    clip_norm: float | None = None
+    ema: float | None = None
+    dropout: float | None = None
+    teacher_share: float | None = None
+    teacher_temperature: float | None = None
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -97,13 +116,20 @@ class Settings:
         for field in dataclasses.fields(self):
             _check_type(field.name, getattr(self, field.name), hints[field.name])
         _check_choices(self)
+        _check_augment(self)
         _check_ranges(self)
         _check_freezing(self)
+        _check_momentum(self)
 
 
 def as_json(settings: Settings) -> dict[str, str | int | float | bool | None]:
-    """The settings as a plain dict, in the order of their definition."""
-    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    """The settings as a plain dict, in the order of their definition.
+
+    Those that are younger than the first checkpoints are left out where they were not given, so that runs from before
+    can be continued.
+    """
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    return {name: value for name, value in values.items() if value is not None or name not in _YOUNGER}
 
 
 def resolve(settings: Settings, *, samples: int, pictures: bool) -> Settings:
@@ -118,14 +144,21 @@ def resolve(settings: Settings, *, samples: int, pictures: bool) -> Settings:
         InputError: when arrays are to be augmented, or no epoch is left after the frozen ones.
     """
     epochs = settings.epochs or max(_FEWEST_EPOCHS, min(_MOST_EPOCHS, round(_SAMPLES_SHOWN / max(samples, 1))))
-    augment = settings.augment
-    if isinstance(augment, bool):
-        augment = "affine" if augment else "none"
+    augment = _words(settings)
     if augment == "auto":
         augment = "affine" if pictures and samples < _ENOUGH_PICTURES else "none"
-    if augment != "none" and not pictures:
-        raise InputError(f"augment={settings.augment!r} needs pictures, and these data are arrays", hint="augment=none")
+    if not pictures and any(each.kind != "mixup" for each in augmentations(augment)):
+        raise InputError(
+            f"augment={settings.augment!r} needs pictures, and these data are arrays", hint="augment=none, or mixup"
+        )
     return dataclasses.replace(settings, epochs=epochs, augment=augment, unfreeze_after=_held(settings, epochs))
+
+
+def _words(settings: Settings) -> str:
+    """The augmentation in words, in order."""
+    if isinstance(settings.augment, bool):
+        return "affine" if settings.augment else "none"
+    return in_order(settings.augment)
 
 
 def _held(settings: Settings, epochs: int) -> int | None:
@@ -157,12 +190,20 @@ def _names(allowed: tuple[type, ...]) -> str:
 
 
 def _check_choices(settings: Settings) -> None:
-    choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "augment": AUGMENTATIONS}
-    choices |= {"loss": LOSSES, "freeze": (BACKBONE,)}
+    choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "loss": LOSSES}
+    choices |= {"freeze": (BACKBONE,)}
     for name, known in choices.items():
         value = getattr(settings, name)
         if isinstance(value, str) and value not in known:
             raise unknown_name(name, value, (*known, "a number of layers") if name == "freeze" else known)
+
+
+def _check_augment(settings: Settings) -> None:
+    if mixup_alpha(_words(settings)) is not None and settings.loss == "hinge":
+        raise InputError(
+            f"augment={settings.augment!r} mixes labels, and loss='hinge' takes one label a sample",
+            hint="loss=cross-entropy, or leave mixup out",
+        )
 
 
 def _check_ranges(settings: Settings) -> None:
@@ -174,6 +215,10 @@ def _check_ranges(settings: Settings) -> None:
         ("patience", 0, 10**6, "at least 1"),
         ("threads", 0, 1024, "at least 1"),
         ("backbone_rate", 0.0, 1.0, "above 0 and at most 1"),
+        ("clip_norm", 0.0, 1e9, "above 0 and at most 1e9"),
+        ("ema", 0.0, 0.999999, "above 0 and at most 0.999999"),
+        ("teacher_share", 0.0, 1.0, "above 0 and at most 1"),
+        ("teacher_temperature", 0.0, 1e3, "above 0 and at most 1000"),
     )
     for name, above, most, words in rules:
         value = getattr(settings, name)
@@ -185,9 +230,11 @@ def _check_ranges(settings: Settings) -> None:
         ("label_smoothing", 0.999),
         ("seed", 2**63 - 1),
         ("split_seed", 2**32 - 1),
+        ("momentum", 0.9999),
+        ("dropout", 0.99),
     ):
         value = getattr(settings, name)
-        if not (math.isfinite(value) and 0 <= value <= most):
+        if value is not None and not (math.isfinite(value) and 0 <= value <= most):
             raise InputError(f"{name} must be from 0 to {most:g}, not {value!r}")
 
 
@@ -201,3 +248,12 @@ def _check_freezing(settings: Settings) -> None:
         raise InputError(
             f"unfreeze_after={settings.unfreeze_after}, but nothing is frozen", hint="freeze=backbone, or a number"
         )
+
+
+def _check_momentum(settings: Settings) -> None:
+    given = {"momentum": settings.momentum, "nesterov": settings.nesterov}
+    for name, value in given.items():
+        if value is not None and settings.optimizer != "sgd":
+            raise InputError(f"{name}={value}, but {settings.optimizer} has none", hint="optimizer=sgd")
+    if settings.nesterov and settings.momentum == 0:
+        raise InputError("nesterov=True needs momentum, and it is 0", hint="momentum=0.9")

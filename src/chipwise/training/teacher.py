@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from chipwise.core.errors import NetworkError, first_line
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -29,12 +31,14 @@ class Teacher:
         share: of its answers in the loss, 0..1; the rest is the labels'.
         temperature: what scores are divided by before the softmax.
         bf16: whether its answers are computed in bfloat16, by automatic mixed precision.
+        digest: of the network, by which a run knows its teacher again; empty where nobody asks.
     """
 
     module: nn.Module
     share: float = 0.9
     temperature: float = 3.0
     bf16: bool = False
+    digest: str = ""
 
     def loss(self, inputs: Tensor, scores: Tensor, labels_loss: Tensor) -> Tensor:
         """The loss of a batch: Kullback-Leibler divergence from the teacher, times T squared, and the labels' loss.
@@ -55,3 +59,32 @@ class Teacher:
         """Kullback-Leibler divergence of scores [N, K] from `answers`, times T squared; a scalar."""
         given = functional.log_softmax(scores / self.temperature, dim=1)
         return self.temperature**2 * functional.kl_div(given, answers, reduction="batchmean", log_target=True)
+
+
+def check_teacher(teacher: Teacher, module: nn.Module, sample: Tensor) -> None:
+    """Run both on a batch: the teacher must take what the network takes, and give as many scores.
+
+    Args:
+        teacher: in evaluation mode.
+        module: what learns; its training mode is restored.
+        sample: a batch that it takes.
+
+    Raises:
+        NetworkError: saying what each gives.
+    """
+    before = module.training
+    module.eval()
+    hint = "a teacher takes the same inputs and has the same classes as what it teaches"
+    try:
+        with torch.inference_mode():
+            given, wanted = teacher.module(sample), module(sample)
+    except (RuntimeError, TypeError, ValueError) as error:
+        shape = list(sample.shape)
+        raise NetworkError(
+            f"the teacher does not take inputs of shape {shape}: {first_line(error)}", hint=hint
+        ) from error
+    finally:
+        module.train(before)
+    if not torch.is_tensor(given) or given.shape != wanted.shape:
+        told = list(given.shape) if torch.is_tensor(given) else type(given).__name__
+        raise NetworkError(f"the teacher gives {told}, the network {list(wanted.shape)}", hint=hint)

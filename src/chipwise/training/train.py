@@ -7,8 +7,9 @@
 
 The folder then holds `weights.safetensors` (of the best epoch on the validation split; a graph's go into a file with
 the graph, as `kept` says), `history.jsonl`,
-`training.json` (the record), `events/` (TensorBoard) and `checkpoint/`. Calling it again with the same settings
-continues an interrupted run, bit for bit as if it had not been interrupted, and returns at once from a finished one.
+`training.json` (the record), `runs.jsonl` (the ledger), `events/` (TensorBoard) and `checkpoint/`. Calling it again
+with the same settings continues an interrupted run, bit for bit as if it had not been interrupted, and returns at once
+from a finished one.
 """
 
 from __future__ import annotations
@@ -21,19 +22,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chipwise.codec.files import check_writable
+from chipwise.core.errors import GoalMissedError, InputError
 from chipwise.core.events import Progress, silent
 from chipwise.core.report import Epoch, Training
 from chipwise.training import checkpoint as checkpoints
+from chipwise.training.augmentations import mixup_alpha
+from chipwise.training.average import average_of
 from chipwise.training.checkpoint import Checkpoint, State
+from chipwise.training.divergence import broken_layer, diverged
+from chipwise.training.dropout import set_dropout
 from chipwise.training.evaluate import evaluate
 from chipwise.training.events import event_log
 from chipwise.training.feed import as_fed, check_fits, check_task, feed_of, layout_of
 from chipwise.training.finish import Kept, finish, forget, write_history
 from chipwise.training.freeze import frozen_part, phase_at
-from chipwise.training.loop import Lesson, diverged, run_epoch
+from chipwise.training.loop import Lesson, run_epoch
 from chipwise.training.optimizer import build_optimizer
 from chipwise.training.process import memory_kept, threads
+from chipwise.training.runs import Host, RunFacts, note_run
 from chipwise.training.settings import Settings, as_json, resolve
+from chipwise.training.teacher import check_teacher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +50,9 @@ if TYPE_CHECKING:
 
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset, Splits
+    from chipwise.training.evaluate import Score
     from chipwise.training.feed import Feed
+    from chipwise.training.teacher import Teacher
 
 # Checkpoints may take this share of the time; epochs shorter than that allows are repeated after a kill.
 _CHECKPOINT_SHARE = 0.05
@@ -52,16 +62,28 @@ _FEW_STEPS = 200  # below, most networks have hardly begun to learn
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One call of `train`: what is trained, on what, and where it is kept."""
+    """One call of `train`: what is trained, on what, by whom, where it is kept, and when it began."""
 
     module: nn.Module
-    network: Network
-    splits: Splits
-    settings: Settings
+    facts: RunFacts
     folder: Path
     progress: Progress
     begin: State
     kept: Kept
+    teacher: Teacher | None
+    started_s: float
+
+    @property
+    def network(self) -> Network:
+        return self.facts.network
+
+    @property
+    def splits(self) -> Splits:
+        return self.facts.splits
+
+    @property
+    def settings(self) -> Settings:
+        return self.facts.settings
 
     @property
     def path(self) -> Path:
@@ -70,10 +92,14 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Standing:
-    """Where the run stands: its state, the best weights so far, and when and how fast it was last written."""
+    """Where the run stands: its state, the best weights so far, and when and how fast it was last written.
+
+    `before_s` is the time that earlier calls spent on it; None where that is not known.
+    """
 
     state: State
     best: dict[str, Tensor]
+    before_s: float | None = 0.0
     written_s: float = -1e9
     cost_s: float = 0.0
 
@@ -88,6 +114,8 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     *,
     fresh: bool = False,
     kept: Kept | None = None,
+    teacher: Teacher | None = None,
+    host: Host | None = None,
 ) -> Training:
     """Train `module` on `data` and keep the weights that did best on the validation split.
 
@@ -103,6 +131,8 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
         progress: told after steps; the stage is "training".
         fresh: forget what is in the folder.
         kept: how the kept weights are written; None for safetensors.
+        teacher: whose answers are learned besides the labels; known again by its digest.
+        host: what the ledger says about the machine.
 
     Raises:
         InputError: when the folder holds another run or a damaged checkpoint, or a setting does not fit the data.
@@ -113,15 +143,21 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     check_task(network)
     splits = data.split(seed=settings.split_seed)
     chosen = resolve(settings, samples=len(splits.train), pictures=data.pictures)
-    begin = State(identity=_identity(module, network, data, chosen))
-    run = _Run(module, network, splits, chosen, Path(folder), progress, begin, kept or Kept())
+    _check_taught(chosen, teacher)
+    begin = State(identity=_identity(module, network, data, chosen, teacher))
+    facts = RunFacts(network, data, splits, chosen, host or Host())
+    run = _Run(module, facts, Path(folder), progress, begin, kept or Kept(), teacher, time.perf_counter())
     check_writable(run.folder / run.kept.file)
     if fresh:
         forget(run.folder)
+    if chosen.dropout is not None:
+        set_dropout(module, chosen.dropout)
     with threads(chosen.threads), memory_kept():
         found = _found(run)
         done = found if found is not None and found.state.stopped else _train(run, found)
-        return finish(module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept)
+        record = finish(module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept)
+    note_run(run.folder, facts, done.state, test=record.test)
+    return record
 
 
 def _found(run: _Run) -> Checkpoint | None:
@@ -138,18 +174,25 @@ def _train(run: _Run, found: Checkpoint | None) -> Checkpoint:
     nhwc = run.settings.channels_last
     feed = feed_of(run.splits.train, run.network, what="training", channels_last=nhwc)
     validation = feed_of(run.splits.validation, run.network, what="validation", channels_last=nhwc)
+    _check_mixable(run, feed)
     check_fits(run.module, feed, run.splits.train.classes)
     as_fed(run.module, channels_last=nhwc)
+    if run.teacher is not None:
+        as_fed(run.teacher.module, channels_last=nhwc)
+        check_teacher(run.teacher, run.module, feed.inputs[:2])
     layout, channels = layout_of(run.network)
     settings, freeze = run.settings, run.settings.freeze
     frozen = None if freeze is None else frozen_part(run.module, feed.inputs[:2], freeze)
     optimizer = build_optimizer(run.module, settings, () if frozen is None else frozen.weights)
-    lesson = Lesson(run.module, optimizer, feed, settings, layout, channels, frozen)
+    average = None if settings.ema is None else average_of(run.module, settings.ema)
+    lesson = Lesson(
+        run.module, optimizer, feed, settings, layout, channels, frozen, teacher=run.teacher, average=average
+    )
     _tell_plan(run, lesson)
     standing = _take_up(run, lesson, found)
     with event_log(run.folder / "events", len(standing.state.history) + 1) as log:
         while not standing.state.stopped:
-            standing = _epoch(run, lesson, validation, standing)
+            standing = _epoch_or_note(run, lesson, validation, standing)
             log(standing.state.history[-1])
             if not standing.state.stopped:
                 standing = _written(run, lesson, standing)
@@ -166,8 +209,19 @@ def _take_up(run: _Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
         return _written(run, lesson, _Standing(run.begin, {}))
     run.module.load_state_dict(found.part("model."))
     checkpoints.restore_optimizer(lesson.optimizer, found.part("optimizer."))
+    if lesson.average is not None:
+        lesson.average.load_state_dict(found.part("average."))
     run.progress.note(f"continuing after epoch {len(found.state.history)} of {run.settings.epochs}")
-    return _Standing(found.state, found.part("best."))
+    return _Standing(found.state, found.part("best."), found.state.wall_s)
+
+
+def _epoch_or_note(run: _Run, lesson: Lesson, validation: Feed, standing: _Standing) -> _Standing:
+    """Train one epoch; where that breaks off, the ledger knows of it, and the last checkpoint stays."""
+    try:
+        return _epoch(run, lesson, validation, standing)
+    except GoalMissedError as error:
+        note_run(run.folder, run.facts, standing.state, error=error.message)
+        raise
 
 
 def _epoch(run: _Run, lesson: Lesson, validation: Feed, standing: _Standing) -> _Standing:
@@ -175,19 +229,32 @@ def _epoch(run: _Run, lesson: Lesson, validation: Feed, standing: _Standing) -> 
     past = standing.state.history
     number = len(past) + 1
     trained = run_epoch(lesson, number, _teller(run, lesson, past))
-    score = evaluate(run.module, validation.inputs, validation.labels, run.settings.loss)
-    if not math.isfinite(score.loss):
-        raise diverged(score.loss, f"on the validation split after epoch {number}", run.settings)
+    score = _validated(run, lesson, validation, number)
     held = phase_at(run.settings, number).frozen
     row = Epoch(number, trained.loss, score.loss, score.accuracy, trained.learning_rate, trained.seconds, held)
     history = (*past, row)
     best_epoch = max(history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss, -epoch.number)).number
-    best = checkpoints.model_tensors(run.module) if best_epoch == number else standing.best
+    best = checkpoints.model_tensors(lesson.taught) if best_epoch == number else standing.best
     stopped = _why_stop(run.settings, history, best_epoch)
     share = 1.0 if stopped else number / (run.settings.epochs or 1)
     run.progress.update("training", share, _message(run.settings, history, row.train_loss))
-    state = dataclasses.replace(standing.state, history=history, best_epoch=best_epoch, stopped=stopped)
+    wall_s = None if standing.before_s is None else standing.before_s + time.perf_counter() - run.started_s
+    state = State(run.begin.identity, history, best_epoch, stopped, wall_s)
     return dataclasses.replace(standing, state=state, best=best)
+
+
+def _validated(run: _Run, lesson: Lesson, validation: Feed, number: int) -> Score:
+    """Score what would be kept on the validation split.
+
+    Raises:
+        GoalMissedError: its loss is not finite.
+    """
+    module = lesson.taught
+    score = evaluate(module, validation.inputs, validation.labels, run.settings.loss)
+    if not math.isfinite(score.loss):
+        layer = broken_layer(module, lambda: evaluate(module, validation.inputs, validation.labels))
+        raise diverged(score.loss, f"on the validation split after epoch {number}", run.settings, layer)
+    return score
 
 
 def _written(run: _Run, lesson: Lesson, standing: _Standing) -> _Standing:
@@ -198,6 +265,8 @@ def _written(run: _Run, lesson: Lesson, standing: _Standing) -> _Standing:
     tensors = _prefixed("model.", checkpoints.model_tensors(run.module))
     tensors |= _prefixed("optimizer.", checkpoints.optimizer_tensors(lesson.optimizer))
     tensors |= _prefixed("best.", standing.best)
+    if lesson.average is not None:
+        tensors |= _prefixed("average.", checkpoints.model_tensors(lesson.average))
     checkpoints.save(run.path, Checkpoint(standing.state, tensors))
     write_history(run.folder, standing.state.history)
     after = time.perf_counter()
@@ -252,8 +321,34 @@ def _tell_plan(run: _Run, lesson: Lesson) -> None:
         run.progress.note(f"only {lesson.all_steps} steps in all: more epochs or a smaller batch size may learn more")
 
 
+def _check_mixable(run: _Run, feed: Feed) -> None:
+    """Refuse to mix whole numbers that are no pixels: they may be words.
+
+    Raises:
+        InputError: that is what was asked for.
+    """
+    whole = not feed.inputs.is_floating_point() and not run.splits.train.pictures
+    if whole and mixup_alpha(str(run.settings.augment)) is not None:
+        raise InputError(
+            f"augment=mixup mixes inputs, and {run.network.name} takes {run.network.inputs[0].dtype} arrays",
+            hint="leave mixup out",
+        )
+
+
+def _check_taught(settings: Settings, teacher: Teacher | None) -> None:
+    """Refuse settings of a teacher that is not there.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name in ("teacher_share", "teacher_temperature"):
+        value = getattr(settings, name)
+        if value is not None and teacher is None:
+            raise InputError(f"{name}={value:g}, but there is no teacher", hint="--teacher NET")
+
+
 def _identity(
-    module: nn.Module, network: Network, data: Dataset, settings: Settings
+    module: nn.Module, network: Network, data: Dataset, settings: Settings, teacher: Teacher | None
 ) -> dict[str, str | int | float | bool | None]:
     """What must be equal for a checkpoint to be continued."""
     about: dict[str, str | int | float | bool | None] = {
@@ -262,7 +357,14 @@ def _identity(
         "parameters": sum(value.numel() for value in module.parameters()),
         "data": data.digest,
     }
-    return about | as_json(settings)
+    about |= as_json(settings)
+    if teacher is not None:
+        about |= {
+            "teacher": teacher.digest,
+            "teacher_share": teacher.share,
+            "teacher_temperature": teacher.temperature,
+        }
+    return about
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

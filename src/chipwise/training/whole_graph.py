@@ -108,24 +108,47 @@ def whole_graph(network: Network) -> WholeGraph:
         NetworkError: it has operators without a translation to PyTorch, no layer with weights of its own, or a fixed
             batch that cannot be made free.
     """
-    assert network.graph is not None, "the caller has no source"
-    others = [name_of(each) for each in PASSES if name_of(each) not in _TIDYING]
-    graph = optimize(network.graph, without=others)[0]
+    graph = _tidied(network)
     layers, matrices = _learning(graph)
     if not matrices:
         raise NetworkError(
             f"{network.name} has no layer with float32 weights of its own, so there is nothing to train",
             hint="give the network before it was quantized or converted",
         )
+    names = dict.fromkeys(name for layer in layers for name in layer)
+    module = _module(graph, network, tuple(names), layers)
+    norms = sum(is_op(node, "BatchNormalization") for node in graph.graph)
+    return WholeGraph(graph, module, layers, matrices, norms)
+
+
+def scores_of(network: Network) -> Scores:
+    """Build a module that gives the scores of a network's graph, of which nothing learns.
+
+    Args:
+        network: for classification, with a graph, which is not changed; as `check_graph` wants it.
+
+    Raises:
+        NetworkError: it has operators without a translation to PyTorch, or a fixed batch that cannot be made free.
+    """
+    return _module(_tidied(network), network)
+
+
+def _tidied(network: Network) -> ir.Model:
+    assert network.graph is not None, "the caller has no source"
+    others = [name_of(each) for each in PASSES if name_of(each) not in _TIDYING]
+    return optimize(network.graph, without=others)[0]
+
+
+def _module(
+    graph: ir.Model, network: Network, names: tuple[str, ...] = (), layers: tuple[tuple[str, ...], ...] = ()
+) -> Scores:
     copy = graph.clone()
     fixed = _free_batch(copy)
     end_in_logarithms(copy)
-    names = dict.fromkeys(name for layer in layers for name in layer)
-    module = Scores(learning_module(copy, tuple(names)), layers)
+    module = Scores(learning_module(copy, names), layers)
     if fixed:
         _check_batches(module, network)
-    norms = sum(is_op(node, "BatchNormalization") for node in graph.graph)
-    return WholeGraph(graph, module, layers, matrices, norms)
+    return module
 
 
 def _learning(graph: ir.Model) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:

@@ -126,6 +126,7 @@ def training(record: Training) -> RenderableType:
         ("kept", f"epoch {record.best_epoch}, the best on validation (*)"),
         *_frozen(record),
         ("test", _test_accuracy(record)),
+        *([("left out", f"{len(record.skipped)} pictures that cannot be read")] if record.skipped else []),
         ("seed", str(record.seed)),
         ("folder", record.folder),
     ]
