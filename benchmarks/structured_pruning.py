@@ -40,6 +40,8 @@ from document import command_line, give, here, remembered
 from taught import drops, taught
 
 if TYPE_CHECKING:
+    import argparse
+
     from chipwise.datasets.dataset import Dataset
 
 WANTED, MAX_DROP = 2.0, 0.01
@@ -53,13 +55,14 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, required=True, help="where what was trained is kept")
     parser.add_argument("--network", choices=sorted(PREPROCESS), default="resnet20")
     parser.add_argument("--epochs", type=int, default=8, help="of the dense one, and after channels have gone")
+    parser.add_argument("--faster", type=float, default=WANTED, help="what `compress` is asked for, on one thread")
     parser.add_argument("--train", action="store_true", help="train and end: nothing but what pruning needs is timed")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds to compile each")
     parser.add_argument("--timing", type=float, default=15.0, help="seconds to time all of them")
     options = parser.parse_args()
     data, rows = cifar_to_train(options.shared), options.folder / f"{options.network}.rows"
     with TerminalProgress() as progress:
-        paths, record = trained(options.network, options.shared, options.folder, data, options.epochs, progress)
+        paths, record = trained(options, data, progress)
         if options.train:
             return 0
         seconds = (options.budget, options.timing)
@@ -70,7 +73,7 @@ def main() -> int:
         "network": options.network,
         "data": {"name": data.name, "train": len(data) - data.test_count - data.validation_count,
                  "validation": data.validation_count, "test": data.test_count},
-        "epochs": {"dense": options.epochs, "pruned and trained longer": options.epochs + len(shares(WANTED))},
+        "epochs": {"dense": options.epochs, "pruned and trained longer": options.epochs + len(shares(options.faster))},
         "settings": as_json(USUAL),
         "compress": {"stages": [asdict(each) for each in record.stages], "seconds": record.seconds,
                      "speed": None if record.speed is None else asdict(record.speed)},
@@ -82,16 +85,17 @@ def main() -> int:
     return 0 if document["ok"] else 1
 
 
-def trained(  # noqa: PLR0917 (what, from where, and how)
-    name: str, shared: Path, folder: Path, data: Dataset, epochs: int, progress: TerminalProgress
+def trained(
+    options: argparse.Namespace, data: Dataset, progress: TerminalProgress
 ) -> tuple[dict[str, Path], Compression]:
     """The four networks, and what was said of the one with fewer channels."""
-    preprocess, longer = PREPROCESS[name], epochs + len(shares(WANTED))
-    paths = dict(zip(MARKS, (folder / f"{name}{end}" for end in (".onnx", "-channels.cwz", "-single.onnx",
-                                                                "-longer.onnx")), strict=True))  # fmt: skip
+    name, folder, epochs = options.network, options.folder, options.epochs
+    preprocess, longer = PREPROCESS[name], epochs + len(shares(options.faster))
+    ends = (".onnx", "-channels.cwz", "-single.onnx", "-longer.onnx")
+    paths = {mark: folder / f"{name}{end}" for mark, end in zip(MARKS, ends, strict=True)}
     dense = paths["dense"]
-    dense_network(name, shared, dense, data, epochs, progress)
-    record = compressed(dense, paths["channels"], data, preprocess, epochs, progress, faster=f"{WANTED:g}x")
+    dense_network(name, options.shared, dense, data, epochs, progress)
+    record = compressed(dense, paths["channels"], data, preprocess, epochs, progress, faster=f"{options.faster:g}x")
     before, after = (weights(path) for path in (dense, paths["channels"]))
     for mark, density in (("single weights", after / before), ("dense, trained longer", None)):
         settings = replace(USUAL, epochs=longer)
