@@ -1,0 +1,67 @@
+"""Starts the processes of a job: `python -m chipwise.training.parallel.agent JOB.json PROCESSES`.
+
+torch's elastic agent, which `torchrun` uses, too, in a process of its own: it takes over signals. When one of the
+processes dies it ends the others, and what it knows of the first that died goes into a file.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from chipwise.codec.files import atomic_write
+from chipwise.codec.records import encode
+
+FAILURE, LOGS = "failure.json", "logs"
+_WORKER = "chipwise.training.parallel.worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The first process that died.
+
+    Attributes:
+        rank: from 0.
+        exit_code: negative for the signal that ended it.
+        message: what its Python raised; empty where it had no time to say.
+    """
+
+    rank: int
+    exit_code: int
+    message: str = ""
+
+
+def main(job: str, processes: int) -> int:
+    """Run a job to its end; 1 when a process died."""
+    folder = Path(job).parent
+    logs = folder / LOGS
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",  # a port that is free
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(log_dir=str(logs), redirects=Std.ALL),
+    )
+    try:
+        elastic_launch(config, sys.executable)("-m", _WORKER, job)
+    except ChildFailedError as error:
+        rank, first = error.get_first_failure()
+        message = first.message if isinstance(first.message, str) else str(dict(first.message).get("message", ""))
+        said = message if first.error_file_data else ""
+        atomic_write(folder / FAILURE, encode(Failure(int(rank), int(first.exitcode), said)))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,239 @@
+"""Prove parallel training: the same steps in one process and in several, compared weight by weight.
+
+Then a checkpoint is written by many processes, read by other numbers of them, and training goes on, compared again.
+
+    wanted = Wanted(parse_mesh("fsdp2,tp2"), cores=2)
+    proof = prove(module, Source("chipwise.networks.zoo.lenet:lenet5_caffe"), inputs, labels, wanted)
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors.torch import save_file
+
+from chipwise.core.errors import InputError, NetworkError
+from chipwise.core.events import Progress, silent
+from chipwise.core.proof import Proof
+from chipwise.training.parallel.answers import leg_of
+from chipwise.training.parallel.job import DATA, INITIAL, Job, Leg
+from chipwise.training.parallel.launch import launch
+from chipwise.training.parallel.leg import run_leg
+from chipwise.training.parallel.likeness import check_repeatable, made_repeatable, normalizes_batches
+from chipwise.training.parallel.mesh import Mesh, check_processes, parse_mesh, smaller
+from chipwise.training.parallel.pipeline import check_schedule, cut_chain, stages_of
+from chipwise.training.parallel.reference import train_alone
+from chipwise.training.parallel.tensor_parallel import check_pairs
+from chipwise.training.process import threads
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from chipwise.training.parallel.job import RankAnswer
+
+_LEAST = 2  # samples of a microbatch where nothing else is said
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be proven.
+
+    Attributes:
+        mesh: how the processes are laid out.
+        cores: of this machine.
+        reshard: meshes that go on from each other's checkpoints; None for one process, then a smaller mesh.
+        steps: of the first leg; resumed: of each other.
+        learning_rate, momentum: of SGD.
+        schedule: of a pipeline; microbatches: None for twice as many as it has processes.
+        tolerance: largest difference of a loss or a weight.
+        timeout_s: of each launch.
+        twist: see `Leg`; only tests set it.
+    """
+
+    mesh: Mesh
+    cores: int
+    reshard: tuple[Mesh, ...] | None = None
+    steps: int = 4
+    resumed: int = 2
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    schedule: str = "1f1b"
+    microbatches: int | None = None
+    tolerance: float = 1e-10
+    timeout_s: float = 600.0
+    twist: str = ""
+
+    @property
+    def meshes(self) -> tuple[Mesh, ...]:
+        """Of all legs in order."""
+        after = (Mesh(), smaller(self.mesh)) if self.reshard is None else self.reshard
+        return (self.mesh, *after)
+
+    @property
+    def pieces(self) -> int:
+        """Microbatches of a pipeline's share of a batch; 1 without a pipeline."""
+        longest = max(mesh.size("pp") for mesh in self.meshes)
+        usual = 2 * longest if longest > 1 else 1
+        return usual if self.microbatches is None else self.microbatches
+
+    @property
+    def batches(self) -> int:
+        """Steps of all legs."""
+        return self.steps + self.resumed * (len(self.meshes) - 1)
+
+
+def least_batch(wanted: Wanted) -> int:
+    """Samples a step where nothing else is said: what all meshes divide."""
+    largest = max(mesh.shares for mesh in wanted.meshes)
+    return _LEAST * largest * wanted.pieces
+
+
+def check_wanted(module: nn.Module, wanted: Wanted, batch: int) -> None:
+    """Refuse what cannot be done, before anything is started.
+
+    Args:
+        module: repeatable.
+        wanted: settings.
+        batch: samples a step.
+
+    Raises:
+        InputError: the batch cannot be cut so, or the schedule does not fit. MachineError: too many processes.
+        NetworkError: a strategy has nothing to cut in this network.
+    """
+    for mesh in wanted.meshes:
+        check_processes(mesh, wanted.cores)
+        pieces = mesh.shares * (wanted.pieces if mesh.has("pp") else 1)
+        if batch % pieces:
+            raise InputError(
+                f"a batch of {batch} cannot be cut into {pieces} equal pieces for {mesh}",
+                hint=f"a multiple of {pieces}",
+            )
+        if mesh.has("tp"):
+            check_pairs(module, mesh.size("tp"))
+        if mesh.has("pp"):
+            check_schedule(wanted.schedule, mesh.size("pp"), wanted.pieces)
+            cut_chain(module, stages_of(wanted.schedule, mesh.size("pp")))
+    _check_untied(module, wanted)
+
+
+def prove(
+    module: nn.Module,
+    made: tuple[str, dict[str, object]],
+    names: tuple[str, str],
+    inputs: Tensor,
+    labels: Tensor,
+    wanted: Wanted,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Proof:
+    """Train in one process and in several, and compare.
+
+    Args:
+        module: with the weights to begin with; changed in place.
+        made: the factory that makes it again, "package.module:callable", and its arguments.
+        names: of the network and the data.
+        inputs: float [steps, batch, ...], as many steps as `wanted.batches`.
+        labels: int64 [steps, batch].
+        wanted: what is to be proven.
+        seed: that weights and data came from, for the record.
+        progress: told which leg runs.
+
+    Raises:
+        NetworkError, InputError: see `check_wanted` and `check_repeatable`. MachineError: a process died.
+    """
+    module, notes = made_repeatable(module)
+    inputs = inputs.double()
+    check_repeatable(module, inputs[0, :_LEAST])
+    check_wanted(module, wanted, inputs.shape[1])
+    mixing = normalizes_batches(module)
+    if mixing:
+        notes += (
+            "batch-norms see a process's own samples, as without SyncBatchNorm, which needs a GPU; the one process "
+            "takes the same pieces of a batch one after another, and running statistics are not compared",
+        )
+    parameters = sum(value.numel() for value in module.parameters())
+    with tempfile.TemporaryDirectory(prefix="chipwise-prove-") as folder, threads(1):
+        job = Job(
+            *made,
+            folder,
+            _legs(wanted),
+            wanted.learning_rate,
+            wanted.momentum,
+            wanted.schedule,
+            wanted.pieces,
+            not mixing,
+            wanted.timeout_s / 2,
+        )
+        save_file(module.state_dict(), Path(folder) / INITIAL)
+        save_file({"inputs": inputs, "labels": labels}, Path(folder) / DATA)
+        progress.update("proving", 0.0, "one process")
+        losses = train_alone(module, job, _pieces(job, mixing=mixing))
+        answers = [_run(replace(job, legs=(leg,)), wanted, progress) for leg in job.legs]
+    progress.update("proving", 1.0)
+    legs = tuple(
+        leg_of(leg, before.mesh if before else "", losses, ranks)
+        for before, leg, ranks in zip((None, *job.legs), job.legs, answers, strict=False)
+    )
+    holds = all(leg.largest <= wanted.tolerance and not leg.missing for leg in legs)
+    return Proof(
+        *names,
+        str(wanted.mesh),
+        parameters,
+        inputs.shape[1],
+        wanted.learning_rate,
+        wanted.momentum,
+        seed,
+        wanted.schedule if any(mesh.has("pp") for mesh in wanted.meshes) else "",
+        wanted.pieces,
+        wanted.tolerance,
+        legs,
+        notes,
+        holds,
+    )
+
+
+def _legs(wanted: Wanted) -> tuple[Leg, ...]:
+    """The first from the initial weights, each other from the checkpoint before."""
+    made: list[Leg] = []
+    first = 0
+    for number, mesh in enumerate(wanted.meshes):
+        steps = wanted.resumed if number else wanted.steps
+        load = f"checkpoint-{number - 1}" if number else ""
+        save = f"checkpoint-{number}" if number + 1 < len(wanted.meshes) else ""
+        made.append(Leg(str(mesh), first, steps, load, save, wanted.twist if mesh.sizes else ""))
+        first += steps
+    return tuple(made)
+
+
+def _pieces(job: Job, *, mixing: bool) -> list[int]:
+    """For each step, in how many pieces the one process takes its batch."""
+    found = []
+    for leg in job.legs:
+        mesh = parse_mesh(leg.mesh)
+        pieces = mesh.shares * (job.microbatches if mesh.has("pp") else 1) if mixing else 1
+        found += [pieces] * leg.steps
+    return found
+
+
+def _run(job: Job, wanted: Wanted, progress: Progress) -> list[RankAnswer]:
+    """One leg: several processes are launched, one is this."""
+    mesh = parse_mesh(job.legs[0].mesh)
+    if not mesh.sizes:
+        return [run_leg(job, job.legs[0], 0)]
+    return launch(job, mesh.processes, cores=wanted.cores, timeout_s=wanted.timeout_s, progress=progress)[0]
+
+
+def _check_untied(module: nn.Module, wanted: Wanted) -> None:
+    """Refuse to cut a network whose layers share a weight, which would be cut twice."""
+    cutting = [str(mesh) for mesh in wanted.meshes if mesh.has("zero2", "fsdp", "tp", "pp")]
+    names = [name for name, _ in module.named_parameters(remove_duplicate=False)]
+    tied = sorted(set(names) - {name for name, _ in module.named_parameters()})
+    if cutting and tied:
+        raise NetworkError(
+            f"{', '.join(tied)} is the weight of another layer, too, and {cutting[0]} cuts layers apart",
+            hint="dp and zero1 take such networks",
+        )
