@@ -35,6 +35,20 @@ class ProofStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """Calls of one collective.
+
+    Attributes:
+        kind: torch's name of it.
+        calls: how many; sent_bytes: of the values that are reduced, gathered or sent, all calls together.
+    """
+
+    kind: str
+    calls: int
+    sent_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProofRank:
     """What one process held after the last step.
 
@@ -42,7 +56,7 @@ class ProofRank:
         rank: from 0; place: its index along each dimension, as "dp0,tp1".
         weight_bytes: parameters; forward_bytes: the same between forward and backward.
         gradient_bytes: of what it steps with; optimizer_bytes: momentum.
-        collectives: calls in one step by kind, where torch counts them.
+        traffic: what it says to others in one step, by kind of call.
     """
 
     rank: int
@@ -51,7 +65,7 @@ class ProofRank:
     forward_bytes: int
     gradient_bytes: int
     optimizer_bytes: int
-    collectives: tuple[tuple[str, int], ...] = ()
+    traffic: tuple[Traffic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

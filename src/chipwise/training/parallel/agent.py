@@ -6,9 +6,11 @@ processes dies it ends the others, and what it knows of the first that died goes
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
@@ -19,6 +21,7 @@ from chipwise.codec.files import atomic_write
 from chipwise.codec.records import encode
 
 FAILURE, LOGS = "failure.json", "logs"
+_RAISED = re.compile(r"[\w.]*(Error|Exception|Warning|Interrupt)\b")
 _WORKER = "chipwise.training.parallel.worker"
 
 
@@ -56,11 +59,18 @@ def main(job: str, processes: int) -> int:
         elastic_launch(config, sys.executable)("-m", _WORKER, job)
     except ChildFailedError as error:
         rank, first = error.get_first_failure()
-        message = first.message if isinstance(first.message, str) else str(dict(first.message).get("message", ""))
-        said = message if first.error_file_data else ""
-        atomic_write(folder / FAILURE, encode(Failure(int(rank), int(first.exitcode), said)))
+        atomic_write(folder / FAILURE, encode(Failure(int(rank), int(first.exitcode), _said(first.error_file_data))))
         return 1
     return 0
+
+
+def _said(data: dict[str, Any]) -> str:
+    """What a process raised, and before that its cause, where the error file that it left says so."""
+    told = data.get("message", "")
+    message = str(told.get("message", "")) if isinstance(told, dict) else str(told)
+    stack = str(told.get("extraInfo", {}).get("py_callstack", "")) if isinstance(told, dict) else ""
+    cause = next((line for line in stack.splitlines() if _RAISED.match(line)), "")
+    return " ".join(message.split()) if cause in {"", message} else f"{cause}; then {' '.join(message.split())}"
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def leg_of(leg: Leg, loaded: str, losses: Sequence[float], ranks: Sequence[RankA
             rank.forward_bytes,
             rank.gradient_bytes,
             rank.optimizer_bytes,
-            rank.collectives,
+            rank.traffic,
         )
         for rank in ranks
     )

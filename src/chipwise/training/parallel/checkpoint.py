@@ -66,8 +66,7 @@ def _plain(part: nn.Module, optimizer: optim.Optimizer, grid: DeviceMesh | None)
     """The optimizer itself; for ZeRO-1, whose parts have names on no two processes, one with all of its state."""
     twin = _fresh(part, optimizer)
     if twin is not optimizer and grid is not None:
-        gathered(optimizer, grid["zero1"])
-        twin.load_state_dict(optimizer.state_dict())
+        twin.load_state_dict(gathered(optimizer, grid["zero1"]))
     return twin
 
 

@@ -32,8 +32,12 @@ def zero_optimizer(module: nn.Module, grid: DeviceMesh, **settings: Any) -> opti
     )
 
 
-def gathered(optimizer: optim.Optimizer, grid: DeviceMesh) -> None:
-    """Bring the state of a `zero_optimizer` together on every process, as its state_dict wants it."""
+def gathered(optimizer: optim.Optimizer, grid: DeviceMesh) -> dict[str, Any]:
+    """The whole state of a `zero_optimizer`, brought together on every process, in the form of plain SGD's."""
     assert isinstance(optimizer, ZeroRedundancyOptimizer)
+    kept: dict[str, Any] = {}
     for rank in range(grid.size()):
-        optimizer.consolidate_state_dict(to=rank)
+        optimizer.consolidate_state_dict(to=rank)  # which makes all others forget theirs
+        if rank == grid.get_local_rank():
+            kept = optimizer.state_dict()
+    return kept

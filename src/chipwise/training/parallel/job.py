@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from chipwise.core.proof import Traffic
+
 INITIAL, DATA = "initial.safetensors", "data.safetensors"
 
 
@@ -78,6 +80,8 @@ class RankAnswer:
         steps: one each.
         whole_bytes: of all parameters of the network.
         names: parameters that it holds, or a part of.
+        traffic: of the first step.
+        running, missing: what was found to run, and what was asked for and does not.
     """
 
     rank: int
@@ -91,7 +95,7 @@ class RankAnswer:
     optimizer_bytes: int
     whole_bytes: int
     names: tuple[str, ...]
-    collectives: tuple[tuple[str, int], ...]
+    traffic: tuple[Traffic, ...]
     running: tuple[str, ...]
     missing: tuple[str, ...]
 

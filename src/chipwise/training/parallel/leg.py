@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from torch.distributed.tensor import DTensor
-from torch.distributed.tensor.debug import CommDebugMode
 
 from chipwise.training.parallel.checkpoint import load_checkpoint, save_checkpoint
 from chipwise.training.parallel.grid import make_grid, place_of, share_of
@@ -20,6 +19,7 @@ from chipwise.training.parallel.job import DATA, INITIAL, RankAnswer, StepAnswer
 from chipwise.training.parallel.likeness import compared, made_repeatable
 from chipwise.training.parallel.mesh import parse_mesh
 from chipwise.training.parallel.strategy import Strategy, build_strategy, names_of
+from chipwise.training.parallel.traffic import Listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,11 +54,11 @@ def _run(job: Job, leg: Leg, rank: int) -> RankAnswer:
         load_checkpoint(strategy, folder / leg.load, grid)
     loaded = _difference(strategy, job, leg.first)[0]
     held = _Held(strategy)
-    steps, counts = [], CommDebugMode()
+    steps, traffic = [], Listening()
     for step in range(leg.first, leg.first + leg.steps):
         for optimizer in strategy.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        with counts if step == leg.first else nullcontext():
+        with traffic if step == leg.first else nullcontext():
             loss = strategy.learn(inputs[step], labels[step])
             for optimizer in strategy.optimizers:
                 optimizer.step()
@@ -74,7 +74,7 @@ def _run(job: Job, leg: Leg, rank: int) -> RankAnswer:
         *held.now(),
         whole,
         tuple(names_of(strategy.parts)),
-        _counted(counts),
+        traffic.heard,
         strategy.running,
         tuple(strategy.check()),
     )
@@ -131,12 +131,3 @@ def _bytes(values: Iterable[Tensor | nn.Parameter]) -> int:
     """Bytes of what lies in this process."""
     local = [value.to_local() if isinstance(value, DTensor) else value for value in values]
     return sum(value.numel() * value.element_size() for value in local)
-
-
-def _counted(counts: CommDebugMode) -> tuple[tuple[str, int], ...]:
-    """Collectives of the first step by kind."""
-    found: dict[str, int] = {}
-    for kind, count in counts.get_comm_counts().items():
-        name = str(kind).rpartition(".")[2].strip("_")
-        found[name] = found.get(name, 0) + int(count)
-    return tuple(sorted(found.items()))

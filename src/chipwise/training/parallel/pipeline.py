@@ -94,12 +94,15 @@ def own_stages(index: int, processes: int, stages: int) -> list[int]:
 
 
 def boundaries(stages: Sequence[nn.Module], example: Tensor) -> list[Tensor]:
-    """What goes into each stage and out of the last, for one microbatch: zeros of those shapes and types."""
+    """What goes into each stage and out of the last, for one microbatch: zeros of those shapes and types.
+
+    All but the first ask for gradients: where the examples do not, torch sends none back.
+    """
     found = [example]
     for stage in stages:
         still = copy.deepcopy(stage).eval()  # batch-norms must not learn from it
         with torch.no_grad():
-            found.append(torch.zeros_like(still(found[-1])))
+            found.append(torch.zeros_like(still(found[-1])).requires_grad_())
     return found
 
 
