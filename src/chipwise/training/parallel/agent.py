@@ -7,10 +7,11 @@ processes dies it ends the others, and what it knows of the first that died goes
 from __future__ import annotations
 
 import re
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, Std
@@ -19,6 +20,11 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from chipwise.codec.files import atomic_write
 from chipwise.codec.records import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 FAILURE, LOGS = "failure.json", "logs"
 _RAISED = re.compile(r"[\w.]*(Error|Exception|Warning|Interrupt)\b")
@@ -58,10 +64,23 @@ def main(job: str, processes: int) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", _WORKER, job)
     except ChildFailedError as error:
-        rank, first = error.get_first_failure()
-        atomic_write(folder / FAILURE, encode(Failure(int(rank), int(first.exitcode), _said(first.error_file_data))))
+        atomic_write(folder / FAILURE, encode(_first(error.failures)))
         return 1
     return 0
+
+
+def _first(failures: Mapping[int, ProcessFailure]) -> Failure:
+    """The process that died first.
+
+    One that was killed leaves no time; the others may have noticed before the agent did, but were not killed.
+    """
+
+    def order(rank: int) -> tuple[bool, int]:
+        found = failures[rank]
+        return found.exitcode >= 0 or found.exitcode == -signal.SIGTERM, found.timestamp
+
+    rank = min(failures, key=order)
+    return Failure(int(rank), int(failures[rank].exitcode), _said(failures[rank].error_file_data))
 
 
 def _said(data: dict[str, Any]) -> str:

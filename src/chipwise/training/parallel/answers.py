@@ -39,9 +39,7 @@ def leg_of(leg: Leg, loaded: str, losses: Sequence[float], ranks: Sequence[RankA
         )
         for rank in ranks
     )
-    return ProofLeg(
-        leg.mesh, mesh.processes, loaded, max(rank.loaded for rank in ranks), steps, rows, running, missing
-    )
+    return ProofLeg(leg.mesh, mesh.processes, loaded, max(rank.loaded for rank in ranks), steps, rows, running, missing)
 
 
 def _step(leg: Leg, index: int, losses: Sequence[float], ranks: Sequence[RankAnswer]) -> ProofStep:

@@ -5,9 +5,10 @@ Names are the network's, so that any mesh reads what any other wrote, one proces
 
 from __future__ import annotations
 
+import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import torch.distributed.checkpoint as dcp
 from torch import optim
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -16,11 +17,14 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.optim import ZeroRedundancyOptimizer
 
 from chipwise.training.parallel.data_parallel import gathered
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import nn
@@ -39,27 +43,37 @@ def save_checkpoint(strategy: Strategy, folder: Path, grid: DeviceMesh | None) -
     for part, optimizer in zip(strategy.parts, strategy.optimizers, strict=True):
         state["model"] |= get_model_state_dict(part)
         state["optimizer"] |= get_optimizer_state_dict(part, _plain(part, optimizer, grid), options=_FLAT)
-    dcp.save(state, checkpoint_id=folder, no_dist=grid is None)
+    with _alone_is_meant():
+        save(state, checkpoint_id=folder, no_dist=grid is None)
 
 
 def load_checkpoint(strategy: Strategy, folder: Path, grid: DeviceMesh | None) -> None:
     """Read weights and momentum into freshly built parts; all processes together."""
     parts = list(zip(strategy.parts, strategy.optimizers, strict=True))
-    plain = [_fresh(part, optimizer) for part, optimizer in parts]
+    twins = [_fresh(part, optimizer) for part, optimizer in parts]
     models = [get_model_state_dict(part) for part, _ in parts]
-    optimizers = [
-        get_optimizer_state_dict(part, twin, options=_FLAT) for (part, _), twin in zip(parts, plain, strict=True)
+    momenta = [
+        get_optimizer_state_dict(part, twin, options=_FLAT) for (part, _), twin in zip(parts, twins, strict=True)
     ]
     state: dict[str, Any] = {"model": {}, "optimizer": {}}
-    for model, optimizer in zip(models, optimizers, strict=True):
+    for model, momentum in zip(models, momenta, strict=True):
         state["model"] |= model
-        state["optimizer"] |= optimizer
-    dcp.load(state, checkpoint_id=folder, no_dist=grid is None)
-    for (part, optimizer), twin, model, told in zip(parts, plain, models, optimizers, strict=True):
+        state["optimizer"] |= momentum
+    with _alone_is_meant():
+        load(state, checkpoint_id=folder, no_dist=grid is None)
+    for (part, optimizer), twin, model, momentum in zip(parts, twins, models, momenta, strict=True):
         set_model_state_dict(part, {name: state["model"][name] for name in model})
-        set_optimizer_state_dict(part, twin, {name: state["optimizer"][name] for name in told}, options=_PARTLY)
+        set_optimizer_state_dict(part, twin, {name: state["optimizer"][name] for name in momentum}, options=_PARTLY)
         if twin is not optimizer:
             optimizer.load_state_dict(twin.state_dict())
+
+
+@contextmanager
+def _alone_is_meant() -> Iterator[None]:
+    """Silence torch's warning that one process reads or writes alone."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
+        yield
 
 
 def _plain(part: nn.Module, optimizer: optim.Optimizer, grid: DeviceMesh | None) -> optim.Optimizer:

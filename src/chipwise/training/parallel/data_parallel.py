@@ -1,4 +1,4 @@
-"""Copies of the network that average their gradients: DistributedDataParallel; with ZeRO-1 for the optimizer's state."""
+"""Copies of the network that average their gradients: DistributedDataParallel; ZeRO-1 for the optimizer's state."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def make_grid(mesh: Mesh) -> DeviceMesh:
 
 
 def place_of(mesh: Mesh, grid: DeviceMesh | None) -> str:
-    """This process's index along each dimension, as "dp0,tp1"."""
+    """Index of this process along each dimension, as "dp0,tp1"."""
     return ",".join(f"{name}{_index(grid, name)}" for name, _ in mesh.sizes)
 
 

@@ -24,6 +24,7 @@ class Leg:
         mesh: as "dp2,tp2".
         first, steps: which of the batches, from 0.
         load, save: folders of distributed checkpoints in the job's; empty for the initial weights, and for none.
+        schedule, microbatches: of a pipeline.
         twist: "package.module:callable", a context manager that breaks something on purpose; only tests set it.
     """
 
@@ -32,6 +33,8 @@ class Leg:
     steps: int
     load: str = ""
     save: str = ""
+    schedule: str = "1f1b"
+    microbatches: int = 1
     twist: str = ""
 
 
@@ -44,7 +47,6 @@ class Job:
         folder: where initial weights, batches, reference weights and checkpoints lie, and answers go.
         legs: one after another, all with as many processes.
         learning_rate, momentum: of SGD.
-        schedule, microbatches: of the pipeline.
         running_statistics: whether those of batch-norm are compared, too.
         timeout_s: how long a process waits for another.
     """
@@ -55,8 +57,6 @@ class Job:
     legs: tuple[Leg, ...]
     learning_rate: float = 0.1
     momentum: float = 0.9
-    schedule: str = "1f1b"
-    microbatches: int = 1
     running_statistics: bool = True
     timeout_s: float = 300.0
 

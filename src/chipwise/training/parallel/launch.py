@@ -86,7 +86,7 @@ def _wait(agent: subprocess.Popen[bytes], timeout_s: float, progress: Progress, 
         spent = time.monotonic() - begun
         if spent > timeout_s:
             raise MachineError(f"{message} did not end within {timeout_s:g} s", hint="a longer --timeout")
-        progress.update("proving", 0.5, message)
+        progress.update(message, 0.0, message)
         time.sleep(_LOOK_EVERY_S)
 
 

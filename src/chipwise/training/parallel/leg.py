@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from pkgutil import resolve_name
@@ -48,8 +50,8 @@ def _run(job: Job, leg: Leg, rank: int) -> RankAnswer:
     whole = _bytes(module.parameters())
     share = share_of(mesh, grid)
     data = load_file(folder / DATA)
-    inputs, labels = (data[name].unflatten(1, (mesh.shares, -1))[:, share] for name in ("inputs", "labels"))
-    strategy = build_strategy(module, job, mesh, grid, inputs[0])
+    inputs, labels = (data[name].chunk(mesh.shares, dim=1)[share] for name in ("inputs", "labels"))
+    strategy = build_strategy(module, job, leg, grid, inputs[0])
     if leg.load:
         load_checkpoint(strategy, folder / leg.load, grid)
     loaded = _difference(strategy, job, leg.first)[0]
@@ -62,7 +64,7 @@ def _run(job: Job, leg: Leg, rank: int) -> RankAnswer:
             loss = strategy.learn(inputs[step], labels[step])
             for optimizer in strategy.optimizers:
                 optimizer.step()
-        steps.append(StepAnswer(None if loss is None else loss.item(), *_difference(strategy, job, step + 1)))
+        steps.append(StepAnswer(None if loss is None else _written(loss.item()), *_difference(strategy, job, step + 1)))
     if leg.save:
         save_checkpoint(strategy, folder / leg.save, grid)
     return RankAnswer(
@@ -112,19 +114,24 @@ def _difference(strategy: Strategy, job: Job, step: int) -> tuple[float, str]:
     worst = (0.0, "")
     for part in strategy.parts:
         state = get_model_state_dict(part)
-        for name in compared(part, state, running_statistics=job.running_statistics):
+        for name in compared(state, running_statistics=job.running_statistics):
             value = state[name]
-            whole = value.full_tensor() if isinstance(value, DTensor) else value
-            found = _apart(whole.detach(), wanted[name])
+            assert isinstance(value, Tensor)
+            found = _apart(value.full_tensor() if isinstance(value, DTensor) else value, wanted[name])
             if not found <= worst[0]:  # NaN is worse than anything
                 worst = (found, name)
-    return worst
+    return _written(worst[0]), worst[1]
+
+
+def _written(value: float) -> float:
+    """The value itself; the largest there is for what is not finite, which JSON does not know."""
+    return value if math.isfinite(value) else sys.float_info.max
 
 
 def _apart(found: Tensor, wanted: Tensor) -> float:
     if found.shape != wanted.shape:
         return float("inf")
-    return (found.double() - wanted.double()).abs().max().item() if wanted.numel() else 0.0
+    return (found.detach().double() - wanted.double()).abs().max().item() if wanted.numel() else 0.0
 
 
 def _bytes(values: Iterable[Tensor | nn.Parameter]) -> int:

@@ -37,14 +37,13 @@ def normalizes_batches(module: nn.Module) -> bool:
     return any(isinstance(layer, _NORMS) for layer in module.modules())
 
 
-def compared(module: nn.Module, names: Iterable[str], *, running_statistics: bool) -> list[str]:
+def compared(names: Iterable[str], *, running_statistics: bool) -> list[str]:
     """Names of the state that must be the same."""
-    del module
     return [name for name in names if running_statistics or name.rpartition(".")[2] not in _STATISTICS]
 
 
-def check_repeatable(module: nn.Module, inputs: Tensor) -> int:
-    """Refuse a network that gives anything but scores, or other scores each time; gives the number of classes.
+def classes_of(module: nn.Module, inputs: Tensor) -> int:
+    """How many classes a network gives scores of; refuses one that gives something else, or other scores each time.
 
     Args:
         module: as `made_repeatable` leaves it.

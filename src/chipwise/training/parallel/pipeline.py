@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -84,7 +85,7 @@ def cut_chain(module: nn.Module, stages: int) -> list[nn.Module]:
     ends = [stage * share + min(stage, more) for stage in range(stages + 1)]
     return [
         nn.Sequential(OrderedDict(pair for group in groups[first:last] for pair in group))
-        for first, last in zip(ends, ends[1:], strict=False)
+        for first, last in pairwise(ends)
     ]
 
 
@@ -110,9 +111,10 @@ def make_schedule(
     parts: Sequence[tuple[int, nn.Module]],
     between: Sequence[Tensor],
     grid: DeviceMesh,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    *,
     schedule: str,
     microbatches: int,
-    loss: Callable[[Tensor, Tensor], Tensor],
 ) -> Any:
     """Build torch's schedule over this process's stages.
 
@@ -120,9 +122,9 @@ def make_schedule(
         parts: number and module of each stage, wrapped as it runs.
         between: as `boundaries` gives it.
         grid: the pipeline's dimension of the mesh.
+        loss: mean over a microbatch.
         schedule: one of `SCHEDULES`.
         microbatches: pieces of the share of a batch that a pipeline gets.
-        loss: mean over a microbatch.
     """
     stages = [
         PipelineStage(

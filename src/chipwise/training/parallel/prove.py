@@ -3,7 +3,8 @@
 Then a checkpoint is written by many processes, read by other numbers of them, and training goes on, compared again.
 
     wanted = Wanted(parse_mesh("fsdp2,tp2"), cores=2)
-    proof = prove(module, Source("chipwise.networks.zoo.lenet:lenet5_caffe"), inputs, labels, wanted)
+    made = ("chipwise.networks.zoo.lenet:lenet5_caffe", {})
+    proof = prove(module, made, ("lenet5-caffe", "random samples"), inputs, labels, wanted=wanted)
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import TYPE_CHECKING
 from safetensors.torch import save_file
 
 from chipwise.core.errors import InputError, NetworkError
-from chipwise.core.events import Progress, silent
+from chipwise.core.events import Part, Progress, silent
 from chipwise.core.proof import Proof
 from chipwise.training.parallel.answers import leg_of
 from chipwise.training.parallel.job import DATA, INITIAL, Job, Leg
 from chipwise.training.parallel.launch import launch
 from chipwise.training.parallel.leg import run_leg
-from chipwise.training.parallel.likeness import check_repeatable, made_repeatable, normalizes_batches
+from chipwise.training.parallel.likeness import classes_of, made_repeatable, normalizes_batches
 from chipwise.training.parallel.mesh import Mesh, check_processes, parse_mesh, smaller
 from chipwise.training.parallel.pipeline import check_schedule, cut_chain, stages_of
 from chipwise.training.parallel.reference import train_alone
@@ -111,6 +112,8 @@ def check_wanted(module: nn.Module, wanted: Wanted, batch: int) -> None:
                 f"a batch of {batch} cannot be cut into {pieces} equal pieces for {mesh}",
                 hint=f"a multiple of {pieces}",
             )
+        if mesh.has("zero1") and not wanted.momentum:
+            raise InputError(f"{mesh} spreads momentum, and momentum is 0", hint="zero2 or fsdp, or some momentum")
         if mesh.has("tp"):
             check_pairs(module, mesh.size("tp"))
         if mesh.has("pp"):
@@ -125,8 +128,8 @@ def prove(
     names: tuple[str, str],
     inputs: Tensor,
     labels: Tensor,
-    wanted: Wanted,
     *,
+    wanted: Wanted,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Proof:
@@ -143,11 +146,11 @@ def prove(
         progress: told which leg runs.
 
     Raises:
-        NetworkError, InputError: see `check_wanted` and `check_repeatable`. MachineError: a process died.
+        NetworkError, InputError: see `check_wanted` and `classes_of`. MachineError: a process died.
     """
     module, notes = made_repeatable(module)
     inputs = inputs.double()
-    check_repeatable(module, inputs[0, :_LEAST])
+    classes_of(module, inputs[0, :_LEAST])
     check_wanted(module, wanted, inputs.shape[1])
     mixing = normalizes_batches(module)
     if mixing:
@@ -163,8 +166,6 @@ def prove(
             _legs(wanted),
             wanted.learning_rate,
             wanted.momentum,
-            wanted.schedule,
-            wanted.pieces,
             not mixing,
             wanted.timeout_s / 2,
         )
@@ -172,7 +173,10 @@ def prove(
         save_file({"inputs": inputs, "labels": labels}, Path(folder) / DATA)
         progress.update("proving", 0.0, "one process")
         losses = train_alone(module, job, _pieces(job, mixing=mixing))
-        answers = [_run(replace(job, legs=(leg,)), wanted, progress) for leg in job.legs]
+        answers = [
+            _run(replace(job, legs=(leg,)), wanted, Part(progress, "proving", *stretch))
+            for leg, stretch in zip(job.legs, _stretches(len(job.legs)), strict=True)
+        ]
     progress.update("proving", 1.0)
     legs = tuple(
         leg_of(leg, before.mesh if before else "", losses, ranks)
@@ -204,7 +208,8 @@ def _legs(wanted: Wanted) -> tuple[Leg, ...]:
         steps = wanted.resumed if number else wanted.steps
         load = f"checkpoint-{number - 1}" if number else ""
         save = f"checkpoint-{number}" if number + 1 < len(wanted.meshes) else ""
-        made.append(Leg(str(mesh), first, steps, load, save, wanted.twist if mesh.sizes else ""))
+        twist = wanted.twist if mesh.sizes else ""
+        made.append(Leg(str(mesh), first, steps, load, save, wanted.schedule, wanted.pieces, twist))
         first += steps
     return tuple(made)
 
@@ -214,9 +219,14 @@ def _pieces(job: Job, *, mixing: bool) -> list[int]:
     found = []
     for leg in job.legs:
         mesh = parse_mesh(leg.mesh)
-        pieces = mesh.shares * (job.microbatches if mesh.has("pp") else 1) if mixing else 1
+        pieces = mesh.shares * (leg.microbatches if mesh.has("pp") else 1) if mixing else 1
         found += [pieces] * leg.steps
     return found
+
+
+def _stretches(legs: int) -> list[tuple[float, float]]:
+    """Where each leg begins and ends on the bar."""
+    return [(number / legs, (number + 1) / legs) for number in range(legs)]
 
 
 def _run(job: Job, wanted: Wanted, progress: Progress) -> list[RankAnswer]:

@@ -16,6 +16,7 @@ from torch.nn import functional
 from chipwise.training.parallel.data_parallel import copied, copies_wrong, zero_optimizer
 from chipwise.training.parallel.fully_sharded import sharded, shards_wrong
 from chipwise.training.parallel.grid import WHOLE
+from chipwise.training.parallel.mesh import parse_mesh
 from chipwise.training.parallel.pipeline import (
     boundaries,
     cut_chain,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch.distributed.device_mesh import DeviceMesh
 
-    from chipwise.training.parallel.job import Job
+    from chipwise.training.parallel.job import Job, Leg
     from chipwise.training.parallel.mesh import Mesh
 
 
@@ -43,7 +44,8 @@ class Strategy:
         parts: the network as it is wrapped, or this process's stages of it; names of parameters are the network's.
         optimizers: one a part.
         learn: takes this process's inputs and labels, leaves gradients, and gives the mean loss where it is known here.
-        running: what was found to run; missing: what was asked for and does not.
+        running: what was wrapped how, in words.
+        check: gives what was asked for and does not run, after some steps.
     """
 
     parts: tuple[nn.Module, ...]
@@ -53,15 +55,17 @@ class Strategy:
     check: Callable[[], list[str]]
 
 
-def build_strategy(module: nn.Module, job: Job, mesh: Mesh, grid: DeviceMesh | None, inputs: Tensor) -> Strategy:
+def build_strategy(module: nn.Module, job: Job, leg: Leg, grid: DeviceMesh | None, inputs: Tensor) -> Strategy:
     """Wrap a network as a mesh says.
 
     Args:
         module: with its initial weights, the same on all processes; is changed in place.
-        job: rates, and the pipeline's schedule.
-        mesh, grid: dimensions, and torch's mesh of them; None for one process.
+        job: rates.
+        leg: its mesh, and the schedule of a pipeline.
+        grid: torch's mesh of all processes; None for one process.
         inputs: this process's share of a batch, for shapes.
     """
+    mesh = parse_mesh(leg.mesh)
     pairs = linear_pairs(module, mesh.size("tp")) if mesh.has("tp") else []
     if grid is None or not mesh.has("pp"):
         part = module if grid is None else _wrapped(module, mesh, grid, pairs)
@@ -72,19 +76,26 @@ def build_strategy(module: nn.Module, job: Job, mesh: Mesh, grid: DeviceMesh | N
             _words(mesh, (part,), pairs),
             lambda: _wrong((part,), mesh, pairs),
         )
-    count = stages_of(job.schedule, mesh.size("pp"))
+    count = stages_of(leg.schedule, mesh.size("pp"))
     stages = cut_chain(module, count)
-    between = boundaries(stages, inputs[: len(inputs) // job.microbatches])
+    between = boundaries(stages, inputs[: len(inputs) // leg.microbatches])
     own = own_stages(grid.get_local_rank("pp"), mesh.size("pp"), count)
     parts = tuple(_wrapped(stages[number], mesh, grid, pairs) for number in own)
     numbered = list(zip(own, parts, strict=True))
-    schedule = make_schedule(numbered, between, grid["pp"], job.schedule, job.microbatches, functional.cross_entropy)
+    schedule = make_schedule(
+        numbered,
+        between,
+        grid["pp"],
+        functional.cross_entropy,
+        schedule=leg.schedule,
+        microbatches=leg.microbatches,
+    )
     lists = ", ".join(f"stage {number} of {count}" for number in own)
     return Strategy(
         parts,
         tuple(_optimizer(part, job, mesh, grid) for part in parts),
         lambda given, labels: _pass(schedule, given, labels, first=0 in own, last=count - 1 in own),
-        (*_words(mesh, parts, pairs), f"pp: {lists}, schedule {job.schedule}"),
+        (*_words(mesh, parts, pairs), f"pp: {lists}, schedule {leg.schedule}"),
         lambda: _wrong(parts, mesh, pairs) + stages_wrong(names_of(parts), [stages[number] for number in own]),
     )
 
@@ -153,7 +164,6 @@ def _wrong(parts: tuple[nn.Module, ...], mesh: Mesh, pairs: list[Pair]) -> list[
 def _words(mesh: Mesh, parts: tuple[nn.Module, ...], pairs: list[Pair]) -> tuple[str, ...]:
     """What runs, a line a strategy."""
     names = _fsdp_names(mesh)
-    held = len(names_of(parts))
     found = []
     if names and WHOLE in names:
         found.append(f"dp: FSDP2 over {mesh.size('dp')} copies of one part, which takes tensor parallelism")
@@ -168,5 +178,5 @@ def _words(mesh: Mesh, parts: tuple[nn.Module, ...], pairs: list[Pair]) -> tuple
     if mesh.has("tp"):
         here = [pair for part in parts for pair in pairs_within(part, pairs)]
         told = "; ".join(f"{first} by columns, {second} by rows" for first, second in here) or "nothing to cut here"
-        found.append(f"tp: {told} ({2 * len(here)} of {held} tensors' layers)" if not here else f"tp: {told}")
+        found.append(f"tp: {told}")
     return tuple(found)

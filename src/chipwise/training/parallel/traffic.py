@@ -20,12 +20,15 @@ _NAMESPACES = ("c10d", "_c10d_functional")
 _SILENT = ("recv", "wait", "barrier", "monitored")  # a message is counted where it is sent
 
 
-class Listening(TorchDispatchMode):
-    """Counts collectives while it is entered. The bytes of a call are those of its largest argument: the whole value
-    that is reduced or gathered, or the message that is sent."""
+class Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts collectives while it is entered.
+
+    The bytes of a call are those of its largest argument: the whole value that is reduced or gathered, or the message
+    that is sent.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._calls: dict[str, int] = {}
         self._bytes: dict[str, int] = {}
 
