@@ -44,6 +44,21 @@ def cnn() -> nn.Module:
     )
 
 
+def pictures() -> nn.Module:
+    """Strides, uneven sizes, dilation, two kinds of pooling, a batch-norm, groups: all that regions must get right."""
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.Conv2d(4, 4, (3, 2), padding=(2, 1), dilation=(2, 1), groups=2)),
+        nn.Tanh(),
+        nn.AvgPool2d(2, 1, 1),
+        nn.Conv2d(4, 2, 3, stride=(3, 2), bias=False),
+        nn.Flatten(),
+        nn.Linear(12, 3),
+    )
+
+
 def transformer() -> nn.Module:
     def layer() -> nn.Module:
         return nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
@@ -75,4 +90,12 @@ def mlp_twelve() -> nn.Module:
     return module
 
 
-SHAPES = {"mlp": (12,), "cnn": (1, 6, 6), "transformer": (4, 5), "deep": (16,), "dice": (12,), "tied": (4,)}
+SHAPES = {
+    "mlp": (12,),
+    "cnn": (1, 6, 6),
+    "transformer": (4, 5),
+    "deep": (16,),
+    "dice": (12,),
+    "tied": (4,),
+    "pictures": (1, 13, 11),
+}

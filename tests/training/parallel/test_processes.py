@@ -62,6 +62,8 @@ BROKEN = {
     "microbatches_summed": ("pp2", True, ""),
     "not_a_number": ("dp2", True, ""),
 }
+REGIONS = ("sph2,spw2", "sph4", "spw4")
+BROKEN_REGIONS = ("halo_left_out", "halo_learns_nothing", "statistics_apart")
 STALE = ("stale_shard", "momentum_lost")  # of a checkpoint that is read
 
 
@@ -131,6 +133,15 @@ def two(tiny: Ground, one: ProofLeg) -> SimpleNamespace:
     )
 
 
+@pytest.fixture(scope="module")
+def regions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ProofLeg]:
+    """Convolutions with strides, dilation and uneven sizes, poolings and a batch-norm, on four processes."""
+    pictures = ground(tmp_path_factory.mktemp("pictures"), "pictures")
+    broken = [Leg(REGIONS[0], 0, STEPS, twist=f"training.parallel.twists:{name}") for name in BROKEN_REGIONS]
+    found = pictures.run([*(Leg(mesh, 0, STEPS) for mesh in REGIONS), *broken], 4)
+    return dict(zip((*REGIONS, *BROKEN_REGIONS), found, strict=True))
+
+
 def check_holds(leg: ProofLeg) -> None:
     assert leg.largest < TOLERANCE, (leg.mesh, leg.steps)
     assert not leg.missing
@@ -187,6 +198,20 @@ def test_what_is_broken_is_found(two: SimpleNamespace, twist: str) -> None:
     _, differs, missing = BROKEN[twist]
     assert (leg.largest > 1e-6) is differs, leg.steps
     assert any(missing in line for line in leg.missing) if missing else not leg.missing
+
+
+@pytest.mark.parametrize("mesh", REGIONS)
+def test_regions_of_pictures(regions: dict[str, ProofLeg], mesh: str) -> None:
+    """Running statistics of the batch-norm are compared, too."""
+    check_holds(regions[mesh])
+    assert {traffic.kind for rank in regions[mesh].ranks for traffic in rank.traffic} >= {"send", "allreduce"}
+
+
+@pytest.mark.parametrize("twist", BROKEN_REGIONS)
+def test_broken_regions_are_found(regions: dict[str, ProofLeg], twist: str) -> None:
+    assert regions[twist].largest > 1e-6
+    if twist == "halo_learns_nothing":
+        assert regions[twist].steps[0].loss_difference < TOLERANCE  # the forward pass is right
 
 
 @pytest.mark.parametrize(

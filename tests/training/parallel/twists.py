@@ -22,7 +22,7 @@ from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import RowwiseParallel
 from torch.nn import functional
 
-from chipwise.training.parallel import checkpoint, fully_sharded, leg, pipeline, strategy
+from chipwise.training.parallel import checkpoint, fully_sharded, halo, leg, pipeline, spatial, strategy
 
 
 def _local(value: Tensor) -> Tensor:
@@ -135,6 +135,39 @@ def _forgetful(make: Any, stage: Any, microbatches: int, loss_fn: Any) -> Any:
 def microbatches_summed() -> Any:
     """Gradients of microbatches are summed, not averaged."""
     return patch.object(pipeline, "Schedule1F1B", partial(pipeline.Schedule1F1B, scale_grads=False))
+
+
+def halo_left_out() -> Any:
+    """What neighbours have counts as padding."""
+
+    def own(value: Tensor, dim: int, have: Any, want: Any, group: Any) -> Tensor:
+        made = halo.exchange(value, dim, have, want, group)
+        rank = dist.get_rank(group)
+        first, end = max(have[rank][0], want[rank][0]), min(have[rank][1], want[rank][1])
+        mask = torch.zeros_like(made)
+        mask.narrow(dim, first - want[rank][0], end - first).fill_(1.0)
+        return made * mask
+
+    return patch.object(spatial, "exchange", own)
+
+
+def halo_learns_nothing() -> Any:
+    """Gradients of rows that came from neighbours are not sent back: the forward pass is right."""
+
+    def own(value: Tensor, dim: int, have: Any, want: Any, group: Any) -> Tensor:
+        made = halo.exchange(value.detach(), dim, have, want, group)
+        rank = dist.get_rank(group)
+        first, end = max(have[rank][0], want[rank][0]), min(have[rank][1], want[rank][1])
+        place = [0, 0] * (made.ndim - 1 - dim) + [first - want[rank][0], want[rank][1] - end]
+        mine = value.narrow(dim, first - have[rank][0], end - first)
+        return made + functional.pad(mine - mine.detach(), place)
+
+    return patch.object(spatial, "exchange", own)
+
+
+def statistics_apart() -> Any:
+    """Batch-norms see the region of their process alone."""
+    return patch.object(spatial, "total", lambda value, group: value * group.size())
 
 
 @contextmanager

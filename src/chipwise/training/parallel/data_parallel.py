@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
 
-def copied(module: nn.Module, grid: DeviceMesh) -> nn.Module:
-    """Wrap a network whose gradients are averaged over a dimension of the mesh."""
-    return DistributedDataParallel(module, process_group=grid.get_group())
+def copied(module: nn.Module, grid: DeviceMesh | None = None) -> nn.Module:
+    """Wrap a network whose gradients are averaged over a dimension of the mesh, or over all processes."""
+    return DistributedDataParallel(module, process_group=None if grid is None else grid.get_group())
 
 
 def copies_wrong(module: nn.Module, copies: int) -> list[str]:

@@ -22,9 +22,11 @@ DIMENSIONS = {
     "zero1": "copies that each keep a part of the optimizer's state",
     "zero2": "parts of weights, gradients and optimizer; weights stay whole between forward and backward",
     "fsdp": "parts of weights, gradients and optimizer (ZeRO-3)",
+    "sph": "bands of rows of pictures",
+    "spw": "bands of columns of pictures",
     "tp": "parts of each pair of matrices",
 }
-_ALIASES = {"zero3": "fsdp", "ddp": "dp"}
+_ALIASES = {"zero3": "fsdp", "ddp": "dp", "sp": "sph"}
 _SHARDED = ("zero1", "zero2", "fsdp")
 _DATA = ("dp", *_SHARDED)
 _PROCESSES_PER_CORE, _ALWAYS = 4, 8
@@ -134,6 +136,8 @@ def _check_together(mesh: Mesh) -> None:
     sharded = [name for name in _SHARDED if mesh.has(name)]
     if len(sharded) > 1:
         raise InputError(f"{mesh} has {' and '.join(sharded)}, which cut the same things", hint="one of them")
+    if mesh.has("sph", "spw") and mesh.has("pp", "tp", *_SHARDED):
+        raise InputError(f"{mesh}: regions of pictures are combined with dp alone", hint="dp2,sph2, or sph2,spw2")
     if mesh.has("zero1") and len(mesh.sizes) > 1:
         others = " and ".join(name for name, _ in mesh.sizes if name != "zero1")
         raise InputError(f"{mesh}: zero1 cannot be combined with {others}", hint="fsdp can")

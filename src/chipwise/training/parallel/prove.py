@@ -27,10 +27,13 @@ from chipwise.training.parallel.likeness import classes_of, made_repeatable, nor
 from chipwise.training.parallel.mesh import Mesh, check_processes, parse_mesh, smaller
 from chipwise.training.parallel.pipeline import check_schedule, cut_chain, stages_of
 from chipwise.training.parallel.reference import train_alone
+from chipwise.training.parallel.spatial import AXES, check_regions
 from chipwise.training.parallel.tensor_parallel import check_pairs
 from chipwise.training.process import threads
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor, nn
 
     from chipwise.training.parallel.job import RankAnswer
@@ -92,13 +95,14 @@ def least_batch(wanted: Wanted) -> int:
     return _LEAST * largest * wanted.pieces
 
 
-def check_wanted(module: nn.Module, wanted: Wanted, batch: int) -> None:
+def check_wanted(module: nn.Module, wanted: Wanted, batch: int, size: Sequence[int] = ()) -> None:
     """Refuse what cannot be done, before anything is started.
 
     Args:
         module: repeatable.
         wanted: settings.
         batch: samples a step.
+        size: of one sample's input.
 
     Raises:
         InputError: the batch cannot be cut so, or the schedule does not fit. MachineError: too many processes.
@@ -106,7 +110,7 @@ def check_wanted(module: nn.Module, wanted: Wanted, batch: int) -> None:
     """
     for mesh in wanted.meshes:
         check_processes(mesh, wanted.cores)
-        pieces = mesh.shares * (wanted.pieces if mesh.has("pp") else 1)
+        pieces = _cuts_batch(wanted, mesh)
         if batch % pieces:
             raise InputError(
                 f"a batch of {batch} cannot be cut into {pieces} equal pieces for {mesh}",
@@ -114,6 +118,8 @@ def check_wanted(module: nn.Module, wanted: Wanted, batch: int) -> None:
             )
         if mesh.has("zero1") and not wanted.momentum:
             raise InputError(f"{mesh} spreads momentum, and momentum is 0", hint="zero2 or fsdp, or some momentum")
+        if mesh.has(*AXES):
+            check_regions(module, size, {name: count for name, count in mesh.sizes if name in AXES})
         if mesh.has("tp"):
             check_pairs(module, mesh.size("tp"))
         if mesh.has("pp"):
@@ -151,8 +157,8 @@ def prove(
     module, notes = made_repeatable(module)
     inputs = inputs.double()
     classes_of(module, inputs[0, :_LEAST])
-    check_wanted(module, wanted, inputs.shape[1])
-    mixing = normalizes_batches(module)
+    check_wanted(module, wanted, inputs.shape[1], inputs.shape[2:])
+    mixing = normalizes_batches(module) and any(_cuts_batch(wanted, mesh) > 1 for mesh in wanted.meshes)
     if mixing:
         notes += (
             "batch-norms see a process's own samples, as without SyncBatchNorm, which needs a GPU; the one process "
@@ -172,7 +178,7 @@ def prove(
         save_file(module.state_dict(), Path(folder) / INITIAL)
         save_file({"inputs": inputs, "labels": labels}, Path(folder) / DATA)
         progress.update("proving", 0.0, "one process")
-        losses = train_alone(module, job, _pieces(job, mixing=mixing))
+        losses = train_alone(module, job, _pieces(job, wanted, mixing=mixing))
         answers = [
             _run(replace(job, legs=(leg,)), wanted, Part(progress, "proving", *stretch))
             for leg, stretch in zip(job.legs, _stretches(len(job.legs)), strict=True)
@@ -214,14 +220,15 @@ def _legs(wanted: Wanted) -> tuple[Leg, ...]:
     return tuple(made)
 
 
-def _pieces(job: Job, *, mixing: bool) -> list[int]:
+def _pieces(job: Job, wanted: Wanted, *, mixing: bool) -> list[int]:
     """For each step, in how many pieces the one process takes its batch."""
-    found = []
-    for leg in job.legs:
-        mesh = parse_mesh(leg.mesh)
-        pieces = mesh.shares * (leg.microbatches if mesh.has("pp") else 1) if mixing else 1
-        found += [pieces] * leg.steps
-    return found
+    legs = zip(job.legs, wanted.meshes, strict=True)
+    return [_cuts_batch(wanted, mesh) if mixing else 1 for leg, mesh in legs for _ in range(leg.steps)]
+
+
+def _cuts_batch(wanted: Wanted, mesh: Mesh) -> int:
+    """Pieces that a batch is cut into: shares, and microbatches of each."""
+    return mesh.shares * (wanted.pieces if mesh.has("pp") else 1)
 
 
 def _stretches(legs: int) -> list[tuple[float, float]]:

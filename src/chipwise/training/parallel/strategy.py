@@ -25,6 +25,7 @@ from chipwise.training.parallel.pipeline import (
     stages_of,
     stages_wrong,
 )
+from chipwise.training.parallel.spatial import AXES, Regions, regions_wrong
 from chipwise.training.parallel.tensor_parallel import Pair, cut_pairs, found_wrong, linear_pairs, pairs_within
 
 if TYPE_CHECKING:
@@ -68,11 +69,13 @@ def build_strategy(module: nn.Module, job: Job, leg: Leg, grid: DeviceMesh | Non
     mesh = parse_mesh(leg.mesh)
     pairs = linear_pairs(module, mesh.size("tp")) if mesh.has("tp") else []
     if grid is None or not mesh.has("pp"):
-        part = module if grid is None else _wrapped(module, mesh, grid, pairs)
+        regions = Regions(module, grid, inputs.shape[-2:]) if grid is not None and mesh.has(*AXES) else None
+        part = module if grid is None else _wrapped(regions or module, mesh, grid, pairs)
+        seen = regions.region if regions is not None else _all_of_it
         return Strategy(
             (part,),
             (_optimizer(part, job, mesh, grid),),
-            lambda given, labels: _learn(part, given, labels),
+            lambda given, labels: _learn(part, seen(given), labels),
             _words(mesh, (part,), pairs),
             lambda: _wrong((part,), mesh, pairs),
         )
@@ -109,6 +112,8 @@ def _wrapped(module: nn.Module, mesh: Mesh, grid: DeviceMesh, pairs: list[Pair])
     """Tensor parallelism first, data parallelism around it."""
     if mesh.has("tp"):
         module = cut_pairs(module, pairs_within(module, pairs), grid["tp"])
+    if mesh.has(*AXES):
+        return copied(module)
     names = _fsdp_names(mesh)
     if names:
         return sharded(module, grid[names], reshard=not mesh.has("zero2"))
@@ -133,6 +138,10 @@ def _optimizer(part: nn.Module, job: Job, mesh: Mesh, grid: DeviceMesh | None) -
     return optim.SGD(part.parameters(), **settings)
 
 
+def _all_of_it(inputs: Tensor) -> Tensor:
+    return inputs
+
+
 def _learn(module: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
     loss = functional.cross_entropy(module(inputs), labels)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -147,12 +156,18 @@ def _pass(schedule: Any, inputs: Tensor, labels: Tensor, *, first: bool, last: b
     return torch.stack(losses).mean().detach() if last else None
 
 
+def _cut(mesh: Mesh) -> list[str]:
+    return [name for name in AXES if mesh.has(name)]
+
+
 def _wrong(parts: tuple[nn.Module, ...], mesh: Mesh, pairs: list[Pair]) -> list[str]:
     """What was asked for and does not run."""
     found: list[str] = []
     names = _fsdp_names(mesh)
     for part in parts:
-        if names:
+        if mesh.has(*AXES):
+            found += regions_wrong(part, mesh.processes)
+        elif names:
             found += shards_wrong(part, names)
         elif mesh.has("dp", "zero1"):
             found += copies_wrong(part, mesh.shares)
@@ -165,7 +180,12 @@ def _words(mesh: Mesh, parts: tuple[nn.Module, ...], pairs: list[Pair]) -> tuple
     """What runs, a line a strategy."""
     names = _fsdp_names(mesh)
     found = []
-    if names and WHOLE in names:
+    if mesh.has(*AXES):
+        tiles = " x ".join(
+            f"{mesh.size(name)} bands of {'rows' if name == 'sph' else 'columns'}" for name in _cut(mesh)
+        )
+        found.append(f"sp: {tiles}; DistributedDataParallel over {mesh.processes} processes")
+    elif names and WHOLE in names:
         found.append(f"dp: FSDP2 over {mesh.size('dp')} copies of one part, which takes tensor parallelism")
     elif names:
         kept = "whole between forward and backward" if mesh.has("zero2") else "whole only while they are used"

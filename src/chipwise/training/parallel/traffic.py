@@ -48,7 +48,7 @@ class Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return tuple(Traffic(kind, self._calls[kind], self._bytes[kind]) for kind in sorted(self._calls))
 
     def _note(self, func: Any, args: tuple[Any, ...]) -> None:
-        kind = func.overloadpacket.__name__.strip("_")
+        kind = func.overloadpacket.__name__.strip("_").removesuffix("_base")
         if kind.startswith(_SILENT):
             return
         sizes = [
