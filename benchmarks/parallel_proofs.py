@@ -2,9 +2,10 @@
 
     python benchmarks/parallel_proofs.py
 
-A CNN (LeNet-5 of Caffe, on the built-in digits) and a transformer of six layers (random samples), in float64 with SGD:
-four steps from the initial weights, then a checkpoint that one process reads, two steps, a checkpoint that half of the
-processes read, two steps. The difference is of losses and weights after every step, and as read.
+CNNs (Caffe's LeNet-5, and a small one with batch-norms) on the built-in digits, and a transformer of six layers on
+random samples, in float64 with SGD: four steps from the initial weights, then a checkpoint that one process reads, two
+steps, a checkpoint that half of the processes read, two steps. The difference is of losses and weights after every
+step, and as read.
 
 The last line on stdout is one JSON document; progress goes to stderr. Exit code 1 when a proof does not hold.
 """
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 import chipwise
 from document import command_line, give, here
 
-CNN, TRANSFORMER = "lenet5-caffe", "parallel_proofs:transformer"
+CNN, NORMED, TRANSFORMER = "lenet5-caffe", "convnet-small", "parallel_proofs:transformer"
 RUNS: tuple[tuple[str, str, str], ...] = (
     *((CNN, mesh, "1f1b") for mesh in ("dp2", "zero12", "zero22", "fsdp2", "tp2", "pp2")),
     *(
@@ -29,6 +30,9 @@ RUNS: tuple[tuple[str, str, str], ...] = (
         for mesh in ("dp4", "zero14", "fsdp4", "dp2,fsdp2", "tp4", "fsdp2,tp2", "dp2,tp2", "dp2,pp2")
     ),
     (CNN, "pp2", "interleaved"),
+    *((CNN, mesh, "1f1b") for mesh in ("sph2,spw2", "sph4", "dp2,sph2")),
+    (NORMED, "sph2,spw2", "1f1b"),
+    (NORMED, "dp4", "1f1b"),
     (TRANSFORMER, "pp2,tp2", "gpipe"),
     (TRANSFORMER, "pp4", "1f1b"),
     (CNN, "dp8", "1f1b"),
@@ -68,7 +72,7 @@ def main() -> int:
 def measured(network: str, mesh: str, schedule: str) -> dict[str, Any]:
     """One run as a row."""
     start = time.perf_counter()
-    proof = chipwise.prove(network, mesh, "digits" if network == CNN else None, schedule=schedule)
+    proof = chipwise.prove(network, mesh, None if network == TRANSFORMER else "digits", schedule=schedule)
     row = {
         "network": network,
         "mesh": mesh,

@@ -14,13 +14,16 @@ NET = ("prove", "lenet-300-100")
 
 
 def test_a_proof(cli: Callable[..., object]) -> None:
-    outcome = cli(*NET, "--mesh", "fsdp2", "-d", "digits", "--steps", "2", "--reshard", "1", "--json")
+    """A batch-norm in two processes: the one process takes the same pieces of each batch, and the answer says so."""
+    arguments = ("--mesh", "dp2", "-d", "digits", "--steps", "2", "--reshard", "1", "--json")
+    outcome = cli("prove", "convnet-small", *arguments)
     assert outcome.code == 0, outcome.err
     proof = json.loads(outcome.out)
     assert proof["schema"] == "chipwise.proof/1"
     assert proof["holds"]
-    assert [leg["mesh"] for leg in proof["legs"]] == ["fsdp2", "1"]
+    assert [leg["mesh"] for leg in proof["legs"]] == ["dp2", "1"]
     assert proof["legs"][0]["ranks"][0]["traffic"]
+    assert "batch-norms" in proof["notes"][0]
     assert "proving done" in outcome.err
 
 

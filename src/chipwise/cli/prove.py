@@ -19,7 +19,7 @@ from chipwise.cli.answer import (
     shape,
 )
 
-_MESHES = ("dp2", "zero12", "zero22", "fsdp2", "tp2", "pp2", "dp2,fsdp2", "fsdp2,tp2", "dp2,pp2,tp2")
+_MESHES = ("dp2", "zero12", "zero22", "fsdp2", "tp2", "pp2", "sph2", "dp2,fsdp2", "fsdp2,tp2", "dp2,pp2,tp2")
 
 
 def _mesh_names(incomplete: str) -> list[str]:
@@ -35,7 +35,9 @@ def main(
     mesh: Annotated[
         str,
         typer.Option(
-            metavar="dp2,tp2", help="Processes along dp, zero1, zero2, fsdp, tp, pp.", autocompletion=_mesh_names
+            metavar="dp2,tp2",
+            help="Processes along dp, zero1, zero2, fsdp, tp, pp, sph, spw.",
+            autocompletion=_mesh_names,
         ),
     ],
     data: Annotated[

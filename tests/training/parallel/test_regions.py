@@ -54,6 +54,15 @@ def test_bands_together_are_the_whole_output(
     torch.testing.assert_close(torch.cat(parts, 2), whole)
 
 
+def test_pixels_become_channels_by_whole_blocks() -> None:
+    layer = nn.PixelUnshuffle(2)
+    picture, window = torch.randn(1, 1, 12, 4), _windows(layer)[0]
+    rows = [window.rows(band) for band in bands(window.outputs(12), 4)]
+    assert rows == [(0, 2), (2, 6), (6, 8), (8, 12)]
+    parts = [_computed(layer, picture[:, :, first:end], [0, 0, 0, 0]) for first, end in rows]
+    assert torch.equal(torch.cat(parts, 2), layer(picture))
+
+
 def test_same_padding_is_uneven() -> None:
     window = _windows(nn.Conv2d(1, 1, 4, padding="same"))[1]
     assert (window.padding, window.after, window.outputs(9)) == (1, 2, 9)

@@ -2,8 +2,8 @@
 
 Weights are whole everywhere, and their gradients are averaged by DistributedDataParallel. Batch-norms see the whole
 picture. Where a layer mixes what is far apart (Flatten, Linear, global pooling), all processes get the whole picture
-and compute the rest alike. torch's DTensor has a convolution of its own; it gives wrong shapes without an error in
-torch 2.13 (padding at edges, strides), so none of it is used.
+and compute the rest alike. torch's DTensor has a convolution of its own; in torch 2.13 it gives wrong shapes
+without an error (3x3 with padding 1 over 12 rows in two processes: 6 rows), so none of it is used.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ class Regions(nn.Sequential):
     """A chain of layers that takes this process's region of pictures and gives scores.
 
     Args:
-        chain: the network; its layers keep their names.
+        chain: the network, an nn.Sequential; its layers keep their names.
         grid: torch's mesh, with the dimensions of `AXES` that there are.
         size: height and width of the pictures.
     """
 
-    def __init__(self, chain: nn.Sequential, grid: DeviceMesh, size: tuple[int, int]) -> None:
+    def __init__(self, chain: nn.Module, grid: DeviceMesh, size: Sequence[int]) -> None:
         super().__init__()
         for name, layer in chain.named_children():
             self.add_module(name, layer)
         self._axes_named = [name for name in AXES if name in (grid.mesh_dim_names or ())]
-        self._grid, self._size = grid, size
+        self._grid, self._size = grid, tuple(size)
 
     def region(self, pictures: Tensor) -> Tensor:
         """Cut this process's part out of whole pictures [..., H, W]."""
@@ -155,7 +155,7 @@ def _can_be_cut(layer: nn.Module) -> bool:
         return not layer.ceil_mode and not layer.return_indices
     if isinstance(layer, nn.AvgPool2d):
         return not layer.ceil_mode and (layer.count_include_pad or _pair(layer.padding) == (0, 0))
-    return isinstance(layer, (nn.BatchNorm2d, *_POINTWISE))
+    return isinstance(layer, (nn.BatchNorm2d, nn.PixelUnshuffle, *_POINTWISE))
 
 
 def _stays_cut(layer: nn.Module, axes: Sequence[_Axis]) -> bool:
@@ -168,6 +168,9 @@ def _stays_cut(layer: nn.Module, axes: Sequence[_Axis]) -> bool:
 
 def _windows(layer: nn.Module) -> tuple[Window, Window] | None:
     """What a layer looks at in height and width; None for one that looks at each pixel alone."""
+    if isinstance(layer, nn.PixelUnshuffle):
+        each = Window(layer.downscale_factor, layer.downscale_factor, after=0)
+        return each, each
     if not isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
         return None
     kernel, stride = _pair(layer.kernel_size), _pair(layer.stride)
@@ -211,6 +214,8 @@ def _computed(layer: nn.Module, value: Tensor, padding: list[int]) -> Tensor:
         return functional.conv2d(padded, layer.weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups)
     if isinstance(layer, nn.MaxPool2d):
         return functional.max_pool2d(padded, layer.kernel_size, layer.stride, 0, layer.dilation)
+    if isinstance(layer, nn.PixelUnshuffle):
+        return functional.pixel_unshuffle(padded, layer.downscale_factor)
     assert isinstance(layer, nn.AvgPool2d)
     return functional.avg_pool2d(padded, layer.kernel_size, layer.stride, divisor_override=layer.divisor_override)
 
