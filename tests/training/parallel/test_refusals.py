@@ -117,6 +117,13 @@ def test_batches_that_all_meshes_divide() -> None:
     check_wanted(nets.mlp(), wanted, least_batch(wanted))
 
 
+def test_shared_weights_are_written_once_for_each_name() -> None:
+    inputs, labels = torch.randn(1, 4, 4), torch.randint(0, 3, (1, 4))
+    wanted = Wanted(parse_mesh("1"), 2, reshard=(), steps=1)
+    made = ("training.parallel.nets:tied", {})
+    assert prove(nets.tied(), made, ("tied", "noise"), inputs, labels, wanted=wanted).holds
+
+
 def test_one_process_alone_needs_no_launch() -> None:
     """Against itself: what is left is what the record says; whole batches need no word on batch-norms."""
     module = nets.cnn()

@@ -2,7 +2,7 @@
 
 >>> chain = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3), nn.Linear(3, 2))
 >>> [list(dict(stage.named_parameters())) for stage in cut_chain(chain, 2)]
-[['0.weight', '0.bias'], ['2.weight', '2.bias', '3.weight', '3.bias']]
+[['0.weight', '0.bias', '2.weight', '2.bias'], ['3.weight', '3.bias']]
 """
 
 from __future__ import annotations

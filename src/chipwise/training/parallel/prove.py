@@ -36,8 +36,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from chipwise.core.proof import ProofLeg
     from chipwise.training.parallel.job import RankAnswer
 
+_MIXING = (
+    "batch-norms see a process's own samples, as without SyncBatchNorm, which needs a GPU; the one process takes the "
+    "same pieces of a batch one after another, and running statistics are not compared"
+)
 _LEAST = 2  # samples of a microbatch where nothing else is said
 
 
@@ -159,51 +164,39 @@ def prove(
     classes_of(module, inputs[0, :_LEAST])
     check_wanted(module, wanted, inputs.shape[1], inputs.shape[2:])
     mixing = normalizes_batches(module) and any(_cuts_batch(wanted, mesh) > 1 for mesh in wanted.meshes)
-    if mixing:
-        notes += (
-            "batch-norms see a process's own samples, as without SyncBatchNorm, which needs a GPU; the one process "
-            "takes the same pieces of a batch one after another, and running statistics are not compared",
-        )
-    parameters = sum(value.numel() for value in module.parameters())
     with tempfile.TemporaryDirectory(prefix="chipwise-prove-") as folder, threads(1):
-        job = Job(
-            *made,
-            folder,
-            _legs(wanted),
-            wanted.learning_rate,
-            wanted.momentum,
-            not mixing,
-            wanted.timeout_s / 2,
-        )
-        save_file(module.state_dict(), Path(folder) / INITIAL)
+        rates = (wanted.learning_rate, wanted.momentum)
+        job = Job(*made, folder, _legs(wanted), *rates, not mixing, wanted.timeout_s / 2)
         save_file({"inputs": inputs, "labels": labels}, Path(folder) / DATA)
-        progress.update("proving", 0.0, "one process")
-        losses = train_alone(module, job, _pieces(job, wanted, mixing=mixing))
-        answers = [
-            _run(replace(job, legs=(leg,)), wanted, Part(progress, "proving", *stretch))
-            for leg, stretch in zip(job.legs, _stretches(len(job.legs)), strict=True)
-        ]
-    progress.update("proving", 1.0)
-    legs = tuple(
-        leg_of(leg, before.mesh if before else "", losses, ranks)
-        for before, leg, ranks in zip((None, *job.legs), job.legs, answers, strict=False)
-    )
-    holds = all(leg.largest <= wanted.tolerance and not leg.missing for leg in legs)
+        legs = _trained(module, job, wanted, mixing=mixing, progress=progress)
     return Proof(
         *names,
         str(wanted.mesh),
-        parameters,
+        sum(value.numel() for value in module.parameters()),
         inputs.shape[1],
-        wanted.learning_rate,
-        wanted.momentum,
+        *rates,
         seed,
         wanted.schedule if any(mesh.has("pp") for mesh in wanted.meshes) else "",
         wanted.pieces,
         wanted.tolerance,
         legs,
-        notes,
-        holds,
+        (*notes, _MIXING) if mixing else notes,
+        holds=all(leg.largest <= wanted.tolerance and not leg.missing for leg in legs),
     )
+
+
+def _trained(module: nn.Module, job: Job, wanted: Wanted, *, mixing: bool, progress: Progress) -> tuple[ProofLeg, ...]:
+    """Train alone, then all legs, each launched when the one before has written its checkpoint."""
+    save_file({name: value.clone() for name, value in module.state_dict().items()}, Path(job.folder) / INITIAL)
+    progress.update("proving", 0.0, "one process")
+    losses = train_alone(module, job, _pieces(job, wanted, mixing=mixing))
+    made, before = [], ""
+    for number, leg in enumerate(job.legs):
+        part = Part(progress, "proving", number / len(job.legs), (number + 1) / len(job.legs))
+        made.append(leg_of(leg, before, losses, _run(replace(job, legs=(leg,)), wanted, part)))
+        before = leg.mesh
+    progress.update("proving", 1.0)
+    return tuple(made)
 
 
 def _legs(wanted: Wanted) -> tuple[Leg, ...]:
@@ -229,11 +222,6 @@ def _pieces(job: Job, wanted: Wanted, *, mixing: bool) -> list[int]:
 def _cuts_batch(wanted: Wanted, mesh: Mesh) -> int:
     """Pieces that a batch is cut into: shares, and microbatches of each."""
     return mesh.shares * (wanted.pieces if mesh.has("pp") else 1)
-
-
-def _stretches(legs: int) -> list[tuple[float, float]]:
-    """Where each leg begins and ends on the bar."""
-    return [(number / legs, (number + 1) / legs) for number in range(legs)]
 
 
 def _run(job: Job, wanted: Wanted, progress: Progress) -> list[RankAnswer]:

@@ -52,4 +52,4 @@ def _learn(module: nn.Module, inputs: Tensor, labels: Tensor, pieces: int) -> fl
 
 
 def _keep(module: nn.Module, folder: Path, step: int) -> None:
-    save_file({name: value.contiguous() for name, value in module.state_dict().items()}, folder / reference_file(step))
+    save_file({name: value.clone() for name, value in module.state_dict().items()}, folder / reference_file(step))
