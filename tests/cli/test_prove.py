@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -32,6 +33,21 @@ def test_one_process_and_a_tolerance_that_nothing_meets(cli: Callable[..., objec
     outcome = cli(*NET, "--mesh", "1", "--reshard", "1", "--steps", "1", "--tolerance", "0")
     assert outcome.code == 0, outcome.err
     assert "holds: largest difference 0, tolerance 0" in outcome.out
+
+
+def test_another_training_is_not_the_same(cli: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one process learns faster than it was told: the answer is no, with the step and the weight."""
+    from chipwise.training.parallel import prove
+
+    train = prove.train_alone
+    monkeypatch.setattr(
+        prove, "train_alone", lambda module, job, pieces: train(module, replace(job, momentum=0.5), pieces)
+    )
+    outcome = cli(*NET, "--mesh", "1", "--reshard", "1", "--steps", "2")
+    assert outcome.code == 1, outcome.err
+    said = " ".join(outcome.out.split())
+    assert "does not hold on 1" in said
+    assert "first in step 2, most in " in said  # momentum has nothing to say in the first
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,18 @@ def verdict(record: Proof) -> list[tuple[str, str]]:
     told = f"largest difference {difference(largest)}, tolerance {record.tolerance:g}"
     if record.holds:
         return [(f"holds: {told}", _GOOD)]
-    lines = [(f"does not hold on {' and '.join(dict.fromkeys(wrong))}: {told}", _BAD)] if wrong else []
+    where = f"does not hold on {' and '.join(dict.fromkeys(wrong))}"
+    lines = [(f"{where}: {told}{_first_worst(record)}", _BAD)] if wrong else []
     if any(leg.missing for leg in record.legs):
         lines.append(("does not hold: what was asked for does not run", _BAD))
     return lines
+
+
+def _first_worst(record: Proof) -> str:
+    """The weight that differs most after the first step in which one differs."""
+    steps = (step for leg in record.legs for step in leg.steps if not step.weights <= record.tolerance)
+    step = next(steps, None)
+    return f"; first in step {step.step}, most in {plain(step.worst)}" if step is not None else ""
 
 
 def difference(value: float) -> str:
