@@ -60,6 +60,8 @@ BROKEN = {
     "nothing_cut": ("tp2", False, "tp: 0.weight should be"),
     "microbatch_dropped": ("pp2", True, ""),
     "microbatches_summed": ("pp2", True, ""),
+    "stages_kept": ("pp2", False, "of other stages in memory"),
+    "stage_frozen": ("pp2", True, "no process trains 0.weight"),
     "not_a_number": ("dp2", True, ""),
 }
 REGIONS = ("sph2,spw2", "sph4", "spw4")

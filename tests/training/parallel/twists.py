@@ -137,6 +137,33 @@ def microbatches_summed() -> Any:
     return patch.object(pipeline, "Schedule1F1B", partial(pipeline.Schedule1F1B, scale_grads=False))
 
 
+def stages_kept() -> Any:
+    """Every process keeps the whole network in memory, and runs its stages: every number is right."""
+    kept: list[Any] = []
+    measure = strategy.boundaries
+
+    def measured(stages: Any, example: Tensor) -> Any:
+        kept.extend(stages)
+        return measure(stages, example)
+
+    return patch.object(strategy, "boundaries", measured)
+
+
+def stage_frozen() -> Any:
+    """A process forgets to train a layer of its stage."""
+    wrap = strategy._wrapped
+
+    def wrapped(module: nn.Module, *rest: Any) -> nn.Module:
+        made = wrap(module, *rest)
+        layer = next(layer for layer in made if any(True for _ in layer.parameters()))
+        for name, value in list(layer.named_parameters()):
+            delattr(layer, name)
+            setattr(layer, name, value.detach())
+        return made
+
+    return patch.object(strategy, "_wrapped", wrapped)
+
+
 def halo_left_out() -> Any:
     """What neighbours have counts as padding."""
 

@@ -26,7 +26,8 @@ def leg_of(leg: Leg, loaded: str, losses: Sequence[float], ranks: Sequence[RankA
     mesh = parse_mesh(leg.mesh)
     steps = tuple(_step(leg, index, losses, ranks) for index in range(leg.steps))
     running = tuple(dict.fromkeys(line for rank in ranks for line in rank.running))
-    missing = tuple(dict.fromkeys(line for rank in ranks for line in rank.missing)) + _bytes_wrong(mesh, ranks)
+    missing = tuple(dict.fromkeys(line for rank in ranks for line in rank.missing))
+    missing += _names_wrong(ranks) + _bytes_wrong(mesh, ranks)
     rows = tuple(
         ProofRank(
             rank.rank,
@@ -53,6 +54,18 @@ def _step(leg: Leg, index: int, losses: Sequence[float], ranks: Sequence[RankAns
     spread = max(max(found) - min(found) for found in shares.values())
     step = leg.first + index
     return ProofStep(step + 1, losses[step], parallel, worst.weights, worst.worst, spread)
+
+
+def _names_wrong(ranks: Sequence[RankAnswer]) -> tuple[str, ...]:
+    """Parameters that no process trains, and those of two stages."""
+    stages: dict[str, set[str]] = {}
+    for rank in ranks:
+        stage = rank.place.partition(",")[0] if rank.place.startswith("pp") else ""
+        for name in rank.names:
+            stages.setdefault(name, set()).add(stage)
+    lost = [name for name in ranks[0].everything if name not in stages]
+    twice = [name for name, found in stages.items() if len(found) > 1]
+    return (*(f"no process trains {name}" for name in lost), *(f"pp: two stages have {name}" for name in twice))
 
 
 def _bytes_wrong(mesh: Mesh, ranks: Sequence[RankAnswer]) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ class RankAnswer:
         loaded: largest difference of a weight before the first step.
         steps: one each.
         whole_bytes: of all parameters of the network.
-        names: parameters that it holds, or a part of.
+        names: parameters that it holds, or a part of; everything: all that the network has.
         traffic: of the first step.
         running, missing: what was found to run, and what was asked for and does not.
     """
@@ -95,6 +95,7 @@ class RankAnswer:
     optimizer_bytes: int
     whole_bytes: int
     names: tuple[str, ...]
+    everything: tuple[str, ...]
     traffic: tuple[Traffic, ...]
     running: tuple[str, ...]
     missing: tuple[str, ...]

@@ -47,11 +47,12 @@ def _run(job: Job, leg: Leg, rank: int) -> RankAnswer:
     grid = make_grid(mesh) if mesh.sizes else None
     module = made_repeatable(resolve_name(job.factory)(**job.arguments))[0]
     module.load_state_dict(load_file(folder / INITIAL))
-    whole = _bytes(module.parameters())
+    whole, everything = _bytes(module.parameters()), tuple(name for name, _ in module.named_parameters())
     share = share_of(mesh, grid)
     data = load_file(folder / DATA)
     inputs, labels = (data[name].chunk(mesh.shares, dim=1)[share] for name in ("inputs", "labels"))
     strategy = build_strategy(module, job, leg, grid, inputs[0])
+    del module  # a stage of a pipeline is all that its process is to have
     if leg.load:
         load_checkpoint(strategy, folder / leg.load, grid)
     loaded = _difference(strategy, job, leg.first)[0]
@@ -76,6 +77,7 @@ def _run(job: Job, leg: Leg, rank: int) -> RankAnswer:
         *held.now(),
         whole,
         tuple(names_of(strategy.parts)),
+        everything,
         traffic.heard,
         strategy.running,
         tuple(strategy.check()),

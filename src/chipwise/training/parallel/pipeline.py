@@ -19,7 +19,8 @@ from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGP
 from chipwise.core.errors import InputError, NetworkError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from weakref import ref
 
     from torch.distributed.device_mesh import DeviceMesh
 
@@ -144,9 +145,16 @@ def make_schedule(
     return made(stages[0], microbatches, loss_fn=loss)
 
 
-def stages_wrong(held: Sequence[str], wanted: Sequence[nn.Module]) -> list[str]:
-    """What a process holds that is not of its stages, and what of them it lacks."""
-    names = {name for stage in wanted for name, _ in stage.named_parameters()}
-    extra, lacking = sorted(set(held) - names), sorted(names - set(held))
+def stages_wrong(held: Sequence[str], wanted: Sequence[str], others: Mapping[str, ref[nn.Parameter]]) -> list[str]:
+    """What a process holds that is not of its stages, and what of them it lacks.
+
+    Args:
+        held: names of the parameters that it trains.
+        wanted: names of those of its stages, before they were wrapped.
+        others: those of the other stages, which should be gone from memory.
+    """
+    extra, lacking = sorted(set(held) - set(wanted)), sorted(set(wanted) - set(held))
+    alive = sorted(name for name, value in others.items() if value() is not None)
     found = [f"pp: holds {', '.join(extra)} of other stages"] if extra else []
-    return found + ([f"pp: lacks {', '.join(lacking)}"] if lacking else [])
+    found += [f"pp: lacks {', '.join(lacking)}"] if lacking else []
+    return found + ([f"pp: still has {', '.join(alive)} of other stages in memory"] if alive else [])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import torch
 from torch import Tensor, nn, optim
@@ -67,26 +68,39 @@ def build_strategy(module: nn.Module, job: Job, leg: Leg, grid: DeviceMesh | Non
         inputs: this process's share of a batch, for shapes.
     """
     mesh = parse_mesh(leg.mesh)
+    if grid is not None and mesh.has("pp"):
+        return _pipelined(module, job, leg, grid, inputs)
     pairs = linear_pairs(module, mesh.size("tp")) if mesh.has("tp") else []
-    if grid is None or not mesh.has("pp"):
-        regions = Regions(module, grid, inputs.shape[-2:]) if grid is not None and mesh.has(*AXES) else None
-        part = module if grid is None else _wrapped(regions or module, mesh, grid, pairs)
-        seen = regions.region if regions is not None else _all_of_it
-        return Strategy(
-            (part,),
-            (_optimizer(part, job, mesh, grid),),
-            lambda given, labels: _learn(part, seen(given), labels),
-            _words(mesh, (part,), pairs),
-            lambda: _wrong((part,), mesh, pairs),
-        )
+    regions = Regions(module, grid, inputs.shape[-2:]) if grid is not None and mesh.has(*AXES) else None
+    part = module if grid is None else _wrapped(regions or module, mesh, grid, pairs)
+    seen = regions.region if regions is not None else _all_of_it
+    return Strategy(
+        (part,),
+        (_optimizer(part, job, mesh, grid),),
+        lambda given, labels: _learn(part, seen(given), labels),
+        _words(mesh, (part,), pairs),
+        lambda: _wrong((part,), mesh, pairs),
+    )
+
+
+def _pipelined(module: nn.Module, job: Job, leg: Leg, grid: DeviceMesh, inputs: Tensor) -> Strategy:
+    """Wrap this process's stages, and forget the others."""
+    mesh = parse_mesh(leg.mesh)
+    pairs = linear_pairs(module, mesh.size("tp")) if mesh.has("tp") else []
     count = stages_of(leg.schedule, mesh.size("pp"))
     stages = cut_chain(module, count)
     between = boundaries(stages, inputs[: len(inputs) // leg.microbatches])
     own = own_stages(grid.get_local_rank("pp"), mesh.size("pp"), count)
+    wanted = names_of(tuple(stages[number] for number in own))
+    others = {
+        name: ref(value)
+        for number, stage in enumerate(stages)
+        for name, value in stage.named_parameters()
+        if number not in own
+    }
     parts = tuple(_wrapped(stages[number], mesh, grid, pairs) for number in own)
-    numbered = list(zip(own, parts, strict=True))
     schedule = make_schedule(
-        numbered,
+        list(zip(own, parts, strict=True)),
         between,
         grid["pp"],
         functional.cross_entropy,
@@ -99,7 +113,7 @@ def build_strategy(module: nn.Module, job: Job, leg: Leg, grid: DeviceMesh | Non
         tuple(_optimizer(part, job, mesh, grid) for part in parts),
         lambda given, labels: _pass(schedule, given, labels, first=0 in own, last=count - 1 in own),
         (*_words(mesh, parts, pairs), f"pp: {lists}, schedule {leg.schedule}"),
-        lambda: _wrong(parts, mesh, pairs) + stages_wrong(names_of(parts), [stages[number] for number in own]),
+        lambda: _wrong(parts, mesh, pairs) + stages_wrong(names_of(parts), wanted, others),
     )
 
 
