@@ -68,7 +68,9 @@ def test_zoo_is_inspected_without_torch() -> None:
     assert "81,194" in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [("train", "lenet5"), ("compile", "lenet5", "-o", "x.plan")])
+@pytest.mark.parametrize(
+    "arguments", [("train", "lenet5"), ("prove", "lenet5", "--mesh", "dp2"), ("compile", "lenet5", "-o", "x.plan")]
+)
 def test_what_needs_torch_says_so(arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = light(*arguments)

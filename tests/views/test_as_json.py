@@ -12,9 +12,9 @@ import pytest
 
 from chipwise.views.as_json import as_json
 
-from . import samples, sheet_samples
+from . import proof_samples, samples, sheet_samples
 
-RECORDS = samples.RECORDS | sheet_samples.RECORDS | {"report": samples.report}
+RECORDS = samples.RECORDS | sheet_samples.RECORDS | proof_samples.RECORDS | {"report": samples.report}
 
 
 @pytest.mark.parametrize("name", RECORDS)

@@ -20,6 +20,7 @@ from . import (
     estimate_samples,
     fixed_samples,
     format_samples,
+    proof_samples,
     samples,
     sheet_samples,
 )
@@ -33,6 +34,7 @@ RECORDS = {
     **format_samples.RECORDS,
     **fixed_samples.RECORDS,
     **compression_samples.RECORDS,
+    **proof_samples.RECORDS,
 }
 
 

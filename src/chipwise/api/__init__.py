@@ -10,6 +10,7 @@ from chipwise.api.hardware import hardware, hardware_names
 from chipwise.api.line import fit, report
 from chipwise.api.pictures import features
 from chipwise.api.plans import export, show
+from chipwise.api.proving import prove
 from chipwise.api.quantizing import quantize
 from chipwise.api.running import load, run
 from chipwise.api.shrinking import compress
@@ -43,6 +44,7 @@ __all__ = [
     "label_names",
     "load",
     "network_names",
+    "prove",
     "quantize",
     "report",
     "run",

@@ -65,10 +65,11 @@ def plan_names(incomplete: str) -> list[str]:
     return [name for name in _files(incomplete) if name.endswith((".plan", "/"))]
 
 
-def _data_names(incomplete: str) -> list[str]:
-    from chipwise.api import data_names  # noqa: PLC0415  as above
+def data_names(incomplete: str) -> list[str]:
+    """Names of data sets that begin so."""
+    from chipwise import api  # noqa: PLC0415  as above
 
-    return begun(data_names(), incomplete)
+    return begun(api.data_names(), incomplete)
 
 
 GoalOption = Annotated[
@@ -93,7 +94,7 @@ DataOption = Annotated[
         "-d",
         metavar="D",
         help="digits, idx:DIR, npz:FILE, folder:DIR, mnist or fashion-mnist.",
-        autocompletion=_data_names,
+        autocompletion=data_names,
     ),
 ]
 

@@ -25,6 +25,7 @@ from chipwise.cli import (
     fit,
     formats,
     inspect,
+    prove,
     quantize,
     report,
     run,
@@ -46,7 +47,8 @@ app = typer.Typer(
     context_settings={"help_option_names": HELP_NAMES},
 )
 _LINE = (
-    fit, inspect, train, sensitivity, compress, quantize, compile, show, run, check, estimate, bench, export, report,
+    fit, inspect, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate, bench, export,
+    report,
 )  # fmt: skip
 for command in (*_LINE, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)

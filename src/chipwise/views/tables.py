@@ -28,6 +28,7 @@ from chipwise.core.format_report import FormatReport
 from chipwise.core.layer_counts import LayerCounts
 from chipwise.core.plan import Manifest
 from chipwise.core.plan_sheet import Exported, PlanSheet
+from chipwise.core.proof import Proof
 from chipwise.core.report import (
     BenchResult,
     CheckResult,
@@ -55,6 +56,7 @@ from chipwise.views.ledger_table import ledger_table
 from chipwise.views.machine_table import features_line, measured_table
 from chipwise.views.plan_sheet_table import PlanSheetTable, exported_table
 from chipwise.views.predictions import run
+from chipwise.views.proof_table import proof_table
 from chipwise.views.sensitivity_table import sensitivity_table
 from chipwise.views.units import (
     UNKNOWN,
@@ -282,6 +284,7 @@ def page(record: Page) -> RenderableType:
 _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Inspection: inspection,
     Training: training,
+    Proof: proof_table,
     Compression: compression_table,
     Quantization: fixed_table,
     Sensitivity: sensitivity_table,

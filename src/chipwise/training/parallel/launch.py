@@ -1,0 +1,118 @@
+"""Run a job in several processes on this machine, and read what they answer; nothing hangs, nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chipwise.codec.files import atomic_write
+from chipwise.codec.records import decode, encode
+from chipwise.core.errors import MachineError
+from chipwise.core.events import Progress, silent
+from chipwise.training.parallel.agent import FAILURE, LOGS, Failure
+from chipwise.training.parallel.job import RankAnswer, answer_file
+
+if TYPE_CHECKING:
+    from chipwise.training.parallel.job import Job
+
+_AGENT = "chipwise.training.parallel.agent"
+_LOOPBACK = {"linux": "lo", "darwin": "lo0"}
+_LOOK_EVERY_S, _GRACE_S = 0.2, 40.0
+_SAID_LINES = 5
+
+
+def launch(
+    job: Job, processes: int, *, cores: int, timeout_s: float, progress: Progress = silent
+) -> list[list[RankAnswer]]:
+    """Run all legs of a job in one launch.
+
+    Args:
+        job: its folder holds weights, batches and the reference.
+        processes: how many.
+        cores: of this machine; shared by the processes.
+        timeout_s: of wall time for all of it.
+        progress: told while it runs.
+
+    Returns:
+        for each leg the answers of all ranks in order.
+
+    Raises:
+        MachineError: a process died (it is named, with what it said last), or time ran out.
+    """
+    folder = Path(job.folder)
+    file = folder / "job.json"
+    atomic_write(file, encode(job))
+    (folder / FAILURE).unlink(missing_ok=True)
+    log = folder / "agent.log"
+    with log.open("wb") as said:
+        agent = subprocess.Popen(  # noqa: S603  our own module, and a path that we made
+            [sys.executable, "-m", _AGENT, str(file), str(processes)],
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env=_environment(max(cores // processes, 1)),
+            start_new_session=True,
+        )
+        try:
+            _wait(agent, timeout_s, progress, f"{job.legs[0].mesh}: {processes} processes")
+        finally:
+            _end(agent)
+    if agent.returncode != 0:
+        raise _died(folder, processes, log)
+    return [
+        [
+            decode((folder / answer_file(leg, rank)).read_bytes(), RankAnswer, f"the answer of process {rank}")
+            for rank in range(processes)
+        ]
+        for leg in range(len(job.legs))
+    ]
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """What the processes see: our modules, so many threads each, and no network but the machine's own."""
+    paths = os.pathsep.join(dict.fromkeys([*(path or str(Path.cwd()) for path in sys.path), str(Path.cwd())]))
+    told = {"PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads), "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    loopback = _LOOPBACK.get(sys.platform)
+    return os.environ | told | ({"GLOO_SOCKET_IFNAME": loopback} if loopback else {})
+
+
+def _wait(agent: subprocess.Popen[bytes], timeout_s: float, progress: Progress, message: str) -> None:
+    begun = time.monotonic()
+    while agent.poll() is None:
+        spent = time.monotonic() - begun
+        if spent > timeout_s:
+            raise MachineError(f"{message} did not end within {timeout_s:g} s", hint="a longer --timeout")
+        progress.update(message, 0.0, message)
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _end(agent: subprocess.Popen[bytes]) -> None:
+    """Ask the agent to end its processes and itself; insist where it does not."""
+    if agent.poll() is None:
+        agent.send_signal(signal.SIGTERM)
+        try:
+            agent.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            agent.kill()
+            agent.wait()
+
+
+def _died(folder: Path, processes: int, log: Path) -> MachineError:
+    """Say which process died first, and what it said last."""
+    if not (folder / FAILURE).exists():
+        return MachineError(f"the processes could not be started: {_last_lines(log)}")
+    first = decode((folder / FAILURE).read_bytes(), Failure, "the failure")
+    code = -first.exit_code
+    how = f"was ended by {signal.Signals(code).name}" if code > 0 else f"ended with exit code {first.exit_code}"
+    logs = sorted((folder / LOGS).glob(f"*/attempt_*/{first.rank}/stderr.log"))
+    said = first.message.strip() or (_last_lines(logs[-1]) if logs else "")
+    return MachineError(f"process {first.rank} of {processes} {how}" + (f": {said}" if said else ""))
+
+
+def _last_lines(path: Path) -> str:
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    return " | ".join(lines[-_SAID_LINES:])

@@ -1,0 +1,216 @@
+"""What a mesh asks for, put together: how this process's part of the network is wrapped, stepped and checked.
+
+Tensor parallelism cuts first, then data parallelism wraps, then pipeline schedules call: the order of torch's own
+recipes for several dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+import torch
+from torch import Tensor, nn, optim
+from torch.nn import functional
+
+from chipwise.training.parallel.data_parallel import copied, copies_wrong, zero_optimizer
+from chipwise.training.parallel.fully_sharded import sharded, shards_wrong
+from chipwise.training.parallel.grid import WHOLE
+from chipwise.training.parallel.mesh import parse_mesh
+from chipwise.training.parallel.pipeline import (
+    boundaries,
+    cut_chain,
+    make_schedule,
+    own_stages,
+    stages_of,
+    stages_wrong,
+)
+from chipwise.training.parallel.spatial import AXES, Regions, regions_wrong
+from chipwise.training.parallel.tensor_parallel import Pair, cut_pairs, found_wrong, linear_pairs, pairs_within
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch.distributed.device_mesh import DeviceMesh
+
+    from chipwise.training.parallel.job import Job, Leg
+    from chipwise.training.parallel.mesh import Mesh
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A process's part of parallel training.
+
+    Attributes:
+        parts: the network as it is wrapped, or this process's stages of it; names of parameters are the network's.
+        optimizers: one a part.
+        learn: takes this process's inputs and labels, leaves gradients, and gives the mean loss where it is known here.
+        running: what was wrapped how, in words.
+        check: gives what was asked for and does not run, after some steps.
+    """
+
+    parts: tuple[nn.Module, ...]
+    optimizers: tuple[optim.Optimizer, ...]
+    learn: Callable[[Tensor, Tensor], Tensor | None]
+    running: tuple[str, ...]
+    check: Callable[[], list[str]]
+
+
+def build_strategy(module: nn.Module, job: Job, leg: Leg, grid: DeviceMesh | None, inputs: Tensor) -> Strategy:
+    """Wrap a network as a mesh says.
+
+    Args:
+        module: with its initial weights, the same on all processes; is changed in place.
+        job: rates.
+        leg: its mesh, and the schedule of a pipeline.
+        grid: torch's mesh of all processes; None for one process.
+        inputs: this process's share of a batch, for shapes.
+    """
+    mesh = parse_mesh(leg.mesh)
+    if grid is not None and mesh.has("pp"):
+        return _pipelined(module, job, leg, grid, inputs)
+    pairs = linear_pairs(module, mesh.size("tp")) if mesh.has("tp") else []
+    regions = Regions(module, grid, inputs.shape[-2:]) if grid is not None and mesh.has(*AXES) else None
+    part = module if grid is None else _wrapped(regions or module, mesh, grid, pairs)
+    seen = regions.region if regions is not None else _all_of_it
+    return Strategy(
+        (part,),
+        (_optimizer(part, job, mesh, grid),),
+        lambda given, labels: _learn(part, seen(given), labels),
+        _words(mesh, (part,), pairs),
+        lambda: _wrong((part,), mesh, pairs),
+    )
+
+
+def _pipelined(module: nn.Module, job: Job, leg: Leg, grid: DeviceMesh, inputs: Tensor) -> Strategy:
+    """Wrap this process's stages, and forget the others."""
+    mesh = parse_mesh(leg.mesh)
+    pairs = linear_pairs(module, mesh.size("tp")) if mesh.has("tp") else []
+    count = stages_of(leg.schedule, mesh.size("pp"))
+    stages = cut_chain(module, count)
+    between = boundaries(stages, inputs[: len(inputs) // leg.microbatches])
+    own = own_stages(grid.get_local_rank("pp"), mesh.size("pp"), count)
+    wanted = names_of(tuple(stages[number] for number in own))
+    others = {
+        name: ref(value)
+        for number, stage in enumerate(stages)
+        for name, value in stage.named_parameters()
+        if number not in own
+    }
+    parts = tuple(_wrapped(stages[number], mesh, grid, pairs) for number in own)
+    schedule = make_schedule(
+        list(zip(own, parts, strict=True)),
+        between,
+        grid["pp"],
+        functional.cross_entropy,
+        schedule=leg.schedule,
+        microbatches=leg.microbatches,
+    )
+    lists = ", ".join(f"stage {number} of {count}" for number in own)
+    return Strategy(
+        parts,
+        tuple(_optimizer(part, job, mesh, grid) for part in parts),
+        lambda given, labels: _pass(schedule, given, labels, first=0 in own, last=count - 1 in own),
+        (*_words(mesh, parts, pairs), f"pp: {lists}, schedule {leg.schedule}"),
+        lambda: _wrong(parts, mesh, pairs) + stages_wrong(names_of(parts), wanted, others),
+    )
+
+
+def names_of(parts: tuple[nn.Module, ...]) -> list[str]:
+    """Names that a process's parameters have in the network."""
+    return [name.removeprefix("module.") for part in parts for name, _ in part.named_parameters()]
+
+
+def _wrapped(module: nn.Module, mesh: Mesh, grid: DeviceMesh, pairs: list[Pair]) -> nn.Module:
+    """Tensor parallelism first, data parallelism around it."""
+    if mesh.has("tp"):
+        module = cut_pairs(module, pairs_within(module, pairs), grid["tp"])
+    if mesh.has(*AXES):
+        return copied(module)
+    names = _fsdp_names(mesh)
+    if names:
+        return sharded(module, grid[names], reshard=not mesh.has("zero2"))
+    if mesh.has("dp", "zero1"):
+        return copied(module, grid["dp" if mesh.has("dp") else "zero1"])
+    return module
+
+
+def _fsdp_names(mesh: Mesh) -> tuple[str, ...]:
+    """Dimensions that FSDP2 takes: copies, and parts; empty where it has none."""
+    parts = tuple(name for name in ("zero2", "fsdp") if mesh.has(name))
+    copies = ("dp",) if mesh.has("dp") else ()
+    if parts:
+        return copies + parts
+    return (*copies, WHOLE) if copies and mesh.has("tp") else ()
+
+
+def _optimizer(part: nn.Module, job: Job, mesh: Mesh, grid: DeviceMesh | None) -> optim.Optimizer:
+    settings: dict[str, Any] = {"lr": job.learning_rate, "momentum": job.momentum, "foreach": False}
+    if grid is not None and mesh.has("zero1"):
+        return zero_optimizer(part, grid["zero1"], **settings)
+    return optim.SGD(part.parameters(), **settings)
+
+
+def _all_of_it(inputs: Tensor) -> Tensor:
+    return inputs
+
+
+def _learn(module: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    loss = functional.cross_entropy(module(inputs), labels)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.detach()
+
+
+def _pass(schedule: Any, inputs: Tensor, labels: Tensor, *, first: bool, last: bool) -> Tensor | None:
+    """One step of a pipeline; its last stage knows the loss."""
+    losses: list[Tensor] = []
+    given = (inputs,) if first else ()
+    schedule.step(*given, target=labels if last else None, losses=losses if last else None)
+    return torch.stack(losses).mean().detach() if last else None
+
+
+def _cut(mesh: Mesh) -> list[str]:
+    return [name for name in AXES if mesh.has(name)]
+
+
+def _wrong(parts: tuple[nn.Module, ...], mesh: Mesh, pairs: list[Pair]) -> list[str]:
+    """What was asked for and does not run."""
+    found: list[str] = []
+    names = _fsdp_names(mesh)
+    for part in parts:
+        if mesh.has(*AXES):
+            found += regions_wrong(part, mesh.processes)
+        elif names:
+            found += shards_wrong(part, names)
+        elif mesh.has("dp", "zero1"):
+            found += copies_wrong(part, mesh.shares)
+        if mesh.has("tp"):
+            found += found_wrong(part, pairs_within(part, pairs), "tp")
+    return found
+
+
+def _words(mesh: Mesh, parts: tuple[nn.Module, ...], pairs: list[Pair]) -> tuple[str, ...]:
+    """What runs, a line a strategy."""
+    names = _fsdp_names(mesh)
+    found = []
+    if mesh.has(*AXES):
+        tiles = " x ".join(
+            f"{mesh.size(name)} bands of {'rows' if name == 'sph' else 'columns'}" for name in _cut(mesh)
+        )
+        found.append(f"sp: {tiles}; DistributedDataParallel over {mesh.processes} processes")
+    elif names and WHOLE in names:
+        found.append(f"dp: FSDP2 over {mesh.size('dp')} copies of one part, which takes tensor parallelism")
+    elif names:
+        kept = "whole between forward and backward" if mesh.has("zero2") else "whole only while they are used"
+        copies = f"{mesh.size('dp')} copies of " if mesh.has("dp") else ""
+        found.append(f"{names[-1]}: FSDP2, {copies}{mesh.size(names[-1])} parts; weights are {kept}")
+    elif mesh.has("dp", "zero1"):
+        found.append(f"{'dp' if mesh.has('dp') else 'zero1'}: DistributedDataParallel over {mesh.shares} processes")
+    if mesh.has("zero1"):
+        found.append("zero1: ZeroRedundancyOptimizer")
+    if mesh.has("tp"):
+        here = [pair for part in parts for pair in pairs_within(part, pairs)]
+        told = "; ".join(f"{first} by columns, {second} by rows" for first, second in here) or "nothing to cut here"
+        found.append(f"tp: {told}")
+    return tuple(found)

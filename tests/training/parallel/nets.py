@@ -1,0 +1,101 @@
+"""Tiny networks that processes build by name."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Mean(nn.Module):
+    """Over the sequence."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+class Dice(nn.Module):
+    """Random in training, and no layer of torch's that could be turned off."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.rand_like(x)
+
+
+class Branch(nn.Module):
+    """No chain of layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(6, 6)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x + self.body(x))
+
+
+def mlp() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 12), nn.Tanh(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3)
+    )
+
+
+def cnn() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3)
+    )
+
+
+def pictures() -> nn.Module:
+    """Strides, uneven sizes, dilation, two kinds of pooling, a batch-norm, groups: all that regions must get right."""
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.Conv2d(4, 4, (3, 2), padding=(2, 1), dilation=(2, 1), groups=2)),
+        nn.Tanh(),
+        nn.AvgPool2d(2, 1, 1),
+        nn.Conv2d(4, 2, 3, stride=(3, 2), bias=False),
+        nn.Flatten(),
+        nn.Linear(12, 3),
+    )
+
+
+def transformer() -> nn.Module:
+    def layer() -> nn.Module:
+        return nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+    return nn.Sequential(nn.Linear(5, 8), layer(), layer(), Mean(), nn.Linear(8, 3))
+
+
+def deep() -> nn.Module:
+    """Eight pairs of layers, for eight stages and eight parts."""
+    layers: list[nn.Module] = []
+    for _ in range(8):
+        layers += [nn.Linear(16, 16), nn.Tanh()]
+    return nn.Sequential(*layers, nn.Linear(16, 3))
+
+
+def dice() -> nn.Module:
+    return nn.Sequential(nn.Linear(12, 8), Dice(), nn.Linear(8, 3))
+
+
+def tied() -> nn.Module:
+    module = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.Linear(4, 3))
+    module[2].weight = module[0].weight
+    return module
+
+
+def mlp_twelve() -> nn.Module:
+    module = mlp()
+    module.example_input = torch.zeros(1, 12)
+    return module
+
+
+SHAPES = {
+    "mlp": (12,),
+    "cnn": (1, 6, 6),
+    "transformer": (4, 5),
+    "deep": (16,),
+    "dice": (12,),
+    "tied": (4,),
+    "pictures": (1, 13, 11),
+}
