@@ -120,16 +120,30 @@ def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -
             total += loss
             tell(step + 1, total / (step + 1))
         seconds = time.perf_counter() - start
+    lesson.optimizer.zero_grad(set_to_none=True)  # evaluation needs none
     return Trained(loss=total / lesson.steps, learning_rate=rate, seconds=seconds)
 
 
 def _step(lesson: Lesson, chosen: Tensor) -> float:
     settings = lesson.settings
+    lesson.optimizer.zero_grad(set_to_none=True)  # before new activations are made, so that these find the room
     inputs = lesson.feed.inputs.index_select(0, chosen)
     inputs = augmented(inputs, str(settings.augment), lesson.layout, lesson.channels)
+    labels = lesson.feed.labels[chosen]
+    parts = math.ceil(len(labels) / (settings.micro_batch or len(labels)))
+    loss = sum(
+        _learn(lesson, part, right, len(right) / len(labels))
+        for part, right in zip(inputs.tensor_split(parts), labels.tensor_split(parts), strict=True)
+    )
+    lesson.optimizer.step()
+    return loss
+
+
+def _learn(lesson: Lesson, inputs: Tensor, labels: Tensor, share: float) -> float:
+    """Add the gradient of a part of a batch, of which it is `share`, and give its share of the loss."""
+    settings = lesson.settings
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
         given = lesson.module(inputs)
-    labels = lesson.feed.labels[chosen]
     loss, *auxiliary = (
         loss_of(scores.float(), labels, settings.loss, label_smoothing=settings.label_smoothing)
         for scores in (given if isinstance(given, tuple) else (given,))
@@ -140,10 +154,8 @@ def _step(lesson: Lesson, chosen: Tensor) -> float:
         whole = lesson.teacher.loss(inputs, scores.float(), whole)
     if settings.l1:
         whole = whole + l1_penalty(lesson.module, settings.l1)
-    lesson.optimizer.zero_grad(set_to_none=True)
-    whole.backward()  # type: ignore[no-untyped-call]
-    lesson.optimizer.step()
-    return loss.item()
+    (share * whole if share < 1 else whole).backward()  # type: ignore[no-untyped-call]
+    return share * loss.item()
 
 
 def diverged(loss: float, where: str, settings: Settings) -> GoalMissedError:

@@ -25,6 +25,7 @@ from chipwise.core.events import Progress, silent
 from chipwise.core.report import Epoch, Training
 from chipwise.training import checkpoint as checkpoints
 from chipwise.training.checkpoint import Checkpoint, State
+from chipwise.training.checkpointed import from_text, run_again
 from chipwise.training.evaluate import evaluate
 from chipwise.training.events import event_log
 from chipwise.training.feed import as_fed, check_fits, check_task, feed_of, layout_of
@@ -32,7 +33,7 @@ from chipwise.training.finish import Kept, finish, forget, write_history
 from chipwise.training.freeze import frozen_part, phase_at
 from chipwise.training.loop import Lesson, diverged, run_epoch
 from chipwise.training.optimizer import build_optimizer
-from chipwise.training.process import memory_kept, threads
+from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.settings import Settings, as_json, resolve
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     check_writable(run.folder / run.kept.file)
     if fresh:
         forget(run.folder)
-    with threads(chosen.threads), memory_kept():
+    memory = memory_returned if chosen.return_memory else memory_kept
+    with threads(chosen.threads), memory(), run_again(module, from_text(chosen.recompute)):
         found = _found(run)
         done = found if found is not None and found.state.stopped else _train(run, found)
         return finish(module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept)
@@ -175,7 +177,8 @@ def _epoch(run: _Run, lesson: Lesson, validation: Feed, standing: _Standing) -> 
     past = standing.state.history
     number = len(past) + 1
     trained = run_epoch(lesson, number, _teller(run, lesson, past))
-    score = evaluate(run.module, validation.inputs, validation.labels, run.settings.loss)
+    settings = run.settings
+    score = evaluate(run.module, validation.inputs, validation.labels, settings.loss, batch=settings.evaluation_batch)
     if not math.isfinite(score.loss):
         raise diverged(score.loss, f"on the validation split after epoch {number}", run.settings)
     held = phase_at(run.settings, number).frozen
