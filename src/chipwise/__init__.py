@@ -27,6 +27,7 @@ from chipwise.api import (
     sensitivity,
     show,
     train,
+    training_memory,
     zoo,
 )
 from chipwise.core.errors import ChipwiseError
@@ -54,5 +55,6 @@ __all__ = [
     "sensitivity",
     "show",
     "train",
+    "training_memory",
     "zoo",
 ]

@@ -28,6 +28,7 @@ from chipwise.api.given import (
     warn,
 )
 from chipwise.api.graph_training import begun_with_graph
+from chipwise.api.memory import fitted_settings, measured
 from chipwise.api.notebook import drawn
 from chipwise.api.settings import known_settings
 from chipwise.api.transfer import begun, network_to_train
@@ -100,6 +101,7 @@ def train(
     weights: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
     preprocess: str | None = None,
+    memory: str | int | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> Training:
@@ -118,12 +120,14 @@ def train(
         weights: trained weights to begin with: .safetensors, .pth, .pt, .th, or a folder that `train` wrote.
         input_shape: for a factory that does not say its own, without the batch dimension.
         preprocess: how pictures become inputs, as "scale=1,mean=...,order=BGR", instead of what the network says.
+        memory: what the process may take, as "10GB" or in bytes, or "auto" for what is available: techniques that save
+            memory are chosen until it fits, the quickest ones; the record then has the measured peak, too.
         progress: told about epochs.
         settings: fields of `chipwise.training.settings.Settings`; what is not given comes from the network's recipe.
 
     Raises:
         NetworkError: the network cannot be trained. DataError: the data does not fit. StorageError: no space.
-        MissingExtraError: torch is not installed.
+        MissingExtraError: torch is not installed. GoalMissedError: nothing fits into `memory`.
     """
     dataset = data_from(data)
     need("torch", "safetensors", "tensorboard", extra="torch")
@@ -131,6 +135,7 @@ def train(
     from chipwise.devices.detect import detect
     from chipwise.networks import run_folder
     from chipwise.networks.untrained import is_untrained
+    from chipwise.training.process import forget_peak
     from chipwise.training.recipes import recipe
     from chipwise.training.train import train as train_module
     from chipwise.views import charts
@@ -150,7 +155,14 @@ def train(
         if chosen.freeze is not None and loaded.source.weights is None:
             warn("no weights were given, so what is frozen is random: --weights W", progress)
     module, fitted, kept = start.module, start.network, start.kept
-    result = train_module(module, fitted, dataset, chosen, home, fresh=fresh, kept=kept, progress=progress)
+    ways: dict[str, Any] = {"fresh": fresh, "kept": kept, "progress": progress}
+    if memory is None:
+        result = train_module(module, fitted, dataset, chosen, home, **ways)
+    else:
+        began = home if not fresh else None
+        chosen, limited = fitted_settings(memory, start, dataset, chosen, settings, folder=began, progress=progress)
+        forget_peak()
+        result = measured(train_module(module, fitted, dataset, chosen, home, **ways), limited)
     if fitted.source is None:
         run_folder.save_graph(home, fitted, kept.file)
     else:

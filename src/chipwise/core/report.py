@@ -15,6 +15,7 @@ from chipwise.core.measure import Accuracy, PairedDrop, Ratio, Timing
 from chipwise.core.measured import MeasuredMachine
 from chipwise.core.network import TensorSpec
 from chipwise.core.plan import Choice, Manifest
+from chipwise.core.training_memory import MeasuredMemory
 
 BENCH_SCHEMA = "chipwise.bench/1"
 
@@ -174,6 +175,7 @@ class Training:
         confusion: rows are true classes, columns predictions, on the test split.
         class_names: in the order of `confusion`.
         seed: of initialisation, order and augmentation; the split is always the same.
+        memory: predicted and measured peak, where there was a limit; None without one.
     """
 
     network: str
@@ -189,6 +191,7 @@ class Training:
     confusion: tuple[tuple[int, ...], ...]
     class_names: tuple[str, ...]
     seed: int
+    memory: MeasuredMemory | None = None
     schema: str = "chipwise.train/1"
 
 

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 Segment = tuple[str, ...]
+USUAL_EVALUATION = 500  # samples that are evaluated at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,19 @@ class Savings:
     precision: str = "fp32"
     again: tuple[Segment, ...] = ()
     returned: bool = False
-    evaluation_batch: int = 500
+    evaluation_batch: int = USUAL_EVALUATION
+
+    def words(self, batch: int) -> tuple[str, ...]:
+        """The techniques in words, of a step of so many samples; empty for the plain way."""
+        parts, segments = math.ceil(batch / self.micro_batch), len(self.again)
+        named = (
+            ("bf16 autocast", self.precision == "bf16"),
+            (f"{parts} micro-batches of {self.micro_batch} or fewer", parts > 1),
+            (f"checkpointing of {segments} segment{'s' * (segments != 1)}", segments > 0),
+            ("freed memory returned at once", self.returned),
+            (f"evaluation of {self.evaluation_batch} at a time", self.evaluation_batch < USUAL_EVALUATION),
+        )
+        return tuple(word for word, used in named if used)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +93,7 @@ class TrainingMemory:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of training: its techniques, the memory they are expected to take, and time over that of the plain way."""
+    """One way of training: techniques, the memory they are expected to take, and time over that of the plain way."""
 
     savings: Savings
     memory: TrainingMemory

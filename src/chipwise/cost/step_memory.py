@@ -1,4 +1,4 @@
-"""What a training step holds beside weights and the optimizer's state, moment by moment: forward, then back, row by row.
+"""What a training step holds beside weights and the optimizer's state: forward, then back, row by row.
 
 Going forward, what rows save piles up. Going back it goes, while gradients of weights come, and those of results live
 from their last reader to the row that made them. Segments that are run again (activation checkpointing: Chen et al.,
@@ -91,7 +91,7 @@ def kept_scale(workload: Workload) -> float:
 
 
 def saved_bytes(layer: Layer) -> int:
-    """Float32 bytes as traced; else inputs of what has weights, as their gradients need them, and results of the rest."""
+    """Float32 bytes as traced; else inputs of what has weights, as their gradients need them, else results."""
     if layer.saved_bytes is not None:
         return layer.saved_bytes
     return read_values(layer) if layer.parameters else layer.write_bytes
@@ -220,7 +220,7 @@ class _Step:
         return added
 
     def _laid_out(self, row: Layer) -> tuple[float, float]:
-        """Bytes of a convolution's copies: going forward, and going back (first of its operands, then of the kernel)."""
+        """Bytes of a convolution's copies: forward, and back (first of its operands, then of the kernel)."""
         if not self.copied or row.op not in _CONVOLUTIONS:
             return 0.0, 0.0
         kernel = self.scale * ROW_BYTES * row.parameters

@@ -97,13 +97,13 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(state, tensors)
 
 
-def identity_of(path: Path) -> dict[str, str | int | float | bool | None]:
-    """What run a checkpoint is of, without reading its tensors; empty where there is none, or it cannot be read."""
+def state_of(path: Path) -> State | None:
+    """Where the run of a checkpoint stands, without reading tensors; None where there is none, or it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            return decode((file.metadata() or {})["state"].encode(), State, "its state").identity
+            return decode((file.metadata() or {})["state"].encode(), State, "its state")
     except (SafetensorError, OSError, KeyError, ChipwiseError):
-        return {}
+        return None
 
 
 def check_identity(path: Path, found: State, wanted: State) -> None:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from chipwise.core.training_memory import USUAL_EVALUATION
 from chipwise.training.objective import loss_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Score:
 
 
 def evaluate(
-    module: nn.Module, inputs: Tensor, labels: Tensor, loss: str = "cross-entropy", *, batch: int = BATCH
+    module: nn.Module, inputs: Tensor, labels: Tensor, loss: str = "cross-entropy", *, batch: int = USUAL_EVALUATION
 ) -> Score:
     """Score `module` in evaluation mode, in fp32, whatever it was trained in: that is what is compiled later.
 

@@ -81,7 +81,7 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
 
     def rank(way: Way) -> tuple[bool, float, int]:
         few = norms and way.savings.micro_batch < min(FEWEST_WITH_NORMS, around.batch)
-        return few, round(way.time_factor, 3), len(words_of(way.savings, around.batch))
+        return few, round(way.time_factor, 3), len(way.savings.words(around.batch))
 
     return Found(min(fitting, key=rank, default=None), min(tried, key=lambda way: way.memory.high))
 
@@ -126,33 +126,14 @@ def cheapest_cover(items: Sequence[tuple[float, float]], need: float) -> list[in
     return list(best[_BINS][1]) if best[_BINS][0] < math.inf else list(range(len(items)))
 
 
-def words_of(savings: Savings, batch: int) -> tuple[str, ...]:
-    """The techniques in words, in the order in which they cost time."""
-    parts = math.ceil(batch / savings.micro_batch)
-    return tuple(
-        word
-        for word, used in (
-            ("bf16 autocast", savings.precision == "bf16"),
-            (f"{parts} micro-batches of {savings.micro_batch}", parts > 1),
-            (f"checkpointing of {_counted(len(savings.again))}", bool(savings.again)),
-            ("freed memory returned at once", savings.returned),
-        )
-        if used
-    )
-
-
 def none_fits(fit: TrainingFit, told: str, least: str) -> GoalMissedError:
-    """The error where no way fits; `told` and `least` are the limit and the smallest bound in words."""
+    """The error where no way fits; `told` and `least` are the limit and the smallest peak in words."""
     assert fit.smallest is not None
-    how = ", ".join(words_of(fit.smallest.savings, fit.batch_size)) or "the plain way"
+    how = ", ".join(fit.smallest.savings.words(fit.batch_size)) or "as it is"
     return GoalMissedError(
         f"training {fit.network} with batch {fit.batch_size} does not fit into {told}: at least {least} ({how})",
-        hint="--memory with as much, a smaller --batch-size, or --optimizer sgd, which keeps less",
+        hint=f"--memory {least}, a smaller --batch-size, or --optimizer sgd, whose state is half of Adam's",
     )
-
-
-def _counted(segments: int) -> str:
-    return f"{segments} segment{'s' * (segments != 1)}"
 
 
 def _combinations(rows_at: Rows, around: Around, plain: Savings, allowed: Allowed) -> Iterator[Savings]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from chipwise.core.errors import InputError, unknown_name
+from chipwise.core.training_memory import USUAL_EVALUATION
 
 if TYPE_CHECKING:
     from typing import Any
@@ -26,7 +27,7 @@ BACKBONE = "backbone"
 
 # Settings of how memory is saved, and what changes nothing.
 OF_MEMORY: dict[str, str | int | bool | None] = {
-    "micro_batch": None, "recompute": None, "return_memory": False, "evaluation_batch": 500,
+    "micro_batch": None, "recompute": None, "return_memory": False, "evaluation_batch": USUAL_EVALUATION,
 }  # fmt: skip
 
 # Samples shown to the network when the number of epochs is not given: enough for the zoo on digits and on MNIST.
@@ -97,7 +98,7 @@ class Settings:
     micro_batch: int | None = None
     recompute: str | None = None
     return_memory: bool = False
-    evaluation_batch: int = 500
+    evaluation_batch: int = USUAL_EVALUATION
     seed: int = 0
     split_seed: int = 0
     threads: int | None = None

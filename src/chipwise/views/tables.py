@@ -42,6 +42,7 @@ from chipwise.core.report import (
     ZooList,
 )
 from chipwise.core.sensitivity import Sensitivity
+from chipwise.core.training_memory import TrainingFit
 from chipwise.views import claims
 from chipwise.views.compression_table import compression_table
 from chipwise.views.counts_table import counts_table
@@ -56,6 +57,7 @@ from chipwise.views.machine_table import features_line, measured_table
 from chipwise.views.plan_sheet_table import PlanSheetTable, exported_table
 from chipwise.views.predictions import run
 from chipwise.views.sensitivity_table import sensitivity_table
+from chipwise.views.training_memory_table import memory_facts, training_fit
 from chipwise.views.units import (
     UNKNOWN,
     format_accuracy,
@@ -126,6 +128,7 @@ def training(record: Training) -> RenderableType:
         ("kept", f"epoch {record.best_epoch}, the best on validation (*)"),
         *_frozen(record),
         ("test", _test_accuracy(record)),
+        *memory_facts(record.memory),
         ("seed", str(record.seed)),
         ("folder", record.folder),
     ]
@@ -281,6 +284,7 @@ def page(record: Page) -> RenderableType:
 _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Inspection: inspection,
     Training: training,
+    TrainingFit: training_fit,
     Compression: compression_table,
     Quantization: fixed_table,
     Sensitivity: sensitivity_table,
