@@ -22,6 +22,7 @@ from . import (
     format_samples,
     samples,
     sheet_samples,
+    training_memory_samples,
 )
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -33,6 +34,7 @@ RECORDS = {
     **format_samples.RECORDS,
     **fixed_samples.RECORDS,
     **compression_samples.RECORDS,
+    **training_memory_samples.RECORDS,
 }
 
 

@@ -30,7 +30,7 @@ Rows = Callable[[int], Sequence[Layer]]
 _MB = 10**6
 # What a first training step adds to the process that is no tensor: code and tables of MKL (lenet-300-100, mlp-4096) and
 # modules that torch imports late; and where there are convolutions, oneDNN's kernels, compiled for each shape.
-_FIRST_STEP, _FIRST_CONVOLUTION = 42 * _MB, 11 * _MB
+_FIRST_STEP, _FIRST_CONVOLUTION = 50 * _MB, 20 * _MB
 # `memory_kept` keeps freed blocks in glibc's heap, where a freed block of aligned memory fits its like only if a
 # neighbour is free as well. Fitted: the heap grows beside what moves in a step by this share of it, and by this share
 # of the results of additions, whose operands are freed while others of their size stay.

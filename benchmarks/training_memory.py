@@ -1,0 +1,230 @@
+"""How well the peak memory of training on a CPU is predicted, and that `--memory` trains what else dies.
+
+    python benchmarks/training_memory.py
+    python benchmarks/training_memory.py resnet18 mlp-4096 --rows rows.jsonl
+
+Every case is a fresh process that trains a network of the zoo for two epochs of two steps on noise, one thread, with all
+that `chipwise train` does around it: splits, evaluation, checkpoints, the kept weights. The prediction is made in it
+just before (`chipwise.cost.training_memory`), then the largest resident set (VmHWM of Linux) begins anew. Errors are of
+what the process grew by since then; those of the whole process are smaller. Cases that nothing was fitted on are held
+out: networks of their own, and all cases with checkpointing or micro-batches.
+
+Last, two processes with a limit on their data segment (RLIMIT_DATA) train the same network: as it is, and with
+`--memory`. The last line on stdout is one JSON document. Exit code 1 when the median error is above 8%, one above 20%,
+the plain process survives its limit, or the other does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from document import command_line, give, here, remembered
+
+STEPS = 2  # an epoch
+# Network, batch, optimizer, techniques. What the constants were fitted on: plain and bf16 cases of these networks.
+FITTED = (
+    ("lenet-300-100", 256, "adamw", "plain"),
+    ("lenet5-caffe", 128, "adamw", "plain"),
+    ("mlp-4096", 256, "adamw", "plain"),
+    ("mlp-4096", 64, "sgd", "plain"),
+    ("resnet20", 128, "sgd", "plain"),
+    ("resnet20", 128, "adamw", "bf16"),
+    ("resnet18", 8, "sgd", "plain"),
+    ("resnet18", 32, "adamw", "plain"),
+    ("resnet18", 32, "adamw", "bf16"),
+    ("resnet50", 8, "adamw", "plain"),
+    ("vgg11", 8, "sgd", "plain"),
+    ("mobilenet-v2", 16, "adamw", "plain"),
+    ("googlenet", 16, "adamw", "plain"),
+    ("squeezenet1.1", 16, "adamw", "plain"),
+    ("densenet121", 8, "sgd", "plain"),
+    ("alexnet", 32, "adamw", "plain"),
+)
+HELD_OUT = (
+    ("convnet-small", 256, "adamw", "accumulation"),
+    ("mlp-4096", 256, "sgd", "accumulation"),
+    ("resnet20", 128, "sgd", "checkpointing"),
+    ("resnet20", 256, "adamw", "accumulation"),
+    ("resnet44", 64, "adamw", "plain"),
+    ("resnet18", 32, "adamw", "checkpointing"),
+    ("resnet18", 32, "adamw", "accumulation"),
+    ("resnet18", 32, "adamw", "accumulation+checkpointing"),
+    ("resnet18", 32, "sgd", "returned"),
+    ("resnet34", 16, "adamw", "plain"),
+    ("resnet50", 8, "sgd", "checkpointing"),
+    ("resnet50", 16, "adamw", "bf16+returned"),
+    ("vgg11", 8, "sgd", "checkpointing"),
+    ("vgg13:width=0.5", 8, "adamw", "plain"),
+    ("mobilenet-v1", 16, "adamw", "plain"),
+    ("mobilenet-v2", 32, "adamw", "checkpointing"),
+    ("mobilenet-v2", 32, "adamw", "bf16+accumulation+checkpointing"),
+    ("googlenet", 16, "adamw", "accumulation"),
+    ("googlenet", 16, "sgd", "checkpointing"),
+    ("densenet121", 8, "sgd", "checkpointing+returned"),
+    ("squeezenet1.0", 16, "adamw", "plain"),
+    ("repvgg-a0", 16, "sgd", "plain"),
+    ("zfnet", 32, "adamw", "plain"),
+)
+# Runs in a process of its own: predicts, trains, and prints what it took.
+PROBE = """
+import json, sys, tempfile
+import numpy as np
+from dataclasses import asdict, replace
+from pathlib import Path
+from chipwise.api.memory import fit_of
+from chipwise.api.transfer import begun, network_to_train
+from chipwise.core.events import silent
+from chipwise.datasets.dataset import make
+from chipwise.networks.layers import layer_rows
+from chipwise.training.checkpointed import as_text, segments_of
+from chipwise.training.memory import units_of
+from chipwise.training.process import forget_peak, peak_bytes, resident_bytes
+from chipwise.training.recipes import recipe
+from chipwise.training.train import train
+
+name, batch, optimizer, words, steps = json.loads(sys.argv[1])
+network = network_to_train(name, None)
+picture = network.task.preprocess
+count = (steps + 1) * batch  # of which 80% are trained on
+random = np.random.default_rng(0)
+shape = (count, picture.height, picture.width, picture.channels)
+data = make("noise", random.integers(0, 255, shape, np.uint8), np.arange(count) % 10, tuple("abcdefghij"))
+start = begun(network, data, 0, silent)
+techniques = words.split("+")
+settings = replace(
+    recipe(network.name), optimizer=optimizer, batch_size=batch, epochs=2, augment="none", threads=1,
+    precision="bf16" if "bf16" in techniques else "fp32",
+    micro_batch=batch // 4 if "accumulation" in techniques else None,
+    return_memory="returned" in techniques,
+)
+if "checkpointing" in techniques:
+    units = units_of(segments_of(start.module), layer_rows(start.network, batch))
+    settings = replace(settings, recompute=as_text(units))
+way = fit_of(None, start, data, settings, ()).plain
+before = resident_bytes()
+forget_peak()
+with tempfile.TemporaryDirectory() as folder:
+    record = train(start.module, start.network, data, settings, Path(folder), kept=start.kept)
+print(json.dumps({
+    "before_bytes": before, "measured_bytes": peak_bytes(), "predicted_bytes": way.memory.total,
+    "high_bytes": way.memory.high, "time_factor": way.time_factor, "seconds": record.seconds,
+    "parts": asdict(way.memory),
+}))
+"""
+LIMITED, LIMIT_BATCH, LIMIT = "resnet18", 32, "1200MB"
+
+
+def main() -> int:
+    """Measure and compare; 0 when all bounds of the docstring hold."""
+    options = parse()
+    results: list[dict[str, Any]] = []
+    for cases, held in ((FITTED, False), (HELD_OUT, True)):
+        for case in cases:
+            if not options.networks or case[0] in options.networks:
+                name = " ".join(map(str, case))
+                results.append(remembered(options.rows, name, partial(compare, case, held=held)))
+    limited = None if options.networks else under_a_limit()
+    largest = max(abs(each["error"]) for each in results)
+    median = statistics.median(abs(each["error"]) for each in results)
+    survived = limited is None or (limited["plain"]["exit_code"] != 0 and limited["chosen"]["exit_code"] == 0)
+    document = {
+        **here(),
+        "results": results,
+        "summary": {name: summed_up(results, held) for name, held in (("fitted", False), ("held out", True))},
+        "under_a_limit": limited,
+        "median_error": median,
+        "largest_error": largest,
+        "ok": median <= 0.08 and largest <= 0.2 and survived,
+    }
+    give("training_memory", document, options.output)
+    return 0 if document["ok"] else 1
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = command_line(__doc__)
+    parser.add_argument("networks", nargs="*", help="only cases of these networks")
+    parser.add_argument("--rows", type=Path, help="file that keeps finished rows, to go on after an interruption")
+    return parser.parse_args()
+
+
+def compare(case: Sequence[str | int], *, held: bool) -> dict[str, Any]:
+    """One case: predicted and measured."""
+    command = [sys.executable, "-c", PROBE, json.dumps([*case, STEPS])]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=900, env=one_thread())
+    seen = json.loads(done.stdout.splitlines()[-1])
+    grown = seen["measured_bytes"] - seen["before_bytes"]
+    return {
+        "network": " ".join(map(str, case)),
+        "case": list(case),
+        "held_out": held,
+        **seen,
+        "error": (seen["predicted_bytes"] - seen["before_bytes"]) / grown - 1,
+        "whole_error": seen["predicted_bytes"] / seen["measured_bytes"] - 1,
+        "covered": seen["measured_bytes"] <= seen["high_bytes"],
+    }
+
+
+def under_a_limit() -> dict[str, Any]:
+    """Train the same network twice under RLIMIT_DATA: as it is, and as `--memory` makes it fit."""
+    size = int(LIMIT.removesuffix("MB")) * 10**6
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = np.random.default_rng(0).integers(0, 255, (4 * LIMIT_BATCH, 224, 224, 3), np.uint8)
+        np.savez(f"{folder}/noise.npz", x=pictures, y=np.arange(4 * LIMIT_BATCH) % 4)
+        usual = ["train", LIMITED, "-d", f"npz:{folder}/noise.npz", "--batch-size", str(LIMIT_BATCH), "--epochs", "1"]
+        usual += ["--threads", "1", "--augment", "none", "--precision", "fp32", "--json"]
+        plain = limited([*usual, "-o", f"{folder}/plain"], size)
+        chosen = limited([*usual, "-o", f"{folder}/chosen", "--memory", LIMIT], size)
+    return {"network": LIMITED, "batch": LIMIT_BATCH, "limit_bytes": size, "plain": plain, "chosen": chosen}
+
+
+def limited(arguments: list[str], size: int) -> dict[str, Any]:
+    """The end of `chipwise` with so much memory for its data."""
+    done = subprocess.run(
+        [sys.executable, "-m", "chipwise", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        env=one_thread(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (size, size)),
+    )
+    found = json.loads(done.stdout) if done.returncode == 0 else {}
+    said = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("error")), "")
+    return {"exit_code": done.returncode, "said": said, "memory": found.get("memory")}
+
+
+def one_thread() -> dict[str, str]:
+    """The environment with one thread for every library."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def summed_up(results: Sequence[dict[str, Any]], held: bool) -> dict[str, Any]:
+    """Median, mean and largest errors, and the share below the upper bound, of one half."""
+    errors = sorted(abs(each["error"]) for each in results if each["held_out"] is held)
+    if not errors:
+        return {"rows": 0}
+    return {
+        "rows": len(errors),
+        "median": statistics.median(errors),
+        "mean": statistics.fmean(errors),
+        "largest": errors[-1],
+        "covered": statistics.fmean(each["covered"] for each in results if each["held_out"] is held),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
