@@ -3,9 +3,10 @@
     python benchmarks/training_memory.py
     python benchmarks/training_memory.py resnet18 mlp-4096 --rows rows.jsonl
 
-Every case is a fresh process that trains a network of the zoo for two epochs of two steps on noise, one thread, with all
-that `chipwise train` does around it: splits, evaluation, checkpoints, the kept weights. The prediction is made in it
-just before (`chipwise.cost.training_memory`), then the largest resident set (VmHWM of Linux) begins anew. Errors are of
+Every case is a fresh process that trains a network of the zoo for two epochs of two steps on noise, one thread, with
+all that `chipwise train` does around it: splits, evaluation, checkpoints, the kept weights. What the process is
+before is noted for the prediction (`chipwise.cost.training_memory`), then the largest resident set (VmHWM of Linux)
+begins anew. Errors are of
 what the process grew by since then; those of the whole process are smaller. Cases that nothing was fitted on are held
 out: networks of their own, and all cases with checkpointing or micro-batches.
 
@@ -25,58 +26,48 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from chipwise.core.training_memory import Savings
+from chipwise.cost.training_memory import Around
+from chipwise.networks.layers import layer_rows
+from chipwise.networks.load import load, with_classes
+from chipwise.training.memory import way_of
 from document import command_line, give, here, remembered
 
 STEPS = 2  # an epoch
-# Network, batch, optimizer, techniques. What the constants were fitted on: plain and bf16 cases of these networks.
-FITTED = (
-    ("lenet-300-100", 256, "adamw", "plain"),
-    ("lenet5-caffe", 128, "adamw", "plain"),
-    ("mlp-4096", 256, "adamw", "plain"),
-    ("mlp-4096", 64, "sgd", "plain"),
-    ("resnet20", 128, "sgd", "plain"),
-    ("resnet20", 128, "adamw", "bf16"),
-    ("resnet18", 8, "sgd", "plain"),
-    ("resnet18", 32, "adamw", "plain"),
-    ("resnet18", 32, "adamw", "bf16"),
-    ("resnet50", 8, "adamw", "plain"),
-    ("vgg11", 8, "sgd", "plain"),
-    ("mobilenet-v2", 16, "adamw", "plain"),
-    ("googlenet", 16, "adamw", "plain"),
-    ("squeezenet1.1", 16, "adamw", "plain"),
-    ("densenet121", 8, "sgd", "plain"),
-    ("alexnet", 32, "adamw", "plain"),
-)
-HELD_OUT = (
-    ("convnet-small", 256, "adamw", "accumulation"),
-    ("mlp-4096", 256, "sgd", "accumulation"),
-    ("resnet20", 128, "sgd", "checkpointing"),
-    ("resnet20", 256, "adamw", "accumulation"),
-    ("resnet44", 64, "adamw", "plain"),
-    ("resnet18", 32, "adamw", "checkpointing"),
-    ("resnet18", 32, "adamw", "accumulation"),
-    ("resnet18", 32, "adamw", "accumulation+checkpointing"),
-    ("resnet18", 32, "sgd", "returned"),
-    ("resnet34", 16, "adamw", "plain"),
-    ("resnet50", 8, "sgd", "checkpointing"),
-    ("resnet50", 16, "adamw", "bf16+returned"),
-    ("vgg11", 8, "sgd", "checkpointing"),
-    ("vgg13:width=0.5", 8, "adamw", "plain"),
-    ("mobilenet-v1", 16, "adamw", "plain"),
-    ("mobilenet-v2", 32, "adamw", "checkpointing"),
-    ("mobilenet-v2", 32, "adamw", "bf16+accumulation+checkpointing"),
-    ("googlenet", 16, "adamw", "accumulation"),
-    ("googlenet", 16, "sgd", "checkpointing"),
-    ("densenet121", 8, "sgd", "checkpointing+returned"),
-    ("squeezenet1.0", 16, "adamw", "plain"),
-    ("repvgg-a0", 16, "sgd", "plain"),
-    ("zfnet", 32, "adamw", "plain"),
+CLASSES = 10
+# Network, batch, optimizer, techniques; True where nothing was fitted on it.
+CASES = (
+    (False, "lenet-300-100", 256, "adamw", "plain"),
+    (False, "lenet5-caffe", 128, "adamw", "plain"),
+    (False, "mlp-4096", 256, "adamw", "plain"),
+    (False, "mlp-4096", 64, "sgd", "plain"),
+    (True, "resnet18", 16, "adamw", "checkpointing"),
+    (True, "resnet18", 32, "adamw", "accumulation+checkpointing"),
+    (False, "resnet20", 128, "sgd", "plain"),
+    (True, "resnet20", 128, "sgd", "checkpointing"),
+    (True, "resnet20", 256, "adamw", "accumulation"),
+    (False, "resnet18", 8, "sgd", "plain"),
+    (True, "mobilenet-v2", 16, "adamw", "checkpointing"),
+    (True, "squeezenet1.0", 16, "adamw", "plain"),
+    (True, "convnet-small", 256, "adamw", "accumulation"),
+    (True, "resnet50", 8, "adamw", "bf16+returned"),
+    (True, "resnet18", 32, "sgd", "accumulation"),
+    (True, "googlenet", 16, "adamw", "accumulation"),
+    (False, "resnet20", 128, "adamw", "bf16"),
+    (False, "mobilenet-v2", 16, "adamw", "plain"),
+    (True, "densenet121", 8, "sgd", "checkpointing+returned"),
+    (True, "vgg11", 8, "sgd", "checkpointing"),
+    (True, "zfnet", 16, "adamw", "plain"),
+    (True, "mobilenet-v2", 32, "adamw", "bf16+accumulation+checkpointing"),
+    (False, "googlenet", 16, "adamw", "plain"),
+    (True, "repvgg-a0", 8, "sgd", "plain"),
 )
 # Runs in a process of its own: predicts, trains, and prints what it took.
 PROBE = """
@@ -84,7 +75,7 @@ import json, sys, tempfile
 import numpy as np
 from dataclasses import asdict, replace
 from pathlib import Path
-from chipwise.api.memory import fit_of
+from chipwise.api.memory import around_of, savings_of
 from chipwise.api.transfer import begun, network_to_train
 from chipwise.core.events import silent
 from chipwise.datasets.dataset import make
@@ -113,15 +104,15 @@ settings = replace(
 if "checkpointing" in techniques:
     units = units_of(segments_of(start.module), layer_rows(start.network, batch))
     settings = replace(settings, recompute=as_text(units))
-way = fit_of(None, start, data, settings, ()).plain
+layer_rows(start.network, batch)
+around = around_of(start, data, settings)
 before = resident_bytes()
 forget_peak()
 with tempfile.TemporaryDirectory() as folder:
     record = train(start.module, start.network, data, settings, Path(folder), kept=start.kept)
 print(json.dumps({
-    "before_bytes": before, "measured_bytes": peak_bytes(), "predicted_bytes": way.memory.total,
-    "high_bytes": way.memory.high, "time_factor": way.time_factor, "seconds": record.seconds,
-    "parts": asdict(way.memory),
+    "before_bytes": before, "measured_bytes": peak_bytes(), "seconds": record.seconds,
+    "around": asdict(around), "savings": asdict(savings_of(settings, around)),
 }))
 """
 LIMITED, LIMIT_BATCH, LIMIT = "resnet18", 32, "1200MB"
@@ -131,11 +122,10 @@ def main() -> int:
     """Measure and compare; 0 when all bounds of the docstring hold."""
     options = parse()
     results: list[dict[str, Any]] = []
-    for cases, held in ((FITTED, False), (HELD_OUT, True)):
-        for case in cases:
-            if not options.networks or case[0] in options.networks:
-                name = " ".join(map(str, case))
-                results.append(remembered(options.rows, name, partial(compare, case, held=held)))
+    for held, *case in CASES:
+        if not options.networks or case[0] in options.networks:
+            name = " ".join(map(str, case))
+            results.append(scored(remembered(options.rows, name, partial(measure, case, held=bool(held)))))
     limited = None if options.networks else under_a_limit()
     largest = max(abs(each["error"]) for each in results)
     median = statistics.median(abs(each["error"]) for each in results)
@@ -161,20 +151,30 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def compare(case: Sequence[str | int], *, held: bool) -> dict[str, Any]:
-    """One case: predicted and measured."""
+def measure(case: Sequence[object], *, held: bool) -> dict[str, Any]:
+    """Measure one case."""
     command = [sys.executable, "-c", PROBE, json.dumps([*case, STEPS])]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=900, env=one_thread())
     seen = json.loads(done.stdout.splitlines()[-1])
-    grown = seen["measured_bytes"] - seen["before_bytes"]
+    return {"network": " ".join(map(str, case)), "case": list(case), "held_out": held, **seen}
+
+
+def scored(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the prediction, which is arithmetic on what the process said of itself before it trained."""
+    given = row["savings"]
+    savings = Savings(**{**given, "again": tuple(map(tuple, given["again"]))})
+    rows_at = partial(layer_rows, with_classes(load(row["case"][0]), CLASSES))
+    way = way_of(rows_at, Around(**row["around"]), savings)
+    before, measured = row["before_bytes"], row["measured_bytes"]
     return {
-        "network": " ".join(map(str, case)),
-        "case": list(case),
-        "held_out": held,
-        **seen,
-        "error": (seen["predicted_bytes"] - seen["before_bytes"]) / grown - 1,
-        "whole_error": seen["predicted_bytes"] / seen["measured_bytes"] - 1,
-        "covered": seen["measured_bytes"] <= seen["high_bytes"],
+        **row,
+        "predicted_bytes": way.memory.total,
+        "high_bytes": way.memory.high,
+        "parts": asdict(way.memory),
+        "time_factor": way.time_factor,
+        "error": (way.memory.total - before) / (measured - before) - 1,
+        "whole_error": way.memory.total / measured - 1,
+        "covered": measured <= way.memory.high,
     }
 
 

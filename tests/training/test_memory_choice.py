@@ -33,7 +33,7 @@ def fitted(share: float, allowed: Allowed, rows: Rows = ROWS, around: Around = A
 
 
 def test_what_fits_is_left_alone() -> None:
-    found = fitted(1.0, Allowed(bf16=False, returned=True, chains=CHAINS))
+    found = fitted(1.0, Allowed(bf16=True, returned=True, chains=CHAINS))
     assert found.chosen is not None
     assert (found.chosen.savings, found.chosen.time_factor) == (PLAIN, 1.0)
 
@@ -54,7 +54,7 @@ def test_batch_norms_keep_sixteen_samples_while_there_is_another_way() -> None:
     found = fitted(0.5, Allowed(returned=True, chains=CHAINS)).chosen
     assert found is not None
     assert found.savings.micro_batch >= 16
-    less = fitted(0.34, Allowed(returned=True, chains=CHAINS)).chosen
+    less = fitted(0.37, Allowed(returned=True, chains=CHAINS)).chosen
     assert less is not None
     assert 2 <= less.savings.micro_batch < 16
 

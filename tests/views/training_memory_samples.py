@@ -28,18 +28,20 @@ LAYERS = (
 def plain() -> TrainingFit:
     """Without a limit."""
     notes = ("The optimizer's state is in this machine's memory already: moving it there saves on a GPU only.",)
-    way = Way(Savings(32), PLAIN, 1.0)
+    way = Way(Savings(32), PLAIN, PLAIN, 1.0)
     return TrainingFit("resnet18", "folder:pictures/", 32, "adamw", way, LAYERS, others=49, notes=notes)
 
 
 def chosen() -> TrainingFit:
     """Within a limit."""
-    return replace(plain(), limit_bytes=1_200_000_000, chosen=Way(SAVINGS, SMALL, 0.58))
+    return replace(plain(), limit_bytes=1_200_000_000, chosen=Way(SAVINGS, SMALL, SMALL, 0.58))
 
 
 def nothing_fits() -> TrainingFit:
     """A limit that is too small."""
-    least = Way(replace(SAVINGS, micro_batch=2, returned=True), replace(SMALL, holes=0, high=870_000_000), 0.76)
+    step = replace(SMALL, holes=0, high=870_000_000)
+    most = replace(step, gradients=0, saved=0, copies=0, workspace=200_000_000, moment="evaluation of 31 samples")
+    least = Way(replace(SAVINGS, micro_batch=2, returned=True), step, most, 0.76)
     return replace(plain(), limit_bytes=500_000_000, smallest=least)
 
 

@@ -98,8 +98,8 @@ def fit_of(
     from chipwise.training.memory import fit_into, way_of
 
     rows_at: Rows = cache(partial(layer_rows, start.network))
-    around = _around(start, dataset, chosen)
-    plain = way_of(rows_at, around, _savings(chosen, around))
+    around = around_of(start, dataset, chosen)
+    plain = way_of(rows_at, around, savings_of(chosen, around))
     rows = rows_at(around.batch)
     limit = None if memory is None else limit_from(memory)
     allowed = _allowed(start.module, chosen, given)
@@ -177,8 +177,10 @@ def fitted_settings(
     return settings, fit
 
 
-def measured(result: Training, fit: TrainingFit) -> Training:
-    """The record of a run with the peak of the process beside its prediction."""
+def measured(result: Training, fit: TrainingFit | None) -> Training:
+    """The record of a run with the peak of the process beside its prediction, where it had a limit."""
+    if fit is None:
+        return result
     from chipwise.core.training_memory import MeasuredMemory
     from chipwise.training.process import peak_bytes
 
@@ -188,7 +190,7 @@ def measured(result: Training, fit: TrainingFit) -> Training:
     return replace(result, memory=found)
 
 
-def _around(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
+def around_of(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
     """What lies around the steps, as this process is now: with the module, and the data as they were read."""
     from chipwise.cost.training_memory import Around
     from chipwise.training.process import resident_bytes
@@ -211,7 +213,8 @@ def _around(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
     )
 
 
-def _savings(settings: Settings, around: Around) -> Savings:
+def savings_of(settings: Settings, around: Around) -> Savings:
+    """The techniques that settings name."""
     from chipwise.core.training_memory import Savings
     from chipwise.training.checkpointed import from_text
 

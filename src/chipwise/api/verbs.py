@@ -128,6 +128,7 @@ def train(
     Raises:
         NetworkError: the network cannot be trained. DataError: the data does not fit. StorageError: no space.
         MissingExtraError: torch is not installed. GoalMissedError: nothing fits into `memory`.
+        MachineError: there is not enough.
     """
     dataset = data_from(data)
     need("torch", "safetensors", "tensorboard", extra="torch")
@@ -135,6 +136,7 @@ def train(
     from chipwise.devices.detect import detect
     from chipwise.networks import run_folder
     from chipwise.networks.untrained import is_untrained
+    from chipwise.training.memory import enough_memory
     from chipwise.training.process import forget_peak
     from chipwise.training.recipes import recipe
     from chipwise.training.train import train as train_module
@@ -156,12 +158,12 @@ def train(
             warn("no weights were given, so what is frozen is random: --weights W", progress)
     module, fitted, kept = start.module, start.network, start.kept
     ways: dict[str, Any] = {"fresh": fresh, "kept": kept, "progress": progress}
-    if memory is None:
-        result = train_module(module, fitted, dataset, chosen, home, **ways)
-    else:
+    limited = None
+    if memory is not None:
         began = home if not fresh else None
         chosen, limited = fitted_settings(memory, start, dataset, chosen, settings, folder=began, progress=progress)
         forget_peak()
+    with enough_memory():
         result = measured(train_module(module, fitted, dataset, chosen, home, **ways), limited)
     if fitted.source is None:
         run_folder.save_graph(home, fitted, kept.file)

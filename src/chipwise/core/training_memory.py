@@ -93,9 +93,16 @@ class TrainingMemory:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of training: techniques, the memory they are expected to take, and time over that of the plain way."""
+    """One way of training.
+
+    Attributes:
+        savings: its techniques.
+        step: the process in a training step; memory: where it takes most, which may be in evaluation.
+        time_factor: expected time of a step over that of the plain way.
+    """
 
     savings: Savings
+    step: TrainingMemory
     memory: TrainingMemory
     time_factor: float
 

@@ -76,10 +76,19 @@ def process_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingM
     """
     rows = rows_at(savings.micro_batch)
     still = _still(rows, around, savings)
-    moments = [_in_step(rows, around, savings, still), _keeping(still, savings)]
+    moments = [step_memory(rows_at, around, savings), _keeping(still, savings), _writing(still, savings)]
     if around.evaluated:
         moments.append(evaluation_memory(rows_at, around, savings))
     return max(moments, key=lambda moment: moment.total)
+
+
+def step_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemory:
+    """Memory of the whole process at the fullest moment of a training step."""
+    rows = rows_at(savings.micro_batch)
+    workload = workload_of(around, savings)
+    moment = fullest_moment(rows, workload, copied=not around.channels_last)
+    words = f"{'back' if moment.backward else 'forward'} through {moment.row}"
+    return _with(_still(rows, around, savings), moment, savings, words, _sums(rows, workload))
 
 
 def evaluation_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemory:
@@ -107,13 +116,6 @@ def workload_of(around: Around, savings: Savings) -> Workload:
     return Workload("training", savings.micro_batch, techniques=tuple(names), again=savings.again)
 
 
-def _in_step(rows: Sequence[Layer], around: Around, savings: Savings, still: TrainingMemory) -> TrainingMemory:
-    workload = workload_of(around, savings)
-    moment = fullest_moment(rows, workload, copied=not around.channels_last)
-    words = f"{'back' if moment.backward else 'forward'} through {moment.row}"
-    return _with(still, moment, savings, words, _sums(rows, workload))
-
-
 def _still(rows: Sequence[Layer], around: Around, savings: Savings) -> TrainingMemory:
     """What is there at any moment."""
     weights = weight_bytes(rows)
@@ -131,6 +133,16 @@ def _still(rows: Sequence[Layer], around: Around, savings: Savings) -> TrainingM
 def _keeping(still: TrainingMemory, savings: Savings) -> TrainingMemory:
     """New best weights are copied while the old copy is there; gradients of the last step are gone by then."""
     return _bounded(replace(still, best=2 * still.best, moment="keeping the best weights"), savings)
+
+
+def _writing(still: TrainingMemory, savings: Savings) -> TrainingMemory:
+    """The kept weights as bytes, twice (`safetensors.torch.save`), beside the best ones; the optimizer is gone by then.
+
+    Where freed memory is kept, so large a block seldom finds room where the optimizer's state was.
+    """
+    state = 0 if savings.returned else still.optimizer
+    found = replace(still, optimizer=state, workspace=2 * still.weights, moment="writing the kept weights")
+    return _bounded(found, savings)
 
 
 def _with(still: TrainingMemory, moment: Moment, savings: Savings, words: str, sums: float = 0.0) -> TrainingMemory:

@@ -10,13 +10,14 @@ again, and freed memory that goes back to the system at once. Arithmetic alone: 
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from chipwise.core.errors import GoalMissedError
+from chipwise.core.errors import GoalMissedError, MachineError
 from chipwise.core.training_memory import Savings, Way
 from chipwise.cost.step_memory import again_flops, belongs, saved_bytes
-from chipwise.cost.training_memory import evaluation_memory, process_memory, time_factor
+from chipwise.cost.training_memory import evaluation_memory, process_memory, step_memory, time_factor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 # Below, batch normalizations do worse: ResNet-50's error on ImageNet is 23.6% with 32 pictures a batch, 23.7% with 16,
 # 24.8% with 8 and 27.3% with 4 (Wu & He, "Group normalization", arXiv 1803.08494, table 2).
 FEWEST_WITH_NORMS = 16
+_REFUSED = "can't allocate memory"  # in what c10/core/impl/alloc_cpu.cpp says
 _BINS = 256  # steps in which the bytes to be saved are counted
 _TRIES = 8
 _UNIT_ROWS, _UNIT_SHARE = 4, 1 / 12  # a segment of small layers ends at so many rows, or at this share of what is saved
@@ -58,7 +60,8 @@ class Found:
 
 def way_of(rows_at: Rows, around: Around, savings: Savings) -> Way:
     """The prediction for one set of techniques."""
-    return Way(savings, process_memory(rows_at, around, savings), time_factor(rows_at, around, savings))
+    step, whole = step_memory(rows_at, around, savings), process_memory(rows_at, around, savings)
+    return Way(savings, step, whole, time_factor(rows_at, around, savings))
 
 
 def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, allowed: Allowed) -> Found:
@@ -73,6 +76,10 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
         plain: as the settings say.
         allowed: techniques that may be added.
     """
+    bare = _evaluated(limit_bytes, rows_at, around, plain)
+    if way_of(rows_at, around, bare).memory.high <= limit_bytes:  # quicker ways change results: not done unasked
+        way = way_of(rows_at, around, bare)
+        return Found(way, way)
     tried = [
         _fitted(limit_bytes, rows_at, around, each, allowed) for each in _combinations(rows_at, around, plain, allowed)
     ]
@@ -84,6 +91,23 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
         return few, round(way.time_factor, 3), len(way.savings.words(around.batch))
 
     return Found(min(fitting, key=rank, default=None), min(tried, key=lambda way: way.memory.high))
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Say in one line that memory ran out, where torch's allocator or Python does.
+
+    Raises:
+        MachineError: it did.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and _REFUSED not in str(error):
+            raise
+        raise MachineError(
+            "training needs more memory than this process gets", hint="--explain tells what it takes; --memory SIZE"
+        ) from error
 
 
 def units_of(chains: Sequence[Sequence[Segment]], rows: Sequence[Layer]) -> list[Segment]:
@@ -153,9 +177,8 @@ def _normalizes(rows: Sequence[Layer]) -> bool:
 
 
 def _fitted(limit: int, rows_at: Rows, around: Around, savings: Savings, allowed: Allowed) -> Way:
-    """The same with as many segments computed again as it takes, and evaluated by as few at a time."""
-    while savings.evaluation_batch > 1 and evaluation_memory(rows_at, around, savings).high > limit:
-        savings = replace(savings, evaluation_batch=max(1, savings.evaluation_batch // 2))
+    """The same with as many segments computed again as it takes."""
+    savings = _evaluated(limit, rows_at, around, savings)
     bare = way_of(rows_at, around, savings)
     rows = rows_at(savings.micro_batch)
     units = units_of(allowed.chains, rows)
@@ -165,6 +188,13 @@ def _fitted(limit: int, rows_at: Rows, around: Around, savings: Savings, allowed
     if all_again.memory.high > limit:
         return min(bare, all_again, key=lambda way: way.memory.high)
     return _selected(limit, rows_at, around, bare, all_again)
+
+
+def _evaluated(limit: int, rows_at: Rows, around: Around, savings: Savings) -> Savings:
+    """The same with as many samples evaluated at a time as fit."""
+    while savings.evaluation_batch > 1 and evaluation_memory(rows_at, around, savings).high > limit:
+        savings = replace(savings, evaluation_batch=max(1, savings.evaluation_batch // 2))
+    return savings
 
 
 def _selected(limit: int, rows_at: Rows, around: Around, bare: Way, all_again: Way) -> Way:

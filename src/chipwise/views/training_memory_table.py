@@ -81,13 +81,19 @@ def _told(way: Way, batch: int) -> str:
 
 
 def _parts(ways: Sequence[tuple[str, Way]]) -> Table:
-    rows = grid("part", *(f">{name}!" for name, _ in ways))
+    """A column for the step of each way, and one for its fullest moment where that is another."""
+    columns = []
+    for name, way in ways:
+        columns.append((f"{name},\na step", way.step))
+        if way.memory.moment != way.step.moment:
+            columns.append((f"{name},\nat its most", way.memory))
+    rows = grid("part", *(f">{name}!" for name, _ in columns))
     for part, words in _PARTS:
-        sizes = [getattr(way.memory, part) for _, way in ways]
+        sizes = [getattr(memory, part) for _, memory in columns]
         if any(sizes):
             rows.add_row(cell(words), *(cell(format_bytes(size)) for size in sizes))
     rows.add_section()
-    rows.add_row(cell("peak, predicted", "bold"), *(cell(format_bytes(way.memory.total), "bold") for _, way in ways))
+    rows.add_row(cell("peak, predicted", "bold"), *(cell(format_bytes(memory.total), "bold") for _, memory in columns))
     return rows
 
 
