@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache, partial
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chipwise.core.training_memory import Savings
@@ -108,6 +108,7 @@ def test_units_cover_what_they_are_made_of() -> None:
     assert units_of(((("nowhere",),),), rows) == []
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of drawing, where others use the processor
 @given(st.lists(st.tuples(st.integers(1, 100), st.integers(1, 20)), min_size=1, max_size=6), st.integers(1, 95))
 def test_the_cover_is_enough_and_nearly_the_cheapest(items: list[tuple[float, float]], share: int) -> None:
     need = share / 100 * sum(size for size, _ in items)
