@@ -23,7 +23,7 @@ from chipwise.core.layer import Layer
 from chipwise.core.training_memory import Savings, TrainingMemory
 from chipwise.cost.liveness import input_bytes, most_alive
 from chipwise.cost.memory import optimizer_values, weight_bytes
-from chipwise.cost.step_memory import Moment, belongs, fullest_moment, kept_scale, read_values
+from chipwise.cost.step_memory import Moment, belongs, fullest_moment, kept_scale, read_values, saved_bytes
 
 Rows = Callable[[int], Sequence[Layer]]
 
@@ -35,6 +35,9 @@ _FIRST_STEP, _FIRST_CONVOLUTION = 50 * _MB, 20 * _MB
 # neighbour is free as well. Fitted: the heap grows beside what moves in a step by this share of it, and by this share
 # of the results of additions, whose operands are freed while others of their size stay.
 _HOLES, _HOLES_OF_SUMS = 0.33, 0.7
+# What segments save comes back among gradients that were made meanwhile, where its like no longer fits: the heap hardly
+# shrinks, so that checkpointing pays where memory is returned. Fitted on two cases, as a share of what is made again.
+_HOLES_OF_SEGMENTS = 0.6
 # What is beyond the process itself stayed below the middle and this share more: with holes, and where freed blocks go
 # back to the system.
 _SPREAD_WITH_HOLES, _SPREAD = 0.25, 0.08
@@ -88,7 +91,7 @@ def step_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemo
     workload = workload_of(around, savings)
     moment = fullest_moment(rows, workload, copied=not around.channels_last)
     words = f"{'back' if moment.backward else 'forward'} through {moment.row}"
-    return _with(_still(rows, around, savings), moment, savings, words, _sums(rows, workload))
+    return _with(_still(rows, around, savings), moment, savings, words, _unfilled(rows, workload))
 
 
 def evaluation_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemory:
@@ -145,7 +148,7 @@ def _writing(still: TrainingMemory, savings: Savings) -> TrainingMemory:
     return _bounded(found, savings)
 
 
-def _with(still: TrainingMemory, moment: Moment, savings: Savings, words: str, sums: float = 0.0) -> TrainingMemory:
+def _with(still: TrainingMemory, moment: Moment, savings: Savings, words: str, unfilled: float = 0.0) -> TrainingMemory:
     found = replace(
         still,
         gradients=math.ceil(moment.gradients),
@@ -153,7 +156,7 @@ def _with(still: TrainingMemory, moment: Moment, savings: Savings, words: str, s
         copies=math.ceil(moment.copies),
         activations=math.ceil(moment.activations),
         workspace=math.ceil(moment.workspace),
-        holes=0 if savings.returned else math.ceil(_HOLES * moment.bytes + _HOLES_OF_SUMS * sums),
+        holes=0 if savings.returned else math.ceil(_HOLES * moment.bytes + unfilled),
         moment=words,
     )
     return _bounded(found, savings)
@@ -164,10 +167,11 @@ def _bounded(found: TrainingMemory, savings: Savings) -> TrainingMemory:
     return replace(found, high=math.ceil(found.total + spread * (found.total - found.process)))
 
 
-def _sums(rows: Sequence[Layer], workload: Workload) -> float:
-    """Bytes of the results of additions, and of the activations that follow them."""
+def _unfilled(rows: Sequence[Layer], workload: Workload) -> float:
+    """Bytes of holes that additions leave (with the activations that follow them), and segments that come back."""
     added = sum(row.write_bytes * (2 if row.activation else 1) for row in rows if row.op in ("Add", "Sum"))
-    return kept_scale(workload) * added
+    again = sum(saved_bytes(row) for row in rows if any(belongs(row, segment) for segment in workload.again))
+    return kept_scale(workload) * (_HOLES_OF_SUMS * added + _HOLES_OF_SEGMENTS * again)
 
 
 def _work(rows_at: Rows, around: Around, savings: Savings) -> float:
