@@ -111,18 +111,27 @@ print(json.dumps({
     "around": asdict(around), "savings": asdict(savings_of(settings, around)),
 }))
 """
-LIMITED, LIMIT_BATCH, LIMIT = "resnet18", 32, "1200MB"
+LIMITED = "under a limit"
+LIMITED_NETWORK, LIMIT_BATCH, LIMIT = "resnet18", 32, "1200MB"
 
 
 def main() -> int:
     """Measure and compare; 0 when all bounds of the docstring hold."""
     options = parse()
     results: list[dict[str, Any]] = []
+    finished = known(options.rows) if options.finished else None
+    not_run: list[str] = []
     for held, *case in CASES:
-        if not options.networks or case[0] in options.networks:
-            name = " ".join(map(str, case))
-            results.append(scored(remembered(options.rows, name, partial(measure, case, held=bool(held)))))
-    limited = None if options.networks else remembered(options.rows, "under a limit", under_a_limit)
+        name = " ".join(map(str, case))
+        if options.networks and case[0] not in options.networks:
+            continue
+        if finished is not None and name not in finished:
+            not_run.append(name)
+            continue
+        row = remembered(options.rows, name, partial(measure, case))
+        results.append(scored({**row, "held_out": bool(held)}))
+    skip = options.networks or (finished is not None and LIMITED not in finished)
+    limited = None if skip else remembered(options.rows, LIMITED, under_a_limit)
     largest = max(abs(each["error"]) for each in results)
     median = statistics.median(abs(each["error"]) for each in results)
     survived = limited is None or (limited["plain"]["exit_code"] != 0 and limited["chosen"]["exit_code"] == 0)
@@ -130,6 +139,7 @@ def main() -> int:
         **here(),
         "results": results,
         "summary": {name: summed_up(results, held) for name, held in (("fitted", False), ("held out", True))},
+        "not_run": not_run,
         "under_a_limit": limited,
         "median_error": median,
         "largest_error": largest,
@@ -144,15 +154,21 @@ def parse() -> argparse.Namespace:
     parser = command_line(__doc__)
     parser.add_argument("networks", nargs="*", help="only cases of these networks")
     parser.add_argument("--rows", type=Path, help="file that keeps finished rows, to go on after an interruption")
+    parser.add_argument("--finished", action="store_true", help="measure nothing: score what the rows file holds")
     return parser.parse_args()
 
 
-def measure(case: Sequence[object], *, held: bool) -> dict[str, Any]:
+def known(rows: Path) -> set[str]:
+    """Cases that were measured before."""
+    return {json.loads(line)["network"] for line in rows.read_text().splitlines()}
+
+
+def measure(case: Sequence[object]) -> dict[str, Any]:
     """Measure one case."""
     command = [sys.executable, "-c", PROBE, json.dumps([*case, STEPS])]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=900, env=one_thread())
     seen = json.loads(done.stdout.splitlines()[-1])
-    return {"network": " ".join(map(str, case)), "case": list(case), "held_out": held, **seen}
+    return {"network": " ".join(map(str, case)), "case": list(case), **seen}
 
 
 def scored(row: dict[str, Any]) -> dict[str, Any]:
@@ -180,13 +196,22 @@ def under_a_limit() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         pictures = np.random.default_rng(0).integers(0, 255, (4 * LIMIT_BATCH, 224, 224, 3), np.uint8)
         np.savez(f"{folder}/noise.npz", x=pictures, y=np.arange(4 * LIMIT_BATCH) % 4)
-        usual = ["train", LIMITED, "-d", f"npz:{folder}/noise.npz", "--batch-size", str(LIMIT_BATCH), "--epochs", "1"]
+        usual = [
+            "train",
+            LIMITED_NETWORK,
+            "-d",
+            f"npz:{folder}/noise.npz",
+            "--batch-size",
+            str(LIMIT_BATCH),
+            "--epochs",
+            "1",
+        ]
         usual += ["--threads", "1", "--augment", "none", "--precision", "fp32", "--json"]
         plain = limited([*usual, "-o", f"{folder}/plain"], size)
         chosen = limited([*usual, "-o", f"{folder}/chosen", "--memory", LIMIT], size)
     return {
-        "network": "under a limit",
-        "trained": LIMITED,
+        "network": LIMITED,
+        "trained": LIMITED_NETWORK,
         "batch": LIMIT_BATCH,
         "limit_bytes": size,
         "plain": plain,
