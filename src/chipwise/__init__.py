@@ -28,6 +28,7 @@ from chipwise.api import (
     sensitivity,
     show,
     train,
+    training_memory,
     zoo,
 )
 from chipwise.core.errors import ChipwiseError
@@ -56,5 +57,6 @@ __all__ = [
     "sensitivity",
     "show",
     "train",
+    "training_memory",
     "zoo",
 ]

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from chipwise.codec import files
 from chipwise.core.network import Network, Source, TensorSpec
 from chipwise.core.report import Training
 from chipwise.core.task import Preprocess, Task
@@ -87,18 +86,17 @@ def main(folder: str, when: str) -> None:
     if not when.startswith("write-"):
         run(Path(folder), tiny(lambda step: kill() if step == int(when) else None))
     writes = 0
-    whole = files.atomic_write
+    whole = trainer.checkpoints.save_file
 
-    def torn(path: Path, data: bytes) -> None:
+    def torn(tensors: dict[str, Tensor], part: Path, header: dict[str, str]) -> None:
         nonlocal writes
         writes += 1
+        whole(tensors, part, header)
         if writes == int(when.removeprefix("write-")):
-            with files.atomic_path(path) as part:
-                part.write_bytes(data[: len(data) // 2])
-                kill()
-        whole(path, data)
+            os.truncate(part, part.stat().st_size // 2)
+            kill()
 
-    trainer.checkpoints.atomic_write = torn
+    trainer.checkpoints.save_file = torn
     run(Path(folder))
 
 

@@ -23,6 +23,7 @@ from . import (
     proof_samples,
     samples,
     sheet_samples,
+    training_memory_samples,
 )
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -35,6 +36,7 @@ RECORDS = {
     **fixed_samples.RECORDS,
     **compression_samples.RECORDS,
     **proof_samples.RECORDS,
+    **training_memory_samples.RECORDS,
 }
 
 

@@ -8,6 +8,7 @@ from chipwise.api.formatting import format_names, formats
 from chipwise.api.given import augmentation_names, data_names, label_names, network_names
 from chipwise.api.hardware import hardware, hardware_names
 from chipwise.api.line import fit, report
+from chipwise.api.memory import training_memory
 from chipwise.api.pictures import features
 from chipwise.api.plans import export, show
 from chipwise.api.proving import prove
@@ -51,5 +52,6 @@ __all__ = [
     "sensitivity",
     "show",
     "train",
+    "training_memory",
     "zoo",
 ]

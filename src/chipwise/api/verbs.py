@@ -28,6 +28,7 @@ from chipwise.api.given import (
     warn,
 )
 from chipwise.api.graph_training import begun_with_graph
+from chipwise.api.memory import fitted_settings, measured
 from chipwise.api.notebook import drawn
 from chipwise.api.settings import known_settings
 from chipwise.api.transfer import begun, network_to_train
@@ -103,6 +104,7 @@ def train(
     teacher: NetworkLike | None = None,
     teacher_weights: str | Path | None = None,
     skip_bad: bool = False,
+    memory: str | int | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> Training:
@@ -124,12 +126,15 @@ def train(
         teacher: a trained network whose answers are learned besides the labels: a folder, a model file, a zoo name.
         teacher_weights: a file of its weights, for a zoo name.
         skip_bad: leave out pictures of "folder:DIR" that cannot be read, and say which.
+        memory: what the process may take, as "10GB" or in bytes, or "auto" for what is available: techniques that save
+            memory are chosen until it fits, the quickest ones; the record then has the measured peak, too.
         progress: told about epochs.
         settings: fields of `chipwise.training.settings.Settings`; what is not given comes from the network's recipe.
 
     Raises:
         NetworkError: the network cannot be trained. DataError: the data does not fit. StorageError: no space.
-        MissingExtraError: torch is not installed. GoalMissedError: the loss diverges; the layer is named.
+        MissingExtraError: torch is not installed. GoalMissedError: the loss diverges (the layer is named), or nothing
+        fits into `memory`. MachineError: there is not enough.
     """
     dataset = data_from(data, progress, skip_bad=skip_bad)
     need("torch", "safetensors", "tensorboard", extra="torch")
@@ -139,6 +144,8 @@ def train(
     from chipwise.devices.detect import detect
     from chipwise.networks import run_folder
     from chipwise.networks.untrained import is_untrained
+    from chipwise.training.memory import enough_memory
+    from chipwise.training.process import forget_peak
     from chipwise.training.recipes import recipe
     from chipwise.training.train import train as train_module
     from chipwise.views import charts
@@ -161,7 +168,13 @@ def train(
     module, fitted, kept = start.module, start.network, start.kept
     chosen, master = taught_by(teacher, teacher_weights, fitted, dataset, chosen)
     ways: dict[str, Any] = {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
-    result = train_module(module, fitted, dataset, chosen, home, progress, **ways)
+    limited = None
+    if memory is not None:
+        began = home if not fresh else None
+        chosen, limited = fitted_settings(memory, start, dataset, chosen, settings, folder=began, progress=progress)
+        forget_peak()
+    with enough_memory():
+        result = measured(train_module(module, fitted, dataset, chosen, home, progress, **ways), limited)
     if fitted.source is None:
         run_folder.save_graph(home, fitted, kept.file)
     else:

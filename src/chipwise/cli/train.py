@@ -18,11 +18,22 @@ from chipwise.cli.answer import (
     NetworkArgument,
     PreprocessOption,
     answer,
+    begun,
     progress,
     shape,
 )
 
 _MODEL_FILES = re.compile(r"\.(onnx|cfg|prototxt|keras|h5|cwz)$")
+
+
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE|auto",
+        help="What the process may take, as 10GB: micro-batches, bf16, checkpointing, ... are chosen until it fits.",
+        autocompletion=lambda incomplete: begun(("auto",), incomplete),
+    ),
+]
 
 
 def default_folder(network: str) -> Path:
@@ -66,14 +77,24 @@ def main(
     input_shape: InputShapeOption = None,
     preprocess: PreprocessOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,
+    memory: MemoryOption = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell what memory training would take, and train nothing.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
     settings = recipe.given(**recipe.among(locals()))
+    if explain:
+        with progress() as bars:
+            settings |= {"weights": weights, "input_shape": shape(input_shape), "progress": bars}
+            told = api.training_memory(network, data, memory=memory, preprocess=preprocess, **settings)
+        answer(told, json=json)
+        raise typer.Exit(1 if told.smallest is not None else 0)
     folder = output if output is not None else default_folder(network)
     with progress(interrupted=GOES_ON) as bars:
         settings |= {"fresh": fresh, "weights": weights, "input_shape": shape(input_shape), "progress": bars}
-        settings |= {"skip_bad": skip_bad}
+        settings |= {"skip_bad": skip_bad, "memory": memory}
         result = api.train(network, data, folder=folder, preprocess=preprocess, **settings)
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"

@@ -25,6 +25,7 @@ class Workload:
         runtime: which software runs it ("torch", "onnxruntime", "openvino", "tflite"); "" for what is usual.
         techniques: memory- or time-saving techniques by name ("amp", "channels_last", "checkpointing", ...).
         parallelism: ways per axis, as ("dp", 2); empty for one device.
+        again: segments that training runs a second time in the backward pass, each the paths of its modules.
     """
 
     phase: Literal["inference", "training"] = "inference"
@@ -34,6 +35,7 @@ class Workload:
     runtime: str = ""
     techniques: tuple[str, ...] = ()
     parallelism: tuple[tuple[str, int], ...] = ()
+    again: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

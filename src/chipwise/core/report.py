@@ -15,6 +15,7 @@ from chipwise.core.measure import Accuracy, PairedDrop, Ratio, Timing
 from chipwise.core.measured import MeasuredMachine
 from chipwise.core.network import TensorSpec
 from chipwise.core.plan import Choice, Manifest
+from chipwise.core.training_memory import MeasuredMemory
 
 BENCH_SCHEMA = "chipwise.bench/1"
 
@@ -146,8 +147,7 @@ class Epoch:
     Attributes:
         number: from 1; train_loss, val_loss: mean loss, for cross-entropy in nats.
         val_accuracy: share right on the validation split, 0..1.
-        learning_rate: at the end of the epoch; seconds: training time of this epoch without validation.
-        frozen: part of the network was held as it was.
+        learning_rate: at its end; seconds: of training, without validation; frozen: part was held as it was.
     """
 
     number: int
@@ -173,7 +173,7 @@ class Training:
         test: accuracy on the held-out test split with the kept weights; None when there is no test split.
         confusion: rows are true classes, columns predictions, on the test split.
         class_names: in the order of `confusion`; skipped: files of the data that could not be read and were left out.
-        seed: of initialisation, order and augmentation; the split is always the same.
+        seed: of weights, order and augmentation; memory: predicted and measured peak, where there was a limit.
     """
 
     network: str
@@ -190,6 +190,7 @@ class Training:
     class_names: tuple[str, ...]
     seed: int
     skipped: tuple[str, ...] = ()
+    memory: MeasuredMemory | None = None
     schema: str = "chipwise.train/1"
 
 
@@ -233,8 +234,7 @@ class RunResult:
     """Answer of `run`.
 
     Attributes:
-        plan: the plan, or the network that was run as it is.
-        choice: runtime, number format and threads.
+        plan: the plan, or the network that was run as it is; choice: runtime, number format and threads.
         latency_s: median time of one item inside the runtime.
         frames_per_second: of a folder or film of frames, reading and decoding included; None otherwise.
         complete: False when it was interrupted and these are the answers until then.

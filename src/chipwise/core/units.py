@@ -12,6 +12,9 @@ import re
 from chipwise.core.errors import InputError
 
 _SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {
+    "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}  # fmt: skip
 _DIGITS = 10  # Python takes its time to read a number with millions of them
 _NUMBER = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z%]*)\s*$", re.IGNORECASE)
 
@@ -40,6 +43,19 @@ def parse_duration_s(text: str) -> float:
     if factor is None:
         raise InputError(f"cannot read {text!r} as a duration", hint=f"known units: {', '.join(_SECONDS)}")
     return number * factor
+
+
+def parse_bytes(text: str) -> int:
+    """Read "10GB", "512 MiB" or a plain number of bytes; 1 kB = 1000 bytes, 1 KiB = 1024.
+
+    Raises:
+        InputError: when it is none, or less than a byte.
+    """
+    number, unit = _split(text, "an amount of memory", "10GB or 512MiB")
+    factor = _BYTES.get(unit or "b")
+    if factor is None or number * factor < 1:
+        raise InputError(f"cannot read {text!r} as an amount of memory", hint=f"known units: {', '.join(_BYTES)}")
+    return int(number * factor)
 
 
 def parse_number(key: str, text: str, example: str = "0.5") -> float:

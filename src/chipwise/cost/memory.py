@@ -24,13 +24,12 @@ from chipwise.core.formats import ROW_BYTES, value_bytes
 from chipwise.core.layer import Layer
 from chipwise.cost import runtime_memory
 from chipwise.cost.liveness import input_bytes, most_alive
+from chipwise.cost.step_memory import AMP_BYTES, fullest_moment, kept_scale, read_values, saved_bytes
 from chipwise.cost.torch_memory import context_bytes, rounding_bytes, workspace_bytes
 
 # Values of state per weight: of SGD without and with momentum (as `train --optimizer sgd` has), of Adam and AdamW.
 _OPTIMIZERS = {"plain-sgd": 0, "sgd": 1, "momentum": 1, "adam": 2, "adamw": 2}
 _USUAL_OPTIMIZER = "adamw"
-# Of products and normalizations autocast keeps 2-byte results for the backward pass; of the rest 4-byte ones.
-_AMP_BYTES = 2
 
 
 def memory_of(layers: Sequence[Layer], device: Device, workload: Workload) -> MemoryUse:
@@ -40,7 +39,7 @@ def memory_of(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
         layers: rows for `workload.batch` items, float32 bytes.
         device: a CPU runs ONNX Runtime or OpenVINO by their own rules (`workload.runtime`), everything else torch's.
         workload: techniques may name the optimizer ("sgd", "adam", "adamw" (usual), "plain-sgd"), "amp" and
-            "checkpointing".
+            "checkpointing" (of segments of equal length; `workload.again` names others).
 
     Returns:
         In training, gradients and saved tensors are each counted in full. They are not at their most at the same
@@ -56,7 +55,7 @@ def memory_of(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
     mixed = "amp" in workload.techniques
     scale = value_bytes(workload.precision) / ROW_BYTES
     given = 1.0 if mixed else scale  # of weights and input, which autocast is handed in float32
-    weights = math.ceil(given * _weight_bytes(layers))
+    weights = math.ceil(given * weight_bytes(layers))
     activations = math.ceil(scale * most_alive(layers, fused=workload.compiled) + given * input_bytes(layers))
     copies = _copies(layers) if mixed else 0
     return MemoryUse(
@@ -90,50 +89,49 @@ def memory_interval(
     return Interval(held + max(use.saved, use.gradients), min(mid, use.device_bytes), use.device_bytes)
 
 
+def optimizer_values(optimizer: str) -> int:
+    """Values of state that an optimizer keeps of each weight."""
+    return _OPTIMIZERS[optimizer]
+
+
+def weight_bytes(layers: Sequence[Layer]) -> int:
+    """Float32 bytes of parameters, and of the running mean and variance of batch normalizations."""
+    running = sum(layer.parameters for layer in layers if layer.op == "BatchNormalization")
+    return ROW_BYTES * (sum(layer.parameters for layer in layers) + running)
+
+
 # Kernels' scratch memory and fragmentation beyond what is counted; a guess, nothing was measured on an accelerator.
 _SPREAD = 0.25
 
 
 def _step_peak(layers: Sequence[Layer], workload: Workload, use: MemoryUse) -> int:
-    """Most bytes of saved tensors, gradients and working set together, going backwards row by row."""
-    total = sum(map(_saved_bytes, layers)) or 1
-    kept = use.saved / total  # of what each row saves; less than its bytes where checkpointing drops some
-    values = sum(layer.parameters for layer in layers) or 1
-    left, gradients, most = float(use.saved), 0.0, 0.0
-    scale = _kept_scale(workload)
-    for layer in reversed(layers):
-        gradients += use.gradients * layer.parameters / values
-        most = max(most, left + gradients + scale * (layer.write_bytes + _read_values(layer)))
-        left -= kept * _saved_bytes(layer)
-    return math.ceil(max(most, use.gradients) + scale * input_bytes(layers))
-
-
-def _kept_scale(workload: Workload) -> float:
-    """Bytes of a saved value over those of float32."""
-    mixed = "amp" in workload.techniques
-    return (_AMP_BYTES if mixed else value_bytes(workload.precision)) / ROW_BYTES
+    """Most bytes of saved tensors, gradients and working set together, with the inputs of the batch."""
+    if "checkpointing" in workload.techniques:  # segments of equal length, which no rows are named of
+        return use.saved + use.gradients + use.activations
+    moment = fullest_moment(layers, workload)
+    return math.ceil(max(moment.bytes - moment.copies, use.gradients) + kept_scale(workload) * input_bytes(layers))
 
 
 def _training(layers: Sequence[Layer], device: Device, workload: Workload) -> MemoryUse:
     values = sum(layer.parameters for layer in layers)
     mixed = "amp" in workload.techniques
     scale = (ROW_BYTES if mixed else value_bytes(workload.precision)) / ROW_BYTES
-    kept = _kept_scale(workload)
+    kept = kept_scale(workload)
     optimizer = next((name for name in workload.techniques if name in _OPTIMIZERS), _USUAL_OPTIMIZER)
-    weights = math.ceil(scale * _weight_bytes(layers))
+    weights = math.ceil(scale * weight_bytes(layers))
     trained = math.ceil(scale * ROW_BYTES * values)
-    saved = [math.ceil(kept * _saved_bytes(layer)) for layer in layers]
+    saved = [math.ceil(kept * saved_bytes(layer)) for layer in layers]
     # In the backward pass of one row its result's gradient and its inputs' are alive together.
-    largest = max((kept * (layer.write_bytes + _read_values(layer)) for layer in layers), default=0)
-    saved_bytes = _checkpointed(saved) if "checkpointing" in workload.techniques else sum(saved)
+    largest = max((kept * (layer.write_bytes + read_values(layer)) for layer in layers), default=0)
+    held = _checkpointed(saved) if "checkpointing" in workload.techniques else sum(saved)
     activations = math.ceil(largest + scale * input_bytes(layers))
-    state = _OPTIMIZERS[optimizer] * trained
+    state = optimizer_values(optimizer) * trained
     copies = _copies(layers) if mixed else 0
-    tensors = weights + activations + saved_bytes + trained + state + copies
+    tensors = weights + activations + held + trained + state + copies
     return MemoryUse(
         weights=weights,
         activations=activations,
-        saved=saved_bytes,
+        saved=held,
         gradients=trained,
         optimizer=state,
         copies=copies,
@@ -145,7 +143,7 @@ def _training(layers: Sequence[Layer], device: Device, workload: Workload) -> Me
 
 def _copies(layers: Sequence[Layer]) -> int:
     """Bytes of the 2-byte weights that autocast keeps beside the full ones."""
-    return _AMP_BYTES * sum(layer.parameters for layer in layers)
+    return AMP_BYTES * sum(layer.parameters for layer in layers)
 
 
 def _checkpointed(saved: Sequence[int]) -> int:
@@ -157,20 +155,3 @@ def _checkpointed(saved: Sequence[int]) -> int:
     length = math.ceil(len(saved) / segments)
     parts = [saved[start : start + length] for start in range(0, len(saved), length)]
     return sum(part[0] for part in parts if part) + max((sum(part) for part in parts), default=0)
-
-
-def _saved_bytes(layer: Layer) -> int:
-    """As traced; else inputs of what has weights, as their gradients need them, and results of the rest."""
-    if layer.saved_bytes is not None:
-        return layer.saved_bytes
-    return _read_values(layer) if layer.parameters else layer.write_bytes
-
-
-def _read_values(layer: Layer) -> int:
-    return ROW_BYTES * sum(math.prod(shape) for shape in layer.inputs)
-
-
-def _weight_bytes(layers: Sequence[Layer]) -> int:
-    """Float32 bytes of parameters, and of the running mean and variance of batch normalizations."""
-    running = sum(layer.parameters for layer in layers if layer.op == "BatchNormalization")
-    return ROW_BYTES * (sum(layer.parameters for layer in layers) + running)

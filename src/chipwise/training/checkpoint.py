@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialize
+from safetensors.torch import save_file
 
-from chipwise.codec.files import atomic_write
+from chipwise.codec.files import atomic_path, storage_error
 from chipwise.codec.records import decode, encode
 from chipwise.core.errors import ChipwiseError, InputError
 from chipwise.core.report import Epoch
@@ -72,7 +72,11 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {name: value.detach().contiguous() for name, value in checkpoint.tensors.items()}
     text = encode(checkpoint.state)
     header = {"format": _FORMAT, "state": text.decode(), "sha256": _digest(text, tensors)}
-    atomic_write(path, serialize(tensors, header))
+    with atomic_path(path) as part:  # straight from the tensors: bytes in between would take as much again, twice
+        try:
+            save_file(tensors, part, header)
+        except SafetensorError as error:
+            raise storage_error(path, OSError(str(error))) from error
 
 
 def load(path: Path) -> Checkpoint:
@@ -93,6 +97,15 @@ def load(path: Path) -> Checkpoint:
     if state is None:
         raise _damaged(path, "its content does not match its hash")
     return Checkpoint(state, tensors)
+
+
+def state_of(path: Path) -> State | None:
+    """Where the run of a checkpoint stands, without reading tensors; None where there is none, or it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return decode((file.metadata() or {})["state"].encode(), State, "its state")
+    except (SafetensorError, OSError, KeyError, ChipwiseError):
+        return None
 
 
 def check_identity(path: Path, found: State, wanted: State) -> None:

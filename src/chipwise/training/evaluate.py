@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from chipwise.core.training_memory import USUAL_EVALUATION
 from chipwise.training.objective import loss_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,9 @@ class Score:
     predicted: Tensor
 
 
-def evaluate(module: nn.Module, inputs: Tensor, labels: Tensor, loss: str = "cross-entropy") -> Score:
+def evaluate(
+    module: nn.Module, inputs: Tensor, labels: Tensor, loss: str = "cross-entropy", *, batch: int = USUAL_EVALUATION
+) -> Score:
     """Score `module` in evaluation mode, in fp32, whatever it was trained in: that is what is compiled later.
 
     Args:
@@ -37,13 +38,14 @@ def evaluate(module: nn.Module, inputs: Tensor, labels: Tensor, loss: str = "cro
         inputs: float32 [N, ...].
         labels: int64 [N].
         loss: as in `Settings.loss`.
+        batch: samples at a time.
     """
     before = module.training
     module.eval()
     losses, predicted = 0.0, []
     with torch.inference_mode():
-        for start in range(0, len(labels), _BATCH):
-            rows = slice(start, start + _BATCH)
+        for start in range(0, len(labels), batch):
+            rows = slice(start, start + batch)
             scores = module(inputs[rows]).float()
             losses += loss_of(scores, labels[rows], loss, reduction="sum").item()
             predicted.append(scores.argmax(dim=1))

@@ -88,7 +88,7 @@ def finish(
     found = _stored(folder, folder / kept.file, weights, done)
     if found is not None:
         return found
-    measured, table = _tested(module, network, test)
+    measured, table = _tested(module, network, test, settings.evaluation_batch)
     record = Training(
         network=network.name,
         data=test.name,
@@ -148,10 +148,12 @@ def _stored(folder: Path, kept: Path, weights: bytes, done: Checkpoint) -> Train
     return found if found.history == done.state.history else None
 
 
-def _tested(module: nn.Module, network: Network, test: Dataset) -> tuple[Accuracy | None, tuple[tuple[int, ...], ...]]:
+def _tested(
+    module: nn.Module, network: Network, test: Dataset, batch: int
+) -> tuple[Accuracy | None, tuple[tuple[int, ...], ...]]:
     if len(test) == 0:
         return None, ()
     feed = feed_of(test, network, what="test")
-    predicted = evaluate(module, feed.inputs, feed.labels).predicted.numpy()
+    predicted = evaluate(module, feed.inputs, feed.labels, batch=batch).predicted.numpy()
     right = int((predicted == test.labels).sum())
     return accuracy(right, len(test)), confusion(test.labels, predicted, test.classes)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from chipwise.training.augment import Blend, augmented, mixed
+from chipwise.training.augment import augmented, mixed
 from chipwise.training.augmentations import mixup_alpha
 from chipwise.training.divergence import broken_layer, diverged
 from chipwise.training.freeze import phase_at
@@ -28,7 +28,7 @@ from chipwise.training.optimizer import rate_share, set_rate
 from chipwise.training.seeds import seeded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
     from torch.optim.swa_utils import AveragedModel
@@ -92,11 +92,18 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What a step learns: inputs [N, ...], labels [N], and how samples were mixed, where they were."""
+    """What a step learns: inputs [N, ...], labels [N], and if mixed, the others' and the share."""
 
     inputs: Tensor
     labels: Tensor
-    blend: Blend | None
+    others: Tensor
+    share: float = 1.0
+
+    def parts(self, most: int | None) -> Iterator[_Batch]:
+        """The same in parts of as many samples, or as nearly so as can be; None for all of it."""
+        count = math.ceil(len(self.labels) / (most or len(self.labels)))
+        pieces = (each.tensor_split(count) for each in (self.inputs, self.labels, self.others))
+        return (_Batch(inputs, labels, others, self.share) for inputs, labels, others in zip(*pieces, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +145,7 @@ def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -
             total += loss
             tell(step + 1, total / (step + 1))
         seconds = time.perf_counter() - start
+    lesson.optimizer.zero_grad(set_to_none=True)  # evaluation needs none
     return Trained(loss=total / lesson.steps, learning_rate=rate, seconds=seconds)
 
 
@@ -152,33 +160,48 @@ def _batch(lesson: Lesson, chosen: Tensor) -> _Batch:
         inputs, blend = mixed(inputs, alpha)
     if not given.is_floating_point():
         inputs = inputs.round().to(given.dtype)
-    return _Batch(inputs, lesson.feed.labels[chosen], blend)
+    labels = lesson.feed.labels[chosen]
+    return (
+        _Batch(inputs, labels, labels) if blend is None else _Batch(inputs, labels, labels[blend.others], blend.share)
+    )
 
 
 def _step(lesson: Lesson, batch: _Batch, where: str) -> float:
-    """Learn one batch; the module stays as it is where that would break it.
+    """Learn one batch, in parts where the settings say so; the module stays as it is where that would break it.
 
     Raises:
         GoalMissedError: loss or, where it is clipped, the gradient is not finite; the error names the layer.
     """
-    settings = lesson.settings
-    loss, whole = _losses(lesson, batch)
-    for value in (loss, whole):
-        if not math.isfinite(value.item()):
-            raise diverged(value.item(), where, settings, broken_layer(lesson.module, lambda: _losses(lesson, batch)))
-    lesson.optimizer.zero_grad(set_to_none=True)
-    whole.backward()  # type: ignore[no-untyped-call]
-    if settings.clip_norm is not None:
-        learning = [value for value in lesson.module.parameters() if value.grad is not None]
-        norm = get_total_norm([value.grad for value in learning if value.grad is not None])
-        if not math.isfinite(norm):
-            layer = broken_layer(lesson.module, lambda: _losses(lesson, batch))
-            raise diverged(float(norm), where, settings, layer, what="norm of the gradient")
-        clip_grads_with_norm_(learning, settings.clip_norm, norm)
+    lesson.optimizer.zero_grad(set_to_none=True)  # before new activations are made, so that these find the room
+    parts = batch.parts(lesson.settings.micro_batch)
+    loss = sum(_learn(lesson, part, len(part.labels) / len(batch.labels), where) for part in parts)
+    if lesson.settings.clip_norm is not None:
+        _clip(lesson, batch, lesson.settings.clip_norm, where)
     lesson.optimizer.step()
     if lesson.average is not None:
         lesson.average.update_parameters(lesson.module)
-    return loss.item()
+    return loss
+
+
+def _learn(lesson: Lesson, part: _Batch, share: float, where: str) -> float:
+    """Add the gradient of a part of a batch, of which it is `share`, and give its share of the loss."""
+    loss, whole = _losses(lesson, part)
+    for value in (loss, whole):
+        if not math.isfinite(value.item()):
+            layer = broken_layer(lesson.module, lambda: _losses(lesson, part))
+            raise diverged(value.item(), where, lesson.settings, layer)
+    (share * whole if share < 1 else whole).backward()  # type: ignore[no-untyped-call]
+    return share * loss.item()
+
+
+def _clip(lesson: Lesson, batch: _Batch, most: float, where: str) -> None:
+    """Make the gradient of all weights together no longer than that."""
+    learning = [value for value in lesson.module.parameters() if value.grad is not None]
+    norm = get_total_norm([value.grad for value in learning if value.grad is not None])
+    if not math.isfinite(norm):
+        layer = broken_layer(lesson.module, lambda: _losses(lesson, batch))
+        raise diverged(float(norm), where, lesson.settings, layer, what="norm of the gradient")
+    clip_grads_with_norm_(learning, most, norm)
 
 
 def _losses(lesson: Lesson, batch: _Batch) -> tuple[Tensor, Tensor]:
@@ -204,7 +227,6 @@ def _labels_loss(scores: Tensor, batch: _Batch, settings: Settings) -> Tensor:
     def loss(labels: Tensor) -> Tensor:
         return loss_of(scores, labels, settings.loss, label_smoothing=settings.label_smoothing)
 
-    if batch.blend is None:
+    if batch.share == 1:
         return loss(batch.labels)
-    share = batch.blend.share
-    return share * loss(batch.labels) + (1 - share) * loss(batch.labels[batch.blend.others])
+    return batch.share * loss(batch.labels) + (1 - batch.share) * loss(batch.others)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from chipwise.core.errors import InputError, unknown_name
+from chipwise.core.training_memory import USUAL_EVALUATION
 from chipwise.training.augmentations import augmentations, in_order, mixup_alpha
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ SCHEDULES = ("constant", "cosine", "one-cycle")
 PRECISIONS = ("fp32", "bf16")
 LOSSES = ("cross-entropy", "hinge")
 BACKBONE = "backbone"
+
+# Settings of how memory is saved, and what changes nothing.
+OF_MEMORY: dict[str, str | int | bool | None] = {
+    "micro_batch": None, "recompute": None, "return_memory": False, "evaluation_batch": USUAL_EVALUATION,
+}  # fmt: skip
 
 # Samples shown to the network when the number of epochs is not given: enough for the zoo on digits and on MNIST.
 _SAMPLES_SHOWN = 120_000
@@ -65,6 +71,12 @@ class Settings:
             pictures. "cutout=0.25" is the side of the square over the picture's, "mixup=1" its alpha.
         precision: "fp32", or "bf16" for automatic mixed precision.
         channels_last: keep pictures and kernels in NHWC order in memory.
+        micro_batch: most samples that go through the network at a time, in about equal parts of the batch, whose
+            gradients add up; None for all of them. Batch normalizations see one part at a time.
+        recompute: segments that are computed again in the backward pass rather than kept, as
+            `checkpointed.as_text` writes them; None for none.
+        return_memory: freed memory goes back to the system at once: less of it is held, and steps take longer.
+        evaluation_batch: samples that are evaluated at a time.
         seed: of order, dropout and augmentation (and of the initial weights when built inside `seeds.seeded`).
         split_seed: of the train / validation / test split; kept apart so that another `seed` never moves a test
             sample into training.
@@ -95,6 +107,10 @@ class Settings:
     augment: bool | str = "auto"
     precision: str = "fp32"
     channels_last: bool = False
+    micro_batch: int | None = None
+    recompute: str | None = None
+    return_memory: bool = False
+    evaluation_batch: int = USUAL_EVALUATION
     seed: int = 0
     split_seed: int = 0
     threads: int | None = None
@@ -125,11 +141,12 @@ class Settings:
 def as_json(settings: Settings) -> dict[str, str | int | float | bool | None]:
     """The settings as a plain dict, in the order of their definition.
 
-    Those that are younger than the first checkpoints are left out where they were not given, so that runs from before
-    can be continued.
+    Those that are younger than the first checkpoints are left out where they were not given or change nothing, so that
+    runs from before can be continued.
     """
     values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    return {name: value for name, value in values.items() if value is not None or name not in _YOUNGER}
+    usual: dict[str, Any] = dict.fromkeys(_YOUNGER) | OF_MEMORY
+    return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
 
 
 def resolve(settings: Settings, *, samples: int, pictures: bool) -> Settings:
@@ -210,6 +227,8 @@ def _check_ranges(settings: Settings) -> None:
     rules: tuple[tuple[str, float, float, str], ...] = (
         ("learning_rate", 0.0, 1e3, "above 0 and at most 1000"),
         ("batch_size", 0, 2**20, "at least 1"),
+        ("micro_batch", 0, 2**20, "at least 1"),
+        ("evaluation_batch", 0, 2**20, "at least 1"),
         ("epochs", 0, 10**6, "at least 1"),
         ("target_accuracy", 0.0, 1.0, "above 0 and at most 1"),
         ("patience", 0, 10**6, "at least 1"),

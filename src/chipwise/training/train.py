@@ -29,6 +29,7 @@ from chipwise.training import checkpoint as checkpoints
 from chipwise.training.augmentations import mixup_alpha
 from chipwise.training.average import average_of
 from chipwise.training.checkpoint import Checkpoint, State
+from chipwise.training.checkpointed import from_text, run_again
 from chipwise.training.divergence import broken_layer, diverged
 from chipwise.training.dropout import set_dropout
 from chipwise.training.evaluate import evaluate
@@ -38,7 +39,7 @@ from chipwise.training.finish import Kept, finish, forget, write_history
 from chipwise.training.freeze import frozen_part, phase_at
 from chipwise.training.loop import Lesson, run_epoch
 from chipwise.training.optimizer import build_optimizer
-from chipwise.training.process import memory_kept, threads
+from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.runs import Host, RunFacts, note_run
 from chipwise.training.settings import Settings, as_json, resolve
 from chipwise.training.teacher import check_teacher
@@ -152,7 +153,8 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
         forget(run.folder)
     if chosen.dropout is not None:
         set_dropout(module, chosen.dropout)
-    with threads(chosen.threads), memory_kept():
+    memory = memory_returned if chosen.return_memory else memory_kept
+    with threads(chosen.threads), memory(), run_again(module, from_text(chosen.recompute)):
         found = _found(run)
         done = found if found is not None and found.state.stopped else _train(run, found)
         record = finish(module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept)
@@ -250,10 +252,11 @@ def _validated(run: _Run, lesson: Lesson, validation: Feed, number: int) -> Scor
         GoalMissedError: its loss is not finite.
     """
     module = lesson.taught
-    score = evaluate(module, validation.inputs, validation.labels, run.settings.loss)
+    settings = run.settings
+    score = evaluate(module, validation.inputs, validation.labels, settings.loss, batch=settings.evaluation_batch)
     if not math.isfinite(score.loss):
         layer = broken_layer(module, lambda: evaluate(module, validation.inputs, validation.labels))
-        raise diverged(score.loss, f"on the validation split after epoch {number}", run.settings, layer)
+        raise diverged(score.loss, f"on the validation split after epoch {number}", settings, layer)
     return score
 
 

@@ -43,6 +43,7 @@ from chipwise.core.report import (
     ZooList,
 )
 from chipwise.core.sensitivity import Sensitivity
+from chipwise.core.training_memory import TrainingFit
 from chipwise.views import claims
 from chipwise.views.compression_table import compression_table
 from chipwise.views.counts_table import counts_table
@@ -58,6 +59,7 @@ from chipwise.views.plan_sheet_table import PlanSheetTable, exported_table
 from chipwise.views.predictions import run
 from chipwise.views.proof_table import proof_table
 from chipwise.views.sensitivity_table import sensitivity_table
+from chipwise.views.training_memory_table import memory_facts, training_fit
 from chipwise.views.units import (
     UNKNOWN,
     format_accuracy,
@@ -129,6 +131,7 @@ def training(record: Training) -> RenderableType:
         *_frozen(record),
         ("test", _test_accuracy(record)),
         *([("left out", f"{len(record.skipped)} pictures that cannot be read")] if record.skipped else []),
+        *memory_facts(record.memory),
         ("seed", str(record.seed)),
         ("folder", record.folder),
     ]
@@ -285,6 +288,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Inspection: inspection,
     Training: training,
     Proof: proof_table,
+    TrainingFit: training_fit,
     Compression: compression_table,
     Quantization: fixed_table,
     Sensitivity: sensitivity_table,

@@ -1,0 +1,295 @@
+"""How much memory training takes, said before it begins, and how it is made to fit into a limit.
+
+chipwise.training_memory("resnet18", "folder:pictures/", memory="2GB").chosen
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from chipwise.api.given import data_from, need
+from chipwise.api.graph_training import begun_with_graph
+from chipwise.api.notebook import drawn
+from chipwise.api.settings import known_settings
+from chipwise.api.transfer import begun, network_to_train
+from chipwise.core.errors import MachineError
+from chipwise.core.events import silent
+from chipwise.core.units import parse_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from chipwise.api.given import DataLike, NetworkLike
+    from chipwise.api.transfer import Beginning
+    from chipwise.core.events import Progress
+    from chipwise.core.layer import Layer
+    from chipwise.core.report import Training
+    from chipwise.core.training_memory import Savings, TrainingFit, Way
+    from chipwise.cost.training_memory import Around, Rows
+    from chipwise.datasets.dataset import Dataset
+    from chipwise.training.settings import Settings
+
+_LARGEST = 8  # layers that are named
+_AVAILABLE = "auto"
+_WORTH_TELLING = 0.03  # of the peak
+
+
+@drawn
+def training_memory(
+    network: NetworkLike,
+    data: DataLike = "digits",
+    *,
+    memory: str | int | None = None,
+    weights: str | Path | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    preprocess: str | None = None,
+    progress: Progress = silent,
+    **settings: Any,
+) -> TrainingFit:
+    """Tell what training takes of memory, part by part, and which techniques make it fit; nothing is trained.
+
+    Args:
+        network: as in `train`; so are those that are not told here.
+        data: a data set or its name.
+        memory: what the process may take, as "10GB" or in bytes; "auto" for what is available now; None for any.
+        weights: trained weights to begin with.
+        input_shape: for a factory that does not say its own.
+        preprocess: how pictures become inputs.
+        progress: told what training would be told.
+        settings: fields of `chipwise.training.settings.Settings`.
+
+    Raises:
+        NetworkError, DataError, InputError, MissingExtraError: as `train`.
+    """
+    dataset = data_from(data)
+    need("torch", "safetensors", "tensorboard", extra="torch")
+    from pathlib import Path
+
+    from chipwise.networks.untrained import is_untrained
+    from chipwise.training import train as _  # noqa: F401  its libraries are part of the process
+    from chipwise.training.recipes import recipe
+
+    loaded = network_to_train(network, weights, input_shape, preprocess)
+    fine = loaded.source is None and not is_untrained(loaded)
+    chosen = replace(recipe(loaded.name, fine=fine), **known_settings(settings))
+    graph = loaded.source is None
+    start = (
+        begun_with_graph(loaded, dataset, Path(), progress) if graph else begun(loaded, dataset, chosen.seed, progress)
+    )
+    return fit_of(memory, start, dataset, chosen, settings)
+
+
+def fit_of(
+    memory: str | int | None, start: Beginning, dataset: Dataset, chosen: Settings, given: Collection[str]
+) -> TrainingFit:
+    """What training takes, and the quickest way that fits into `memory`, where that is not None.
+
+    Args:
+        memory: as in `training_memory`.
+        start: the network, fitted to the data, and its module.
+        dataset: what is learned.
+        chosen: settings, as they would be used.
+        given: names of settings that were asked for, which are kept.
+    """
+    from chipwise.networks.layers import layer_rows
+    from chipwise.training.memory import fit_into, way_of
+
+    rows_at: Rows = cache(partial(layer_rows, start.network))
+    around = around_of(start, dataset, chosen)
+    plain = way_of(rows_at, around, savings_of(chosen, around))
+    rows = rows_at(around.batch)
+    limit = None if memory is None else limit_from(memory)
+    allowed = _allowed(start.module, chosen, given)
+    found = None if limit is None else fit_into(limit, rows_at, around, plain.savings, allowed)
+    best = None if found is None else found.chosen
+    named = _largest(rows)
+    from chipwise.core.training_memory import TrainingFit
+
+    return TrainingFit(
+        network=start.network.name,
+        data=dataset.name,
+        batch_size=around.batch,
+        optimizer=chosen.optimizer,
+        plain=plain,
+        layers=named,
+        others=len(rows) - len(named),
+        limit_bytes=limit,
+        chosen=best,
+        smallest=found.smallest if found is not None and best is None else None,
+        notes=_notes(rows, chosen, plain, best, bf16=allowed.bf16),
+    )
+
+
+def limit_from(memory: str | int) -> int:
+    """Bytes that the process may take.
+
+    Raises:
+        InputError: not an amount of memory. MachineError: what is available is not known.
+    """
+    if isinstance(memory, int):
+        return parse_bytes(str(memory))
+    if memory != _AVAILABLE:
+        return parse_bytes(memory)
+    from chipwise.datasets.memory import available_bytes
+    from chipwise.training.process import resident_bytes
+
+    left = available_bytes()
+    if left is None:
+        raise MachineError("this system does not say how much memory is available", hint="--memory 8GB")
+    return left + (resident_bytes() or 0)
+
+
+def fitted_settings(
+    memory: str | int,
+    start: Beginning,
+    dataset: Dataset,
+    chosen: Settings,
+    given: Collection[str],
+    *,
+    folder: Path | None,
+    progress: Progress,
+) -> tuple[Settings, TrainingFit]:
+    """Settings with the techniques that make training fit; those of the run in `folder`, which goes on.
+
+    Raises:
+        GoalMissedError: nothing fits. MachineError: the same, into what is available.
+    """
+    from chipwise.training.memory import none_fits
+    from chipwise.views.units import format_bytes
+
+    fit = fit_of(memory, start, dataset, chosen, given)
+    way = fit.chosen
+    if way is None:
+        assert fit.smallest is not None
+        assert fit.limit_bytes is not None
+        error = none_fits(fit, format_bytes(fit.limit_bytes), format_bytes(fit.smallest.memory.high))
+        raise MachineError(error.message, hint=error.hint) if memory == _AVAILABLE else error
+    settings = _with(chosen, way.savings)
+    settings = settings if folder is None else _going_on(settings, folder)
+    how = ", ".join(way.savings.words(fit.batch_size)) or "no techniques needed"
+    progress.note(
+        f"memory: {how}; {format_bytes(way.memory.total)} predicted, at most {format_bytes(way.memory.high)}, "
+        f"{way.time_factor:.2f} times as long"
+    )
+    return settings, fit
+
+
+def measured(result: Training, fit: TrainingFit | None) -> Training:
+    """The record of a run with the peak of the process beside its prediction, where it had a limit."""
+    if fit is None:
+        return result
+    from chipwise.core.training_memory import MeasuredMemory
+    from chipwise.training.process import peak_bytes
+
+    way = fit.chosen or fit.plain
+    words = way.savings.words(fit.batch_size)
+    found = MeasuredMemory(way.memory.total, peak_bytes(), fit.limit_bytes, words, way.time_factor)
+    return replace(result, memory=found)
+
+
+def around_of(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
+    """What lies around the steps, as this process is now: with the module, and the data as they were read."""
+    from chipwise.cost.training_memory import Around
+    from chipwise.training.process import resident_bytes
+
+    splits = dataset.split(seed=settings.split_seed)
+    size = 4
+    for side in start.network.inputs[0].shape[1:]:
+        size *= side if isinstance(side, int) else 1
+    fed = size * (len(splits.train) + len(splits.validation))
+    weights = sum(value.nbytes for value in start.module.state_dict().values())
+    read = int(dataset.inputs.nbytes)
+    resident = resident_bytes() or 0
+    return Around(
+        optimizer=settings.optimizer,
+        process_bytes=max(0, resident - weights - read) + (weights if settings.ema is not None else 0),
+        data_bytes=2 * read + fed,  # as read, parted into splits, and as inputs
+        evaluated=max(len(splits.validation), len(splits.test)),
+        batch=min(settings.batch_size, len(splits.train)),
+        channels_last=settings.channels_last,
+    )
+
+
+def savings_of(settings: Settings, around: Around) -> Savings:
+    """The techniques that settings name."""
+    from chipwise.core.training_memory import Savings
+    from chipwise.training.checkpointed import from_text
+
+    return Savings(
+        micro_batch=min(settings.micro_batch or around.batch, around.batch),
+        precision=settings.precision,
+        again=from_text(settings.recompute),
+        returned=settings.return_memory,
+        evaluation_batch=settings.evaluation_batch,
+    )
+
+
+def _with(settings: Settings, savings: Savings) -> Settings:
+    from chipwise.training.checkpointed import as_text
+
+    return replace(
+        settings,
+        micro_batch=savings.micro_batch if savings.micro_batch < settings.batch_size else settings.micro_batch,
+        precision=savings.precision,
+        recompute=as_text(savings.again),
+        return_memory=savings.returned,
+        evaluation_batch=savings.evaluation_batch,
+    )
+
+
+def _going_on(settings: Settings, folder: Path) -> Settings:
+    """The same command goes on with the techniques it began with, although the process is a little larger by now."""
+    from chipwise.training.checkpoint import state_of
+    from chipwise.training.settings import OF_MEMORY
+
+    state = state_of(folder / "checkpoint" / "last.safetensors")
+    if state is None:
+        return settings
+    before = {name: state.identity.get(name, usual) for name, usual in OF_MEMORY.items()}
+    before["precision"] = state.identity.get("precision", settings.precision)
+    known = {field.name for field in fields(settings)}
+    return replace(settings, **{name: value for name, value in before.items() if name in known})  # type: ignore[arg-type]
+
+
+def _allowed(module: Any, settings: Settings, given: Collection[str]) -> Any:
+    from chipwise.devices.detect import detect
+    from chipwise.training.checkpointed import segments_of
+    from chipwise.training.memory import Allowed
+    from chipwise.training.process import can_return_memory
+
+    quick = any("bf16" in name for name in detect().isa)
+    return Allowed(
+        bf16=quick and "precision" not in given and settings.precision == "fp32",
+        returned=can_return_memory(),
+        chains=segments_of(module) if settings.recompute is None else (),
+    )
+
+
+def _largest(rows: Collection[Layer]) -> tuple[Any, ...]:
+    from chipwise.core.training_memory import LayerMemory
+    from chipwise.cost.step_memory import saved_bytes
+
+    told = [LayerMemory(row.name, row.op, 4 * row.parameters, saved_bytes(row)) for row in rows]
+    return tuple(sorted(told, key=lambda row: -(row.weight_bytes + row.saved_bytes))[:_LARGEST])
+
+
+def _notes(
+    rows: Collection[Layer], settings: Settings, plain: Way, chosen: Way | None, *, bf16: bool
+) -> tuple[str, ...]:
+    notes = ["The optimizer's state is in this machine's memory already: moving it there saves on a GPU only."]
+    if settings.optimizer != "sgd" and plain.memory.optimizer / 2 > _WORTH_TELLING * plain.memory.total:
+        saved = plain.memory.optimizer // 2 / 1e6
+        notes.append(f"--optimizer sgd would keep {saved:,.0f} MB less, but learns differently: not done unasked.")
+    if settings.precision == "fp32" and not bf16:
+        notes.append("bf16 autocast was not tried: asked otherwise, or this processor has no instructions for it.")
+    if settings.freeze is not None:
+        notes.append("Counted as if everything learned; while a part is frozen, training takes less.")
+    parts = chosen is not None and chosen.savings.micro_batch < min(settings.batch_size, plain.savings.micro_batch)
+    if parts and chosen is not None and any(row.op == "BatchNormalization" for row in rows):
+        notes.append(
+            f"Batch normalizations see {chosen.savings.micro_batch} samples at a time: not the same as whole batches."
+        )
+    return tuple(notes)

@@ -1,0 +1,163 @@
+"""What training a network takes of memory, how it is made to fit, and the answer of `train --explain`.
+
+>>> TrainingMemory(process=100, weights=40, saved=60, holes=30).total
+230
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+Segment = tuple[str, ...]
+USUAL_EVALUATION = 500  # samples that are evaluated at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """How a training step is made to take less memory.
+
+    Attributes:
+        micro_batch: samples that go through the network at a time; gradients add up over the batch.
+        precision: "fp32" or "bf16" (autocast), as in the settings of training.
+        again: segments of which only the borders are kept and the rest is computed a second time in the backward pass
+            (activation checkpointing), each the paths of its modules.
+        returned: freed memory goes back to the system at once, and so has no holes.
+        evaluation_batch: samples that are evaluated at a time.
+    """
+
+    micro_batch: int
+    precision: str = "fp32"
+    again: tuple[Segment, ...] = ()
+    returned: bool = False
+    evaluation_batch: int = USUAL_EVALUATION
+
+    def words(self, batch: int) -> tuple[str, ...]:
+        """The techniques in words, of a step of so many samples; empty for the plain way."""
+        parts, segments = math.ceil(batch / self.micro_batch), len(self.again)
+        named = (
+            ("bf16 autocast", self.precision == "bf16"),
+            (f"{parts} micro-batches of {self.micro_batch} or fewer", parts > 1),
+            (f"checkpointing of {segments} segment{'s' * (segments != 1)}", segments > 0),
+            ("freed memory returned at once", self.returned),
+            (f"evaluation of {self.evaluation_batch} at a time", self.evaluation_batch < USUAL_EVALUATION),
+        )
+        return tuple(word for word, used in named if used)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMemory:
+    """Bytes of the process at the moment of training when they are most, part by part.
+
+    Attributes:
+        process: Python, libraries and what they compile.
+        data: samples as they were read, and as inputs of the network; the batch among them.
+        weights: with running statistics; best: the copy of those that did best so far.
+        optimizer: its state; gradients: of the weights.
+        saved: activations kept for the backward pass; copies: 2-byte weights kept for it.
+        activations: results and their gradients that are alive beside; workspace: copies that kernels make.
+        holes: freed memory that the C library keeps and cannot fill.
+        moment: when that is, for people.
+        high: bytes that the peak should stay below.
+    """
+
+    process: int = 0
+    data: int = 0
+    weights: int = 0
+    best: int = 0
+    optimizer: int = 0
+    gradients: int = 0
+    saved: int = 0
+    copies: int = 0
+    activations: int = 0
+    workspace: int = 0
+    holes: int = 0
+    moment: str = ""
+    high: int = 0
+
+    @property
+    def total(self) -> int:
+        """All parts together."""
+        return self.process + self.data + self.held + self.moving + self.holes
+
+    @property
+    def held(self) -> int:
+        """What training keeps from step to step."""
+        return self.weights + self.best + self.optimizer
+
+    @property
+    def moving(self) -> int:
+        """What comes and goes within a step."""
+        return self.gradients + self.saved + self.copies + self.activations + self.workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of training.
+
+    Attributes:
+        savings: its techniques.
+        step: the process in a training step; memory: where it takes most, which may be in evaluation.
+        time_factor: expected time of a step over that of the plain way.
+    """
+
+    savings: Savings
+    step: TrainingMemory
+    memory: TrainingMemory
+    time_factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerMemory:
+    """What one layer adds: float32 bytes of its weights, and what it saves for the backward pass in the plain way."""
+
+    name: str
+    op: str
+    weight_bytes: int
+    saved_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFit:
+    """Answer of `train --explain`: what training takes, and how it fits into a limit.
+
+    Attributes:
+        network, data: names; batch_size, optimizer: of the settings.
+        plain: as the settings say.
+        layers: those that add most, largest first; others: how many more there are.
+        limit_bytes: what is allowed; None where nothing was said.
+        chosen: the quickest way that fits; None without a limit, and where none fits.
+        smallest: the way that takes least, where none fits.
+        notes: what else to know, a sentence each.
+    """
+
+    network: str
+    data: str
+    batch_size: int
+    optimizer: str
+    plain: Way
+    layers: tuple[LayerMemory, ...]
+    others: int = 0
+    limit_bytes: int | None = None
+    chosen: Way | None = None
+    smallest: Way | None = None
+    notes: tuple[str, ...] = ()
+    schema: str = "chipwise.train-memory/1"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredMemory:
+    """The prediction of a run beside its measured peak; the latter None where the system does not tell.
+
+    Attributes:
+        predicted_bytes, measured_bytes: of the whole process.
+        limit_bytes: as asked for.
+        techniques: in words; empty for none.
+        time_factor: predicted, over the plain way.
+    """
+
+    predicted_bytes: int
+    measured_bytes: int | None
+    limit_bytes: int | None = None
+    techniques: tuple[str, ...] = ()
+    time_factor: float = 1.0

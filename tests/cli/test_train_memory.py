@@ -1,0 +1,59 @@
+"""`chipwise train --explain` and `--memory`: told before, chosen, measured after, and refused in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.runtime
+
+USUAL = ("train", "lenet5-caffe", "--epochs", "1", "--augment", "none", "--threads", "1")
+
+
+def test_explained_without_training(cli: Callable[..., object], tmp_path: Path) -> None:
+    told = cli(*USUAL, "--explain", "-o", tmp_path / "run")
+    assert told.code == 0, told.err
+    for words in ("activations saved for backward", "optimizer state", "peak, predicted", "MaxPool", "data set"):
+        assert words in told.out
+    assert not (tmp_path / "run").exists(), "nothing is trained or written"
+    record = json.loads(cli(*USUAL, "--explain", "--json", "--batch-size", "64").out)
+    assert (record["schema"], record["batch_size"], record["chosen"]) == ("chipwise.train-memory/1", 64, None)
+    assert record["plain"]["step"]["gradients"] > 0
+
+
+def test_a_limit_is_kept_and_told(cli: Callable[..., object], tmp_path: Path) -> None:
+    free = json.loads(cli(*USUAL, "--explain", "--json", "--memory", "100GB").out)
+    assert free["chosen"]["savings"] == free["plain"]["savings"], "nothing has to be saved"
+    limit = free["plain"]["memory"]["high"] - 10_000_000
+    usual = (*USUAL, "-o", tmp_path / "run", "--json", "--memory")
+    done = cli(*usual, f"{limit}")
+    assert done.code == 0, done.err
+    record = json.loads(done.out)
+    assert record["memory"]["limit_bytes"] == limit
+    assert record["memory"]["techniques"]
+    assert record["memory"]["predicted_bytes"] < limit
+    assert "predicted, at most" in done.err
+    again = cli(*usual, "100GB")
+    assert json.loads(again.out)["history"] == record["history"], "it goes on with the techniques it began with"
+
+
+def test_what_cannot_fit(cli: Callable[..., object], tmp_path: Path) -> None:
+    refused = cli(*USUAL, "-o", tmp_path / "run", "--memory", "1MB")
+    assert refused.code == 1
+    error, hint = refused.err.splitlines()[-2:]
+    assert error.startswith("error: training lenet5-caffe with batch 128 does not fit into 977 KiB: at least ")
+    assert hint.startswith("hint: --memory ")
+    told = cli(*USUAL, "--explain", "--memory", "1MB")
+    assert told.code == 1
+    assert "nothing that was tried fits" in told.out
+
+
+@pytest.mark.parametrize("size", ["much", "10XB", "-1GB", "0", ""])
+def test_sizes_that_are_none(cli: Callable[..., object], tmp_path: Path, size: str) -> None:
+    refused = cli(*USUAL, "-o", tmp_path / "run", f"--memory={size}")
+    assert refused.code == 2
+    assert "as an amount of memory" in refused.err
