@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from chipwise.codec import files  # noqa: E402
 from chipwise.core.errors import GoalMissedError, NetworkError, StorageError  # noqa: E402
 from chipwise.training import train as trainer  # noqa: E402
 from chipwise.training.divergence import broken_layer  # noqa: E402
@@ -132,22 +131,24 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_says_so_once(
     monkeypatch.setattr(trainer, "_CHECKPOINT_SHARE", 1e9)
     whole = tiny.run(tmp_path / "whole"), tmp_path / "whole"
     folder, writes = tmp_path / "full", 0
-    write_bytes = Path.write_bytes
+    save_file = trainer.checkpoints.save_file
 
-    def full(path: Path, data: bytes) -> int:
+    def full(tensors: dict[str, torch.Tensor], path: Path, header: dict[str, str]) -> None:
         nonlocal writes
-        if path.name.startswith(".last.safetensors"):
-            writes += 1
-            if writes == 3:
-                write_bytes(path, data[: len(data) // 2])
-                raise OSError(errno.ENOSPC, "No space left on device")
-        return write_bytes(path, data)
+        writes += 1
+        save_file(tensors, path, header)
+        if writes == 3:
+            path.write_bytes(path.read_bytes()[:1000])
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.Path, "write_bytes", full)
+        patch.setattr(trainer.checkpoints, "save_file", full)
         with pytest.raises(StorageError) as caught:
             tiny.run(folder)
-    assert caught.value.message == f"cannot write {folder}/checkpoint/last.safetensors: No space left on device"
+    assert (
+        caught.value.message
+        == f"cannot write {folder}/checkpoint/last.safetensors: No space left on device (os error 28)"
+    )
     assert "free space" in caught.value.hint
     assert [path.name for path in (folder / "checkpoint").iterdir()] == ["last.safetensors"]
     assert len(trainer.checkpoints.load(folder / "checkpoint" / "last.safetensors").state.history) == 1

@@ -45,18 +45,22 @@ def gradients(settings: Settings, module: nn.Module) -> list[torch.Tensor]:
     lesson.optimizer.register_step_pre_hook(
         lambda *_: kept.extend(value.grad.clone() for value in module.parameters())  # type: ignore[union-attr]
     )
-    loop._step(lesson, torch.arange(11))
+    with seeded(5):
+        batch = loop._batch(lesson, torch.arange(11))
+    loop._step(lesson, batch, "in a test")
     return kept
 
 
 @pytest.mark.parametrize("size", [1, 3, 5, 10, 11, 64])
-@pytest.mark.parametrize("l1", [0.0, 0.1])
-@pytest.mark.parametrize("loss", ["cross-entropy", "hinge"])
+@pytest.mark.parametrize(
+    ("loss", "l1", "augment"),
+    [("cross-entropy", 0.0, "none"), ("hinge", 0.1, "none"), ("cross-entropy", 0.1, "mixup=1")],
+)
 def test_parts_of_a_batch_add_up_to_its_gradient(
-    size: int, l1: float, loss: str, monkeypatch: pytest.MonkeyPatch
+    size: int, loss: str, l1: float, augment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.Tensor, "float", lambda self: self)  # the loss in float64, too
-    settings = Settings(batch_size=11, augment="none", l1=l1, loss=loss)
+    settings = Settings(batch_size=11, augment=augment, l1=l1, loss=loss)
     whole = gradients(settings, net())
     parts = gradients(dataclasses.replace(settings, micro_batch=size), net())
     assert len(whole) == len(parts) == 6

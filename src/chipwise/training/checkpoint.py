@@ -76,7 +76,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         try:
             save_file(tensors, part, header)
         except SafetensorError as error:
-            raise storage_error(path, OSError(str(error))) from error
+            raise storage_error(path, OSError(str(error).rpartition("I/O error: ")[2])) from error
 
 
 def load(path: Path) -> Checkpoint:
