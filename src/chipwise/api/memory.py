@@ -193,7 +193,7 @@ def measured(result: Training, fit: TrainingFit | None) -> Training:
 def around_of(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
     """What lies around the steps, as this process is now: with the module, and the data as they were read."""
     from chipwise.cost.training_memory import Around
-    from chipwise.training.process import resident_bytes
+    from chipwise.training.process import settled_bytes
 
     splits = dataset.split(seed=settings.split_seed)
     size = 4
@@ -202,7 +202,7 @@ def around_of(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
     fed = size * (len(splits.train) + len(splits.validation))
     weights = sum(value.nbytes for value in start.module.state_dict().values())
     read = int(dataset.inputs.nbytes)
-    resident = resident_bytes() or 0
+    resident = settled_bytes() or 0
     return Around(
         optimizer=settings.optimizer,
         process_bytes=max(0, resident - weights - read) + (weights if settings.ema is not None else 0),

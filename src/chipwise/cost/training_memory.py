@@ -6,7 +6,7 @@ by 2% at most in 15 of 18 cases, and by 3 MB in the small rest. What lies around
 
 >>> from chipwise.core.layer import Layer
 >>> rows = [Layer("fc", "Gemm", ((8, 1000),), ((8, 1000),), 1_000_000, write_bytes=32_000, saved_bytes=32_000)]
->>> found = process_memory(lambda batch: rows, Around("adam", process_bytes=0), Savings(8))
+>>> found = step_memory(lambda batch: rows, Around("adam", process_bytes=0), Savings(8))
 >>> found.weights, found.gradients, found.optimizer, found.best, found.moment
 (4000000, 4000000, 8000000, 4000000, 'back through fc')
 """
@@ -37,7 +37,7 @@ _FIRST_STEP, _FIRST_CONVOLUTION = 50 * _MB, 20 * _MB
 _HOLES, _HOLES_OF_SUMS = 0.33, 0.7
 # What segments save comes back among gradients that were made meanwhile, where its like no longer fits: the heap hardly
 # shrinks, so that checkpointing pays where memory is returned. Fitted on two cases, as a share of what is made again.
-_HOLES_OF_SEGMENTS = 0.6
+_HOLES_OF_SEGMENTS = 0.5
 # What is beyond the process itself stayed below the middle and this share more: with holes, and where freed blocks go
 # back to the system.
 _SPREAD_WITH_HOLES, _SPREAD = 0.25, 0.08

@@ -2,7 +2,7 @@
 
 >>> from chipwise.core.training_memory import MeasuredMemory
 >>> memory_facts(MeasuredMemory(2**30, 2**30, techniques=("bf16 autocast",), time_factor=0.5))[0]
-('memory', '1.00 GiB at most, 1.00 GiB predicted (0% off); bf16 autocast, 0.5 times as long')
+('memory', '1.00 GiB at most, 1.00 GiB predicted (0% off); bf16 autocast, 0.50 times as long')
 """
 
 from __future__ import annotations
