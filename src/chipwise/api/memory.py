@@ -154,10 +154,13 @@ def fitted_settings(
 ) -> tuple[Settings, TrainingFit]:
     """Settings with the techniques that make training fit; those of the run in `folder`, which goes on.
 
+    The peak of the process is measured from here on.
+
     Raises:
         GoalMissedError: nothing fits. MachineError: the same, into what is available.
     """
     from chipwise.training.memory import none_fits
+    from chipwise.training.process import forget_peak
     from chipwise.views.units import format_bytes
 
     fit = fit_of(memory, start, dataset, chosen, given)
@@ -174,6 +177,7 @@ def fitted_settings(
         f"memory: {how}; {format_bytes(way.memory.total)} predicted, at most {format_bytes(way.memory.high)}, "
         f"{way.time_factor:.2f} times as long"
     )
+    forget_peak()
     return settings, fit
 
 

@@ -145,7 +145,6 @@ def train(
     from chipwise.networks import run_folder
     from chipwise.networks.untrained import is_untrained
     from chipwise.training.memory import enough_memory
-    from chipwise.training.process import forget_peak
     from chipwise.training.recipes import recipe
     from chipwise.training.train import train as train_module
     from chipwise.views import charts
@@ -172,7 +171,6 @@ def train(
     if memory is not None:
         began = home if not fresh else None
         chosen, limited = fitted_settings(memory, start, dataset, chosen, settings, folder=began, progress=progress)
-        forget_peak()
     with enough_memory():
         result = measured(train_module(module, fitted, dataset, chosen, home, progress, **ways), limited)
     if fitted.source is None:

@@ -144,6 +144,7 @@ def manifest(record: Manifest) -> RenderableType:
     """A plan: what was chosen and why, and every candidate with its measurement and what became of it."""
     source = record.source
     size = claims.chosen_bytes(record)
+    after = UNKNOWN if size is None else format_bytes(size)
     about = [
         ("choice", f"{record.choice.title}, for {_goal(record)}"),
         ("why", record.why),
@@ -151,10 +152,7 @@ def manifest(record: Manifest) -> RenderableType:
         *([("noise", f"the baseline over itself: {format_ratio(record.noise)}")] if record.noise else []),
         *([("missed", record.unmet)] if record.unmet else []),
         ("label", f"{record.label}: {claims.LABELS[record.label]}"),
-        (
-            "size",
-            f"{format_bytes(source.size_bytes)} before, {format_bytes(size) if size is not None else UNKNOWN} after",
-        ),
+        ("size", f"{format_bytes(source.size_bytes)} before, {after} after"),
         ("passes", "; ".join(record.passes) or "none changed anything"),
         ("machine", _machine_line(record.machine)),
         ("seed", f"{record.seed}, made {record.created}"),
