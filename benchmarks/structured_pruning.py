@@ -55,9 +55,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, required=True, help="where what was trained is kept")
     parser.add_argument("--network", choices=sorted(PREPROCESS), default="resnet20")
     parser.add_argument("--epochs", type=int, default=8, help="of the dense one, and after channels have gone")
-    parser.add_argument(
-        "--single-epochs", type=int, metavar="N", help="of the one with single weights; as many as both"
-    )
+    parser.add_argument("--single-epochs", type=int, metavar="N", help="of the one with single weights")
     parser.add_argument("--alone", action="store_true", help="leave out the dense network that is trained longer")
     parser.add_argument("--faster", type=float, default=WANTED, help="what `compress` is asked for, on one thread")
     parser.add_argument("--train", action="store_true", help="train and end: nothing but what pruning needs is timed")
@@ -105,8 +103,8 @@ def trained(
     before, after = (weights(path) for path in (dense, paths["channels"]))
     for mark, density, many in zip(MARKS[2:], (after / before, None), (options.single_epochs, None), strict=True):
         if mark in paths:
-            settings, way = replace(USUAL, epochs=many or longer), {"preprocess": preprocess, "density": density}
-            taught(dense, paths[mark], data, settings, progress, teacher=dense, **way)
+            settings, to = replace(USUAL, epochs=many or longer), paths[mark]
+            taught(dense, to, data, settings, progress, preprocess=preprocess, teacher=dense, density=density)
     return paths, record
 
 
@@ -150,10 +148,8 @@ def latencies(
 
 def accuracies(paths: dict[str, Path], data: Dataset, preprocess: str) -> dict[str, Any]:
     """Right answers on the test pictures, in pairs with the dense networks."""
-    return {
-        "network": "accuracy",
-        "networks": drops(paths, data, preprocess, [mark for mark in paths if "dense" in mark]),
-    }
+    against = [mark for mark in paths if "dense" in mark]
+    return {"network": "accuracy", "networks": drops(paths, data, preprocess, against)}
 
 
 def verdict(timed: dict[str, Any], judged: dict[str, Any]) -> dict[str, Any]:
