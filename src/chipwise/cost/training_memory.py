@@ -1,8 +1,8 @@
 """Resident memory of a process that trains a network with PyTorch on a CPU, and how techniques change memory and time.
 
 What a step holds is arithmetic on layer rows (`chipwise.cost.step_memory`): against blocks counted at malloc it was off
-by 2% at most in 15 of 18 cases, and by 3 MB in the small rest. What lies around it was measured
-(benchmarks/training_memory.py; Linux, glibc 2.36, torch 2.13), and the two factors of holes are fitted.
+by 2% at most in 16 of 21 cases, by 2.7% in one, and by up to 6 MB in four below 40 MB. What lies around it was measured
+(benchmarks/training_memory.py; Linux, glibc 2.36, torch 2.13), and the three factors of holes are fitted.
 
 >>> from chipwise.core.layer import Layer
 >>> rows = [Layer("fc", "Gemm", ((8, 1000),), ((8, 1000),), 1_000_000, write_bytes=32_000, saved_bytes=32_000)]
