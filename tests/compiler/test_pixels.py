@@ -48,11 +48,16 @@ def test_the_plan_takes_uint8_and_says_so(pixels: Plan, classifier: Network, sou
     assert all(each.accuracy.candidate.value > 0.8 for each in int8)
 
 
+def least_alike(*plans: Plan) -> float:
+    """Share of answers that must be the same: all, but where int8 was quicker and within the limit."""
+    return 0.98 if any(each.manifest.label == "lossy" for each in plans) else 1.0
+
+
 def test_same_classes_as_the_source(pixels: Plan, plan: Plan, digits: Dataset) -> None:
     test = digits.split().test
     answered = predicted_classes(open_plan(pixels, detect()), prepare(test.inputs, Preprocess(8, 8, scale=1), "uint8"))
     wanted = predicted_classes(open_plan(plan, detect()), prepare(test.inputs, Preprocess(8, 8)))
-    np.testing.assert_array_equal(answered, wanted)
+    assert (answered == wanted).mean() >= least_alike(pixels, plan)
     pictures = [from_plan(each, "x.plan", detect()).predict(test.inputs[0], top=3) for each in (pixels, plan)]
     assert [name for name, _ in pictures[0].top] == [name for name, _ in pictures[1].top]
 
@@ -79,7 +84,7 @@ def test_check_compares_with_the_source_on_floats(pixels: Plan, plan: Plan, sour
     found, usual = (check_plan(each, "x", source, digits, detect(), max_drop=None) for each in (pixels, plan))
     assert found.drop.source == usual.drop.source
     assert found.drop.source.value > 0.8
-    assert (found.drop.lost, found.drop.won) == (0, 0)
+    assert found.drop.lost + found.drop.won <= (1 - least_alike(pixels)) * found.drop.source.count
 
 
 def test_bench_says_that_peers_had_less_to_do(pixels: Plan, source: bytes) -> None:
