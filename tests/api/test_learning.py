@@ -141,7 +141,7 @@ def test_pictures_that_cannot_be_read_are_told_of(tmp_path: Path) -> None:
         chipwise.train(NET, datasets.load("digits"), folder=folder, skip_bad=True, **QUICK)
 
 
-@pytest.mark.parametrize("name", ["ema", "dropout", "teacher_temperature"])
+@pytest.mark.parametrize("name", ["ema", "dropout", "teacher_temperature", "recompute", "evaluation_batch"])
 def test_compression_refuses_what_it_would_not_heed(name: str, teacher: Path, few: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"{name}=0.5 is for train alone"):
         chipwise.compress(teacher, few, output=tmp_path / "x.cwz", target="10x", **{name: 0.5})

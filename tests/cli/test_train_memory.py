@@ -25,6 +25,21 @@ def test_explained_without_training(cli: Callable[..., object], tmp_path: Path) 
     assert record["plain"]["step"]["gradients"] > 0
 
 
+def test_an_average_of_the_weights_is_counted(cli: Callable[..., object]) -> None:
+    step = json.loads(cli(*USUAL, "--explain", "--json", "--ema", "0.9").out)["plain"]["step"]
+    assert step["average"] == step["weights"] == step["best"] > 0
+    plain = json.loads(cli(*USUAL, "--explain", "--json").out)["plain"]["step"]
+    assert plain["average"] == 0
+
+
+def test_what_explain_cannot_tell_or_do_is_refused(cli: Callable[..., object]) -> None:
+    taught = cli(*USUAL, "--explain", "--teacher", "lenet5")
+    assert (taught.code, taught.err.splitlines()[-2]) == (2, "error: what a teacher takes is not predicted")
+    skipped = cli(*USUAL, "--explain", "--skip-bad")
+    assert skipped.code == 2
+    assert "is no folder of pictures" in skipped.err
+
+
 def test_a_limit_is_kept_and_told(cli: Callable[..., object], tmp_path: Path) -> None:
     free = json.loads(cli(*USUAL, "--explain", "--json", "--memory", "100GB").out)
     assert free["chosen"]["savings"] == free["plain"]["savings"], "nothing has to be saved"

@@ -13,12 +13,14 @@ pytest.importorskip("torch")
 import torch
 
 import chipwise
+from chipwise.compression import faster
 from chipwise.compression.faster import Faster, parse_faster, quickened, shares, table_of, with_shapes
 from chipwise.compression.latency_choice import Quickening, calibrated, cells, quickening
 from chipwise.compression.latency_table import LatencyTable, LayerTimes, layers_of, measured
 from chipwise.compression.stopwatch import stopwatch
 from chipwise.core.errors import InputError
 from chipwise.optimize.channels import ChannelGroup, Place
+from chipwise.training.feed import Feed
 from chipwise.training.trainable import put_back, simplified, trainable
 
 from .clocks import graph_s, multiplying
@@ -146,6 +148,19 @@ def test_what_changes_answers_least_goes_whatever_gradients_said_of_it() -> None
     found.drop_to(0.95 * found.seconds())
     assert left(found) == [16, 0]
     assert len(tries) == 1 + 2, "the network as it is, without half of the branch, and without all of it"
+
+
+def test_steps_are_judged_by_samples_from_all_over_the_data() -> None:
+    """Folders of pictures come class by class."""
+    graph, told = two_layers(), lecture(count=1000)
+    feed = Feed(told.train.inputs.clone(), told.train.labels)
+    feed.inputs[:900] = 0.0
+    judge = faster._judge(graph, dataclasses.replace(told, train=feed))
+    other = trainable(two_layers(seed=1)).module.eval()
+    first = judge(other)
+    feed.inputs[900:] = 0.0
+    assert first != pytest.approx(faster._judge(graph, dataclasses.replace(told, train=feed))(other), rel=1e-3)
+    assert faster._judge(graph, told)(trainable(graph).module.eval()) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_cells_of_a_shortcut_that_adds_channels() -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from chipwise.api.given import data_from, need
 from chipwise.api.graph_training import begun_with_graph
 from chipwise.api.notebook import drawn
-from chipwise.api.settings import known_settings
+from chipwise.api.settings import usual_settings
 from chipwise.api.transfer import begun, network_to_train
-from chipwise.core.errors import MachineError
+from chipwise.core.errors import InputError, MachineError
 from chipwise.core.events import silent
 from chipwise.core.units import parse_bytes
 
@@ -46,6 +46,7 @@ def training_memory(
     weights: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
     preprocess: str | None = None,
+    skip_bad: bool = False,
     progress: Progress = silent,
     **settings: Any,
 ) -> TrainingFit:
@@ -58,23 +59,23 @@ def training_memory(
         weights: trained weights to begin with.
         input_shape: for a factory that does not say its own.
         preprocess: how pictures become inputs.
+        skip_bad: leave out pictures that cannot be read.
         progress: told what training would be told.
         settings: fields of `chipwise.training.settings.Settings`.
 
     Raises:
         NetworkError, DataError, InputError, MissingExtraError: as `train`.
     """
-    dataset = data_from(data)
+    if settings.get("teacher") is not None:
+        raise InputError("what a teacher takes is not predicted", hint="leave --teacher out of --explain")
+    dataset = data_from(data, progress, skip_bad=skip_bad)
     need("torch", "safetensors", "tensorboard", extra="torch")
     from pathlib import Path
 
-    from chipwise.networks.untrained import is_untrained
     from chipwise.training import train as _  # noqa: F401  its libraries are part of the process
-    from chipwise.training.recipes import recipe
 
     loaded = network_to_train(network, weights, input_shape, preprocess)
-    fine = loaded.source is None and not is_untrained(loaded)
-    chosen = replace(recipe(loaded.name, fine=fine), **known_settings(settings))
+    chosen = usual_settings(loaded, settings)
     graph = loaded.source is None
     start = (
         begun_with_graph(loaded, dataset, Path(), progress) if graph else begun(loaded, dataset, chosen.seed, progress)
@@ -209,11 +210,12 @@ def around_of(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
     resident = settled_bytes() or 0
     return Around(
         optimizer=settings.optimizer,
-        process_bytes=max(0, resident - weights - read) + (weights if settings.ema is not None else 0),
+        process_bytes=max(0, resident - weights - read),
         data_bytes=2 * read + fed,  # as read, parted into splits, and as inputs
         evaluated=max(len(splits.validation), len(splits.test)),
         batch=min(settings.batch_size, len(splits.train)),
         channels_last=settings.channels_last,
+        averaged=settings.ema is not None,
     )
 
 

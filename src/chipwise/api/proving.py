@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chipwise.api.given import DataLike, NetworkLike
     from chipwise.core.network import Network
     from chipwise.core.proof import Proof
+    from chipwise.datasets.dataset import Dataset
 
 _RANGES = {
     "batch_size": (1, 1 << 20),
@@ -116,27 +117,27 @@ def prove(
     if loaded.source is None:
         raise NetworkError(f"{loaded.name} has no torch source, and strategies cut modules", hint="a zoo name")
     shape = (wanted.batches, batch_size or least_batch(wanted))
-    fitted, module, inputs, labels = _begun(loaded, data, shape, seed, progress)
+    dataset = None if data is None else data_from(data)
+    fitted, module, inputs, labels = _begun(loaded, dataset, shape, seed, progress)
     assert fitted.source is not None
     made = (fitted.source.factory, dict(fitted.source.arguments))
-    names = (fitted.name, "random samples" if data is None else data_from(data).name)
+    names = (fitted.name, "random samples" if dataset is None else dataset.name)
     return prove_module(module, made, names, inputs, labels, wanted=wanted, seed=seed, progress=progress)
 
 
 def _begun(
-    network: Network, data: DataLike | None, shape: tuple[int, int], seed: int, progress: Progress
+    network: Network, dataset: Dataset | None, shape: tuple[int, int], seed: int, progress: Progress
 ) -> tuple[Network, Any, Any, Any]:
     """The network with its module, and samples [steps, batch, ...] with labels."""
     from chipwise.networks import torch_source
     from chipwise.training.parallel.samples import drawn_samples, random_samples
     from chipwise.training.seeds import seeded
 
-    if data is None:
+    if dataset is None:
         assert network.source is not None
         with seeded(seed, "weights"):
             module = torch_source.build_module(network.source)
         return network, module, *random_samples(module, network.inputs, shape, seed)
-    dataset = data_from(data)
     beginning = begun(network, dataset, seed, progress)
     fitted = replace(beginning.network, name=network.name)
     return fitted, beginning.module, *drawn_samples(dataset, fitted, shape, seed)

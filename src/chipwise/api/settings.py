@@ -13,10 +13,11 @@ from chipwise.core.errors import InputError, unknown_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from chipwise.core.network import Network
     from chipwise.training.settings import Settings
 
 # What the training of masks and rounded weights has no place for.
-_TRAIN_ALONE = ("ema", "dropout", "teacher_temperature")
+_TRAIN_ALONE = ("ema", "dropout", "teacher_temperature", "recompute", "return_memory", "evaluation_batch")
 
 
 def known_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -33,6 +34,23 @@ def known_settings(settings: dict[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise unknown_name("setting", name, known)
     return settings
+
+
+def usual_settings(network: Network, given: dict[str, Any]) -> Settings:
+    """What a network is trained with: its usual settings, and what is given in their place.
+
+    Args:
+        network: as it begins.
+        given: settings of training by name.
+
+    Raises:
+        UnknownNameError: as `known_settings`.
+    """
+    from chipwise.networks.untrained import is_untrained
+    from chipwise.training.recipes import recipe
+
+    fine = network.source is None and not is_untrained(network)
+    return replace(recipe(network.name, fine=fine), **known_settings(given))
 
 
 def gentle_settings(network: str, share: float, given: dict[str, Any]) -> Settings:

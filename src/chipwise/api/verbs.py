@@ -30,7 +30,7 @@ from chipwise.api.given import (
 from chipwise.api.graph_training import begun_with_graph
 from chipwise.api.memory import fitted_settings, measured
 from chipwise.api.notebook import drawn
-from chipwise.api.settings import known_settings
+from chipwise.api.settings import usual_settings
 from chipwise.api.transfer import begun, network_to_train
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
@@ -143,16 +143,13 @@ def train(
     from chipwise.codec.files import atomic_write
     from chipwise.devices.detect import detect
     from chipwise.networks import run_folder
-    from chipwise.networks.untrained import is_untrained
     from chipwise.training.memory import enough_memory
-    from chipwise.training.recipes import recipe
     from chipwise.training.train import train as train_module
     from chipwise.views import charts
 
     home = Path(folder)
     loaded = network_to_train(network, weights, input_shape, preprocess)
-    fine = loaded.source is None and not is_untrained(loaded)
-    chosen = replace(recipe(loaded.name, fine=fine), **known_settings(settings))
+    chosen = usual_settings(loaded, settings)
     machine = detect()
     chosen = replace(chosen, threads=chosen.threads or machine.cores)  # torch does not know of quotas
     assumed = assumed_pixels(loaded) if preprocess is None else ""

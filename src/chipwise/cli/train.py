@@ -85,17 +85,16 @@ def main(
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
     settings = recipe.given(**recipe.among(locals()))
+    settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess}
+    settings |= {"skip_bad": skip_bad, "memory": memory}
     if explain:
         with progress() as bars:
-            settings |= {"weights": weights, "input_shape": shape(input_shape), "progress": bars}
-            told = api.training_memory(network, data, memory=memory, preprocess=preprocess, **settings)
+            told = api.training_memory(network, data, progress=bars, **settings)
         answer(told, json=json)
         raise typer.Exit(1 if told.smallest is not None else 0)
     folder = output if output is not None else default_folder(network)
     with progress(interrupted=GOES_ON) as bars:
-        settings |= {"fresh": fresh, "weights": weights, "input_shape": shape(input_shape), "progress": bars}
-        settings |= {"skip_bad": skip_bad, "memory": memory}
-        result = api.train(network, data, folder=folder, preprocess=preprocess, **settings)
+        result = api.train(network, data, folder=folder, fresh=fresh, progress=bars, **settings)
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"
     raise typer.Exit(1 if missed else 0)

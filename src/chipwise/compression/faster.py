@@ -181,7 +181,8 @@ def _nearer(now_s: float, goal_s: float) -> float:
 
 def _judge(source: ir.Model, lecture: Lecture) -> Callable[[nn.Module], float]:
     """How far a network's answers are from the source's, on some training samples."""
-    inputs = lecture.train.inputs[:_JUDGED]
+    count = len(lecture.train)  # all over it: files come class by class
+    inputs = lecture.train.inputs[torch.linspace(0, count - 1, min(_JUDGED, count)).long()]
     teacher = Teacher(trainable(source).module.eval())
     answers = teacher.answers(inputs)
 

@@ -52,7 +52,7 @@ class TrainingMemory:
     Attributes:
         process: Python, libraries and what they compile.
         data: samples as they were read, and as inputs of the network; the batch among them.
-        weights: with running statistics; best: the copy of those that did best so far.
+        weights: with running statistics; average: of them over the steps; best: the copy of what did best so far.
         optimizer: its state; gradients: of the weights.
         saved: activations kept for the backward pass; copies: 2-byte weights kept for it.
         activations: results and their gradients that are alive beside; workspace: copies that kernels make.
@@ -64,6 +64,7 @@ class TrainingMemory:
     process: int = 0
     data: int = 0
     weights: int = 0
+    average: int = 0
     best: int = 0
     optimizer: int = 0
     gradients: int = 0
@@ -83,7 +84,7 @@ class TrainingMemory:
     @property
     def held(self) -> int:
         """What training keeps from step to step."""
-        return self.weights + self.best + self.optimizer
+        return self.weights + self.average + self.best + self.optimizer
 
     @property
     def moving(self) -> int:

@@ -59,6 +59,7 @@ class Around:
         evaluated: samples of the validation split.
         batch: samples a step.
         channels_last: pictures in NHWC, which oneDNN takes as they are.
+        averaged: an average of the weights is kept beside them.
     """
 
     optimizer: str
@@ -67,6 +68,7 @@ class Around:
     evaluated: int = 0
     batch: int = 1
     channels_last: bool = False
+    averaged: bool = False
 
 
 def process_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemory:
@@ -128,6 +130,7 @@ def _still(rows: Sequence[Layer], around: Around, savings: Savings) -> TrainingM
         process=around.process_bytes + _FIRST_STEP + (_FIRST_CONVOLUTION if convolves else 0),
         data=around.data_bytes + input_bytes(rows) * math.ceil(around.batch / savings.micro_batch),
         weights=weights,
+        average=weights if around.averaged else 0,
         best=weights,
         optimizer=optimizer_values(around.optimizer) * trained,
     )

@@ -76,10 +76,9 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
         plain: as the settings say.
         allowed: techniques that may be added.
     """
-    bare = _evaluated(limit_bytes, rows_at, around, plain)
-    if way_of(rows_at, around, bare).memory.high <= limit_bytes:  # quicker ways change results: not done unasked
-        way = way_of(rows_at, around, bare)
-        return Found(way, way)
+    bare = way_of(rows_at, around, _evaluated(limit_bytes, rows_at, around, plain))
+    if bare.memory.high <= limit_bytes:  # quicker ways change results: not done unasked
+        return Found(bare, bare)
     tried = [
         _fitted(limit_bytes, rows_at, around, each, allowed) for each in _combinations(rows_at, around, plain, allowed)
     ]

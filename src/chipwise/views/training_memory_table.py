@@ -28,6 +28,7 @@ _PARTS = (
     ("process", "Python, libraries, compiled kernels"),
     ("data", "data set and inputs made of it"),
     ("weights", "weights"),
+    ("average", "average of the weights"),
     ("best", "best weights so far"),
     ("optimizer", "optimizer state"),
     ("gradients", "gradients"),
