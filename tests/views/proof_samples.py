@@ -8,7 +8,7 @@ from chipwise.core.proof import Proof, ProofLeg, ProofRank, ProofStep, Traffic
 
 
 def _ranks(places: tuple[str, ...]) -> tuple[ProofRank, ...]:
-    said = (Traffic("allgather", 6, 4_266_000), Traffic("reduce_scatter", 3, 2_132_880))
+    said = (Traffic("all_gather", 6, 4_266_000), Traffic("reduce_scatter", 3, 2_132_880))
     return tuple(
         ProofRank(number, place, 533_220, 533_220, 533_220, 533_220, said) for number, place in enumerate(places)
     )

@@ -156,6 +156,8 @@ def test_two_processes(two: SimpleNamespace, index: int) -> None:
     leg = two.whole[index]
     check_holds(leg)
     assert all(rank.traffic for rank in leg.ranks)
+    said = {traffic.kind for rank in leg.ranks for traffic in rank.traffic}
+    assert said <= {"all_gather", "all_reduce", "broadcast", "reduce_scatter", "send"}, "each by one name"
 
 
 @pytest.mark.parametrize("index", range(len(FOUR)), ids=["-".join(map(str, row)) for row in FOUR])
@@ -206,7 +208,7 @@ def test_what_is_broken_is_found(two: SimpleNamespace, twist: str) -> None:
 def test_regions_of_pictures(regions: dict[str, ProofLeg], mesh: str) -> None:
     """Running statistics of the batch-norm are compared, too."""
     check_holds(regions[mesh])
-    assert {traffic.kind for rank in regions[mesh].ranks for traffic in rank.traffic} >= {"send", "allreduce"}
+    assert {traffic.kind for rank in regions[mesh].ranks for traffic in rank.traffic} >= {"send", "all_reduce"}
 
 
 @pytest.mark.parametrize("twist", BROKEN_REGIONS)

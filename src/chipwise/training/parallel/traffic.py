@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NAMESPACES = ("c10d", "_c10d_functional")
-_SILENT = ("recv", "wait", "barrier", "monitored")  # a message is counted where it is sent
+# A message is counted where it is sent; waiting, barriers and what autograd wraps carry nothing.
+_SILENT = ("recv", "irecv", "wait", "wrap", "barrier", "monitored", "check")
+_ONE_NAME = {"allreduce": "all_reduce", "allgather": "all_gather", "isend": "send"}  # torch has two interfaces
 
 
 class Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -49,6 +51,8 @@ class Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _note(self, func: Any, args: tuple[Any, ...]) -> None:
         kind = func.overloadpacket.__name__.strip("_").removesuffix("_base")
+        kind = kind.removesuffix("_tensor").removesuffix("_into")
+        kind = _ONE_NAME.get(kind, kind)
         if kind.startswith(_SILENT):
             return
         sizes = [
