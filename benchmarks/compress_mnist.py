@@ -57,6 +57,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=12, help="of the network's own training")
     parser.add_argument("--stage-epochs", type=int, default=12, help="of each stage")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of training")
+    parser.add_argument("--channels-last", action="store_true", help="pictures in NHWC while training")
     parser.add_argument("--threads", type=int, help="of training; all cores where nothing is said")
     parser.add_argument("--longer", type=int, metavar="N", help="compare with the network after N more epochs as well")
     parser.add_argument("--folder", type=Path, help="where networks are kept for other targets; nowhere by default")
@@ -84,6 +85,7 @@ def measured(options: argparse.Namespace, seed: int, folder: Path, progress: Ter
         "augment": "shift",
         "seed": seed,
         "precision": options.precision,
+        "channels_last": options.channels_last,
         "threads": options.threads,
         "progress": progress,
     }
