@@ -24,7 +24,7 @@ from chipwise.compression.layers_table import layer_rows
 from chipwise.compression.narrow import narrowed
 from chipwise.compression.portrait import layer_weights
 from chipwise.compression.pruning import Pruning, prune_to
-from chipwise.compression.recipe import Recipe, Target, denser, plan
+from chipwise.compression.recipe import Recipe, Target, bits_of, denser, plan
 from chipwise.compression.stages import Kind, Rounding, coded, rounded
 from chipwise.core.compression import Compression, Speed, Stage, StageEpoch
 from chipwise.core.events import Part, Progress, silent
@@ -222,6 +222,7 @@ def _to_size(run: _Run, graph: ir.Model, wanted: int, dense_bytes: int) -> tuple
         graph = run.stage("1-narrow", f"{recipe.weights} weights", (0.0, 0.3), narrow)
     rounding = Rounding(recipe.bits, run.work.rounding, run.work.start, run.work.settings.seed)
     title = f"{rounding.kind}, bits by layer" if run.work.bits_by_layer else rounding.title
+    title += ", more in small layers" if _finely(run.work) else ""
     for attempt in range(_ATTEMPTS):
         low, share = 0.3 + 0.2 * attempt, recipe.density
         if share < 1.0:
@@ -282,9 +283,17 @@ def _round(run: _Run, graph: ir.Model, rounding: Rounding, wanted: int, bar: Pro
     if run.work.bits_by_layer:
         most = wanted if run.work.recipe is None else None
         rounding = by_layer(run.network, graph, run.lecture.validation, rounding, most, progress=bar)
+    elif _finely(run.work):
+        sizes = {name: array.size for name, array in parameters(graph)[0].items()}
+        rounding = replace(rounding, each=bits_of(sizes, rounding.bits))
     slower = replace(run.work.settings, learning_rate=run.work.settings.learning_rate / 2)
     small, tuned = rounded(graph, run.lecture, slower, rounding, progress=bar)
     return _Left(small, tuned.accuracy, tuned, rounding.each)
+
+
+def _finely(work: Work) -> bool:
+    """Whether small layers get more bits: where the target alone decides."""
+    return work.recipe is None and not work.bits_by_layer
 
 
 def _paired(source: nn.Module, after: nn.Module, feed: Feed) -> PairedDrop:
