@@ -54,6 +54,9 @@ def test_layers_say_what_is_in_the_file(small: Compression) -> None:
     arrays = [value.const_value.numpy() for value in network.graph.graph.initializers.values()]
     kept = [int(np.count_nonzero(each)) for each in arrays if each.ndim in (2, 4)]
     assert [layer.kept for layer in small.layers] == kept
+    assert [layer.bits for layer in small.layers] == [5, 3, 3, 3, 5]  # the smallest have more
+    values = [np.unique(each).size for each in arrays if each.ndim in (2, 4)]
+    assert all(count < 2**layer.bits for count, layer in zip(values, small.layers, strict=True))
     for layer in small.layers:
         assert layer.pruned_bytes > layer.quantized_bytes > 0
         assert (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chipwise.compression.recipe import Recipe, Target, coded_bits, denser, parse_target, plan
+from chipwise.compression.recipe import Recipe, Target, bits_of, coded_bits, denser, parse_target, plan
 from chipwise.core.errors import InputError
 
 
@@ -54,3 +54,15 @@ def test_a_file_that_is_too_large_gets_fewer_weights(density: float, bits: int, 
     found = denser(Recipe(None, density, bits), int(10_000 * over), 10_000)
     assert found.density < density
     assert found.bits == bits
+
+
+@given(sizes=st.lists(st.integers(1, 10**6), min_size=1, max_size=30), bits=st.integers(2, 8))
+def test_only_what_is_small_gets_more_bits(sizes: list[int], bits: int) -> None:
+    layers = {f"w{number}": size for number, size in enumerate(sizes)}
+    found = bits_of(layers, bits)
+    fine = [name for name, chosen in found.items() if chosen > bits]
+    assert list(found) == list(layers)
+    assert set(found.values()) <= {bits, min(bits + 2, 8)}
+    assert sum(layers[name] for name in fine) <= 0.04 * sum(sizes)
+    if fine:
+        assert max(layers[name] for name in fine) <= min(layers[name] for name in layers if name not in fine)
