@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch._dynamo.config as compiler
 
 from chipwise.core.errors import MachineError, first_line
 from chipwise.runtimes.cpp_compiler import no_compiler
@@ -56,5 +57,5 @@ def compiled(module: nn.Module) -> Callable[[Tensor], Any]:
 @contextmanager
 def many_compiled() -> Iterator[None]:
     """Let many copies of a network be compiled side by side; torch runs the ninth as it is, and says so in a log."""
-    with torch._dynamo.config.patch(recompile_limit=_MOST_SHAPES, accumulated_recompile_limit=_MOST_SHAPES):
+    with compiler.patch(recompile_limit=_MOST_SHAPES, accumulated_recompile_limit=_MOST_SHAPES):  # type: ignore[attr-defined]
         yield

@@ -163,9 +163,7 @@ def batch_of(lesson: Lesson, chosen: Tensor) -> Batch:
     if not given.is_floating_point():
         inputs = inputs.round().to(given.dtype)
     labels = lesson.feed.labels[chosen]
-    return (
-        Batch(inputs, labels, labels) if blend is None else Batch(inputs, labels, labels[blend.others], blend.share)
-    )
+    return Batch(inputs, labels, labels) if blend is None else Batch(inputs, labels, labels[blend.others], blend.share)
 
 
 def learn(lesson: Lesson, batch: Batch, where: str) -> float:
