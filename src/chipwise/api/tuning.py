@@ -126,7 +126,7 @@ def found_settings(file: Path, network: Network, machine: Machine, progress: Pro
         InputError: it cannot be read, or is none.
     """
     from chipwise.codec.recipe_file import read_recipe, settings_of
-    from chipwise.core.tuning import in_words
+    from chipwise.core.tuning import PLAIN_LOOP, in_words
 
     recipe = read_recipe(file)
     settings = settings_of(recipe)
@@ -139,7 +139,8 @@ def found_settings(file: Path, network: Network, machine: Machine, progress: Pro
         if differs
     ]
     told = f"; it was found on another {' and another '.join(elsewhere)}" if elsewhere else ""
-    progress.note(f"recipe {file}: {in_words(settings)}{told}")
+    said = in_words({name: value for name, value in settings.items() if PLAIN_LOOP.get(name) != value})
+    progress.note(f"recipe {file}: {said}{told}")
     return settings
 
 

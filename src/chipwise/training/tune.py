@@ -171,7 +171,8 @@ def _compiled(search: Search, order: Sequence[Settings], best: Settings) -> None
         if saved_s * steps <= search.compile_s:
             keep(search, PRODUCT, best)
             search.notes.append(
-                f"compiling takes {search.compile_s:.0f} s and saves {saved_s * steps:.0f} s over {steps} steps: not kept"
+                f"compiling takes {search.compile_s:.0f} s and saves {saved_s * steps:.0f} s over {steps} steps: "
+                "not kept"
             )
 
 

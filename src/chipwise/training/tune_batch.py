@@ -1,8 +1,8 @@
 """The size of the batch: samples a second against what is learned of as many samples, and the accuracy of what is kept.
 
 A larger batch is not free: it takes fewer steps for as many samples. The learning rate is scaled with it: by the root
-of the factor for Adam's kin (Malladi et al. 2022, "On the SDEs and scaling rules for adaptive gradient algorithms", arXiv
-2205.10287), by the factor for SGD (Goyal et al. 2017, "Accurate, large minibatch SGD", arXiv 1706.02677).
+of the factor for Adam's kin (Malladi et al. 2022, "On the SDEs and scaling rules for adaptive gradient algorithms",
+arXiv 2205.10287), by the factor for SGD (Goyal et al. 2017, "Accurate, large minibatch SGD", arXiv 1706.02677).
 
 >>> from chipwise.training.settings import Settings
 >>> sized(Settings(batch_size=64, learning_rate=0.01), 256).learning_rate
@@ -111,7 +111,8 @@ def _planned(search: Search, ways: dict[str, Settings]) -> bool:
     left = max(0.0, search.left_s(_LEARNED))
     affordable = int(left / slowest) - int(_EVALUATION * validation)
     largest = max(way.batch_size for way in ways.values())
-    epochs = max(1, min(affordable // train, _MOST_EPOCHS, search.plain.epochs or 1))
+    enough = max(_MOST_EPOCHS, math.ceil(_FEWEST_LEARNED * largest / train))
+    epochs = max(1, min(affordable // train, enough, search.plain.epochs or 1))
     search.shown = min(train, affordable) * epochs
     search.seeds = max(1, min(_MOST_SEEDS, affordable // max(1, epochs * train)))
     if search.shown < _FEWEST_LEARNED * largest:

@@ -123,8 +123,8 @@ def _kept(record: Tuning) -> list[tuple[str, str | Text]]:
 def _paired(drop: PairedDrop) -> str:
     change = format_points(-drop.drop)
     return (
-        f"validation {format_share(drop.source.value)} plain, {format_share(drop.candidate.value)} so: {change}; a fall "
-        f"of more than {100 * drop.upper:.2f} points is excluded"
+        f"validation {format_share(drop.source.value)} plain, {format_share(drop.candidate.value)} so: {change}; a "
+        f"fall of more than {100 * drop.upper:.2f} points is excluded"
     )
 
 
