@@ -40,8 +40,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from chipwise.api.given import DataLike, NetworkLike, PlanLike
+    from chipwise.api.transfer import Beginning
+    from chipwise.core.network import Network
     from chipwise.core.plan import Plan
     from chipwise.core.report import BenchResult, CheckResult, Inspection, Training
+    from chipwise.datasets.dataset import Dataset
+    from chipwise.training.settings import Settings
 
 
 @drawn
@@ -163,12 +167,7 @@ def train(
     assumed = assumed_pixels(loaded) if preprocess is None else ""
     if assumed:
         progress.note(assumed)
-    if loaded.source is None:
-        start = begun_with_graph(loaded, dataset, home, progress)
-    else:
-        start = begun(loaded, dataset, chosen.seed, progress)
-        if chosen.freeze is not None and loaded.source.weights is None:
-            warn("no weights were given, so what is frozen is random: --weights W", progress)
+    start = _beginning(loaded, dataset, home, chosen, progress)
     module, fitted, kept = start.module, start.network, start.kept
     if tune_s is not None and file is None:
         found = tuned(start, dataset, chosen, settings, budget_s=tune_s, file=home / RECIPE, progress=progress)
@@ -187,6 +186,16 @@ def train(
         run_folder.save(home, fitted, home / kept.file)
     atomic_write(home / "curves.png", charts.training_png(result))
     return result
+
+
+def _beginning(loaded: Network, dataset: Dataset, home: Path, chosen: Settings, progress: Progress) -> Beginning:
+    """Where training begins; a warning where what is frozen is random."""
+    if loaded.source is None:
+        return begun_with_graph(loaded, dataset, home, progress)
+    start = begun(loaded, dataset, chosen.seed, progress)
+    if chosen.freeze is not None and loaded.source.weights is None:
+        warn("no weights were given, so what is frozen is random: --weights W", progress)
+    return start
 
 
 @drawn
