@@ -36,6 +36,15 @@ MemoryOption = Annotated[
         autocompletion=lambda incomplete: begun(("auto",), incomplete),
     ),
 ]
+TuneFlag = Annotated[
+    bool, typer.Option("--tune", help="First find out how steps are fastest here; kept in DIR/recipe.json.")
+]
+FoundOption = Annotated[
+    Path | None, typer.Option("--recipe", metavar="FILE", help="Settings that chipwise tune -o wrote.")
+]
+ExplainFlag = Annotated[
+    bool, typer.Option("--explain", help="Tell what memory training would take, and train nothing.")
+]
 
 
 def default_folder(network: str) -> Path:
@@ -80,16 +89,10 @@ def main(
     preprocess: PreprocessOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,
     memory: MemoryOption = None,
-    tune: Annotated[
-        bool, typer.Option("--tune", help="First find out how steps are fastest here; kept in DIR/recipe.json.")
-    ] = False,
+    tune: TuneFlag = False,
     tune_for: Annotated[str, typer.Option(metavar="TIME", help="Time for --tune, about.")] = "2min",
-    found: Annotated[
-        Path | None, typer.Option("--recipe", metavar="FILE", help="Settings that chipwise tune -o wrote.")
-    ] = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Tell what memory training would take, and train nothing.")
-    ] = False,
+    found: FoundOption = None,
+    explain: ExplainFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
@@ -97,8 +100,7 @@ def main(
     settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess}
     settings |= {"skip_bad": skip_bad, "memory": memory}
     if explain:
-        if tune or found is not None:
-            raise InputError("--explain tells of settings as they are given", hint="leave --tune and --recipe out")
+        _check_explained(tuned=tune or found is not None)
         with progress() as bars:
             told = api.training_memory(network, data, progress=bars, **settings)
         answer(told, json=json)
@@ -110,3 +112,8 @@ def main(
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"
     raise typer.Exit(1 if missed else 0)
+
+
+def _check_explained(*, tuned: bool) -> None:
+    if tuned:
+        raise InputError("--explain tells of settings as they are given", hint="leave --tune and --recipe out")

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch._dynamo.config as compiler
 
 from chipwise.core.errors import MachineError, first_line
 from chipwise.runtimes.cpp_compiler import no_compiler
@@ -57,5 +56,6 @@ def compiled(module: nn.Module) -> Callable[[Tensor], Any]:
 @contextmanager
 def many_compiled() -> Iterator[None]:
     """Let many copies of a network be compiled side by side; torch runs the ninth as it is, and says so in a log."""
-    with compiler.patch(recompile_limit=_MOST_SHAPES, accumulated_recompile_limit=_MOST_SHAPES):  # type: ignore[attr-defined]
+    limits = {"recompile_limit": _MOST_SHAPES, "accumulated_recompile_limit": _MOST_SHAPES}
+    with torch._dynamo.config.patch(limits):  # type: ignore[attr-defined]  # noqa: SLF001  it has no public name
         yield

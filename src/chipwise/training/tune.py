@@ -20,6 +20,7 @@ from chipwise.core.events import silent
 from chipwise.core.tuning import PLAIN_LOOP, TuneRow
 from chipwise.runtimes.cpp_compiler import no_compiler
 from chipwise.training.compiled import many_compiled
+from chipwise.training.feed import check_fits, feed_of
 from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.settings import FORMS, resolve
 from chipwise.training.tune_batch import batches, learned
@@ -86,11 +87,14 @@ def tune(  # noqa: PLR0917 (nouns in the order of the line)
         progress: told how far it is.
 
     Raises:
+        DataError, NetworkError: data and network do not fit together.
         GoalMissedError, MachineError, RuntimeError: the plain loop itself does not run.
     """
     splits = stand.splits
     resolved = resolve(settings, samples=len(splits.train), pictures=splits.train.pictures)
     plain = _plain(replace(resolved, batch_size=min(resolved.batch_size, len(splits.train))), limits)
+    check_fits(stand.module, stand.feed(channels_last=False), splits.train.classes)
+    feed_of(splits.validation, stand.network, what="validation")  # what cannot be judged is said before all the work
     search = Search(stand, limits, progress, plain, plain, plain, notes=[_NO_GPU])
     memory = memory_returned if settings.return_memory else memory_kept
     complete = True

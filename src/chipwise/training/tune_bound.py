@@ -22,7 +22,7 @@ from chipwise.cost.memory import optimizer_values
 from chipwise.runtimes.torch_products import products
 from chipwise.training.tune_choice import wins
 from chipwise.training.tune_search import race
-from chipwise.training.tune_steps import input_of, smallest, step_of, timed_step, update_of
+from chipwise.training.tune_steps import input_of, smallest, step_of, timed_step, update_of, use_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -163,6 +163,7 @@ def _peaks(settings: Settings, machine: Machine) -> tuple[float | None, float | 
     product = next((each for each in known if each.format == settings.precision), None)
     found = None
     if product is not None:
+        use_threads(settings)
         found = fastest(product.make, product.operations, "product", deadline_s=_PEAK_S)
     return None if found is None else found[1].rate, measure_peaks(machine).bandwidth_bytes_s
 

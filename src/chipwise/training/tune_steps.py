@@ -101,7 +101,7 @@ def step_of(lesson: Lesson) -> Call:
     set_rate(lesson.optimizer, _GENTLE * lesson.settings.learning_rate)
 
     def step() -> None:
-        _use_threads(lesson.settings)
+        use_threads(lesson.settings)
         learn(lesson, batch_of(lesson, next(chosen)), "while steps were timed")
 
     return step
@@ -117,7 +117,7 @@ def input_of(lesson: Lesson) -> Call:
     chosen = _rows(lesson)
 
     def make() -> object:
-        _use_threads(lesson.settings)
+        use_threads(lesson.settings)
         return batch_of(lesson, next(chosen))
 
     return make
@@ -130,7 +130,7 @@ def update_of(lesson: Lesson) -> Call:
     set_rate(lesson.optimizer, 0.0)
 
     def update() -> None:
-        _use_threads(lesson.settings)
+        use_threads(lesson.settings)
         for value, gradient in zip(lesson.module.parameters(), kept, strict=True):
             value.grad = gradient
         lesson.optimizer.step()
@@ -172,6 +172,7 @@ def _rows(lesson: Lesson) -> Iterator[Tensor]:
         place = place + lesson.batch if place + 2 * lesson.batch <= len(order) else 0
 
 
-def _use_threads(settings: Settings) -> None:
+def use_threads(settings: Settings) -> None:
+    """Set torch's threads as the settings say; nothing happens where they are so."""
     if settings.threads is not None and torch.get_num_threads() != settings.threads:
         torch.set_num_threads(settings.threads)
