@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 WANTED = 1.8
 PLAIN, CHECKLIST, TUNED = "plain", "checklist", "tuned"
-LIST = {"precision": "bf16", "channels_last": True, "compiled": True}
+LIST: dict[str, Any] = {"precision": "bf16", "channels_last": True, "compiled": True}
 _SCALED = "mean=0.5,std=0.25"
 # Two-sided 95% quantiles of Student's t with n - 1 degrees of freedom, by n.
 _T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
@@ -125,12 +125,13 @@ def measured(name: str, options: argparse.Namespace, progress: Progress) -> dict
     case = CASES[name]
     data = data_of(case, options)
     given: dict[str, Any] = {} if options.threads is None else {"threads": options.threads}
-    how = {"preprocess": case.preprocess, "input_shape": case.input_shape}
+    how: dict[str, Any] = {"preprocess": case.preprocess, "input_shape": case.input_shape}
     found = chipwise.tune(
         case.network, data, budget_s=options.tuning, epochs=options.epochs, progress=progress, **how, **given
     )
-    plain = Settings(**found.settings)
+    usual: dict[str, Any] = found.settings
     changed: dict[str, Any] = found.changes
+    plain = Settings(**usual)
     ways = {PLAIN: plain, CHECKLIST: replace(plain, **LIST), TUNED: replace(plain, **changed)}
     return {
         "network": name,

@@ -57,5 +57,5 @@ def compiled(module: nn.Module) -> Callable[[Tensor], Any]:
 def many_compiled() -> Iterator[None]:
     """Let many copies of a network be compiled side by side; torch runs the ninth as it is, and says so in a log."""
     limits = {"recompile_limit": _MOST_SHAPES, "accumulated_recompile_limit": _MOST_SHAPES}
-    with torch._dynamo.config.patch(limits):  # type: ignore[attr-defined]  # noqa: SLF001  it has no public name
+    with torch._dynamo.config.patch(limits):  # noqa: SLF001  it has no public name
         yield
