@@ -105,11 +105,12 @@ def learned(search: Search) -> None:
 
 def _planned(search: Search, ways: dict[str, Settings]) -> bool:
     """Find how many samples there is time for, in how many epochs and how often; False where it is too few."""
-    rate = {row.batch_size: row.samples_s for row in search.batches if row.samples_s}
     train, validation = len(search.stand.splits.train), len(search.stand.splits.validation)
-    slowest = sum(1 / (rate.get(way.batch_size) or min(rate.values())) for way in ways.values())
-    left = max(0.0, search.left_s(_LEARNED))
-    affordable = int(left / slowest) - int(_EVALUATION * validation)
+    sample_s = [1 / row.samples_s for row in search.batches if row.samples_s]
+    plain = next((row.step for row in search.rows if not row.changes and row.step is not None), None)
+    if "plain" in ways and plain is not None:
+        sample_s.append(plain.median_s / search.plain.batch_size)
+    affordable = int(max(0.0, search.left_s(_LEARNED)) / sum(sample_s)) - int(_EVALUATION * validation)
     largest = max(way.batch_size for way in ways.values())
     enough = max(_MOST_EPOCHS, math.ceil(_FEWEST_LEARNED * largest / train))
     epochs = max(1, min(affordable // train, enough, search.plain.epochs or 1))
