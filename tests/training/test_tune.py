@@ -224,6 +224,13 @@ def test_what_holds_a_step_back(shares: Shares, arithmetic: float, traffic: floa
     assert kind_of(shares, arithmetic, traffic) == kind
 
 
+@pytest.mark.parametrize(
+    ("arithmetic", "said"), [(0.1, "at 10% of the rate"), (0.6, "more cores"), (0.0, "more cores")]
+)
+def test_layers_that_are_too_narrow_are_told(arithmetic: float, said: str) -> None:
+    assert said in tune_bound._advice("compute", Shares(0.0, 0.1, 0.1), SETTINGS, arithmetic)
+
+
 def test_steps_learn_and_updates_change_nothing() -> None:
     place = stand()
     settings = replace(SETTINGS, augment="none")

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 _FACTORS = (0.5, 1, 2, 4)
 _FEWEST_STEPS = 8  # in an epoch of the largest batch
-_FEWEST_LEARNED = 16  # steps of the largest batch, below which nothing can be said of what it learns
+# Steps of the largest batch below which nothing can be said of what it learns, unless the whole run has no more.
+_FEWEST_LEARNED = 16
 _RACED, _LEARNED = 0.68, 0.90  # shares of the time that are used up then
 _MOST_EPOCHS, _MOST_SEEDS = 4, 3
 _EVALUATION = 0.4  # of a training step, a sample
@@ -116,7 +117,7 @@ def _planned(search: Search, ways: dict[str, Settings]) -> bool:
     epochs = max(1, min(affordable // train, enough, search.plain.epochs or 1))
     search.shown = min(train, affordable) * epochs
     search.seeds = max(1, min(_MOST_SEEDS, affordable // max(1, epochs * train)))
-    if search.shown < _FEWEST_LEARNED * largest:
+    if search.shown < min(_FEWEST_LEARNED * largest, train * (search.plain.epochs or 1)):
         search.shown = search.seeds = 0
     return search.shown > 0
 

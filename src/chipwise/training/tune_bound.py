@@ -39,6 +39,7 @@ _UNTIL, _PEAK_S = 0.97, 0.8
 _LEAST, _ROUNDS = 0.08, 9  # of the time, and rounds, that are taken even where there is none left
 # From these shares of a step on, it is they that hold it back.
 _INPUT, _STARTS, _UPDATE = 0.3, 0.4, 0.4
+_SLOW = 0.25  # of the best product's rate, below which layers are too narrow for it
 _PLAIN, _TUNED, _INPUTS, _OPTIMIZER, _SMALLEST = "plain", "tuned", "input", "optimizer", "smallest"
 
 
@@ -143,7 +144,7 @@ def _bound(
         peak_flops_s=peak,
         bytes_s=moved / step_s,
         bandwidth_bytes_s=bandwidth,
-        advice=_advice(kind, shares, settings),
+        advice=_advice(kind, shares, settings, arithmetic),
     )
 
 
@@ -168,8 +169,8 @@ def _peaks(settings: Settings, machine: Machine) -> tuple[float | None, float | 
     return None if found is None else found[1].rate, measure_peaks(machine).bandwidth_bytes_s
 
 
-def _advice(kind: Kind, shares: Shares, settings: Settings) -> str:
-    """What to do, in a sentence."""
+def _advice(kind: Kind, shares: Shares, settings: Settings, arithmetic: float) -> str:
+    """What to do, in a sentence; `arithmetic` is as of `kind_of`, 0 where no peak was measured."""
     if kind == "input":
         return (
             f"making batches takes {shares.input:.0%} of a step: fewer or cheaper augmentations would shorten it most"
@@ -187,5 +188,10 @@ def _advice(kind: Kind, shares: Shares, settings: Settings) -> str:
     if kind == "memory":
         less = "" if settings.precision == "bf16" else ", bf16"
         return f"moving bytes holds it back: fewer values between layers (pooling earlier{less}), or faster memory"
+    if 0 < arithmetic < _SLOW:
+        return (
+            f"layers compute at {arithmetic:.0%} of the rate of the best product, too narrow or too small for its "
+            "vectors: more channels (multiples of 16) in fewer layers cost little more"
+        )
     faster = "" if settings.precision != "fp32" else "a processor with bf16 instructions, "
     return f"arithmetic holds it back: {faster}more cores, smaller pictures or fewer channels are what is left"
