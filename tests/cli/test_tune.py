@@ -33,7 +33,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_tuning_and_its_recipe(cli: Callable[..., object], tmp_path: Path) -> None:
     file = tmp_path / "found" / "recipe.json"
-    told = cli("tune", *NET, "--for", "6s", "--json", "-o", file)
+    told = cli("tune", *NET, "--for", "60s", "--json", "-o", file)
     assert told.code == 0, told.err
     record = json.loads(told.out)
     assert record["schema"] == "chipwise.tuning/1"
@@ -59,7 +59,7 @@ def test_a_tuning_and_its_recipe(cli: Callable[..., object], tmp_path: Path) -> 
 
 
 def test_tuned_and_trained_in_one_go(cli: Callable[..., object], tmp_path: Path) -> None:
-    command = ("train", *NET, "--tune", "--tune-for", "6s", "-o", tmp_path / "run", "--json")
+    command = ("train", *NET, "--tune", "--tune-for", "60s", "-o", tmp_path / "run", "--json")
     first = cli(*command)
     assert first.code == 0, first.err
     assert "tuned: channels_last, 2.00× [2.00–2.00] as fast as plain fp32" in first.err
@@ -71,7 +71,7 @@ def test_tuned_and_trained_in_one_go(cli: Callable[..., object], tmp_path: Path)
 
 
 def test_a_table(cli: Callable[..., object]) -> None:
-    told = cli("tune", *NET, "--for", "6s", "--batch-size", "64")
+    told = cli("tune", *NET, "--for", "60s", "--batch-size", "64")
     assert told.code == 0, told.err
     for words in (
         "2.00×",
@@ -90,7 +90,7 @@ def test_ctrl_c_gives_the_best_so_far(cli: Callable[..., object], monkeypatch: p
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tune, "batches", press)
-    told = cli("tune", *NET, "--for", "6s")
+    told = cli("tune", *NET, "--for", "60s")
     assert told.code == 130
     assert "kept     channels_last" in told.out
     assert "interrupted: this is the best so far" in told.out
