@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from chipwise.core.errors import GoalMissedError
 from chipwise.core.layer import Layer
 from chipwise.core.measure import PairedDrop
 from chipwise.training import tune as tuning
-from chipwise.training import tune_batch, tune_bound, tune_search
+from chipwise.training import tune_batch, tune_bound, tune_search, tune_steps
 from chipwise.training.settings import Settings
 from chipwise.training.tune import Tuned, tune
 from chipwise.training.tune_batch import sized
@@ -73,6 +74,24 @@ def test_what_only_helps_in_pairs_is_found(times: dict[str, float]) -> None:
     assert told["compiled",].reason == "not tried: not in this test"
     assert "optimizer" in {row.stage for row in found.rows if not row.kept}, "0.3% is not worth a change"
     assert [row.batch_size for row in found.batches if row.kept] == [16]
+
+
+def test_compiled_where_that_pays(times: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled ways are tried after the others, and kept where they beat these and compiling does not take longer."""
+
+    def slowly(module: torch.nn.Module) -> torch.nn.Module:
+        time.sleep(0.1)
+        return module
+
+    monkeypatch.setattr(tuning, "no_compiler", lambda: "")
+    monkeypatch.setattr(tune_steps, "compiled", slowly)
+    times |= {"channels_last": 0.8, "channels_last, compile": 0.4, "tuned": 0.4}
+    found = tuned(fixed=frozenset({"precision"}), settings=replace(SETTINGS, epochs=10**6))
+    assert found.changes == {"channels_last": True, "compiled": True}
+    assert [row.changes for row in found.rows if row.kept] == [found.changes]
+    short = tuned(fixed=frozenset({"precision"}), settings=replace(SETTINGS, epochs=1))
+    assert short.changes == {"channels_last": True}
+    assert any("compiling takes" in note for note in short.notes)
 
 
 def test_nothing_is_kept_that_does_not_win(times: dict[str, float]) -> None:

@@ -211,6 +211,7 @@ def _tuning(
     from chipwise.devices.detect import detect, versions
     from chipwise.networks.layers import layer_rows
     from chipwise.training.dropout import set_dropout
+    from chipwise.training.memory import enough_memory
     from chipwise.training.settings import as_json
     from chipwise.training.tune import tune as tune_module
     from chipwise.training.tune_search import Limits
@@ -224,7 +225,8 @@ def _tuning(
     limits = Limits(budget_s, frozenset(given), formats, machine.cores)
     stand = Stand(start.module, start.network, dataset.split(seed=chosen.split_seed))
     rows_at = cache(partial(layer_rows, start.network))
-    found = tune_module(stand, chosen, limits, rows_at, machine, progress)
+    with enough_memory():
+        found = tune_module(stand, chosen, limits, rows_at, machine, progress)
     notes = found.notes if formats else (*found.notes, "bf16 was not tried: this processor has no instructions for it")
     if chosen.freeze is not None:
         notes = (*notes, "measured as if everything learned; while a part is frozen, steps are shorter")

@@ -167,7 +167,8 @@ def _compiled(search: Search, order: Sequence[Settings], best: Settings) -> None
     ways = {search.named(way): way for way in dict.fromkeys([plain, best, *ran])}
     samples = race(search, {each: search.calls[way] for each, way in ways.items()}, until + 0.05, "compiled")
     note_rows(search, PRODUCT, samples, ways, search.named(plain))
-    found = winner(samples, ways, search.named(plain))
+    rivals = {search.named(way): way for way in dict.fromkeys([best, *ran])}
+    found = winner(samples, rivals, search.named(best))
     keep(search, PRODUCT, found)
     if found.compiled:
         saved_s = float(np.median(samples[search.named(best)]) - np.median(samples[search.named(found)]))

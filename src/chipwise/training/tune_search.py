@@ -57,7 +57,7 @@ class Search:
         stand: where steps are made; limits: what may be tried; progress: told how far it is.
         plain: settings of the plain loop; kept: the best so far.
         fallback: the best in the number format of the plain loop.
-        compile_s: that compiling the last way took; 0 where nothing was compiled.
+        compile_s: that compiling a way took, the longest; 0 where nothing was compiled.
         overrun_s: that compiling took beyond its share of the time; later stages begin and end so much later.
         calls: steps that are prepared, by their settings.
         sample_s: seconds a sample, one number a round, by batch size.
@@ -127,7 +127,7 @@ def prepared(search: Search, ways: Sequence[Settings], stage: str) -> list[Setti
                 continue
             search.calls[way] = call
             if way.compiled:
-                search.compile_s = took_s
+                search.compile_s = max(search.compile_s, took_s)
         ran.append(way)
     return ran
 
