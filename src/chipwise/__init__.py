@@ -29,6 +29,7 @@ from chipwise.api import (
     show,
     train,
     training_memory,
+    tune,
     zoo,
 )
 from chipwise.core.errors import ChipwiseError
@@ -58,5 +59,6 @@ __all__ = [
     "show",
     "train",
     "training_memory",
+    "tune",
     "zoo",
 ]

@@ -46,8 +46,8 @@ def gradients(settings: Settings, module: nn.Module) -> list[torch.Tensor]:
         lambda *_: kept.extend(value.grad.clone() for value in module.parameters())  # type: ignore[union-attr]
     )
     with seeded(5):
-        batch = loop._batch(lesson, torch.arange(11))
-    loop._step(lesson, batch, "in a test")
+        batch = loop.batch_of(lesson, torch.arange(11))
+    loop.learn(lesson, batch, "in a test")
     return kept
 
 

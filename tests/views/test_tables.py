@@ -24,6 +24,7 @@ from . import (
     samples,
     sheet_samples,
     training_memory_samples,
+    tuning_samples,
 )
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -37,6 +38,7 @@ RECORDS = {
     **compression_samples.RECORDS,
     **proof_samples.RECORDS,
     **training_memory_samples.RECORDS,
+    **tuning_samples.RECORDS,
 }
 
 

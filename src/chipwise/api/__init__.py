@@ -17,6 +17,7 @@ from chipwise.api.running import load, run
 from chipwise.api.shrinking import compress
 from chipwise.api.shrunk_pictures import sensitivity
 from chipwise.api.targets import PRECISIONS, TECHNIQUES, device_names
+from chipwise.api.tuning import tune
 from chipwise.api.verbs import bench, check, compile, inspect, train
 from chipwise.api.zoo import zoo
 
@@ -53,5 +54,6 @@ __all__ = [
     "show",
     "train",
     "training_memory",
+    "tune",
     "zoo",
 ]

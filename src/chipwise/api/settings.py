@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chipwise.training.settings import Settings
 
 # What the training of masks and rounded weights has no place for.
-_TRAIN_ALONE = ("ema", "dropout", "teacher_temperature", "recompute", "return_memory", "evaluation_batch")
+_TRAIN_ALONE = ("ema", "dropout", "teacher_temperature", "recompute", "return_memory", "evaluation_batch", "compiled")
 
 
 def known_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -36,12 +36,13 @@ def known_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def usual_settings(network: Network, given: dict[str, Any]) -> Settings:
+def usual_settings(network: Network, given: dict[str, Any], found: Mapping[str, Any] | None = None) -> Settings:
     """What a network is trained with: its usual settings, and what is given in their place.
 
     Args:
         network: as it begins.
         given: settings of training by name.
+        found: settings that a tuning found, which stand between both; a batch size and its learning rate go together.
 
     Raises:
         UnknownNameError: as `known_settings`.
@@ -50,7 +51,10 @@ def usual_settings(network: Network, given: dict[str, Any]) -> Settings:
     from chipwise.training.recipes import recipe
 
     fine = network.source is None and not is_untrained(network)
-    return replace(recipe(network.name, fine=fine), **known_settings(given))
+    tuned = dict(found or {})
+    if not {"batch_size", "learning_rate", "optimizer"}.isdisjoint(given):
+        tuned = {name: value for name, value in tuned.items() if name not in ("batch_size", "learning_rate")}
+    return replace(recipe(network.name, fine=fine), **{**tuned, **known_settings(given)})
 
 
 def gentle_settings(network: str, share: float, given: dict[str, Any]) -> Settings:

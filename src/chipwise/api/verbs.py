@@ -32,6 +32,7 @@ from chipwise.api.memory import fitted_settings, measured
 from chipwise.api.notebook import drawn
 from chipwise.api.settings import usual_settings
 from chipwise.api.transfer import begun, network_to_train
+from chipwise.api.tuning import RECIPE, found_settings, recipe_asked, tuned
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
 
@@ -39,8 +40,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from chipwise.api.given import DataLike, NetworkLike, PlanLike
+    from chipwise.api.transfer import Beginning
+    from chipwise.core.network import Network
     from chipwise.core.plan import Plan
     from chipwise.core.report import BenchResult, CheckResult, Inspection, Training
+    from chipwise.datasets.dataset import Dataset
+    from chipwise.training.settings import Settings
 
 
 @drawn
@@ -105,6 +110,8 @@ def train(
     teacher_weights: str | Path | None = None,
     skip_bad: bool = False,
     memory: str | int | None = None,
+    tune_s: float | None = None,
+    recipe: str | Path | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> Training:
@@ -128,6 +135,9 @@ def train(
         skip_bad: leave out pictures of "folder:DIR" that cannot be read, and say which.
         memory: what the process may take, as "10GB" or in bytes, or "auto" for what is available: techniques that save
             memory are chosen until it fits, the quickest ones; the record then has the measured peak, too.
+        tune_s: seconds to find out first how steps are fastest here, as `tune` does; what it finds is kept in
+            `recipe.json` in the folder, and a run that goes on uses that.
+        recipe: a file of settings that `tune` wrote.
         progress: told about epochs.
         settings: fields of `chipwise.training.settings.Settings`; what is not given comes from the network's recipe.
 
@@ -136,6 +146,7 @@ def train(
         MissingExtraError: torch is not installed. GoalMissedError: the loss diverges (the layer is named), or nothing
         fits into `memory`. MachineError: there is not enough.
     """
+    file = recipe_asked(tune_s, recipe, Path(folder), {"memory": memory, "teacher": teacher}, fresh=fresh)
     dataset = data_from(data, progress, skip_bad=skip_bad)
     need("torch", "safetensors", "tensorboard", extra="torch")
     from chipwise.api.host import host_of
@@ -149,19 +160,18 @@ def train(
 
     home = Path(folder)
     loaded = network_to_train(network, weights, input_shape, preprocess)
-    chosen = usual_settings(loaded, settings)
     machine = detect()
+    found = {} if file is None else found_settings(file, loaded, machine, progress)
+    chosen = usual_settings(loaded, settings, found)
     chosen = replace(chosen, threads=chosen.threads or machine.cores)  # torch does not know of quotas
     assumed = assumed_pixels(loaded) if preprocess is None else ""
     if assumed:
         progress.note(assumed)
-    if loaded.source is None:
-        start = begun_with_graph(loaded, dataset, home, progress)
-    else:
-        start = begun(loaded, dataset, chosen.seed, progress)
-        if chosen.freeze is not None and loaded.source.weights is None:
-            warn("no weights were given, so what is frozen is random: --weights W", progress)
+    start = _beginning(loaded, dataset, home, chosen, progress)
     module, fitted, kept = start.module, start.network, start.kept
+    if tune_s is not None and file is None:
+        found = tuned(start, dataset, chosen, settings, budget_s=tune_s, file=home / RECIPE, progress=progress)
+        chosen = replace(chosen, **found)
     chosen, master = taught_by(teacher, teacher_weights, fitted, dataset, chosen)
     ways: dict[str, Any] = {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
     limited = None
@@ -176,6 +186,16 @@ def train(
         run_folder.save(home, fitted, home / kept.file)
     atomic_write(home / "curves.png", charts.training_png(result))
     return result
+
+
+def _beginning(loaded: Network, dataset: Dataset, home: Path, chosen: Settings, progress: Progress) -> Beginning:
+    """Where training begins; a warning where what is frozen is random."""
+    if loaded.source is None:
+        return begun_with_graph(loaded, dataset, home, progress)
+    start = begun(loaded, dataset, chosen.seed, progress)
+    if chosen.freeze is not None and loaded.source.weights is None:
+        warn("no weights were given, so what is frozen is random: --weights W", progress)
+    return start
 
 
 @drawn

@@ -32,6 +32,7 @@ from chipwise.cli import (
     sensitivity,
     show,
     train,
+    tune,
     zoo,
 )
 from chipwise.cli.ending import errors_said, say
@@ -47,8 +48,8 @@ app = typer.Typer(
     context_settings={"help_option_names": HELP_NAMES},
 )
 _LINE = (
-    fit, inspect, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate, bench, export,
-    report,
+    fit, inspect, tune, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate, bench,
+    export, report,
 )  # fmt: skip
 for command in (*_LINE, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)

@@ -22,6 +22,8 @@ from chipwise.cli.answer import (
     progress,
     shape,
 )
+from chipwise.core.errors import InputError
+from chipwise.core.units import parse_duration_s
 
 _MODEL_FILES = re.compile(r"\.(onnx|cfg|prototxt|keras|h5|cwz)$")
 
@@ -33,6 +35,15 @@ MemoryOption = Annotated[
         help="What the process may take, as 10GB: micro-batches, bf16, checkpointing, ... are chosen until it fits.",
         autocompletion=lambda incomplete: begun(("auto",), incomplete),
     ),
+]
+TuneFlag = Annotated[
+    bool, typer.Option("--tune", help="First find out how steps are fastest here; kept in DIR/recipe.json.")
+]
+FoundOption = Annotated[
+    Path | None, typer.Option("--recipe", metavar="FILE", help="Settings that chipwise tune -o wrote.")
+]
+ExplainFlag = Annotated[
+    bool, typer.Option("--explain", help="Tell what memory training would take, and train nothing.")
 ]
 
 
@@ -78,9 +89,10 @@ def main(
     preprocess: PreprocessOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,
     memory: MemoryOption = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Tell what memory training would take, and train nothing.")
-    ] = False,
+    tune: TuneFlag = False,
+    tune_for: Annotated[str, typer.Option(metavar="TIME", help="Time for --tune, about.")] = "2min",
+    found: FoundOption = None,
+    explain: ExplainFlag = False,
     json: JsonFlag = False,
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
@@ -88,13 +100,20 @@ def main(
     settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess}
     settings |= {"skip_bad": skip_bad, "memory": memory}
     if explain:
+        _check_explained(tuned=tune or found is not None)
         with progress() as bars:
             told = api.training_memory(network, data, progress=bars, **settings)
         answer(told, json=json)
         raise typer.Exit(1 if told.smallest is not None else 0)
     folder = output if output is not None else default_folder(network)
     with progress(interrupted=GOES_ON) as bars:
+        settings |= {"tune_s": parse_duration_s(tune_for) if tune else None, "recipe": found}
         result = api.train(network, data, folder=folder, fresh=fresh, progress=bars, **settings)
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"
     raise typer.Exit(1 if missed else 0)
+
+
+def _check_explained(*, tuned: bool) -> None:
+    if tuned:
+        raise InputError("--explain tells of settings as they are given", hint="leave --tune and --recipe out")

@@ -8,16 +8,12 @@ torch.compile, with a warning, as that is done anew in every process.
 Compiled ahead, a call has less to do before it computes (microseconds, one thread of a shared Xeon with AVX-512, ahead
 of time and torch.compile: LeNet-5 440 and 960, ResNet-20 2080 and 3490).
 
->>> import shutil
 >>> NAME, obstacle() == "" or "compiler" in obstacle()
 ('inductor', True)
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -31,6 +27,7 @@ from numpy.typing import NDArray
 
 from chipwise.codec.hashes import sha256_bytes
 from chipwise.core.device import Machine
+from chipwise.runtimes.cpp_compiler import no_compiler
 from chipwise.runtimes.engine import KEPT_SHAPES, Arrays, EngineOptions, refusal
 from chipwise.runtimes.formats import declared, parse
 from chipwise.runtimes.lanes import Lanes, lane_count
@@ -72,8 +69,7 @@ def version() -> str:
 
 def obstacle() -> str:
     """Say that the C++ compiler is missing; empty when it is there."""
-    wanted = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
-    return "" if shutil.which(wanted) else f"it needs a C++ compiler, and {wanted} is not there (CXX names another)"
+    return no_compiler()
 
 
 def precisions(machine: Machine) -> tuple[str, ...]:

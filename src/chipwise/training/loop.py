@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
@@ -56,6 +56,7 @@ class Lesson:
         teacher: whose answers are learned besides the labels; None for labels alone.
         before_step: called with the number of each step, counted over all epochs from 0.
         average: of the module's weights over the steps, brought up to date after each; None where nobody wants it.
+        compiled: the module, compiled: what training steps run in its place; None for the module as it is.
     """
 
     module: nn.Module
@@ -68,6 +69,7 @@ class Lesson:
     teacher: Teacher | None = None
     before_step: Callable[[int], None] | None = None
     average: AveragedModel | None = None
+    compiled: Callable[[Tensor], Any] | None = None
 
     @property
     def taught(self) -> nn.Module:
@@ -91,7 +93,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class Batch:
     """What a step learns: inputs [N, ...], labels [N], and if mixed, the others' and the share."""
 
     inputs: Tensor
@@ -99,11 +101,11 @@ class _Batch:
     others: Tensor
     share: float = 1.0
 
-    def parts(self, most: int | None) -> Iterator[_Batch]:
+    def parts(self, most: int | None) -> Iterator[Batch]:
         """The same in parts of as many samples, or as nearly so as can be; None for all of it."""
         count = math.ceil(len(self.labels) / (most or len(self.labels)))
         pieces = (each.tensor_split(count) for each in (self.inputs, self.labels, self.others))
-        return (_Batch(inputs, labels, others, self.share) for inputs, labels, others in zip(*pieces, strict=True))
+        return (Batch(inputs, labels, others, self.share) for inputs, labels, others in zip(*pieces, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +142,8 @@ def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -
             set_rate(lesson.optimizer, rate)
             if lesson.before_step is not None:
                 lesson.before_step((number - 1) * lesson.steps + step)
-            batch = _batch(lesson, order[step * lesson.batch : (step + 1) * lesson.batch])
-            loss = _step(lesson, batch, f"in epoch {number}, step {step + 1} of {lesson.steps}")
+            batch = batch_of(lesson, order[step * lesson.batch : (step + 1) * lesson.batch])
+            loss = learn(lesson, batch, f"in epoch {number}, step {step + 1} of {lesson.steps}")
             total += loss
             tell(step + 1, total / (step + 1))
         seconds = time.perf_counter() - start
@@ -149,7 +151,7 @@ def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -
     return Trained(loss=total / lesson.steps, learning_rate=rate, seconds=seconds)
 
 
-def _batch(lesson: Lesson, chosen: Tensor) -> _Batch:
+def batch_of(lesson: Lesson, chosen: Tensor) -> Batch:
     """The samples of a step, varied as the settings say; whole numbers, as pixels may be, are rounded again."""
     kinds = str(lesson.settings.augment)
     given = lesson.feed.inputs.index_select(0, chosen)
@@ -161,12 +163,10 @@ def _batch(lesson: Lesson, chosen: Tensor) -> _Batch:
     if not given.is_floating_point():
         inputs = inputs.round().to(given.dtype)
     labels = lesson.feed.labels[chosen]
-    return (
-        _Batch(inputs, labels, labels) if blend is None else _Batch(inputs, labels, labels[blend.others], blend.share)
-    )
+    return Batch(inputs, labels, labels) if blend is None else Batch(inputs, labels, labels[blend.others], blend.share)
 
 
-def _step(lesson: Lesson, batch: _Batch, where: str) -> float:
+def learn(lesson: Lesson, batch: Batch, where: str) -> float:
     """Learn one batch, in parts where the settings say so; the module stays as it is where that would break it.
 
     Raises:
@@ -174,7 +174,7 @@ def _step(lesson: Lesson, batch: _Batch, where: str) -> float:
     """
     lesson.optimizer.zero_grad(set_to_none=True)  # before new activations are made, so that these find the room
     parts = batch.parts(lesson.settings.micro_batch)
-    loss = sum(_learn(lesson, part, len(part.labels) / len(batch.labels), where) for part in parts)
+    loss = sum(_learn_part(lesson, part, len(part.labels) / len(batch.labels), where) for part in parts)
     if lesson.settings.clip_norm is not None:
         _clip(lesson, batch, lesson.settings.clip_norm, where)
     lesson.optimizer.step()
@@ -183,32 +183,32 @@ def _step(lesson: Lesson, batch: _Batch, where: str) -> float:
     return loss
 
 
-def _learn(lesson: Lesson, part: _Batch, share: float, where: str) -> float:
+def _learn_part(lesson: Lesson, part: Batch, share: float, where: str) -> float:
     """Add the gradient of a part of a batch, of which it is `share`, and give its share of the loss."""
     loss, whole = _losses(lesson, part)
     for value in (loss, whole):
         if not math.isfinite(value.item()):
-            layer = broken_layer(lesson.module, lambda: _losses(lesson, part))
+            layer = broken_layer(lesson.module, lambda: _losses(replace(lesson, compiled=None), part))
             raise diverged(value.item(), where, lesson.settings, layer)
     (share * whole if share < 1 else whole).backward()  # type: ignore[no-untyped-call]
     return share * loss.item()
 
 
-def _clip(lesson: Lesson, batch: _Batch, most: float, where: str) -> None:
+def _clip(lesson: Lesson, batch: Batch, most: float, where: str) -> None:
     """Make the gradient of all weights together no longer than that."""
     learning = [value for value in lesson.module.parameters() if value.grad is not None]
     norm = get_total_norm([value.grad for value in learning if value.grad is not None])
     if not math.isfinite(norm):
-        layer = broken_layer(lesson.module, lambda: _losses(lesson, batch))
+        layer = broken_layer(lesson.module, lambda: _losses(replace(lesson, compiled=None), batch))
         raise diverged(float(norm), where, lesson.settings, layer, what="norm of the gradient")
     clip_grads_with_norm_(learning, most, norm)
 
 
-def _losses(lesson: Lesson, batch: _Batch) -> tuple[Tensor, Tensor]:
+def _losses(lesson: Lesson, batch: Batch) -> tuple[Tensor, Tensor]:
     """The loss of the scores alone, which is reported, and of all that is made small."""
     settings = lesson.settings
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
-        given = lesson.module(batch.inputs)
+        given = (lesson.compiled or lesson.module)(batch.inputs)
     loss, *auxiliary = (
         _labels_loss(scores.float(), batch, settings) for scores in (given if isinstance(given, tuple) else (given,))
     )
@@ -221,7 +221,7 @@ def _losses(lesson: Lesson, batch: _Batch) -> tuple[Tensor, Tensor]:
     return loss, whole
 
 
-def _labels_loss(scores: Tensor, batch: _Batch, settings: Settings) -> Tensor:
+def _labels_loss(scores: Tensor, batch: Batch, settings: Settings) -> Tensor:
     """The loss for labels; for mixed ones the mixture of both losses, which is that of the mixed targets."""
 
     def loss(labels: Tensor) -> Tensor:

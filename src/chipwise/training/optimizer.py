@@ -64,18 +64,23 @@ def rate_share(step: int, steps: int, schedule: str) -> float:
     return 0.5 * (1 + math.cos(math.pi * (position - rise) / (1 - rise)))
 
 
+def _form(settings: Settings) -> dict[str, bool]:
+    return {"fused": settings.optimizer_form == "fused", "foreach": settings.optimizer_form == "foreach"}
+
+
 def _adamw(groups: list[dict[str, object]], settings: Settings) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), **_form(settings))
 
 
 def _adam(groups: list[dict[str, object]], settings: Settings) -> torch.optim.Optimizer:
-    return torch.optim.Adam(groups, lr=settings.learning_rate, betas=(0.9, 0.999), fused=True)
+    return torch.optim.Adam(groups, lr=settings.learning_rate, betas=(0.9, 0.999), **_form(settings))
 
 
 def _sgd(groups: list[dict[str, object]], settings: Settings) -> torch.optim.Optimizer:
     momentum = _MOMENTUM if settings.momentum is None else settings.momentum
     nesterov = momentum > 0 if settings.nesterov is None else settings.nesterov
-    return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=momentum, nesterov=nesterov, fused=True)
+    rate = settings.learning_rate
+    return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, **_form(settings))
 
 
 _BUILDERS: dict[str, Callable[[list[dict[str, object]], Settings], torch.optim.Optimizer]] = {

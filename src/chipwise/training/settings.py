@@ -23,12 +23,16 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "one-cycle")
 PRECISIONS = ("fp32", "bf16")
 LOSSES = ("cross-entropy", "hinge")
+FORMS = ("fused", "foreach", "for-loop")
 BACKBONE = "backbone"
 
 # Settings of how memory is saved, and what changes nothing.
 OF_MEMORY: dict[str, str | int | bool | None] = {
     "micro_batch": None, "recompute": None, "return_memory": False, "evaluation_batch": USUAL_EVALUATION,
 }  # fmt: skip
+
+# Settings of how steps are computed, and what is usual.
+_OF_SPEED: dict[str, str | bool] = {"compiled": False, "optimizer_form": "fused"}
 
 # Samples shown to the network when the number of epochs is not given: enough for the zoo on digits and on MNIST.
 _SAMPLES_SHOWN = 120_000
@@ -88,6 +92,9 @@ class Settings:
         dropout: rate of every dropout layer of the network, 0..1; None for its own.
         teacher_share: of a teacher's answers in the loss, 0..1, the rest being the labels'; None without a teacher.
         teacher_temperature: what scores are divided by before both are compared; None without a teacher.
+        compiled: run the training steps through `torch.compile`; evaluation runs the module as it is.
+        optimizer_form: how the optimizer goes through the weights: "fused" (one pass over each), "foreach" (operators
+            on lists of weights) or "for-loop" (weight by weight, operator by operator).
     """
 
     optimizer: str = "adamw"
@@ -121,6 +128,8 @@ class Settings:
     dropout: float | None = None
     teacher_share: float | None = None
     teacher_temperature: float | None = None
+    compiled: bool = False
+    optimizer_form: str = "fused"
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -136,6 +145,8 @@ class Settings:
         _check_ranges(self)
         _check_freezing(self)
         _check_momentum(self)
+        if self.compiled and self.recompute is not None:
+            raise InputError("compiled=True leaves no segments to compute again", hint="one of compiled and recompute")
 
 
 def as_json(settings: Settings) -> dict[str, str | int | float | bool | None]:
@@ -145,7 +156,7 @@ def as_json(settings: Settings) -> dict[str, str | int | float | bool | None]:
     runs from before can be continued.
     """
     values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    usual: dict[str, Any] = dict.fromkeys(_YOUNGER) | OF_MEMORY
+    usual: dict[str, Any] = dict.fromkeys(_YOUNGER) | OF_MEMORY | _OF_SPEED
     return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
 
 
@@ -208,7 +219,7 @@ def _names(allowed: tuple[type, ...]) -> str:
 
 def _check_choices(settings: Settings) -> None:
     choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "loss": LOSSES}
-    choices |= {"freeze": (BACKBONE,)}
+    choices |= {"freeze": (BACKBONE,), "optimizer_form": FORMS}
     for name, known in choices.items():
         value = getattr(settings, name)
         if isinstance(value, str) and value not in known:

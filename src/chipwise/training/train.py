@@ -19,7 +19,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chipwise.codec.files import check_writable
 from chipwise.core.errors import GoalMissedError, InputError
@@ -30,6 +30,7 @@ from chipwise.training.augmentations import mixup_alpha
 from chipwise.training.average import average_of
 from chipwise.training.checkpoint import Checkpoint, State
 from chipwise.training.checkpointed import from_text, run_again
+from chipwise.training.compiled import compiled
 from chipwise.training.divergence import broken_layer, diverged
 from chipwise.training.dropout import set_dropout
 from chipwise.training.evaluate import evaluate
@@ -187,9 +188,9 @@ def _train(run: _Run, found: Checkpoint | None) -> Checkpoint:
     frozen = None if freeze is None else frozen_part(run.module, feed.inputs[:2], freeze)
     optimizer = build_optimizer(run.module, settings, () if frozen is None else frozen.weights)
     average = None if settings.ema is None else average_of(run.module, settings.ema)
-    lesson = Lesson(
-        run.module, optimizer, feed, settings, layout, channels, frozen, teacher=run.teacher, average=average
-    )
+    extras: dict[str, Any] = {"teacher": run.teacher, "average": average}
+    extras["compiled"] = compiled(run.module) if settings.compiled else None
+    lesson = Lesson(run.module, optimizer, feed, settings, layout, channels, frozen, **extras)
     _tell_plan(run, lesson)
     standing = _take_up(run, lesson, found)
     with event_log(run.folder / "events", len(standing.state.history) + 1) as log:

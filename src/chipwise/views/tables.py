@@ -44,22 +44,24 @@ from chipwise.core.report import (
 )
 from chipwise.core.sensitivity import Sensitivity
 from chipwise.core.training_memory import TrainingFit
+from chipwise.core.tuning import Tuning
 from chipwise.views import claims
 from chipwise.views.compression_table import compression_table
 from chipwise.views.counts_table import counts_table
 from chipwise.views.device_table import HardwareTable
+from chipwise.views.doctor_table import doctor
 from chipwise.views.estimate_table import EstimateTable
 from chipwise.views.features_table import features_table
 from chipwise.views.fixed_table import fixed_table
 from chipwise.views.formats_table import FormatsTable
 from chipwise.views.grid import cell, facts, grid, heading, line, muted
 from chipwise.views.ledger_table import ledger_table
-from chipwise.views.machine_table import features_line, measured_table
 from chipwise.views.plan_sheet_table import PlanSheetTable, exported_table
 from chipwise.views.predictions import run
 from chipwise.views.proof_table import proof_table
 from chipwise.views.sensitivity_table import sensitivity_table
 from chipwise.views.training_memory_table import memory_facts, training_fit
+from chipwise.views.tuning_table import tuning_table
 from chipwise.views.units import (
     UNKNOWN,
     format_accuracy,
@@ -225,34 +227,6 @@ def bench(record: BenchResult) -> RenderableType:
     return Group(*blocks)
 
 
-def doctor(record: Doctor) -> RenderableType:
-    """The machine, the runtimes on it and why some are not usable, and versions."""
-    machine = record.machine
-    memory = UNKNOWN if machine.memory_bytes is None else format_bytes(machine.memory_bytes)
-    caches = ", ".join(f"{level} {format_bytes(size)}" for level, size in machine.cache_bytes.items()) or UNKNOWN
-    about = [
-        ("processor", f"{machine.cpu} ({machine.architecture})"),
-        ("cores", f"{machine.cores} usable of {machine.logical_cpus} logical"),
-        ("extensions", features_line(machine)),
-        ("caches", caches),
-        ("memory", f"{memory} usable"),
-        ("GPU", "; ".join(_gpu_line(gpu.name, gpu.memory_bytes, gpu.driver) for gpu in machine.gpus) or "none found"),
-        ("system", f"{machine.os}, Python {machine.python}"),
-    ]
-    rows = grid("runtime", "version", "native formats", "usable")
-    for status in record.runtimes:
-        usable = (
-            cell("yes", "green") if status.usable else Text.assemble(cell("no", "red"), f": {plain(status.reason)}")
-        )
-        rows.add_row(cell(status.name), cell(status.version or "-"), cell(", ".join(status.precisions) or "-"), usable)
-    versions = "  ".join(f"{plain(name)} {plain(version)}" for name, version in sorted(record.versions.items()))
-    notes = [line(note, "yellow") for note in record.notes]
-    blocks: list[RenderableType] = [heading("This machine"), facts(about), Text(), rows, muted(versions)]
-    if record.measured is not None:
-        blocks += [Text(), measured_table(record.measured)]
-    return Group(*blocks, *notes)
-
-
 def fit(record: Fit) -> RenderableType:
     """The five lines that `fit` ends with: accuracy, size, latency, speed-up, and where everything is."""
     own = claims.plan_row(record.bench)
@@ -287,6 +261,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Training: training,
     Proof: proof_table,
     TrainingFit: training_fit,
+    Tuning: tuning_table,
     Compression: compression_table,
     Quantization: fixed_table,
     Sensitivity: sensitivity_table,
@@ -393,8 +368,3 @@ def _goal(record: Manifest) -> str:
 def _machine_line(machine: Machine) -> str:
     cores = "core" if machine.cores == 1 else "cores"
     return f"{plain(machine.cpu)}, {machine.cores} {cores}, {plain(machine.os)}"
-
-
-def _gpu_line(name: str, memory_bytes: int | None, driver: str) -> str:
-    parts = [name, "" if memory_bytes is None else format_bytes(memory_bytes), f"driver {driver}" if driver else ""]
-    return ", ".join(part for part in parts if part)
