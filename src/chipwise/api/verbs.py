@@ -29,6 +29,7 @@ from chipwise.api.given import (
 )
 from chipwise.api.graph_training import begun_with_graph
 from chipwise.api.memory import fitted_settings, measured
+from chipwise.api.meshes import take_over, ways_of
 from chipwise.api.notebook import drawn
 from chipwise.api.settings import usual_settings
 from chipwise.api.transfer import begun, network_to_train
@@ -105,6 +106,8 @@ def train(
     teacher_weights: str | Path | None = None,
     skip_bad: bool = False,
     memory: str | int | None = None,
+    mesh: str | None = None,
+    machines: str | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> Training:
@@ -128,6 +131,9 @@ def train(
         skip_bad: leave out pictures of "folder:DIR" that cannot be read, and say which.
         memory: what the process may take, as "10GB" or in bytes, or "auto" for what is available: techniques that save
             memory are chosen until it fits, the quickest ones; the record then has the measured peak, too.
+        mesh: several processes that share the work, as "dp2" or "fsdp2,tp2" (see `prove`): the same curve up to
+            rounding. A run goes on with any mesh, or none.
+        machines: "1/2@HOST:PORT" on the first of two machines, which all see `folder`, "2/2@HOST:PORT" on the other.
         progress: told about epochs.
         settings: fields of `chipwise.training.settings.Settings`; what is not given comes from the network's recipe.
 
@@ -164,10 +170,15 @@ def train(
     module, fitted, kept = start.module, start.network, start.kept
     chosen, master = taught_by(teacher, teacher_weights, fitted, dataset, chosen)
     ways: dict[str, Any] = {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
+    ways |= ways_of(mesh, machines, start, machine)
     limited = None
     if memory is not None:
+        if "epochs" in ways:
+            raise InputError(f"memory={memory} is of one process, and mesh={mesh} has several", hint="one of them")
         began = home if not fresh else None
         chosen, limited = fitted_settings(memory, start, dataset, chosen, settings, folder=began, progress=progress)
+    if "epochs" not in ways and not fresh:
+        take_over(start, home, chosen)
     with enough_memory():
         result = measured(train_module(module, fitted, dataset, chosen, home, progress, **ways), limited)
     if fitted.source is None:

@@ -19,6 +19,7 @@ from chipwise.cli.answer import (
     PreprocessOption,
     answer,
     begun,
+    mesh_names,
     progress,
     shape,
 )
@@ -33,6 +34,20 @@ MemoryOption = Annotated[
         help="What the process may take, as 10GB: micro-batches, bf16, checkpointing, ... are chosen until it fits.",
         autocompletion=lambda incomplete: begun(("auto",), incomplete),
     ),
+]
+
+
+MeshOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="dp2,tp2",
+        help="Several processes, along dp, zero1, zero2, fsdp, tp, pp, sph, spw: the same curve.",
+        autocompletion=mesh_names,
+    ),
+]
+MachinesOption = Annotated[
+    str | None,
+    typer.Option(metavar="N/M@HOST:PORT", help="This is machine N of M, which meet at the first; all see DIR."),
 ]
 
 
@@ -78,6 +93,8 @@ def main(
     preprocess: PreprocessOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,
     memory: MemoryOption = None,
+    mesh: MeshOption = None,
+    machines: MachinesOption = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Tell what memory training would take, and train nothing.")
     ] = False,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
@@ -91,7 +91,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class Batch:
     """What a step learns: inputs [N, ...], labels [N], and if mixed, the others' and the share."""
 
     inputs: Tensor
@@ -99,11 +99,16 @@ class _Batch:
     others: Tensor
     share: float = 1.0
 
-    def parts(self, most: int | None) -> Iterator[_Batch]:
+    def parts(self, most: int | None) -> Iterator[Batch]:
         """The same in parts of as many samples, or as nearly so as can be; None for all of it."""
         count = math.ceil(len(self.labels) / (most or len(self.labels)))
         pieces = (each.tensor_split(count) for each in (self.inputs, self.labels, self.others))
-        return (_Batch(inputs, labels, others, self.share) for inputs, labels, others in zip(*pieces, strict=True))
+        return (Batch(inputs, labels, others, self.share) for inputs, labels, others in zip(*pieces, strict=True))
+
+    def part(self, index: int, count: int) -> Batch:
+        """One of so many parts of the same size."""
+        inputs, labels, others = (each.chunk(count)[index] for each in (self.inputs, self.labels, self.others))
+        return Batch(inputs, labels, others, self.share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +120,44 @@ class Trained:
     seconds: float
 
 
-def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -> Trained:
+def learn_batch(lesson: Lesson, batch: Batch, where: str) -> float:
+    """Learn one batch, in parts where the settings say so; the module stays as it is where that would break it.
+
+    Args:
+        lesson: what learns.
+        batch: what it learns.
+        where: epoch and step, for errors.
+
+    Returns:
+        the mean loss.
+
+    Raises:
+        GoalMissedError: loss or, where it is clipped, the gradient is not finite; the error names the layer.
+    """
+    lesson.optimizer.zero_grad(set_to_none=True)  # before new activations are made, so that these find the room
+    parts = batch.parts(lesson.settings.micro_batch)
+    loss = sum(_learn(lesson, part, len(part.labels) / len(batch.labels), where) for part in parts)
+    if lesson.settings.clip_norm is not None:
+        _clip(lesson, batch, lesson.settings.clip_norm, where)
+    lesson.optimizer.step()
+    if lesson.average is not None:
+        lesson.average.update_parameters(lesson.module)
+    return loss
+
+
+def run_epoch(
+    lesson: Lesson,
+    number: int,
+    tell: Callable[[int, float], None],
+    learn: Callable[[Lesson, Batch, str], float] = learn_batch,
+) -> Trained:
     """Train for one epoch.
 
     Args:
         lesson: what to train, and how.
         number: of the epoch, from 1.
         tell: called after each step with the steps done in this epoch and the mean loss so far.
+        learn: takes a step with a batch of all samples, and gives its mean loss.
 
     Raises:
         GoalMissedError: when the loss is not a number any more.
@@ -141,7 +177,7 @@ def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -
             if lesson.before_step is not None:
                 lesson.before_step((number - 1) * lesson.steps + step)
             batch = _batch(lesson, order[step * lesson.batch : (step + 1) * lesson.batch])
-            loss = _step(lesson, batch, f"in epoch {number}, step {step + 1} of {lesson.steps}")
+            loss = learn(lesson, batch, f"in epoch {number}, step {step + 1} of {lesson.steps}")
             total += loss
             tell(step + 1, total / (step + 1))
         seconds = time.perf_counter() - start
@@ -149,7 +185,7 @@ def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -
     return Trained(loss=total / lesson.steps, learning_rate=rate, seconds=seconds)
 
 
-def _batch(lesson: Lesson, chosen: Tensor) -> _Batch:
+def _batch(lesson: Lesson, chosen: Tensor) -> Batch:
     """The samples of a step, varied as the settings say; whole numbers, as pixels may be, are rounded again."""
     kinds = str(lesson.settings.augment)
     given = lesson.feed.inputs.index_select(0, chosen)
@@ -161,29 +197,10 @@ def _batch(lesson: Lesson, chosen: Tensor) -> _Batch:
     if not given.is_floating_point():
         inputs = inputs.round().to(given.dtype)
     labels = lesson.feed.labels[chosen]
-    return (
-        _Batch(inputs, labels, labels) if blend is None else _Batch(inputs, labels, labels[blend.others], blend.share)
-    )
+    return Batch(inputs, labels, labels) if blend is None else Batch(inputs, labels, labels[blend.others], blend.share)
 
 
-def _step(lesson: Lesson, batch: _Batch, where: str) -> float:
-    """Learn one batch, in parts where the settings say so; the module stays as it is where that would break it.
-
-    Raises:
-        GoalMissedError: loss or, where it is clipped, the gradient is not finite; the error names the layer.
-    """
-    lesson.optimizer.zero_grad(set_to_none=True)  # before new activations are made, so that these find the room
-    parts = batch.parts(lesson.settings.micro_batch)
-    loss = sum(_learn(lesson, part, len(part.labels) / len(batch.labels), where) for part in parts)
-    if lesson.settings.clip_norm is not None:
-        _clip(lesson, batch, lesson.settings.clip_norm, where)
-    lesson.optimizer.step()
-    if lesson.average is not None:
-        lesson.average.update_parameters(lesson.module)
-    return loss
-
-
-def _learn(lesson: Lesson, part: _Batch, share: float, where: str) -> float:
+def _learn(lesson: Lesson, part: Batch, share: float, where: str) -> float:
     """Add the gradient of a part of a batch, of which it is `share`, and give its share of the loss."""
     loss, whole = _losses(lesson, part)
     for value in (loss, whole):
@@ -194,7 +211,7 @@ def _learn(lesson: Lesson, part: _Batch, share: float, where: str) -> float:
     return share * loss.item()
 
 
-def _clip(lesson: Lesson, batch: _Batch, most: float, where: str) -> None:
+def _clip(lesson: Lesson, batch: Batch, most: float, where: str) -> None:
     """Make the gradient of all weights together no longer than that."""
     learning = [value for value in lesson.module.parameters() if value.grad is not None]
     norm = get_total_norm([value.grad for value in learning if value.grad is not None])
@@ -204,15 +221,26 @@ def _clip(lesson: Lesson, batch: _Batch, most: float, where: str) -> None:
     clip_grads_with_norm_(learning, most, norm)
 
 
-def _losses(lesson: Lesson, batch: _Batch) -> tuple[Tensor, Tensor]:
+def losses_of(given: Any, batch: Batch, settings: Settings) -> tuple[Tensor, Tensor]:
+    """The loss of the scores, which is reported, and with it those of auxiliary heads, where there are some.
+
+    Args:
+        given: what the module gives in training: scores [N, K], or several of them, its own first.
+        batch: its labels, and how they are mixed; inputs are not looked at.
+        settings: kind of the loss.
+    """
+    loss, *auxiliary = (
+        _labels_loss(scores.float(), batch, settings) for scores in (given if isinstance(given, tuple) else (given,))
+    )
+    return loss, sum((_AUXILIARY_SHARE * part for part in auxiliary), loss)
+
+
+def _losses(lesson: Lesson, batch: Batch) -> tuple[Tensor, Tensor]:
     """The loss of the scores alone, which is reported, and of all that is made small."""
     settings = lesson.settings
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
         given = lesson.module(batch.inputs)
-    loss, *auxiliary = (
-        _labels_loss(scores.float(), batch, settings) for scores in (given if isinstance(given, tuple) else (given,))
-    )
-    whole = sum((_AUXILIARY_SHARE * part for part in auxiliary), loss)
+    loss, whole = losses_of(given, batch, settings)
     if lesson.teacher is not None:
         scores = given[0] if isinstance(given, tuple) else given
         whole = lesson.teacher.loss(batch.inputs, scores.float(), whole)
@@ -221,7 +249,7 @@ def _losses(lesson: Lesson, batch: _Batch) -> tuple[Tensor, Tensor]:
     return loss, whole
 
 
-def _labels_loss(scores: Tensor, batch: _Batch, settings: Settings) -> Tensor:
+def _labels_loss(scores: Tensor, batch: Batch, settings: Settings) -> Tensor:
     """The loss for labels; for mixed ones the mixture of both losses, which is that of the mixed targets."""
 
     def loss(labels: Tensor) -> Tensor:

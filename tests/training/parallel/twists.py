@@ -15,14 +15,14 @@ from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import RowwiseParallel
 from torch.nn import functional
 
-from chipwise.training.parallel import checkpoint, fully_sharded, halo, leg, pipeline, spatial, strategy
+from chipwise.training.parallel import checkpoint, fully_sharded, halo, leg, norms, pipeline, spatial, strategy
 
 
 def _local(value: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def _local(value: Tensor) -> Tensor:
 def gradients_not_averaged() -> Any:
     """DDP without its all-reduce."""
 
-    def learn(module: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    def learn(module: nn.Module, inputs: Tensor, labels: Tensor, method: Any) -> Tensor:
         with module.no_sync():
             loss = functional.cross_entropy(module(inputs), labels)
             loss.backward()
@@ -93,7 +93,7 @@ def _other_reshard(cut: Any, module: nn.Module, grid: Any, *, reshard: bool) -> 
 
 def plain_optimizer() -> Any:
     """ZeRO-1 is asked for, and every process keeps all momentum: every number is right."""
-    return patch.object(strategy, "zero_optimizer", lambda part, grid, **rest: optim.SGD(part.parameters(), **rest))
+    return patch.object(strategy, "zero_optimizer", lambda values, grid, kind, **rest: kind(values, **rest))
 
 
 def weights_not_sent() -> Any:
@@ -194,7 +194,7 @@ def halo_learns_nothing() -> Any:
 
 def statistics_apart() -> Any:
     """Batch-norms see the region of their process alone."""
-    return patch.object(spatial, "total", lambda value, group: value * group.size())
+    return patch.object(norms, "total", lambda value, group: value * group.size())
 
 
 @contextmanager
