@@ -23,6 +23,7 @@ from chipwise.cli.answer import (
     progress,
     shape,
 )
+from chipwise.core.errors import InputError
 
 _MODEL_FILES = re.compile(r"\.(onnx|cfg|prototxt|keras|h5|cwz)$")
 
@@ -105,13 +106,17 @@ def main(
     settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess}
     settings |= {"skip_bad": skip_bad, "memory": memory}
     if explain:
+        if mesh is not None:
+            raise InputError(f"memory is predicted for one process, and --mesh {mesh} has several")
         with progress() as bars:
             told = api.training_memory(network, data, progress=bars, **settings)
         answer(told, json=json)
         raise typer.Exit(1 if told.smallest is not None else 0)
     folder = output if output is not None else default_folder(network)
     with progress(interrupted=GOES_ON) as bars:
-        result = api.train(network, data, folder=folder, fresh=fresh, progress=bars, **settings)
+        result = api.train(
+            network, data, folder=folder, fresh=fresh, mesh=mesh, machines=machines, progress=bars, **settings
+        )
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"
     raise typer.Exit(1 if missed else 0)

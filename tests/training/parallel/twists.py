@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,7 +23,8 @@ from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import RowwiseParallel
 from torch.nn import functional
 
-from chipwise.training.parallel import checkpoint, fully_sharded, halo, leg, norms, pipeline, spatial, strategy
+from chipwise.core.errors import MachineError
+from chipwise.training.parallel import checkpoint, fully_sharded, halo, leg, norms, pipeline, spatial, step, strategy
 
 
 def _local(value: Tensor) -> Tensor:
@@ -251,3 +253,50 @@ def raising() -> Iterator[None]:
     if dist.get_rank() == 1:
         raise ValueError("twisted")
     yield
+
+
+STEPS = 9  # an epoch of `runs`
+
+
+def _at_step(number: int, act: Any) -> Any:
+    """Do something in front of a step of training, counted over all epochs from 1, in the processes started first."""
+    learn, seen = step.Learner.__call__, 0
+
+    def counted(self: Any, lesson: Any, *rest: Any) -> float:
+        nonlocal seen
+        seen += 1
+        if seen == number and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+            act()
+        return learn(self, lesson, *rest)
+
+    return patch.object(step.Learner, "__call__", counted)
+
+
+def _kill_one() -> None:
+    if dist.get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kill_parent() -> None:
+    if dist.get_rank() == 1:
+        os.kill(int(os.environ["TEST_PARENT"]), signal.SIGKILL)
+        time.sleep(60)
+
+
+def _stop() -> None:
+    raise MachineError("stopped")
+
+
+def dies_once() -> Any:
+    """A process is killed in the third epoch, and not again."""
+    return _at_step(2 * STEPS + 4, _kill_one)
+
+
+def all_killed() -> Any:
+    """The process that started all is killed in the third epoch."""
+    return _at_step(2 * STEPS + 4, _kill_parent)
+
+
+def stops() -> Any:
+    """Training ends in its third epoch, with an error that is meant."""
+    return _at_step(2 * STEPS + 1, _stop)

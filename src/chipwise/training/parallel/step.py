@@ -79,10 +79,12 @@ def method_of(module: nn.Module, settings: Settings, mesh: Mesh, blend: Blend, m
         microbatches: of a pipeline.
     """
 
+    penalized = [module] if settings.l1 else []  # else nothing of it may stay: a pipeline forgets other stages
+
     def losses(given: Any, wanted: Tensor) -> tuple[Tensor, Tensor]:
         batch = Batch(wanted, wanted[:, 0], wanted[:, 1], blend.share)
         loss, whole = losses_of(given, batch, settings)
-        return loss, whole + l1_penalty(module, settings.l1) if settings.l1 else whole
+        return loss, sum((l1_penalty(each, settings.l1) for each in penalized), whole)
 
     kind, options = optimizer_of(settings)
     plain = not mesh.has("tp", "zero2", "fsdp")  # one pass takes either whole tensors or cut ones
