@@ -78,7 +78,6 @@ def method_of(module: nn.Module, settings: Settings, mesh: Mesh, blend: Blend, m
         blend: of the batch; set before each step.
         microbatches: of a pipeline.
     """
-
     penalized = [module] if settings.l1 else []  # else nothing of it may stay: a pipeline forgets other stages
 
     def losses(given: Any, wanted: Tensor) -> tuple[Tensor, Tensor]:
