@@ -21,12 +21,15 @@ _MACHINES = re.compile(r"(\d{1,4})/(\d{1,4})@([^\s@]+:\d{1,5})")
 _HINT = "as 1/2@HOST:PORT on the first of two and 2/2@HOST:PORT on the other; HOST is the first"
 
 
-def ways_of(mesh: str | None, machines: str | None, start: Beginning, machine: Machine) -> dict[str, Any]:
+def ways_of(
+    mesh: str | None, machines: str | None, memory: str | int | None, start: Beginning, machine: Machine
+) -> dict[str, Any]:
     """How `train` is to run its epochs; nothing where no mesh is asked for.
 
     Args:
         mesh: as "dp2,tp2"; None or "1" for this process.
         machines: as "1/2@HOST:PORT"; None for this machine alone.
+        memory: what one process may take; None where nothing is said.
         start: the network, and its module.
         machine: this one.
 
@@ -41,9 +44,13 @@ def ways_of(mesh: str | None, machines: str | None, start: Beginning, machine: M
         if machines is not None:
             raise InputError(f"{machines} is for several processes", hint="--mesh dp2")
         return {}
+    if memory is not None:
+        raise InputError(f"memory={memory} is of one process, and mesh={mesh} has several", hint="one of them")
     number, count, meet = _machines(machines)
     if wanted.processes % count:
-        raise InputError(f"{wanted} has {wanted.processes} processes, which {count} machines cannot share evenly")
+        raise InputError(
+            f"{wanted} has {wanted.processes} processes, which {count} machines cannot share evenly", hint=_HINT
+        )
     check_processes(wanted, machine.cores * count)
     from chipwise.training.parallel.on_mesh import Placement, epochs_on
 

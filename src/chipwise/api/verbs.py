@@ -169,13 +169,10 @@ def train(
             warn("no weights were given, so what is frozen is random: --weights W", progress)
     module, fitted, kept = start.module, start.network, start.kept
     chosen, master = taught_by(teacher, teacher_weights, fitted, dataset, chosen)
-    ways: dict[str, Any] = {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
-    ways |= ways_of(mesh, machines, start, machine)
-    limited = None
+    ways = ways_of(mesh, machines, memory, start, machine)
+    ways |= {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
+    limited, began = None, home if not fresh else None
     if memory is not None:
-        if "epochs" in ways:
-            raise InputError(f"memory={memory} is of one process, and mesh={mesh} has several", hint="one of them")
-        began = home if not fresh else None
         chosen, limited = fitted_settings(memory, start, dataset, chosen, settings, folder=began, progress=progress)
     if "epochs" not in ways and not fresh:
         take_over(start, home, chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,9 @@ from chipwise.cli.answer import (
     shape,
 )
 from chipwise.core.errors import InputError
+
+if TYPE_CHECKING:
+    from chipwise.core.training_memory import TrainingFit
 
 _MODEL_FILES = re.compile(r"\.(onnx|cfg|prototxt|keras|h5|cwz)$")
 
@@ -106,10 +109,7 @@ def main(
     settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess}
     settings |= {"skip_bad": skip_bad, "memory": memory}
     if explain:
-        if mesh is not None:
-            raise InputError(f"memory is predicted for one process, and --mesh {mesh} has several")
-        with progress() as bars:
-            told = api.training_memory(network, data, progress=bars, **settings)
+        told = _explained(network, data, mesh, settings)
         answer(told, json=json)
         raise typer.Exit(1 if told.smallest is not None else 0)
     folder = output if output is not None else default_folder(network)
@@ -120,3 +120,11 @@ def main(
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"
     raise typer.Exit(1 if missed else 0)
+
+
+def _explained(network: str, data: str, mesh: str | None, settings: dict[str, Any]) -> TrainingFit:
+    """What memory training takes in one process."""
+    if mesh is not None:
+        raise InputError(f"memory is predicted for one process, and --mesh {mesh} has several")
+    with progress() as bars:
+        return api.training_memory(network, data, progress=bars, **settings)

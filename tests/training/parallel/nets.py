@@ -112,7 +112,9 @@ def plain() -> nn.Module:
 
 
 def dropped() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 16), nn.Dropout(0.3), nn.Linear(16, 3)
+    )
 
 
 SHAPES = {
