@@ -7,7 +7,8 @@ thread a process. Three questions, each measured beside what arithmetic says:
 
 * Speed: steps a second over those of one process; the cores of the machine are as much as can be had.
 * Communication: the same processes learn the same shares once more, all at the same time, without a word to each
-  other; what a step takes beyond that is talking and waiting. Bytes are those that torch's collectives are given.
+  other; what a step takes beyond that is talking and waiting, and what wrappers cost by themselves, which the row of
+  one process shows. Bytes are those that torch's collectives are given.
 * Exchange: an all-reduce of as many bytes as the gradients have. A ring moves 2 (n-1)/n of them through each process
   (Patarasuk & Yuan 2009); the rate is that of one message of that size between two processes.
 
@@ -210,7 +211,10 @@ def picture(rows: list[dict[str, Any]], suffix: str) -> bytes:
     def draw(figure: Figure, palette: Palette) -> None:
         colours = {"cnn": palette.accent, "mlp": palette.peer}
         worlds = sorted({row["processes"] for row in rows})
-        panels = (("speed_up", "Speed-up over one process"), ("communication_share", "Share of a step spent talking"))
+        panels = (
+            ("speed_up", "Speed-up over one process"),
+            ("communication_share", "Share of a step beyond the same without a word"),
+        )
         for axes, (name, title) in zip(figure.subplots(1, 2), panels, strict=True):
             quiet_axes(axes, palette)
             for network in NETWORKS:

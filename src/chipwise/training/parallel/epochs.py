@@ -199,7 +199,9 @@ def _check_alike(told: Assignment) -> None:
         InputError: naming what differs.
     """
     found: list[dict[str, object]] = [{}] * dist.get_world_size()
-    dist.all_gather_object(found, told.identity | {"mesh": told.mesh})
+    mine = told.identity | {"mesh": told.mesh}
+    mine.pop("threads", None)  # each machine has its own
+    dist.all_gather_object(found, mine)
     differ = sorted(name for name in found[0] if any(each.get(name) != found[0][name] for each in found))
     if differ:
         raise InputError(f"machines differ in {', '.join(differ)}", hint="the same command and data on all of them")
