@@ -16,6 +16,7 @@ from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, Hu
 from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.tensor import DTensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,13 +95,24 @@ def write_tensors(state: dict[str, Any], folder: Path, *, alone: bool) -> None:
     """Write tensors, or what each process holds of them, as safetensors."""
     writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
     with _alone_is_meant():
-        save(state, storage_writer=writer, no_dist=alone)
+        save(_apart(state), storage_writer=writer, no_dist=alone)
 
 
 def read_tensors(state: dict[str, Any], folder: Path, *, alone: bool) -> None:
     """Fill tensors with what was written under their names."""
     with _alone_is_meant():
         load(state, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=alone)
+
+
+def _apart(state: dict[str, Any]) -> dict[str, Any]:
+    """The same values as safetensors takes them: in order in memory, and no memory twice, as weights that are tied."""
+    made, seen = {}, set()
+    for name, value in state.items():
+        ordered = value.detach().contiguous()
+        place = (ordered.to_local() if isinstance(ordered, DTensor) else ordered).data_ptr()
+        made[name] = ordered.clone() if place and place in seen else ordered
+        seen.add(place)
+    return made
 
 
 @contextmanager

@@ -80,8 +80,8 @@ def normalized(layer: _BatchNorm, value: Tensor, count: int, groups: Sequence[Pr
         _remember(layer, mean.detach(), variance.detach() * count / (count - 1))
     normal = apart * torch.rsqrt(variance + layer.eps).view(shape)
     if layer.affine:
-        normal = normal * layer.weight.view(shape) + layer.bias.view(shape)
-    return normal
+        normal = normal * layer.weight.view(shape)
+    return normal if layer.bias is None else normal + layer.bias.view(shape)
 
 
 def total(value: Tensor, group: ProcessGroup) -> Tensor:
