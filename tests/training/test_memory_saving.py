@@ -47,7 +47,7 @@ def gradients(settings: Settings, module: nn.Module) -> list[torch.Tensor]:
     )
     with seeded(5):
         batch = loop.batch_of(lesson, torch.arange(11))
-    loop.learn(lesson, batch, "in a test")
+    loop.learn_batch(lesson, batch, "in a test")
     return kept
 
 

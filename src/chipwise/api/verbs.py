@@ -29,6 +29,7 @@ from chipwise.api.given import (
 )
 from chipwise.api.graph_training import begun_with_graph
 from chipwise.api.memory import fitted_settings, measured
+from chipwise.api.meshes import take_over, ways_of
 from chipwise.api.notebook import drawn
 from chipwise.api.settings import usual_settings
 from chipwise.api.transfer import begun, network_to_train
@@ -112,6 +113,8 @@ def train(
     memory: str | int | None = None,
     tune_s: float | None = None,
     recipe: str | Path | None = None,
+    mesh: str | None = None,
+    machines: str | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> Training:
@@ -138,6 +141,9 @@ def train(
         tune_s: seconds to find out first how steps are fastest here, as `tune` does; what it finds is kept in
             `recipe.json` in the folder, and a run that goes on uses that.
         recipe: a file of settings that `tune` wrote.
+        mesh: several processes that share the work, as "dp2" or "fsdp2,tp2" (see `prove`): the same curve up to
+            rounding. A run goes on with any mesh, or none.
+        machines: "1/2@HOST:PORT" on the first of two machines, which all see `folder`, "2/2@HOST:PORT" on the other.
         progress: told about epochs.
         settings: fields of `chipwise.training.settings.Settings`; what is not given comes from the network's recipe.
 
@@ -146,14 +152,13 @@ def train(
         MissingExtraError: torch is not installed. GoalMissedError: the loss diverges (the layer is named), or nothing
         fits into `memory`. MachineError: there is not enough.
     """
-    file = recipe_asked(tune_s, recipe, Path(folder), {"memory": memory, "teacher": teacher}, fresh=fresh)
+    file = recipe_asked(tune_s, recipe, Path(folder), {"memory": memory, "teacher": teacher, "mesh": mesh}, fresh=fresh)
     dataset = data_from(data, progress, skip_bad=skip_bad)
     need("torch", "safetensors", "tensorboard", extra="torch")
     from chipwise.api.host import host_of
     from chipwise.api.teaching import taught_by
     from chipwise.codec.files import atomic_write
     from chipwise.devices.detect import detect
-    from chipwise.networks import run_folder
     from chipwise.training.memory import enough_memory
     from chipwise.training.train import train as train_module
     from chipwise.views import charts
@@ -173,19 +178,28 @@ def train(
         found = tuned(start, dataset, chosen, settings, budget_s=tune_s, file=home / RECIPE, progress=progress)
         chosen = replace(chosen, **found)
     chosen, master = taught_by(teacher, teacher_weights, fitted, dataset, chosen)
-    ways: dict[str, Any] = {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
-    limited = None
+    ways = ways_of(mesh, machines, memory, start, machine)
+    ways |= {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
+    limited, began = None, home if not fresh else None
     if memory is not None:
-        began = home if not fresh else None
         chosen, limited = fitted_settings(memory, start, dataset, chosen, settings, folder=began, progress=progress)
+    if "epochs" not in ways and not fresh:
+        take_over(start, home, chosen)
     with enough_memory():
         result = measured(train_module(module, fitted, dataset, chosen, home, progress, **ways), limited)
-    if fitted.source is None:
-        run_folder.save_graph(home, fitted, kept.file)
-    else:
-        run_folder.save(home, fitted, home / kept.file)
+    _save(home, fitted, kept.file)
     atomic_write(home / "curves.png", charts.training_png(result))
     return result
+
+
+def _save(home: Path, fitted: Network, file: str) -> None:
+    """Write what makes the folder a network, beside the weights in `file`."""
+    from chipwise.networks import run_folder
+
+    if fitted.source is None:
+        run_folder.save_graph(home, fitted, file)
+    else:
+        run_folder.save(home, fitted, home / file)
 
 
 def _beginning(loaded: Network, dataset: Dataset, home: Path, chosen: Settings, progress: Progress) -> Beginning:

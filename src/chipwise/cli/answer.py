@@ -17,6 +17,9 @@ GOES_ON = "the same command goes on from here"
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document with a schema field.")]
 
 
+_MESHES = ("dp2", "zero12", "zero22", "fsdp2", "tp2", "pp2", "sph2", "dp2,fsdp2", "fsdp2,tp2", "dp2,pp2,tp2")
+
+
 def network_names(incomplete: str) -> list[str]:
     """Names of the zoo that begin so, else files."""
     from chipwise import api  # noqa: PLC0415  completion must not slow down anything else
@@ -70,6 +73,11 @@ def data_names(incomplete: str) -> list[str]:
     from chipwise import api  # noqa: PLC0415  as above
 
     return begun(api.data_names(), incomplete)
+
+
+def mesh_names(incomplete: str) -> list[str]:
+    """Ways to lay out processes that begin so."""
+    return begun(_MESHES, incomplete)
 
 
 GoalOption = Annotated[

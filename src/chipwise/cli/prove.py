@@ -15,15 +15,10 @@ from chipwise.cli.answer import (
     answer,
     begun,
     data_names,
+    mesh_names,
     progress,
     shape,
 )
-
-_MESHES = ("dp2", "zero12", "zero22", "fsdp2", "tp2", "pp2", "sph2", "dp2,fsdp2", "fsdp2,tp2", "dp2,pp2,tp2")
-
-
-def _mesh_names(incomplete: str) -> list[str]:
-    return begun(_MESHES, incomplete)
 
 
 def _schedule_names(incomplete: str) -> list[str]:
@@ -37,7 +32,7 @@ def main(
         typer.Option(
             metavar="dp2,tp2",
             help="Processes along dp, zero1, zero2, fsdp, tp, pp, sph, spw.",
-            autocompletion=_mesh_names,
+            autocompletion=mesh_names,
         ),
     ],
     data: Annotated[
@@ -51,7 +46,7 @@ def main(
         typer.Option(
             metavar="MESH",
             help="Goes on from the checkpoint before; again for more. Default 1, then half.",
-            autocompletion=_mesh_names,
+            autocompletion=mesh_names,
         ),
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Samples a step, over all processes.")] = None,

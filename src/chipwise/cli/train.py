@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,11 +19,15 @@ from chipwise.cli.answer import (
     PreprocessOption,
     answer,
     begun,
+    mesh_names,
     progress,
     shape,
 )
 from chipwise.core.errors import InputError
 from chipwise.core.units import parse_duration_s
+
+if TYPE_CHECKING:
+    from chipwise.core.training_memory import TrainingFit
 
 _MODEL_FILES = re.compile(r"\.(onnx|cfg|prototxt|keras|h5|cwz)$")
 
@@ -44,6 +48,20 @@ FoundOption = Annotated[
 ]
 ExplainFlag = Annotated[
     bool, typer.Option("--explain", help="Tell what memory training would take, and train nothing.")
+]
+
+
+MeshOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="dp2,tp2",
+        help="Several processes, along dp, zero1, zero2, fsdp, tp, pp, sph, spw: the same curve.",
+        autocompletion=mesh_names,
+    ),
+]
+MachinesOption = Annotated[
+    str | None,
+    typer.Option(metavar="N/M@HOST:PORT", help="This is machine N of M, which meet at the first; all see DIR."),
 ]
 
 
@@ -92,6 +110,8 @@ def main(
     tune: TuneFlag = False,
     tune_for: Annotated[str, typer.Option(metavar="TIME", help="Time for --tune, about.")] = "2min",
     found: FoundOption = None,
+    mesh: MeshOption = None,
+    machines: MachinesOption = None,
     explain: ExplainFlag = False,
     json: JsonFlag = False,
 ) -> None:
@@ -100,20 +120,24 @@ def main(
     settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess}
     settings |= {"skip_bad": skip_bad, "memory": memory}
     if explain:
-        _check_explained(tuned=tune or found is not None)
-        with progress() as bars:
-            told = api.training_memory(network, data, progress=bars, **settings)
+        told = _explained(network, data, settings, mesh=mesh, tuned=tune or found is not None)
         answer(told, json=json)
         raise typer.Exit(1 if told.smallest is not None else 0)
     folder = output if output is not None else default_folder(network)
     with progress(interrupted=GOES_ON) as bars:
         settings |= {"tune_s": parse_duration_s(tune_for) if tune else None, "recipe": found}
-        result = api.train(network, data, folder=folder, fresh=fresh, progress=bars, **settings)
+        settings |= {"mesh": mesh, "machines": machines, "fresh": fresh}
+        result = api.train(network, data, folder=folder, progress=bars, **settings)
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"
     raise typer.Exit(1 if missed else 0)
 
 
-def _check_explained(*, tuned: bool) -> None:
+def _explained(network: str, data: str, settings: dict[str, Any], *, mesh: str | None, tuned: bool) -> TrainingFit:
+    """What memory training takes in one process."""
+    if mesh is not None:
+        raise InputError(f"memory is predicted for one process, and --mesh {mesh} has several")
     if tuned:
         raise InputError("--explain tells of settings as they are given", hint="leave --tune and --recipe out")
+    with progress() as bars:
+        return api.training_memory(network, data, progress=bars, **settings)

@@ -107,6 +107,11 @@ class Batch:
         pieces = (each.tensor_split(count) for each in (self.inputs, self.labels, self.others))
         return (Batch(inputs, labels, others, self.share) for inputs, labels, others in zip(*pieces, strict=True))
 
+    def part(self, index: int, count: int) -> Batch:
+        """One of so many parts of the same size."""
+        inputs, labels, others = (each.chunk(count)[index] for each in (self.inputs, self.labels, self.others))
+        return Batch(inputs, labels, others, self.share)
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -117,13 +122,44 @@ class Trained:
     seconds: float
 
 
-def run_epoch(lesson: Lesson, number: int, tell: Callable[[int, float], None]) -> Trained:
+def learn_batch(lesson: Lesson, batch: Batch, where: str) -> float:
+    """Learn one batch, in parts where the settings say so; the module stays as it is where that would break it.
+
+    Args:
+        lesson: what learns.
+        batch: what it learns.
+        where: epoch and step, for errors.
+
+    Returns:
+        the mean loss.
+
+    Raises:
+        GoalMissedError: loss or, where it is clipped, the gradient is not finite; the error names the layer.
+    """
+    lesson.optimizer.zero_grad(set_to_none=True)  # before new activations are made, so that these find the room
+    parts = batch.parts(lesson.settings.micro_batch)
+    loss = sum(_learn(lesson, part, len(part.labels) / len(batch.labels), where) for part in parts)
+    if lesson.settings.clip_norm is not None:
+        _clip(lesson, batch, lesson.settings.clip_norm, where)
+    lesson.optimizer.step()
+    if lesson.average is not None:
+        lesson.average.update_parameters(lesson.module)
+    return loss
+
+
+def run_epoch(
+    lesson: Lesson,
+    number: int,
+    tell: Callable[[int, float], None],
+    learn: Callable[[Lesson, Batch, str], float] = learn_batch,
+) -> Trained:
     """Train for one epoch.
 
     Args:
         lesson: what to train, and how.
         number: of the epoch, from 1.
         tell: called after each step with the steps done in this epoch and the mean loss so far.
+        learn: takes a step with a batch of all samples, and gives its mean loss.
 
     Raises:
         GoalMissedError: when the loss is not a number any more.
@@ -166,24 +202,7 @@ def batch_of(lesson: Lesson, chosen: Tensor) -> Batch:
     return Batch(inputs, labels, labels) if blend is None else Batch(inputs, labels, labels[blend.others], blend.share)
 
 
-def learn(lesson: Lesson, batch: Batch, where: str) -> float:
-    """Learn one batch, in parts where the settings say so; the module stays as it is where that would break it.
-
-    Raises:
-        GoalMissedError: loss or, where it is clipped, the gradient is not finite; the error names the layer.
-    """
-    lesson.optimizer.zero_grad(set_to_none=True)  # before new activations are made, so that these find the room
-    parts = batch.parts(lesson.settings.micro_batch)
-    loss = sum(_learn_part(lesson, part, len(part.labels) / len(batch.labels), where) for part in parts)
-    if lesson.settings.clip_norm is not None:
-        _clip(lesson, batch, lesson.settings.clip_norm, where)
-    lesson.optimizer.step()
-    if lesson.average is not None:
-        lesson.average.update_parameters(lesson.module)
-    return loss
-
-
-def _learn_part(lesson: Lesson, part: Batch, share: float, where: str) -> float:
+def _learn(lesson: Lesson, part: Batch, share: float, where: str) -> float:
     """Add the gradient of a part of a batch, of which it is `share`, and give its share of the loss."""
     loss, whole = _losses(lesson, part)
     for value in (loss, whole):
@@ -204,15 +223,26 @@ def _clip(lesson: Lesson, batch: Batch, most: float, where: str) -> None:
     clip_grads_with_norm_(learning, most, norm)
 
 
+def losses_of(given: Any, batch: Batch, settings: Settings) -> tuple[Tensor, Tensor]:
+    """The loss of the scores, which is reported, and with it those of auxiliary heads, where there are some.
+
+    Args:
+        given: what the module gives in training: scores [N, K], or several of them, its own first.
+        batch: its labels, and how they are mixed; inputs are not looked at.
+        settings: kind of the loss.
+    """
+    loss, *auxiliary = (
+        _labels_loss(scores.float(), batch, settings) for scores in (given if isinstance(given, tuple) else (given,))
+    )
+    return loss, sum((_AUXILIARY_SHARE * part for part in auxiliary), loss)
+
+
 def _losses(lesson: Lesson, batch: Batch) -> tuple[Tensor, Tensor]:
     """The loss of the scores alone, which is reported, and of all that is made small."""
     settings = lesson.settings
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
         given = (lesson.compiled or lesson.module)(batch.inputs)
-    loss, *auxiliary = (
-        _labels_loss(scores.float(), batch, settings) for scores in (given if isinstance(given, tuple) else (given,))
-    )
-    whole = sum((_AUXILIARY_SHARE * part for part in auxiliary), loss)
+    loss, whole = losses_of(given, batch, settings)
     if lesson.teacher is not None:
         scores = given[0] if isinstance(given, tuple) else given
         whole = lesson.teacher.loss(batch.inputs, scores.float(), whole)

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from torch import nn
 
@@ -33,9 +33,16 @@ def build_optimizer(
         settings: optimizer, momentum, rates and weight decay.
         slower: parameters that learn at `settings.backbone_rate` times the rate of the others.
     """
+    kind, options = optimizer_of(settings)
+    options |= {"fused": settings.optimizer_form == "fused", "foreach": settings.optimizer_form == "foreach"}
+    return kind(groups_of(module, settings, slower), **options)
+
+
+def groups_of(module: nn.Module, settings: Settings, slower: Collection[nn.Parameter] = ()) -> list[dict[str, Any]]:
+    """The trainable parameters in groups, as `build_optimizer` takes them."""
     held = {id(value) for value in slower}
     trained = [value for value in module.parameters() if value.requires_grad]
-    groups: list[dict[str, object]] = [
+    groups: list[dict[str, Any]] = [
         {
             "params": [value for value in trained if (id(value) in held) is back and (value.ndim > 1) is matrix],
             "weight_decay": settings.weight_decay if matrix else 0.0,
@@ -44,7 +51,18 @@ def build_optimizer(
         for back in (False, True)
         for matrix in (True, False)
     ]
-    return _BUILDERS[settings.optimizer]([group for group in groups if group["params"]], settings)
+    return [group for group in groups if group["params"]]
+
+
+def optimizer_of(settings: Settings) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+    """Which of torch's optimizers, and what it is told."""
+    rate = {"lr": settings.learning_rate}
+    if settings.optimizer == "sgd":
+        momentum = _MOMENTUM if settings.momentum is None else settings.momentum
+        nesterov = momentum > 0 if settings.nesterov is None else settings.nesterov
+        return torch.optim.SGD, rate | {"momentum": momentum, "nesterov": nesterov}
+    kind, second = (torch.optim.AdamW, 0.99) if settings.optimizer == "adamw" else (torch.optim.Adam, 0.999)
+    return kind, rate | {"betas": (0.9, second)}
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -62,29 +80,3 @@ def rate_share(step: int, steps: int, schedule: str) -> float:
     if position < rise:
         return _START + (1 - _START) * position / rise
     return 0.5 * (1 + math.cos(math.pi * (position - rise) / (1 - rise)))
-
-
-def _form(settings: Settings) -> dict[str, bool]:
-    return {"fused": settings.optimizer_form == "fused", "foreach": settings.optimizer_form == "foreach"}
-
-
-def _adamw(groups: list[dict[str, object]], settings: Settings) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), **_form(settings))
-
-
-def _adam(groups: list[dict[str, object]], settings: Settings) -> torch.optim.Optimizer:
-    return torch.optim.Adam(groups, lr=settings.learning_rate, betas=(0.9, 0.999), **_form(settings))
-
-
-def _sgd(groups: list[dict[str, object]], settings: Settings) -> torch.optim.Optimizer:
-    momentum = _MOMENTUM if settings.momentum is None else settings.momentum
-    nesterov = momentum > 0 if settings.nesterov is None else settings.nesterov
-    rate = settings.learning_rate
-    return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, **_form(settings))
-
-
-_BUILDERS: dict[str, Callable[[list[dict[str, object]], Settings], torch.optim.Optimizer]] = {
-    "adamw": _adamw,
-    "adam": _adam,
-    "sgd": _sgd,
-}

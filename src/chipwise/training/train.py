@@ -38,6 +38,7 @@ from chipwise.training.events import event_log
 from chipwise.training.feed import as_fed, check_fits, check_task, feed_of, layout_of
 from chipwise.training.finish import Kept, finish, forget, write_history
 from chipwise.training.freeze import frozen_part, phase_at
+from chipwise.training.history import best_of, message, why_stop
 from chipwise.training.loop import Lesson, run_epoch
 from chipwise.training.optimizer import build_optimizer
 from chipwise.training.process import memory_kept, memory_returned, threads
@@ -63,8 +64,19 @@ _FEW_STEPS = 200  # below, most networks have hardly begun to learn
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """One call of `train`: what is trained, on what, by whom, where it is kept, and when it began."""
+class Run:
+    """One call of `train`: what is trained, on what, by whom, where it is kept, and when it began.
+
+    Attributes:
+        module: with the weights to begin with.
+        facts: network, data and settings, which are resolved.
+        folder: of the run.
+        progress: told after steps.
+        begin: the state before the first epoch.
+        kept: how the kept weights are written.
+        teacher: whose answers are learned besides the labels.
+        started_s: on the clock of `time.perf_counter`.
+    """
 
     module: nn.Module
     facts: RunFacts
@@ -77,18 +89,22 @@ class _Run:
 
     @property
     def network(self) -> Network:
+        """What is trained."""
         return self.facts.network
 
     @property
     def splits(self) -> Splits:
+        """The data's."""
         return self.facts.splits
 
     @property
     def settings(self) -> Settings:
+        """How it is trained."""
         return self.facts.settings
 
     @property
     def path(self) -> Path:
+        """Where its last checkpoint lies."""
         return self.folder / "checkpoint" / "last.safetensors"
 
 
@@ -118,6 +134,7 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     kept: Kept | None = None,
     teacher: Teacher | None = None,
     host: Host | None = None,
+    epochs: Callable[[Run, Checkpoint | None], Checkpoint] | None = None,
 ) -> Training:
     """Train `module` on `data` and keep the weights that did best on the validation split.
 
@@ -135,6 +152,8 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
         kept: how the kept weights are written; None for safetensors.
         teacher: whose answers are learned besides the labels; known again by its digest.
         host: what the ledger says about the machine.
+        epochs: runs the epochs that are left after a checkpoint and gives the last one, with the kept weights; None
+            for this process.
 
     Raises:
         InputError: when the folder holds another run or a damaged checkpoint, or a setting does not fit the data.
@@ -148,7 +167,7 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     _check_taught(chosen, teacher)
     begin = State(identity=_identity(module, network, data, chosen, teacher))
     facts = RunFacts(network, data, splits, chosen, host or Host())
-    run = _Run(module, facts, Path(folder), progress, begin, kept or Kept(), teacher, time.perf_counter())
+    run = Run(module, facts, Path(folder), progress, begin, kept or Kept(), teacher, time.perf_counter())
     check_writable(run.folder / run.kept.file)
     if fresh:
         forget(run.folder)
@@ -157,13 +176,13 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     memory = memory_returned if chosen.return_memory else memory_kept
     with threads(chosen.threads), memory(), run_again(module, from_text(chosen.recompute)):
         found = _found(run)
-        done = found if found is not None and found.state.stopped else _train(run, found)
+        done = found if found is not None and found.state.stopped else (epochs or _train)(run, found)
         record = finish(module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept)
     note_run(run.folder, facts, done.state, test=record.test)
     return record
 
 
-def _found(run: _Run) -> Checkpoint | None:
+def _found(run: Run) -> Checkpoint | None:
     """The checkpoint in the folder, once it is known to be of this run."""
     if not run.path.exists():
         return None
@@ -172,13 +191,10 @@ def _found(run: _Run) -> Checkpoint | None:
     return found
 
 
-def _train(run: _Run, found: Checkpoint | None) -> Checkpoint:
+def _train(run: Run, found: Checkpoint | None) -> Checkpoint:
     """Run the epochs that are left; the last checkpoint keeps the best weights only."""
     nhwc = run.settings.channels_last
-    feed = feed_of(run.splits.train, run.network, what="training", channels_last=nhwc)
-    validation = feed_of(run.splits.validation, run.network, what="validation", channels_last=nhwc)
-    _check_mixable(run, feed)
-    check_fits(run.module, feed, run.splits.train.classes)
+    feed, validation = feeds_of(run)
     as_fed(run.module, channels_last=nhwc)
     if run.teacher is not None:
         as_fed(run.teacher.module, channels_last=nhwc)
@@ -206,7 +222,21 @@ def _train(run: _Run, found: Checkpoint | None) -> Checkpoint:
     return done
 
 
-def _take_up(run: _Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
+def feeds_of(run: Run) -> tuple[Feed, Feed]:
+    """What is learned and what is validated on, once it is known that the module takes it.
+
+    Raises:
+        DataError, NetworkError: they do not fit together. InputError: what cannot be mixed is to be.
+    """
+    nhwc = run.settings.channels_last
+    feed = feed_of(run.splits.train, run.network, what="training", channels_last=nhwc)
+    validation = feed_of(run.splits.validation, run.network, what="validation", channels_last=nhwc)
+    _check_mixable(run, feed)
+    check_fits(run.module, feed, run.splits.train.classes)
+    return feed, validation
+
+
+def _take_up(run: Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
     """Continue from a checkpoint, or start with one that holds the initial weights."""
     if found is None:
         return _written(run, lesson, _Standing(run.begin, {}))
@@ -218,7 +248,7 @@ def _take_up(run: _Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
     return _Standing(found.state, found.part("best."), found.state.wall_s)
 
 
-def _epoch_or_note(run: _Run, lesson: Lesson, validation: Feed, standing: _Standing) -> _Standing:
+def _epoch_or_note(run: Run, lesson: Lesson, validation: Feed, standing: _Standing) -> _Standing:
     """Train one epoch; where that breaks off, the ledger knows of it, and the last checkpoint stays."""
     try:
         return _epoch(run, lesson, validation, standing)
@@ -227,7 +257,7 @@ def _epoch_or_note(run: _Run, lesson: Lesson, validation: Feed, standing: _Stand
         raise
 
 
-def _epoch(run: _Run, lesson: Lesson, validation: Feed, standing: _Standing) -> _Standing:
+def _epoch(run: Run, lesson: Lesson, validation: Feed, standing: _Standing) -> _Standing:
     """Train one epoch and validate."""
     past = standing.state.history
     number = len(past) + 1
@@ -236,17 +266,17 @@ def _epoch(run: _Run, lesson: Lesson, validation: Feed, standing: _Standing) -> 
     held = phase_at(run.settings, number).frozen
     row = Epoch(number, trained.loss, score.loss, score.accuracy, trained.learning_rate, trained.seconds, held)
     history = (*past, row)
-    best_epoch = max(history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss, -epoch.number)).number
+    best_epoch = best_of(history)
     best = checkpoints.model_tensors(lesson.taught) if best_epoch == number else standing.best
-    stopped = _why_stop(run.settings, history, best_epoch)
+    stopped = why_stop(run.settings, history)
     share = 1.0 if stopped else number / (run.settings.epochs or 1)
-    run.progress.update("training", share, _message(run.settings, history, row.train_loss))
+    run.progress.update("training", share, message(run.settings, history, row.train_loss))
     wall_s = None if standing.before_s is None else standing.before_s + time.perf_counter() - run.started_s
     state = State(run.begin.identity, history, best_epoch, stopped, wall_s)
     return dataclasses.replace(standing, state=state, best=best)
 
 
-def _validated(run: _Run, lesson: Lesson, validation: Feed, number: int) -> Score:
+def _validated(run: Run, lesson: Lesson, validation: Feed, number: int) -> Score:
     """Score what would be kept on the validation split.
 
     Raises:
@@ -261,7 +291,7 @@ def _validated(run: _Run, lesson: Lesson, validation: Feed, number: int) -> Scor
     return score
 
 
-def _written(run: _Run, lesson: Lesson, standing: _Standing) -> _Standing:
+def _written(run: Run, lesson: Lesson, standing: _Standing) -> _Standing:
     """Write a checkpoint and the history, unless the last one is so fresh that writing would slow training down."""
     now = time.perf_counter()
     if (now - standing.written_s) * _CHECKPOINT_SHARE < standing.cost_s:
@@ -277,19 +307,7 @@ def _written(run: _Run, lesson: Lesson, standing: _Standing) -> _Standing:
     return dataclasses.replace(standing, written_s=after, cost_s=after - now)
 
 
-def _why_stop(settings: Settings, history: tuple[Epoch, ...], best_epoch: int) -> str:
-    """Why training ends after this history; empty when it goes on."""
-    last = history[-1]
-    if settings.target_accuracy is not None and last.val_accuracy >= settings.target_accuracy:
-        return "target reached"
-    # What was frozen gets its chance: patience begins anew when it is trained.
-    since = max(best_epoch, settings.unfreeze_after or 0)
-    if settings.patience is not None and last.number - since >= settings.patience:
-        return f"no improvement for {settings.patience} epochs"
-    return "epochs done" if last.number >= (settings.epochs or 1) else ""
-
-
-def _teller(run: _Run, lesson: Lesson, past: tuple[Epoch, ...]) -> Callable[[int, float], None]:
+def _teller(run: Run, lesson: Lesson, past: tuple[Epoch, ...]) -> Callable[[int, float], None]:
     """A function that shows progress after a step, ten times a second at most."""
     last = 0.0
 
@@ -299,19 +317,12 @@ def _teller(run: _Run, lesson: Lesson, past: tuple[Epoch, ...]) -> Callable[[int
         if now - last >= _TELL_EVERY_S:
             last = now
             share = (len(past) * lesson.steps + step) / (lesson.all_steps + 1)
-            run.progress.update("training", share, _message(run.settings, past, loss))
+            run.progress.update("training", share, message(run.settings, past, loss))
 
     return tell
 
 
-def _message(settings: Settings, history: tuple[Epoch, ...], loss: float) -> str:
-    number = min(len(history) + 1, settings.epochs or 1)
-    seen = f", accuracy {history[-1].val_accuracy:.2%}" if history else ""
-    held = f", freeze {settings.freeze}" if phase_at(settings, number).frozen else ""
-    return f"epoch {number}/{settings.epochs}{held}, loss {loss:.3f}{seen}"
-
-
-def _tell_plan(run: _Run, lesson: Lesson) -> None:
+def _tell_plan(run: Run, lesson: Lesson) -> None:
     """Say what is frozen and until when, and that a run is short."""
     settings = run.settings
     if lesson.frozen is not None:
@@ -325,7 +336,7 @@ def _tell_plan(run: _Run, lesson: Lesson) -> None:
         run.progress.note(f"only {lesson.all_steps} steps in all: more epochs or a smaller batch size may learn more")
 
 
-def _check_mixable(run: _Run, feed: Feed) -> None:
+def _check_mixable(run: Run, feed: Feed) -> None:
     """Refuse to mix whole numbers that are no pixels: they may be words.
 
     Raises:

@@ -18,7 +18,7 @@ from chipwise.core.tuning import TUNED
 from chipwise.training.average import average_of
 from chipwise.training.compiled import compiled
 from chipwise.training.feed import Feed, as_fed, feed_of, layout_of
-from chipwise.training.loop import Lesson, batch_of, learn
+from chipwise.training.loop import Lesson, batch_of, learn_batch
 from chipwise.training.optimizer import build_optimizer, set_rate
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def step_of(lesson: Lesson) -> Call:
 
     def step() -> None:
         use_threads(lesson.settings)
-        learn(lesson, batch_of(lesson, next(chosen)), "while steps were timed")
+        learn_batch(lesson, batch_of(lesson, next(chosen)), "while steps were timed")
 
     return step
 
@@ -125,7 +125,7 @@ def input_of(lesson: Lesson) -> Call:
 
 def update_of(lesson: Lesson) -> Call:
     """A call of the optimizer alone, with gradients that stay as they are; its weights change by nothing."""
-    learn(lesson, batch_of(lesson, next(_rows(lesson))), "while steps were timed")
+    learn_batch(lesson, batch_of(lesson, next(_rows(lesson))), "while steps were timed")
     kept = [None if value.grad is None else value.grad.clone() for value in lesson.module.parameters()]
     set_rate(lesson.optimizer, 0.0)
 

@@ -90,6 +90,33 @@ def mlp_twelve() -> nn.Module:
     return module
 
 
+def normed() -> nn.Module:
+    """A batch-norm in front of a pair of Linear layers, for 8x8 pictures of three classes.
+
+    Without a bias in front of it, whose gradient is all rounding, of which Adam makes steps.
+    """
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(216, 16),
+        nn.ReLU(),
+        nn.Linear(16, 3),
+    )
+
+
+def plain() -> nn.Module:
+    """The same without its batch-norm, which pipelines do not take."""
+    return nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(216, 16), nn.ReLU(), nn.Linear(16, 3))
+
+
+def dropped() -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 16), nn.Dropout(0.3), nn.Linear(16, 3)
+    )
+
+
 SHAPES = {
     "mlp": (12,),
     "cnn": (1, 6, 6),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,14 +16,15 @@ from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import RowwiseParallel
 from torch.nn import functional
 
-from chipwise.training.parallel import checkpoint, fully_sharded, halo, leg, pipeline, spatial, strategy
+from chipwise.core.errors import MachineError
+from chipwise.training.parallel import checkpoint, fully_sharded, halo, leg, norms, pipeline, spatial, step, strategy
 
 
 def _local(value: Tensor) -> Tensor:
@@ -32,7 +34,7 @@ def _local(value: Tensor) -> Tensor:
 def gradients_not_averaged() -> Any:
     """DDP without its all-reduce."""
 
-    def learn(module: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    def learn(module: nn.Module, inputs: Tensor, labels: Tensor, method: Any) -> Tensor:
         with module.no_sync():
             loss = functional.cross_entropy(module(inputs), labels)
             loss.backward()
@@ -93,7 +95,7 @@ def _other_reshard(cut: Any, module: nn.Module, grid: Any, *, reshard: bool) -> 
 
 def plain_optimizer() -> Any:
     """ZeRO-1 is asked for, and every process keeps all momentum: every number is right."""
-    return patch.object(strategy, "zero_optimizer", lambda part, grid, **rest: optim.SGD(part.parameters(), **rest))
+    return patch.object(strategy, "zero_optimizer", lambda values, grid, kind, **rest: kind(values, **rest))
 
 
 def weights_not_sent() -> Any:
@@ -194,7 +196,7 @@ def halo_learns_nothing() -> Any:
 
 def statistics_apart() -> Any:
     """Batch-norms see the region of their process alone."""
-    return patch.object(spatial, "total", lambda value, group: value * group.size())
+    return patch.object(norms, "total", lambda value, group: value * group.size())
 
 
 @contextmanager
@@ -251,3 +253,50 @@ def raising() -> Iterator[None]:
     if dist.get_rank() == 1:
         raise ValueError("twisted")
     yield
+
+
+STEPS = 9  # an epoch of `runs`
+
+
+def _at_step(number: int, act: Any) -> Any:
+    """Do something in front of a step of training, counted over all epochs from 1, in the processes started first."""
+    learn, seen = step.Learner.__call__, 0
+
+    def counted(self: Any, lesson: Any, *rest: Any) -> float:
+        nonlocal seen
+        seen += 1
+        if seen == number and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+            act()
+        return learn(self, lesson, *rest)
+
+    return patch.object(step.Learner, "__call__", counted)
+
+
+def _kill_one() -> None:
+    if dist.get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kill_parent() -> None:
+    if dist.get_rank() == 1:
+        os.kill(int(os.environ["TEST_PARENT"]), signal.SIGKILL)
+        time.sleep(60)
+
+
+def _stop() -> None:
+    raise MachineError("stopped")
+
+
+def dies_once() -> Any:
+    """A process is killed in the third epoch, and not again."""
+    return _at_step(2 * STEPS + 4, _kill_one)
+
+
+def all_killed() -> Any:
+    """The process that started all is killed in the third epoch."""
+    return _at_step(2 * STEPS + 4, _kill_parent)
+
+
+def stops() -> Any:
+    """Training ends in its third epoch, with an error that is meant."""
+    return _at_step(2 * STEPS + 1, _stop)

@@ -1,11 +1,13 @@
-"""Starts the processes of a job: `python -m chipwise.training.parallel.agent JOB.json PROCESSES`.
+"""Starts the processes of a job on this machine: `python -m chipwise.training.parallel.agent LAUNCH.json PARENT`.
 
 torch's elastic agent, which `torchrun` uses, too, in a process of its own: it takes over signals. When one of the
-processes dies it ends the others, and what it knows of the first that died goes into a file.
+processes dies it ends the others, and starts all again where it may; else what it knows of the first that died goes
+into a file. It ends with the process that started it.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -19,7 +21,8 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from chipwise.codec.files import atomic_write
-from chipwise.codec.records import encode
+from chipwise.codec.records import decode, encode
+from chipwise.training.parallel.parent import end_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
 
 FAILURE, LOGS = "failure.json", "logs"
 _RAISED = re.compile(r"[\w.]*(Error|Exception|Warning|Interrupt)\b")
-_WORKER = "chipwise.training.parallel.worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +48,60 @@ class Failure:
     message: str = ""
 
 
-def main(job: str, processes: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What an agent starts.
+
+    Attributes:
+        worker: module that each process runs, with the file and the agent's process number as arguments.
+        file: what the processes are told.
+        processes: on this machine.
+        restarts: how often all are started again after one died.
+        machines: how many there are; this one is number `machine`, from 1.
+        meet: "host:port" at the first machine, where agents of several meet.
+    """
+
+    worker: str
+    file: str
+    processes: int
+    restarts: int = 0
+    machine: int = 1
+    machines: int = 1
+    meet: str = ""
+
+
+def main(path: str, parent: int) -> int:
     """Run a job to its end; 1 when a process died."""
-    folder = Path(job).parent
-    logs = folder / LOGS
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",  # a port that is free
-        local_addr="127.0.0.1",
-        max_restarts=0,
-        logs_specs=DefaultLogsSpecs(log_dir=str(logs), redirects=Std.ALL),
-    )
+    end_with(parent, lambda: os.kill(os.getpid(), signal.SIGTERM))  # which torch's agent takes to end its processes
+    launch = decode(Path(path).read_bytes(), Launch, "launch")
+    folder = Path(path).parent
     try:
-        elastic_launch(config, sys.executable)("-m", _WORKER, job)
+        elastic_launch(_config(launch, folder), sys.executable)("-m", launch.worker, launch.file, str(os.getpid()))
     except ChildFailedError as error:
         atomic_write(folder / FAILURE, encode(_first(error.failures)))
         return 1
     return 0
+
+
+def _config(launch: Launch, folder: Path) -> LaunchConfig:
+    several = launch.machines > 1
+    return LaunchConfig(
+        min_nodes=launch.machines,
+        max_nodes=launch.machines,
+        nproc_per_node=launch.processes,
+        run_id="chipwise" if several else uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint=launch.meet if several else "127.0.0.1:0",  # a port that is free
+        rdzv_configs={"is_host": str(launch.machine == 1)} if several else {},
+        local_addr=None if several and not is_loopback(launch.meet) else "127.0.0.1",
+        max_restarts=launch.restarts,
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder / LOGS), redirects=Std.ALL),
+    )
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Whether "host:port" is of this machine alone."""
+    return endpoint.rpartition(":")[0] in {"localhost", "127.0.0.1"}
 
 
 def _first(failures: Mapping[int, ProcessFailure]) -> Failure:

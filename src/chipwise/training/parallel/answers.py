@@ -27,7 +27,7 @@ def leg_of(leg: Leg, loaded: str, losses: Sequence[float], ranks: Sequence[RankA
     steps = tuple(_step(leg, index, losses, ranks) for index in range(leg.steps))
     running = tuple(dict.fromkeys(line for rank in ranks for line in rank.running))
     missing = tuple(dict.fromkeys(line for rank in ranks for line in rank.missing))
-    missing += _names_wrong(ranks) + _bytes_wrong(mesh, ranks)
+    missing += wrong_together(mesh, ranks)
     rows = tuple(
         ProofRank(
             rank.rank,
@@ -41,6 +41,17 @@ def leg_of(leg: Leg, loaded: str, losses: Sequence[float], ranks: Sequence[RankA
         for rank in ranks
     )
     return ProofLeg(leg.mesh, mesh.processes, loaded, max(rank.loaded for rank in ranks), steps, rows, running, missing)
+
+
+def wrong_together(mesh: Mesh, ranks: Sequence[RankAnswer], moments: int = 1) -> tuple[str, ...]:
+    """What no process sees alone: parameters that none trains, and bytes that are not those of the strategy.
+
+    Args:
+        mesh: that was asked for.
+        ranks: what all processes say, in order.
+        moments: numbers that the optimizer keeps for each weight.
+    """
+    return _names_wrong(ranks) + _bytes_wrong(mesh, ranks, moments)
 
 
 def _step(leg: Leg, index: int, losses: Sequence[float], ranks: Sequence[RankAnswer]) -> ProofStep:
@@ -68,7 +79,7 @@ def _names_wrong(ranks: Sequence[RankAnswer]) -> tuple[str, ...]:
     return (*(f"no process trains {name}" for name in lost), *(f"pp: two stages have {name}" for name in twice))
 
 
-def _bytes_wrong(mesh: Mesh, ranks: Sequence[RankAnswer]) -> tuple[str, ...]:
+def _bytes_wrong(mesh: Mesh, ranks: Sequence[RankAnswer], moments: int) -> tuple[str, ...]:
     """What the bytes held say against the strategy: parts must be parts."""
     whole = ranks[0].whole_bytes
     found = []
@@ -82,7 +93,7 @@ def _bytes_wrong(mesh: Mesh, ranks: Sequence[RankAnswer]) -> tuple[str, ...]:
         if mesh.has("fsdp") and max(between) >= whole and mesh.size("fsdp") > 1:
             found.append("fsdp: weights stay whole between forward and backward")
     if mesh.has("zero1") and mesh.size("zero1") > 1:
-        state, gradients = sum(rank.optimizer_bytes for rank in ranks), ranks[0].gradient_bytes
+        state, gradients = sum(rank.optimizer_bytes for rank in ranks), moments * ranks[0].gradient_bytes
         if state != gradients:
             found.append(f"zero1: the optimizer's state has {state:,} bytes over all processes, not {gradients:,}")
     if mesh.has("pp"):

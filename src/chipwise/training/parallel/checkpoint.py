@@ -1,6 +1,7 @@
 """Distributed checkpoints: torch.distributed.checkpoint writes what each process holds, and cuts it anew on reading.
 
-Names are the network's, so that any mesh reads what any other wrote, one process alone included.
+Names are the network's, so that any mesh reads what any other wrote, one process alone included. Files are safetensors:
+torch's usual ones hold pickles.
 """
 
 from __future__ import annotations
@@ -9,63 +10,109 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from torch import optim
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
+import torch
+from torch import Tensor, optim
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
-from torch.distributed.optim import ZeroRedundancyOptimizer
-
-from chipwise.training.parallel.data_parallel import gathered
+from torch.distributed.tensor import DTensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from torch import nn
     from torch.distributed.device_mesh import DeviceMesh
 
     from chipwise.training.parallel.strategy import Strategy
 
-# One key a parameter: groups of parameters differ from stage to stage.
-_FLAT = StateDictOptions(flatten_optimizer_state_dict=True)
-_PARTLY = StateDictOptions(flatten_optimizer_state_dict=True, strict=False)
+MODEL, OPTIMIZER, BEST = "model.", "optimizer.", "best."
+_MOMENTS = {
+    optim.SGD: ("momentum_buffer",),
+    optim.Adam: ("step", "exp_avg", "exp_avg_sq"),
+    optim.AdamW: ("step", "exp_avg", "exp_avg_sq"),
+}
 
 
-def save_checkpoint(strategy: Strategy, folder: Path, grid: DeviceMesh | None) -> None:
-    """Write weights and momentum; all processes together."""
-    state: dict[str, Any] = {"model": {}, "optimizer": {}}
-    for part, optimizer in zip(strategy.parts, strategy.optimizers, strict=True):
-        state["model"] |= get_model_state_dict(part)
-        state["optimizer"] |= get_optimizer_state_dict(part, _plain(part, optimizer, grid), options=_FLAT)
+def save_checkpoint(
+    strategy: Strategy, folder: Path, grid: DeviceMesh | None, best: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write weights, the optimizer's state, and the best weights so far; all processes together.
+
+    Args:
+        strategy: after a step at least.
+        folder: is created.
+        grid: torch's mesh of all processes; None for one process.
+        best: as `model_state` gives it; None for none.
+
+    Raises:
+        CheckpointException, OSError: it cannot be written.
+    """
+    state = {MODEL + name: value for name, value in model_state(strategy).items()}
+    for names, optimizer in _named(strategy):
+        state |= {
+            f"{OPTIMIZER}{names[value]}.{slot}": row[slot]
+            for value, row in optimizer.state.items()
+            for slot in _slots(optimizer)
+        }
+    state |= {BEST + name: value for name, value in (best or {}).items()}
+    write_tensors(state, folder, alone=grid is None)
+
+
+def load_checkpoint(strategy: Strategy, folder: Path, grid: DeviceMesh | None, *, best: bool = False) -> dict[str, Any]:
+    """Read weights and the optimizer's state into freshly built parts; all processes together.
+
+    Returns:
+        the best weights, where they are asked for.
+
+    Raises:
+        CheckpointException, OSError, SafetensorError: it cannot be read.
+    """
+    models: list[dict[str, Any]] = [get_model_state_dict(part) for part in strategy.parts]
+    state = {MODEL + name: value for model in models for name, value in model.items()}
+    rows: list[tuple[optim.Optimizer, Tensor, dict[str, Tensor]]] = []
+    for names, optimizer in _named(strategy):
+        for value in (value for group in optimizer.param_groups for value in group["params"]):
+            row = {slot: _room(value, slot) for slot in _slots(optimizer)}
+            state |= {f"{OPTIMIZER}{names[value]}.{slot}": room for slot, room in row.items()}
+            rows.append((optimizer, value, row))
+    kept = {name: torch.empty_like(value) for model in models for name, value in model.items()} if best else {}
+    state |= {BEST + name: value for name, value in kept.items()}
+    read_tensors(state, folder, alone=grid is None)
+    for part, model in zip(strategy.parts, models, strict=True):
+        set_model_state_dict(part, {name: state[MODEL + name] for name in model})
+    for optimizer, value, row in rows:
+        optimizer.state[value] = row
+    return kept
+
+
+def model_state(strategy: Strategy) -> dict[str, Any]:
+    """Parameters and buffers of this process's parts, by the network's names; parts of them where they are cut."""
+    return {name: value for part in strategy.parts for name, value in get_model_state_dict(part).items()}
+
+
+def write_tensors(state: dict[str, Any], folder: Path, *, alone: bool) -> None:
+    """Write tensors, or what each process holds of them, as safetensors."""
+    writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
     with _alone_is_meant():
-        save(state, checkpoint_id=folder, no_dist=grid is None)
+        save(_apart(state), storage_writer=writer, no_dist=alone)
 
 
-def load_checkpoint(strategy: Strategy, folder: Path, grid: DeviceMesh | None) -> None:
-    """Read weights and momentum into freshly built parts; all processes together."""
-    parts = list(zip(strategy.parts, strategy.optimizers, strict=True))
-    twins = [_fresh(part, optimizer) for part, optimizer in parts]
-    models = [get_model_state_dict(part) for part, _ in parts]
-    momenta = [
-        get_optimizer_state_dict(part, twin, options=_FLAT) for (part, _), twin in zip(parts, twins, strict=True)
-    ]
-    state: dict[str, Any] = {"model": {}, "optimizer": {}}
-    for model, momentum in zip(models, momenta, strict=True):
-        state["model"] |= model
-        state["optimizer"] |= momentum
+def read_tensors(state: dict[str, Any], folder: Path, *, alone: bool) -> None:
+    """Fill tensors with what was written under their names."""
     with _alone_is_meant():
-        load(state, checkpoint_id=folder, no_dist=grid is None)
-    for (part, optimizer), twin, model, momentum in zip(parts, twins, models, momenta, strict=True):
-        set_model_state_dict(part, {name: state["model"][name] for name in model})
-        set_optimizer_state_dict(part, twin, {name: state["optimizer"][name] for name in momentum}, options=_PARTLY)
-        if twin is not optimizer:
-            optimizer.load_state_dict(twin.state_dict())
+        load(state, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=alone)
+
+
+def _apart(state: dict[str, Any]) -> dict[str, Any]:
+    """The same values as safetensors takes them: in order in memory, and no memory twice, as weights that are tied."""
+    made, seen = {}, set()
+    for name, value in state.items():
+        ordered = value.detach().contiguous()
+        place = (ordered.to_local() if isinstance(ordered, DTensor) else ordered).data_ptr()
+        made[name] = ordered.clone() if place and place in seen else ordered
+        seen.add(place)
+    return made
 
 
 @contextmanager
@@ -76,17 +123,19 @@ def _alone_is_meant() -> Iterator[None]:
         yield
 
 
-def _plain(part: nn.Module, optimizer: optim.Optimizer, grid: DeviceMesh | None) -> optim.Optimizer:
-    """The optimizer itself; for ZeRO-1, whose parts have names on no two processes, one with all of its state."""
-    twin = _fresh(part, optimizer)
-    if twin is not optimizer and grid is not None:
-        twin.load_state_dict(gathered(optimizer, grid["zero1"]))
-    return twin
+def _named(strategy: Strategy) -> Iterator[tuple[dict[Any, str], optim.Optimizer]]:
+    """The optimizer of each part with the names of its parameters; of ZeRO-1 that of this process's own parameters."""
+    for part, optimizer in zip(strategy.parts, strategy.optimizers, strict=True):
+        names = {value: name.removeprefix("module.") for name, value in part.named_parameters()}
+        yield names, getattr(optimizer, "optim", optimizer)
 
 
-def _fresh(part: nn.Module, optimizer: optim.Optimizer) -> optim.Optimizer:
-    """The optimizer itself; for ZeRO-1 an SGD of the same settings over all parameters, without state."""
-    if not isinstance(optimizer, ZeroRedundancyOptimizer):
-        return optimizer
-    settings = {name: optimizer.param_groups[0][name] for name in ("lr", "momentum", "foreach")}
-    return optim.SGD(part.parameters(), **settings)
+def _slots(optimizer: optim.Optimizer) -> tuple[str, ...]:
+    """What the optimizer keeps for each parameter."""
+    momentum = optimizer.defaults.get("momentum", 1.0)
+    return _MOMENTS[type(optimizer)] if momentum else ()
+
+
+def _room(value: Tensor, slot: str) -> Tensor:
+    """Where a part of the optimizer's state is read to."""
+    return torch.zeros((), dtype=torch.float32) if slot == "step" else torch.zeros_like(value.detach())

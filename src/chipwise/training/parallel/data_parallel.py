@@ -25,19 +25,13 @@ def copies_wrong(module: nn.Module, copies: int) -> list[str]:
     return [] if found == copies else [f"dp: {found} processes average gradients, not {copies}"]
 
 
-def zero_optimizer(module: nn.Module, grid: DeviceMesh, **settings: Any) -> optim.Optimizer:
-    """SGD whose state is spread over a dimension of the mesh, whole parameters each (ZeRO-1, arXiv 1910.02054)."""
-    return ZeroRedundancyOptimizer(
-        module.parameters(), optimizer_class=optim.SGD, process_group=grid.get_group(), **settings
-    )
+def zero_optimizer(parameters: Any, grid: DeviceMesh, kind: type[optim.Optimizer], **settings: Any) -> optim.Optimizer:
+    """An optimizer whose state is spread over a dimension, whole parameters each (ZeRO-1, arXiv 1910.02054).
 
-
-def gathered(optimizer: optim.Optimizer, grid: DeviceMesh) -> dict[str, Any]:
-    """The whole state of a `zero_optimizer`, brought together on every process, in the form of plain SGD's."""
-    assert isinstance(optimizer, ZeroRedundancyOptimizer)
-    kept: dict[str, Any] = {}
-    for rank in range(grid.size()):
-        optimizer.consolidate_state_dict(to=rank)  # which makes all others forget theirs
-        if rank == grid.get_local_rank():
-            kept = optimizer.state_dict()
-    return kept
+    Args:
+        parameters: or groups of them.
+        grid: the dimension.
+        kind: of torch's optimizers.
+        settings: of that.
+    """
+    return ZeroRedundancyOptimizer(parameters, optimizer_class=kind, process_group=grid.get_group(), **settings)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from torch.distributed.device_mesh import init_device_mesh
 
+from chipwise.training.parallel.mesh import SHARING
+
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
     from chipwise.training.parallel.mesh import Mesh
 
-_DATA = ("dp", "zero1", "zero2", "fsdp")
 # DistributedDataParallel does not take DTensors, which tensor parallelism makes; FSDP2 over copies with one part does.
 WHOLE = "whole"
 
@@ -46,7 +47,7 @@ def share_of(mesh: Mesh, grid: DeviceMesh | None) -> int:
     """Which part of a batch this process has, from 0."""
     share = 0
     for name, size in mesh.sizes:
-        if name in _DATA:
+        if name in SHARING:
             share = share * size + _index(grid, name)
     return share
 

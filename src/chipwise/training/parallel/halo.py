@@ -96,11 +96,6 @@ def gather(value: Tensor, dim: int, have: Sequence[Band], group: dist.ProcessGro
     return _Gather.apply(value, dim, tuple(have), group)  # type: ignore[no-any-return,no-untyped-call]
 
 
-def total(value: Tensor, group: dist.ProcessGroup) -> Tensor:
-    """The sum over processes, on all of them; so is its gradient."""
-    return _Total.apply(value, group)  # type: ignore[no-any-return,no-untyped-call]
-
-
 class _Exchange(torch.autograd.Function):
     """`exchange` with its gradient."""
 
@@ -141,25 +136,6 @@ class _Gather(torch.autograd.Function):
         """Take the gradients of the rows here."""
         first, end = ctx.band
         return gradients[0].narrow(ctx.dim, first, end - first) * ctx.count, None, None, None
-
-
-class _Total(torch.autograd.Function):
-    """`total` with its gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, group: Any) -> Tensor:
-        """Add up."""
-        ctx.group = group
-        summed = value.clone()
-        dist.all_reduce(summed, group=group)
-        return summed
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        """Add up what every process makes of the sum."""
-        summed = gradients[0].clone()
-        dist.all_reduce(summed, group=ctx.group)
-        return summed, None
 
 
 def _sent(value: Tensor, dim: int, have: Sequence[Band], want: Sequence[Band], group: Any) -> list[Tensor]:

@@ -14,13 +14,15 @@ from chipwise.codec.files import atomic_write
 from chipwise.codec.records import decode, encode
 from chipwise.core.errors import MachineError
 from chipwise.core.events import Progress, silent
-from chipwise.training.parallel.agent import FAILURE, LOGS, Failure
+from chipwise.training.parallel.agent import FAILURE, LOGS, Failure, Launch, is_loopback
 from chipwise.training.parallel.job import RankAnswer, answer_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chipwise.training.parallel.job import Job
 
-_AGENT = "chipwise.training.parallel.agent"
+_AGENT, _WORKER = "chipwise.training.parallel.agent", "chipwise.training.parallel.worker"
 _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 _LOOK_EVERY_S, _GRACE_S = 0.2, 40.0
 _SAID_LINES = 5
@@ -47,22 +49,13 @@ def launch(
     folder = Path(job.folder)
     file = folder / "job.json"
     atomic_write(file, encode(job))
-    (folder / FAILURE).unlink(missing_ok=True)
-    log = folder / "agent.log"
-    with log.open("wb") as said:
-        agent = subprocess.Popen(  # noqa: S603  our own module, and a path that we made
-            [sys.executable, "-m", _AGENT, str(file), str(processes)],
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            env=_environment(max(cores // processes, 1)),
-            start_new_session=True,
-        )
-        try:
-            _wait(agent, timeout_s, progress, f"{job.legs[0].mesh}: {processes} processes")
-        finally:
-            _end(agent)
-    if agent.returncode != 0:
-        raise _died(folder, processes, log)
+    message = f"{job.legs[0].mesh}: {processes} processes"
+
+    def tell() -> None:
+        progress.update(message, 0.0, message)
+
+    wanted = Launch(_WORKER, str(file), processes)
+    run_processes(wanted, folder, threads=max(cores // processes, 1), timeout_s=timeout_s, message=message, tell=tell)
     return [
         [
             decode((folder / answer_file(leg, rank)).read_bytes(), RankAnswer, f"the answer of process {rank}")
@@ -72,21 +65,57 @@ def launch(
     ]
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """What the processes see: our modules, so many threads each, and no network but the machine's own."""
+def run_processes(
+    launch: Launch, folder: Path, *, threads: int, timeout_s: float, message: str, tell: Callable[[], None]
+) -> None:
+    """Run this machine's processes to their end.
+
+    Args:
+        launch: what they are.
+        folder: for the agent's files.
+        threads: of each process.
+        timeout_s: of wall time; infinity for any.
+        message: what runs, for errors.
+        tell: called while it runs.
+
+    Raises:
+        MachineError: a process died (it is named, with what it said last), or time ran out.
+    """
+    (folder / FAILURE).unlink(missing_ok=True)
+    file, log = folder / "launch.json", folder / "agent.log"
+    atomic_write(file, encode(launch))
+    with log.open("wb") as said:
+        agent = subprocess.Popen(  # noqa: S603  our own module, and a path that we made
+            [sys.executable, "-m", _AGENT, str(file), str(os.getpid())],
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            env=_environment(threads, local=launch.machines == 1 or is_loopback(launch.meet)),
+            start_new_session=True,
+        )
+        try:
+            _wait(agent, timeout_s, tell, message)
+        finally:
+            _end(agent)
+    if agent.returncode != 0:
+        raise _died(folder, launch.processes * launch.machines, log)
+
+
+def _environment(threads: int, *, local: bool) -> dict[str, str]:
+    """What the processes see: our modules, so many threads each, and where all are here, no network but its own."""
     paths = os.pathsep.join(dict.fromkeys([*(path or str(Path.cwd()) for path in sys.path), str(Path.cwd())]))
     told = {"PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads), "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    told |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # else those that start again find addresses of the dead
     loopback = _LOOPBACK.get(sys.platform)
-    return os.environ | told | ({"GLOO_SOCKET_IFNAME": loopback} if loopback else {})
+    return os.environ | told | ({"GLOO_SOCKET_IFNAME": loopback} if loopback and local else {})
 
 
-def _wait(agent: subprocess.Popen[bytes], timeout_s: float, progress: Progress, message: str) -> None:
+def _wait(agent: subprocess.Popen[bytes], timeout_s: float, tell: Callable[[], None], message: str) -> None:
     begun = time.monotonic()
     while agent.poll() is None:
         spent = time.monotonic() - begun
         if spent > timeout_s:
             raise MachineError(f"{message} did not end within {timeout_s:g} s", hint="a longer --timeout")
-        progress.update(message, 0.0, message)
+        tell()
         time.sleep(_LOOK_EVERY_S)
 
 

@@ -9,23 +9,22 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor, optim
 from torch.distributed.checkpoint.state_dict import get_model_state_dict
 from torch.distributed.tensor import DTensor
+from torch.nn import functional
 
 from chipwise.training.parallel.checkpoint import load_checkpoint, save_checkpoint
 from chipwise.training.parallel.grid import make_grid, place_of, share_of
+from chipwise.training.parallel.held import Held, bytes_of
 from chipwise.training.parallel.job import DATA, INITIAL, RankAnswer, StepAnswer, reference_file
 from chipwise.training.parallel.likeness import compared, made_repeatable
 from chipwise.training.parallel.mesh import parse_mesh
-from chipwise.training.parallel.strategy import Strategy, build_strategy, names_of
+from chipwise.training.parallel.strategy import Method, Strategy, build_strategy, names_of
 from chipwise.training.parallel.traffic import Listening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from chipwise.training.parallel.job import Job, Leg
 
 
@@ -47,16 +46,24 @@ def _run(job: Job, leg: Leg, rank: int) -> RankAnswer:
     grid = make_grid(mesh) if mesh.sizes else None
     module = made_repeatable(resolve_name(job.factory)(**job.arguments))[0]
     module.load_state_dict(load_file(folder / INITIAL))
-    whole, everything = _bytes(module.parameters()), tuple(name for name, _ in module.named_parameters())
+    whole, everything = bytes_of(module.parameters()), tuple(name for name, _ in module.named_parameters())
     share = share_of(mesh, grid)
     data = load_file(folder / DATA)
     inputs, labels = (data[name].chunk(mesh.shares, dim=1)[share] for name in ("inputs", "labels"))
-    strategy = build_strategy(module, job, leg, grid, inputs[0])
+    rates = {"lr": job.learning_rate, "momentum": job.momentum, "foreach": False}
+    method = Method(
+        lambda given, wanted: (functional.cross_entropy(given, wanted),) * 2,
+        optim.SGD,
+        lambda part: ([*part.parameters()], rates),
+        schedule=leg.schedule,
+        microbatches=leg.microbatches,
+    )
+    strategy = build_strategy(module, mesh, method, grid, inputs[0])
     del module  # a stage of a pipeline is all that its process is to have
     if leg.load:
         load_checkpoint(strategy, folder / leg.load, grid)
     loaded = _difference(strategy, job, leg.first)[0]
-    held = _Held(strategy)
+    held = Held(strategy)
     steps, traffic = [], Listening()
     for step in range(leg.first, leg.first + leg.steps):
         for optimizer in strategy.optimizers:
@@ -84,32 +91,6 @@ def _run(job: Job, leg: Leg, rank: int) -> RankAnswer:
     )
 
 
-class _Held:
-    """What a process holds, in bytes: after the step, and between forward and backward."""
-
-    def __init__(self, strategy: Strategy) -> None:
-        self._strategy = strategy
-        self._forward: dict[int, int] = {}
-        for index, part in enumerate(strategy.parts):
-            part.register_forward_hook(lambda *_, index=index: self._look(index))  # after FSDP's own
-
-    def _look(self, index: int) -> None:
-        self._forward[index] = _bytes(self._strategy.parts[index].parameters())
-
-    def now(self) -> tuple[int, int, int, int]:
-        """Weights, weights between forward and backward, gradients, the optimizer's state."""
-        values = [value for part in self._strategy.parts for value in part.parameters()]
-        states = [
-            value
-            for optimizer in self._strategy.optimizers
-            for row in getattr(optimizer, "optim", optimizer).state.values()
-            for value in row.values()
-            if torch.is_tensor(value)
-        ]
-        gradients = [value.grad for value in values if value.grad is not None]
-        return _bytes(values), sum(self._forward.values()), _bytes(gradients), _bytes(states)
-
-
 def _difference(strategy: Strategy, job: Job, step: int) -> tuple[float, str]:
     """The largest difference from the one process's weights after so many steps, and where it is."""
     wanted = load_file(Path(job.folder) / reference_file(step))
@@ -134,9 +115,3 @@ def _apart(found: Tensor, wanted: Tensor) -> float:
     if found.shape != wanted.shape:
         return float("inf")
     return (found.detach().double() - wanted.double()).abs().max().item() if wanted.numel() else 0.0
-
-
-def _bytes(values: Iterable[Tensor | nn.Parameter]) -> int:
-    """Bytes of what lies in this process."""
-    local = [value.to_local() if isinstance(value, DTensor) else value for value in values]
-    return sum(value.numel() * value.element_size() for value in local)

@@ -12,29 +12,39 @@ import torch
 from torch import Tensor, nn
 
 from chipwise.core.errors import NetworkError, first_line
+from chipwise.training.parallel.norms import NORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def made_repeatable(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
     """Turn a network to float64 and its dropout off, in place; with a note on what was changed."""
-    dropped = False
+    dropped = drops(module)
     for layer in module.modules():
-        if isinstance(layer, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d | nn.AlphaDropout):
-            dropped, layer.p = dropped or layer.p > 0, 0.0
+        if isinstance(layer, _DROPOUTS):
+            layer.p = 0.0
         elif isinstance(layer, nn.MultiheadAttention):
-            dropped, layer.dropout = dropped or layer.dropout > 0, 0.0
+            layer.dropout = 0.0
     note = "dropout is off in both: its masks are random in each process"
     return module.double().train(), (note,) if dropped else ()
 
 
 def normalizes_batches(module: nn.Module) -> bool:
     """Whether samples of a batch are mixed by a batch-norm."""
-    return any(isinstance(layer, _NORMS) for layer in module.modules())
+    return any(isinstance(layer, NORMS) for layer in module.modules())
+
+
+def drops(module: nn.Module) -> bool:
+    """Whether a layer of torch's drops values at random in training."""
+    return any(
+        getattr(layer, "p", 0.0) > 0 if isinstance(layer, _DROPOUTS) else getattr(layer, "dropout", 0.0) > 0
+        for layer in module.modules()
+        if isinstance(layer, (*_DROPOUTS, nn.MultiheadAttention))
+    )
 
 
 def compared(names: Iterable[str], *, running_statistics: bool) -> list[str]:

@@ -28,7 +28,7 @@ DIMENSIONS = {
 }
 _ALIASES = {"zero3": "fsdp", "ddp": "dp", "sp": "sph"}
 _SHARDED = ("zero1", "zero2", "fsdp")
-_DATA = ("dp", *_SHARDED)
+SHARING = ("dp", *_SHARDED)  # a batch is cut along these
 _PROCESSES_PER_CORE, _ALWAYS = 4, 8
 _HINT = "write it as dp2,tp2: names and how many processes along each"
 
@@ -63,7 +63,7 @@ class Mesh:
     @property
     def shares(self) -> int:
         """Parts that a batch is cut into."""
-        return prod(size for name, size in self.sizes if name in _DATA)
+        return prod(size for name, size in self.sizes if name in SHARING)
 
 
 def parse_mesh(text: str) -> Mesh:

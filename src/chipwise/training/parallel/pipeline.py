@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe, ScheduleInterleaved1F1B
 
@@ -143,6 +144,28 @@ def make_schedule(
         return ScheduleInterleaved1F1B(stages, microbatches, loss_fn=loss)  # type: ignore[arg-type]
     made = ScheduleGPipe if schedule == "gpipe" else Schedule1F1B
     return made(stages[0], microbatches, loss_fn=loss)
+
+
+def passed_on(module: nn.Module, number: int, between: Sequence[Tensor], grid: DeviceMesh, inputs: Tensor) -> Any:
+    """What the last stage gives for some samples, there, and None on the others; nothing is learned.
+
+    Args:
+        module: this process's stage, the only one.
+        number: of it.
+        between: as `boundaries` gives it.
+        grid: the pipeline's dimension of the mesh.
+        inputs: of the network, as many on all processes.
+    """
+    group, value = grid.get_group(), inputs
+    if number:
+        like = between[number]
+        value = like.new_empty((len(inputs), *like.shape[1:]), requires_grad=False)
+        dist.recv(value, dist.get_global_rank(group, number - 1), group)
+    made = module(value)
+    if number == len(between) - 2:
+        return made
+    dist.send(made.contiguous(), dist.get_global_rank(group, number + 1), group)
+    return None
 
 
 def stages_wrong(held: Sequence[str], wanted: Sequence[str], others: Mapping[str, ref[nn.Parameter]]) -> list[str]:

@@ -16,19 +16,17 @@ from typing import TYPE_CHECKING
 
 from safetensors.torch import save_file
 
-from chipwise.core.errors import InputError, NetworkError
+from chipwise.core.errors import InputError
 from chipwise.core.events import Part, Progress, silent
 from chipwise.core.proof import Proof
 from chipwise.training.parallel.answers import leg_of
+from chipwise.training.parallel.cuts import check_cuts, pieces_of
 from chipwise.training.parallel.job import DATA, INITIAL, Job, Leg
 from chipwise.training.parallel.launch import launch
 from chipwise.training.parallel.leg import run_leg
 from chipwise.training.parallel.likeness import classes_of, made_repeatable, normalizes_batches
 from chipwise.training.parallel.mesh import Mesh, check_processes, parse_mesh, smaller
-from chipwise.training.parallel.pipeline import check_schedule, cut_chain, stages_of
 from chipwise.training.parallel.reference import train_alone
-from chipwise.training.parallel.spatial import AXES, check_regions
-from chipwise.training.parallel.tensor_parallel import check_pairs
 from chipwise.training.process import threads
 
 if TYPE_CHECKING:
@@ -115,22 +113,9 @@ def check_wanted(module: nn.Module, wanted: Wanted, batch: int, size: Sequence[i
     """
     for mesh in wanted.meshes:
         check_processes(mesh, wanted.cores)
-        pieces = _cuts_batch(wanted, mesh)
-        if batch % pieces:
-            raise InputError(
-                f"a batch of {batch} cannot be cut into {pieces} equal pieces for {mesh}",
-                hint=f"a multiple of {pieces}",
-            )
         if mesh.has("zero1") and not wanted.momentum:
             raise InputError(f"{mesh} spreads momentum, and momentum is 0", hint="zero2 or fsdp, or some momentum")
-        if mesh.has(*AXES):
-            check_regions(module, size, {name: count for name, count in mesh.sizes if name in AXES})
-        if mesh.has("tp"):
-            check_pairs(module, mesh.size("tp"))
-        if mesh.has("pp"):
-            check_schedule(wanted.schedule, mesh.size("pp"), wanted.pieces)
-            cut_chain(module, stages_of(wanted.schedule, mesh.size("pp")))
-    _check_untied(module, wanted)
+        check_cuts(module, mesh, batch, size, schedule=wanted.schedule, microbatches=wanted.pieces)
 
 
 def prove(
@@ -163,7 +148,7 @@ def prove(
     inputs = inputs.double()
     classes_of(module, inputs[0, :_LEAST])
     check_wanted(module, wanted, inputs.shape[1], inputs.shape[2:])
-    mixing = normalizes_batches(module) and any(_cuts_batch(wanted, mesh) > 1 for mesh in wanted.meshes)
+    mixing = normalizes_batches(module) and any(pieces_of(mesh, wanted.pieces) > 1 for mesh in wanted.meshes)
     with tempfile.TemporaryDirectory(prefix="chipwise-prove-") as folder, threads(1):
         rates = (wanted.learning_rate, wanted.momentum)
         job = Job(*made, folder, _legs(wanted), *rates, not mixing, wanted.timeout_s / 2)
@@ -216,12 +201,7 @@ def _legs(wanted: Wanted) -> tuple[Leg, ...]:
 def _pieces(job: Job, wanted: Wanted, *, mixing: bool) -> list[int]:
     """For each step, in how many pieces the one process takes its batch."""
     legs = zip(job.legs, wanted.meshes, strict=True)
-    return [_cuts_batch(wanted, mesh) if mixing else 1 for leg, mesh in legs for _ in range(leg.steps)]
-
-
-def _cuts_batch(wanted: Wanted, mesh: Mesh) -> int:
-    """Pieces that a batch is cut into: shares, and microbatches of each."""
-    return mesh.shares * (wanted.pieces if mesh.has("pp") else 1)
+    return [pieces_of(mesh, wanted.pieces) if mixing else 1 for leg, mesh in legs for _ in range(leg.steps)]
 
 
 def _run(job: Job, wanted: Wanted, progress: Progress) -> list[RankAnswer]:
@@ -230,15 +210,3 @@ def _run(job: Job, wanted: Wanted, progress: Progress) -> list[RankAnswer]:
     if not mesh.sizes:
         return [run_leg(job, job.legs[0], 0)]
     return launch(job, mesh.processes, cores=wanted.cores, timeout_s=wanted.timeout_s, progress=progress)[0]
-
-
-def _check_untied(module: nn.Module, wanted: Wanted) -> None:
-    """Refuse to cut a network whose layers share a weight, which would be cut twice."""
-    cutting = [str(mesh) for mesh in wanted.meshes if mesh.has("zero2", "fsdp", "tp", "pp")]
-    names = [name for name, _ in module.named_parameters(remove_duplicate=False)]
-    tied = sorted(set(names) - {name for name, _ in module.named_parameters()})
-    if cutting and tied:
-        raise NetworkError(
-            f"{', '.join(tied)} is the weight of another layer, too, and {cutting[0]} cuts layers apart",
-            hint="dp and zero1 take such networks",
-        )

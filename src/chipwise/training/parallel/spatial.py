@@ -12,12 +12,12 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from chipwise.core.errors import NetworkError
-from chipwise.training.parallel.halo import Band, Window, around, bands, exchange, gather, total, within
+from chipwise.training.parallel.halo import Band, Window, around, bands, exchange, gather, within
+from chipwise.training.parallel.norms import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -227,34 +227,7 @@ def _normalized(layer: nn.BatchNorm2d, value: Tensor, axes: Sequence[_Axis]) -> 
     count = len(value) * math.prod(axis.rows for axis in axes)
     if len(axes) == 1:
         count *= value.shape[5 - axes[0].dim]
-    mean = _summed(value, axes) / count
-    apart = value - mean[:, None, None]
-    variance = _summed(apart * apart, axes) / count
-    if layer.track_running_stats:
-        _remember(layer, mean.detach(), variance.detach() * count / (count - 1))
-    normal = apart * torch.rsqrt(variance + layer.eps)[:, None, None]
-    if layer.affine:
-        normal = normal * layer.weight[:, None, None] + layer.bias[:, None, None]
-    return normal
-
-
-def _summed(value: Tensor, axes: Sequence[_Axis]) -> Tensor:
-    """[N, C, rows, columns] of all processes to [C]."""
-    summed = value.sum((0, 2, 3))
-    for axis in axes:
-        summed = total(summed, axis.group)
-    return summed
-
-
-def _remember(layer: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
-    """Move running statistics as torch's own batch-norm does."""
-    assert layer.running_mean is not None
-    assert layer.running_var is not None
-    assert layer.num_batches_tracked is not None
-    layer.num_batches_tracked.add_(1)
-    share = 1.0 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
-    layer.running_mean.lerp_(mean, share)
-    layer.running_var.lerp_(variance, share)
+    return normalized(layer, value, count, [axis.group for axis in axes])
 
 
 def _pair(value: object) -> tuple[int, int]:

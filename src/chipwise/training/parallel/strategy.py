@@ -12,17 +12,17 @@ from weakref import ref
 
 import torch
 from torch import Tensor, nn, optim
-from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 
 from chipwise.training.parallel.data_parallel import copied, copies_wrong, zero_optimizer
 from chipwise.training.parallel.fully_sharded import sharded, shards_wrong
 from chipwise.training.parallel.grid import WHOLE
-from chipwise.training.parallel.mesh import parse_mesh
 from chipwise.training.parallel.pipeline import (
     boundaries,
     cut_chain,
     make_schedule,
     own_stages,
+    passed_on,
     stages_of,
     stages_wrong,
 )
@@ -34,8 +34,27 @@ if TYPE_CHECKING:
 
     from torch.distributed.device_mesh import DeviceMesh
 
-    from chipwise.training.parallel.job import Job, Leg
     from chipwise.training.parallel.mesh import Mesh
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How parts learn, whatever the mesh.
+
+    Attributes:
+        losses: of what the network gives and what is wanted: the mean loss that is reported, and what is made small.
+        kind: of torch's optimizers.
+        settings: parameters, or groups of them, of a part, and the optimizer's settings.
+        schedule, microbatches: of a pipeline.
+        bf16: whether the forward pass is torch's mixed precision.
+    """
+
+    losses: Callable[[Any, Tensor], tuple[Tensor, Tensor]]
+    kind: type[optim.Optimizer]
+    settings: Callable[[nn.Module], tuple[list[Any], dict[str, Any]]]
+    schedule: str = "1f1b"
+    microbatches: int = 1
+    bf16: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +64,10 @@ class Strategy:
     Attributes:
         parts: the network as it is wrapped, or this process's stages of it; names of parameters are the network's.
         optimizers: one a part.
-        learn: takes this process's inputs and labels, leaves gradients, and gives the mean loss where it is known here.
+        learn: takes this process's inputs and what is wanted of them, leaves gradients, and gives the mean loss where
+            it is known here.
+        score: takes this process's inputs, and gives scores where they are known here, without gradients; for parts in
+            evaluation mode, a stage each.
         running: what was wrapped how, in words.
         check: gives what was asked for and does not run, after some steps.
     """
@@ -53,43 +75,43 @@ class Strategy:
     parts: tuple[nn.Module, ...]
     optimizers: tuple[optim.Optimizer, ...]
     learn: Callable[[Tensor, Tensor], Tensor | None]
+    score: Callable[[Tensor], Any]
     running: tuple[str, ...]
     check: Callable[[], list[str]]
 
 
-def build_strategy(module: nn.Module, job: Job, leg: Leg, grid: DeviceMesh | None, inputs: Tensor) -> Strategy:
+def build_strategy(module: nn.Module, mesh: Mesh, method: Method, grid: DeviceMesh | None, inputs: Tensor) -> Strategy:
     """Wrap a network as a mesh says.
 
     Args:
         module: with its initial weights, the same on all processes; is changed in place.
-        job: rates.
-        leg: its mesh, and the schedule of a pipeline.
+        mesh: how processes are laid out.
+        method: how it learns.
         grid: torch's mesh of all processes; None for one process.
         inputs: this process's share of a batch, for shapes.
     """
-    mesh = parse_mesh(leg.mesh)
     if grid is not None and mesh.has("pp"):
-        return _pipelined(module, job, leg, grid, inputs)
+        return _pipelined(module, mesh, method, grid, inputs)
     pairs = linear_pairs(module, mesh.size("tp")) if mesh.has("tp") else []
     regions = Regions(module, grid, inputs.shape[-2:]) if grid is not None and mesh.has(*AXES) else None
     part = module if grid is None else _wrapped(regions or module, mesh, grid, pairs)
     seen = regions.region if regions is not None else _all_of_it
     return Strategy(
         (part,),
-        (_optimizer(part, job, mesh, grid),),
-        lambda given, labels: _learn(part, seen(given), labels),
+        (_optimizer(part, method, mesh, grid),),
+        lambda given, wanted: _learn(part, seen(given), wanted, method),
+        lambda given: _unwrapped(part)(seen(given)),
         _words(mesh, (part,), pairs),
         lambda: _wrong((part,), mesh, pairs),
     )
 
 
-def _pipelined(module: nn.Module, job: Job, leg: Leg, grid: DeviceMesh, inputs: Tensor) -> Strategy:
+def _pipelined(module: nn.Module, mesh: Mesh, method: Method, grid: DeviceMesh, inputs: Tensor) -> Strategy:
     """Wrap this process's stages, and forget the others."""
-    mesh = parse_mesh(leg.mesh)
     pairs = linear_pairs(module, mesh.size("tp")) if mesh.has("tp") else []
-    count = stages_of(leg.schedule, mesh.size("pp"))
+    count = stages_of(method.schedule, mesh.size("pp"))
     stages = cut_chain(module, count)
-    between = boundaries(stages, inputs[: len(inputs) // leg.microbatches])
+    between = boundaries(stages, inputs[: len(inputs) // method.microbatches])
     own = own_stages(grid.get_local_rank("pp"), mesh.size("pp"), count)
     wanted = names_of(tuple(stages[number] for number in own))
     others = {
@@ -103,16 +125,17 @@ def _pipelined(module: nn.Module, job: Job, leg: Leg, grid: DeviceMesh, inputs: 
         list(zip(own, parts, strict=True)),
         between,
         grid["pp"],
-        functional.cross_entropy,
-        schedule=leg.schedule,
-        microbatches=leg.microbatches,
+        lambda given, wanted: method.losses(given, wanted)[1],
+        schedule=method.schedule,
+        microbatches=method.microbatches,
     )
     lists = ", ".join(f"stage {number} of {count}" for number in own)
     return Strategy(
         parts,
-        tuple(_optimizer(part, job, mesh, grid) for part in parts),
+        tuple(_optimizer(part, method, mesh, grid) for part in parts),
         lambda given, labels: _pass(schedule, given, labels, first=0 in own, last=count - 1 in own),
-        (*_words(mesh, parts, pairs), f"pp: {lists}, schedule {leg.schedule}"),
+        lambda given: passed_on(_unwrapped(parts[0]), own[0], between, grid["pp"], given),
+        (*_words(mesh, parts, pairs), f"pp: {lists}, schedule {method.schedule}"),
         lambda: _wrong(parts, mesh, pairs) + stages_wrong(names_of(parts), wanted, others),
     )
 
@@ -145,20 +168,27 @@ def _fsdp_names(mesh: Mesh) -> tuple[str, ...]:
     return (*copies, WHOLE) if copies and mesh.has("tp") else ()
 
 
-def _optimizer(part: nn.Module, job: Job, mesh: Mesh, grid: DeviceMesh | None) -> optim.Optimizer:
-    settings: dict[str, Any] = {"lr": job.learning_rate, "momentum": job.momentum, "foreach": False}
+def _optimizer(part: nn.Module, method: Method, mesh: Mesh, grid: DeviceMesh | None) -> optim.Optimizer:
+    parameters, settings = method.settings(part)
     if grid is not None and mesh.has("zero1"):
-        return zero_optimizer(part, grid["zero1"], **settings)
-    return optim.SGD(part.parameters(), **settings)
+        return zero_optimizer(parameters, grid["zero1"], method.kind, **settings)
+    return method.kind(parameters, **settings)
 
 
 def _all_of_it(inputs: Tensor) -> Tensor:
     return inputs
 
 
-def _learn(module: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-    loss = functional.cross_entropy(module(inputs), labels)
-    loss.backward()  # type: ignore[no-untyped-call]
+def _unwrapped(part: nn.Module) -> nn.Module:
+    """What is called where nothing is learned: DistributedDataParallel would only talk."""
+    return part.module if isinstance(part, DistributedDataParallel) else part
+
+
+def _learn(module: nn.Module, inputs: Tensor, wanted: Tensor, method: Method) -> Tensor:
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=method.bf16):
+        given = module(inputs)
+    loss, whole = method.losses(given, wanted)
+    whole.backward()  # type: ignore[no-untyped-call]
     return loss.detach()
 
 

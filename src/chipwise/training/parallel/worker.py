@@ -1,4 +1,4 @@
-"""One process of a launch: `python -m chipwise.training.parallel.worker JOB.json`, started by torch's elastic agent."""
+"""One process of a proof: `python -m chipwise.training.parallel.worker JOB.json AGENT`, started by torch's agent."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from chipwise.codec.files import atomic_write
 from chipwise.codec.records import decode, encode
 from chipwise.training.parallel.job import Job, answer_file
 from chipwise.training.parallel.leg import run_leg
+from chipwise.training.parallel.parent import end_with, vanish
 
 
 @record  # errors go into a file with their time, so that the agent knows which came first
@@ -29,4 +30,5 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
+    end_with(int(sys.argv[2]), vanish)
     main(sys.argv[1])

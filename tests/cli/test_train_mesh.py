@@ -1,0 +1,45 @@
+"""`chipwise train --mesh` from the command line: the folder of any training, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.runtime
+
+
+def test_two_processes(cli: Callable[..., object], tmp_path: Path) -> None:
+    """A network with batch-norms, its kernels in NHWC order; then one process goes on with what two learned."""
+    train = ("train", "convnet-small", "-d", "digits", "--epochs", "1", "--threads", "1")
+    outcome = cli(*train, "--mesh", "dp2", "-o", str(tmp_path / "two"), "--json")
+    assert outcome.code == 0, outcome.err
+    assert "2 processes: dp: DistributedDataParallel over 2 processes" in outcome.err
+    two = json.loads(outcome.out)
+    outcome = cli(*train, "-o", str(tmp_path / "one"), "--json")
+    one = json.loads(outcome.out)
+    assert two["history"][0]["train_loss"] == pytest.approx(one["history"][0]["train_loss"], abs=1e-4)
+    assert two["settings"] == one["settings"]
+    finer = cli(
+        "train", str(tmp_path / "two"), "-d", "digits", "--epochs", "1", "-o", str(tmp_path / "finer"), "--json"
+    )
+    assert finer.code == 0, finer.err
+    assert json.loads(finer.out)["history"][0]["train_loss"] < two["history"][0]["train_loss"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--mesh", "dp2", "--explain"), "memory is predicted for one process"),
+        (("--mesh", "up2"), "unknown dimension of processes 'up'"),
+        (("--mesh", "pp2,tp2", "--clip-norm", "1"), "clip_norm=1.0 cannot be had with pp2,tp2"),
+        (("--machines", "1/2@here:29500"), "is for several processes"),
+    ],
+)
+def test_refused(cli: Callable[..., object], options: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    outcome = cli("train", "lenet5-caffe", "-d", "digits", "-o", str(tmp_path), *options)
+    assert outcome.code == 2
+    assert said in outcome.err
