@@ -8,6 +8,7 @@
 from chipwise.api import (
     bench,
     check,
+    check_moved,
     compile,
     compress,
     count_layers,
@@ -37,6 +38,7 @@ __all__ = [
     "ChipwiseError",
     "bench",
     "check",
+    "check_moved",
     "compile",
     "compress",
     "count_layers",

@@ -9,6 +9,7 @@ from chipwise.api.given import augmentation_names, data_names, label_names, netw
 from chipwise.api.hardware import hardware, hardware_names
 from chipwise.api.line import fit, report
 from chipwise.api.memory import training_memory
+from chipwise.api.moving import check_moved
 from chipwise.api.pictures import features
 from chipwise.api.plans import export, show
 from chipwise.api.proving import prove
@@ -26,6 +27,7 @@ __all__ = [
     "augmentation_names",
     "bench",
     "check",
+    "check_moved",
     "compile",
     "compress",
     "count_layers",
