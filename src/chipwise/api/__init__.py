@@ -1,11 +1,12 @@
 """The line as Python functions, one a verb: the command line and notebooks call these and nothing else."""
 
 from chipwise.api.counting import count_layers
+from chipwise.api.curves import learning_curve
 from chipwise.api.customs import custom_layer
 from chipwise.api.doctoring import doctor
 from chipwise.api.estimating import estimate
 from chipwise.api.formatting import format_names, formats
-from chipwise.api.given import augmentation_names, data_names, label_names, network_names
+from chipwise.api.given import augmentation_names, data_names, label_names, network_names, variant_names
 from chipwise.api.hardware import hardware, hardware_names
 from chipwise.api.line import fit, report
 from chipwise.api.memory import training_memory
@@ -45,6 +46,7 @@ __all__ = [
     "hardware_names",
     "inspect",
     "label_names",
+    "learning_curve",
     "load",
     "network_names",
     "prove",
@@ -55,5 +57,6 @@ __all__ = [
     "show",
     "train",
     "training_memory",
+    "variant_names",
     "zoo",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -22,6 +23,7 @@ from chipwise.cli.answer import (
     progress,
     shape,
 )
+from chipwise.core.errors import InputError
 
 _MODEL_FILES = re.compile(r"\.(onnx|cfg|prototxt|keras|h5|cwz)$")
 
@@ -34,6 +36,26 @@ MemoryOption = Annotated[
         autocompletion=lambda incomplete: begun(("auto",), incomplete),
     ),
 ]
+
+
+Explain = Annotated[bool, typer.Option("--explain", help="Tell what memory training would take, and train nothing.")]
+Curve = Annotated[
+    Literal["data", "capacity", "epochs"] | None,
+    typer.Option(help="Instead: train again and again, and show where it underfits and overfits."),
+]
+Variants = Annotated[
+    str | None,
+    typer.Option(
+        metavar="V,...",
+        help="Of a curve: plain, l1, l2, dropout, augment, usual; default plain.",
+        autocompletion=lambda incomplete: recipe.completed_list(api.variant_names(), incomplete),
+    ),
+]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Of a curve: runs at each point.")]
+Points = Annotated[
+    str | None, typer.Option(metavar="P,...", help="Of a curve: shares of the data, or widths, as 1/8,1/2,1.")
+]
+Pictures = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the curve: X.svg, or X.html.")]
 
 
 def default_folder(network: str) -> Path:
@@ -78,23 +100,68 @@ def main(
     preprocess: PreprocessOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,
     memory: MemoryOption = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Tell what memory training would take, and train nothing.")
-    ] = False,
+    explain: Explain = False,
+    curve: Curve = None,
+    variants: Variants = None,
+    seeds: Seeds = None,
+    points: Points = None,
+    pictures: Pictures = None,
     json: JsonFlag = False,
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
     settings = recipe.given(**recipe.among(locals()))
-    settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess}
-    settings |= {"skip_bad": skip_bad, "memory": memory}
+    settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess, "skip_bad": skip_bad}
+    asked = {"variants": variants, "seeds": seeds, "points": points, "pictures": pictures}
+    if curve is not None:
+        _refuse("is not for curves", memory=memory, explain=explain or None, teacher=teacher)
+        _curve(network, data, output, {"kind": curve, "fresh": fresh, **settings}, asked, json=json)
+        return
+    _refuse("needs a kind of curve: --curve", **asked)
     if explain:
-        with progress() as bars:
-            told = api.training_memory(network, data, progress=bars, **settings)
-        answer(told, json=json)
-        raise typer.Exit(1 if told.smallest is not None else 0)
+        _explain(network, data, {"memory": memory, **settings}, json=json)
     folder = output if output is not None else default_folder(network)
     with progress(interrupted=GOES_ON) as bars:
-        result = api.train(network, data, folder=folder, fresh=fresh, progress=bars, **settings)
+        result = api.train(network, data, folder=folder, fresh=fresh, memory=memory, progress=bars, **settings)
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"
     raise typer.Exit(1 if missed else 0)
+
+
+def _explain(network: str, data: str, settings: dict[str, Any], *, json: bool) -> NoReturn:
+    """Answer with the memory that training would take."""
+    with progress() as bars:
+        told = api.training_memory(network, data, progress=bars, **settings)
+    answer(told, json=json)
+    raise typer.Exit(1 if told.smallest is not None else 0)
+
+
+def _curve(
+    network: str, data: str, output: Path | None, settings: dict[str, Any], asked: dict[str, Any], *, json: bool
+) -> None:
+    """Answer with a curve."""
+    named = {name: value for name, value in asked.items() if value is not None}
+    if "variants" in named:
+        named["variants"] = tuple(name.strip() for name in named["variants"].split(","))
+    if "points" in named:
+        named["points"] = tuple(map(_point, named["points"].split(",")))
+    home = default_folder(network)
+    folder = output if output is not None else home.with_name(f"{home.name}-curves")
+    with progress(interrupted=GOES_ON) as bars:
+        record = api.learning_curve(network, data, folder=folder, progress=bars, **named, **settings)
+    answer(record, json=json)
+    if "pictures" in named:
+        typer.echo(f"the curves are in {named['pictures']}", err=True)
+
+
+def _point(text: str) -> float:
+    try:
+        return float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise typer.BadParameter(f"{text!r} is no point; write it as 0.25 or 1/4") from None
+
+
+def _refuse(why: str, **options: Any) -> None:
+    """Refuse options that would not be heeded."""
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"--{name.replace('_', '-')} {why}", hint="leave it out")

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chipwise.views import moved_charts, moved_table
+from chipwise.views import curve_charts, curve_table, moved_charts, moved_table
 from chipwise.views.picture_page import Section, page_of, safe
+from chipwise.views.units import plain
 
 if TYPE_CHECKING:
+    from chipwise.core.curve import Curve
     from chipwise.core.motion import MovedCheck
 
 
@@ -33,3 +35,21 @@ def moved_html(record: MovedCheck) -> str:
         for motion in record.motions
     ]
     return page_of(moved_table.title(record), " ".join(moved_table.averages(record)), [drawn, *tables])
+
+
+def curve_html(record: Curve) -> str:
+    """One page: the curves, what to do, and every point."""
+    drawn = Section("Curves", drawing=safe(curve_charts.error_curves(record)), caption=curve_table.NOTE)
+    tables = [
+        Section(
+            plain(curve_table.name_of(each)),
+            plain(curve_table.says(each)),
+            columns=(*curve_table.columns(record), "mark"),
+            rows=tuple((*curve_table.cells(record, point), point.mark or "–") for point in each.points),
+        )
+        for each in record.lines
+    ]
+    about = tuple((name, plain(value)) for name, value in curve_table.about(record))
+    shared = Section("What all of them share", facts=about)
+    claim = " ".join(f"{each.variant}: {each.advice}" for each in record.lines)
+    return page_of(curve_table.title(record), plain(claim), [drawn, *tables, shared])

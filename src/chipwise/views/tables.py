@@ -21,6 +21,7 @@ from rich.console import Group
 from rich.text import Text
 
 from chipwise.core.compression import Compression
+from chipwise.core.curve import Curve
 from chipwise.core.device import Machine
 from chipwise.core.estimation import Estimation
 from chipwise.core.fixed_point import Quantization
@@ -48,6 +49,7 @@ from chipwise.core.training_memory import TrainingFit
 from chipwise.views import claims
 from chipwise.views.compression_table import compression_table
 from chipwise.views.counts_table import counts_table
+from chipwise.views.curve_table import curve_table
 from chipwise.views.device_table import HardwareTable
 from chipwise.views.estimate_table import EstimateTable
 from chipwise.views.features_table import features_table
@@ -267,6 +269,7 @@ def page(record: Page) -> RenderableType:
 _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Inspection: inspection,
     Training: training,
+    Curve: curve_table,
     Proof: proof_table,
     TrainingFit: training_fit,
     Compression: compression_table,
