@@ -72,8 +72,8 @@ def test_what_is_certainly_above_five_per_cent_underfits() -> None:
         low, high = wilson(share, COUNT)
         return CurvePoint(1, 9, 9, 9, Interval(low, share, high), Interval(low, share, high))
 
-    assert mark_of(point(0.06), 0.0) == ""
-    assert mark_of(point(0.07), 0.0) == "underfits"
+    assert mark_of(point(0.06), worse=True) == ""
+    assert mark_of(point(0.07), worse=True) == "underfits"
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,11 @@ def test_what_is_certainly_above_five_per_cent_underfits() -> None:
         ("data", [(0.0, 0.2), (0.02, 0.021)], "Enough data: the errors on what it learned and on what it did not meet"),
         ("capacity", [(0.3, 0.3), (0.2, 0.2)], "The widest still learns only 80.0% of what it is shown."),
         ("capacity", [(0.3, 0.3), (0.03, 0.03)], "Try wider ones: the widest is certainly the best, at 3.0%."),
-        ("capacity", [(0.3, 0.3), (0.03, 0.03), (0.0, 0.1)], "Width 2 is enough (100 parameters, 3.0%): no wider one"),
+        ("capacity", [(0.3, 0.3), (0.03, 0.03), (0.0, 0.1)], "Width 2 does it, with 100 parameters: 3.0%."),
         ("epochs", [(0.3, 0.3), (0.2, 0.2)], "At the end it has learned only 80.0% of what it is shown."),
         ("epochs", [(0.3, 0.3), (0.04, 0.05), (0.0, 0.2)], "Stop at epoch 2 (--epochs 2), or regularise: after it the"),
         ("epochs", [(0.3, 0.3), (0.04, 0.04)], "Train longer: every epoch before the last tenth is certainly worse"),
-        ("epochs", [(0.0, 0.1), (0.0, 0.1)], "Epoch 1 is enough (10.0%): no later one is certainly better. The gap"),
+        ("epochs", [(0.0, 0.1), (0.0, 0.1)], "Epoch 1 does it: 10.0%. The gap that is left asks"),
     ],
 )  # fmt: skip
 def test_advice(kind: str, errors: list[tuple[float, float]], told: str) -> None:
@@ -100,3 +100,18 @@ def test_advice(kind: str, errors: list[tuple[float, float]], told: str) -> None
 def test_where_wider_networks_overfit_is_told() -> None:
     points = points_of([measured(at, *each) for at, each in ((1, (0.04, 0.04)), (2, (0.0, 0.1)))], COUNT)
     assert "From width 2 on it overfits" in advice("capacity", points)
+
+
+def test_what_is_not_certainly_better_is_told_beside_what_does_it() -> None:
+    points = points_of(
+        [measured(at, *each) for at, each in ((1, (0.3, 0.3)), (2, (0.0, 0.03)), (9, (0.0, 0.029)))], COUNT
+    )
+    told = "Epoch 2 does it: 3.0%; the best, epoch 9 with 2.9%, is not certainly better. The gap"
+    assert advice("epochs", points).startswith(told)
+
+
+def test_many_points_need_more_to_overfit() -> None:
+    """Of many epochs the best is the best by chance, too."""
+    few = [(0.0, 0.05), (0.0, 0.06)]
+    assert marks(*few) == ["gap", "overfits"]
+    assert marks(*few, *[(0.0, 0.055)] * 30)[1] == "gap"

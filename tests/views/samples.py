@@ -143,6 +143,8 @@ def training(epochs: int = 30) -> Training:
             val_accuracy=min(0.9896, 1 - 0.85 * math.exp(-number / 3.2) - 0.012 - 0.003 * math.cos(number * 1.7)),
             learning_rate=3e-3 * (1 + math.cos(math.pi * number / epochs)) / 2,
             seconds=0.31 + 0.02 * math.sin(number),
+            wait_s=0.012,
+            steps=16,
         )
         for number in range(1, epochs + 1)
     )

@@ -25,9 +25,9 @@ class CurvePoint:
         train: error on those samples, 0..1, with its 95% interval; validation: on the validation split.
         train_seeds, validation_seeds: least and largest error of a seed.
         train_loss, validation_loss: mean loss over all seeds; nats for cross-entropy.
-        rise: validation error less that of the curve's best point, over the same samples, with its interval, which
-            holds for all pairs of points of a curve together; None at the best point.
-        mark: "underfits", "gap" (training error significantly below), "overfits", or "" for neither.
+        rise: validation error less that of the line's best point, sample by sample, with its 95% interval; None at the
+            best point.
+        mark: "underfits", "gap" (training error certainly below), "overfits", or "" for neither.
     """
 
     at: float

@@ -148,6 +148,8 @@ class Epoch:
         number: from 1; train_loss, val_loss: mean loss, for cross-entropy in nats.
         val_accuracy: share right on the validation split, 0..1.
         learning_rate: at its end; seconds: of training, without validation; frozen: part was held as it was.
+        wait_s: of these, until the batches were there, cut out and varied; steps: how many there were. None in
+            histories from before these were counted.
     """
 
     number: int
@@ -157,6 +159,8 @@ class Epoch:
     learning_rate: float
     seconds: float
     frozen: bool = False
+    wait_s: float | None = None
+    steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

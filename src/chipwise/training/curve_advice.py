@@ -57,8 +57,8 @@ def _of_capacity(points: Sequence[CurvePoint]) -> str:
     more = "" if spoiled is None else f" From width {spoiled.at:g} on it overfits: regularise, or find more data."
     if enough is last:
         return f"Try wider ones: the widest is certainly the best, at {_error(last)}."
-    told = f"Width {enough.at:g} is enough ({enough.parameters:,} parameters, {_error(enough)}): no wider one is"
-    return f"{told} certainly better.{more or _gap(enough)}"
+    told = f"Width {enough.at:g} does it, with {enough.parameters:,} parameters: {_error(enough)}"
+    return f"{told}{_best(points, enough, 'width')}.{more or _gap(enough)}"
 
 
 def _of_epochs(points: Sequence[CurvePoint]) -> str:
@@ -69,8 +69,13 @@ def _of_epochs(points: Sequence[CurvePoint]) -> str:
         return f"Stop at epoch {best.epochs} (--epochs {best.epochs}), or regularise: {told}."
     if enough.epochs > _LATE * last.epochs:
         return f"Train longer: every epoch before the last tenth is certainly worse than the best ({_error(enough)})."
-    told = f"Epoch {enough.epochs} is enough ({_error(enough)}): no later one is certainly better."
-    return told + _gap(last)
+    return f"Epoch {enough.epochs} does it: {_error(enough)}{_best(points, enough, 'epoch')}.{_gap(last)}"
+
+
+def _best(points: Sequence[CurvePoint], enough: CurvePoint, what: str) -> str:
+    """What the best point would add, where it is another."""
+    best = next(each for each in points if each.rise is None)
+    return "" if best is enough else f"; the best, {what} {best.at:g} with {_error(best)}, is not certainly better"
 
 
 def _gap(point: CurvePoint) -> str:

@@ -3,7 +3,7 @@
 Errors of two points are compared on the same validation samples, one by one, so that what all find hard does not count.
 
 >>> low, high = (Interval(share - 0.02, share, share + 0.02) for share in (0.01, 0.1))
->>> mark_of(CurvePoint(1, 9, 9, 9, low, high), least_train=0.0)
+>>> mark_of(CurvePoint(1, 9, 9, 9, low, high), worse=False)
 'gap'
 """
 
@@ -62,9 +62,9 @@ def points_of(measured: Sequence[Measured], validation: int) -> tuple[CurvePoint
     least = points[best].train.mid or 0.0
     made = []
     for place, (point, bits) in enumerate(zip(points, wrong, strict=True)):
-        rise = None if place == best else paired_rise(bits, wrong[best], pairs)
-        told = replace(point, rise=rise)
-        made.append(replace(told, mark=mark_of(told, least)))
+        rise = None if place == best else paired_rise(bits, wrong[best])
+        worse = _low(paired_rise(bits, wrong[best], pairs)) > 0 and (point.train.mid or 0.0) <= least
+        made.append(replace(point, rise=rise, mark=mark_of(point, worse=worse)))
     return tuple(made)
 
 
@@ -83,22 +83,19 @@ def paired_rise(wrong: NDArray[np.float64], other: NDArray[np.float64], pairs: i
     return Interval(middle - spread, middle, middle + spread, _COVERAGE)
 
 
-def mark_of(point: CurvePoint, least_train: float) -> Mark:
+def mark_of(point: CurvePoint, *, worse: bool) -> Mark:
     """What is wrong at a point.
 
-    "overfits": validation error is certainly above that of the best point, though training error is not, and certainly
-    above training error. "gap": only the latter. "underfits": the whole interval of the training error lies above 5%,
-    and validation error is not certainly above it.
+    "gap": validation error is certainly above training error (their intervals do not meet). "overfits": it is also
+    worse. "underfits": the whole interval of the training error lies above 5%, and there is no gap.
 
     Args:
-        point: with its rise.
-        least_train: training error at the best point.
+        point: its errors.
+        worse: validation error is certainly above that of the best point, and training error is not above.
     """
-    train, rise = point.train, point.rise
-    if _low(point.validation) > (train.high or 0.0):
-        worse = rise is not None and _low(rise) > 0
-        return "overfits" if worse and (train.mid or 0.0) <= least_train else "gap"
-    return "underfits" if _low(train) > HIGH else ""
+    if _low(point.validation) > (point.train.high or 0.0):
+        return "overfits" if worse else "gap"
+    return "underfits" if _low(point.train) > HIGH else ""
 
 
 def _low(interval: Interval) -> float:

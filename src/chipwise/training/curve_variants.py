@@ -1,7 +1,7 @@
 """Ways to train that curves compare: without any regularisation, and with one of them each.
 
 >>> variant_settings("l2", Settings(label_smoothing=0.05), {}, droppable=False).weight_decay
-0.1
+0.5
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Variant: the setting that it changes, and to what where nothing is said.
 STRENGTHS: dict[str, tuple[str, float | str]] = {
     "l1": ("l1", 1e-4),
-    "l2": ("weight_decay", 0.1),
+    "l2": ("weight_decay", 0.5),
     "dropout": ("dropout", 0.5),
     "augment": ("augment", "affine"),
 }

@@ -54,6 +54,8 @@ def _log(writer: SummaryWriter, epoch: Epoch) -> None:
         "learning_rate": epoch.learning_rate,
         "seconds": epoch.seconds,
     }
+    if epoch.wait_s is not None:
+        scalars["seconds_waiting_for_data"] = epoch.wait_s
     for name, value in scalars.items():
         writer.add_scalar(name, value, epoch.number)
     writer.flush()

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 # Checkpoints may take this share of the time; epochs shorter than that allows are repeated after a kill.
 _CHECKPOINT_SHARE = 0.05
 _TELL_EVERY_S = 0.1
+_WAIT_TOLD = 0.1  # of the time of steps
 _FEW_STEPS = 200  # below, most networks have hardly begun to learn
 
 
@@ -217,7 +218,10 @@ def _epoch(run: _Run, lesson: Lesson, validation: Feed, standing: _Standing) -> 
     trained = run_epoch(lesson, number, _teller(run, lesson, past))
     score = _validated(run, lesson, validation, number)
     held = phase_at(run.settings, number).frozen
-    row = Epoch(number, trained.loss, score.loss, score.accuracy, trained.learning_rate, trained.seconds, held)
+    row = Epoch(
+        number, trained.loss, score.loss, score.accuracy, trained.learning_rate, trained.seconds, held,
+        wait_s=trained.wait_s, steps=lesson.steps,
+    )  # fmt: skip
     history = (*past, row)
     best_epoch = max(history, key=lambda epoch: (epoch.val_accuracy, -epoch.val_loss, -epoch.number)).number
     best = checkpoints.model_tensors(lesson.taught) if best_epoch == number else standing.best
@@ -291,7 +295,10 @@ def _message(settings: Settings, history: tuple[Epoch, ...], loss: float) -> str
     number = min(len(history) + 1, settings.epochs or 1)
     seen = f", accuracy {history[-1].val_accuracy:.2%}" if history else ""
     held = f", freeze {settings.freeze}" if phase_at(settings, number).frozen else ""
-    return f"epoch {number}/{settings.epochs}{held}, loss {loss:.3f}{seen}"
+    wait_s = history[-1].wait_s if history else None
+    share = 0.0 if wait_s is None else wait_s / max(history[-1].seconds, 1e-9)
+    waits = f", waits {share:.0%} for data" if share >= _WAIT_TOLD else ""
+    return f"epoch {number}/{settings.epochs}{held}, loss {loss:.3f}{seen}{waits}"
 
 
 def _tell_plan(run: _Run, lesson: Lesson) -> None:

@@ -30,10 +30,9 @@ _STYLES = {"overfits": "red", "underfits": "yellow", "gap": "", "": ""}
 SIZES: dict[CurveKind, str] = {"data": "samples", "capacity": "width", "epochs": "epoch"}
 _GROWS: dict[CurveKind, str] = {"data": "more data", "capacity": "wider networks", "epochs": "more epochs"}
 NOTE = (
-    "Errors at the end of each run, with 95% intervals (Wilson). gap: the validation error is certainly above the "
-    "training error. overfits: it is also certainly above that of the best point (*), paired sample by sample, for all "
-    "pairs of points together, though the training error is not. underfits: the training error is certainly above 5% "
-    "and the validation error is not certainly above it."
+    "95% intervals (Wilson). gap: the validation error is certainly above the training error. overfits: it is also "
+    "certainly above that of the best point (*), paired sample by sample, for all pairs of points together, though the "
+    "training error is not. underfits: the training error is certainly above 5%, and there is no gap."
 )
 
 

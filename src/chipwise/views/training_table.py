@@ -25,6 +25,7 @@ def training(record: Training) -> RenderableType:
     hidden = len(record.history) - rows.row_count
     about = [
         ("stopped", f"{record.stopped}; {len(record.history)} epochs, {format_time(record.seconds)} of training"),
+        *_waits(record),
         ("kept", f"epoch {record.best_epoch}, the best on validation (*)"),
         *_frozen(record),
         ("test", _test_accuracy(record)),
@@ -42,6 +43,16 @@ def _shown_epochs(record: Training, last: int = 10) -> list[Epoch]:
     best = record.best_epoch
     recent = list(record.history[-last:])
     return [epoch for epoch in record.history[:-last] if epoch.number == best] + recent
+
+
+def _waits(record: Training) -> list[tuple[str, str]]:
+    """How long steps waited for their batches, where that was counted."""
+    counted = [each for each in record.history if each.wait_s is not None]
+    wait_s, steps = sum(each.wait_s or 0.0 for each in counted), sum(each.steps or 0 for each in counted)
+    seconds = sum(each.seconds for each in counted)
+    if not steps or not seconds:
+        return []
+    return [("data wait", f"{format_time(wait_s / steps)} a step, {format_share(wait_s / seconds, 1)} of their time")]
 
 
 def _frozen(record: Training) -> list[tuple[str, str]]:
