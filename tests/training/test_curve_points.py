@@ -24,8 +24,8 @@ def measured(at: float, train: float, validation: float, *, seeds: int = 1, samp
     return Measured(at, samples, 100, rows * seeds)
 
 
-def marks(*errors: tuple[float, float]) -> list[str]:
-    points = points_of([measured(place + 1.0, *each) for place, each in enumerate(errors)], COUNT)
+def marks(*errors: tuple[float, float], kind: str = "epochs") -> list[str]:
+    points = points_of(kind, [measured(place + 1.0, *each) for place, each in enumerate(errors)], COUNT)
     return [point.mark for point in points]
 
 
@@ -44,11 +44,15 @@ def test_a_rise_of_both_errors_is_no_overfitting() -> None:
 
 
 def test_little_data_overfits_before_the_best_point() -> None:
-    assert marks((0.0, 0.3), (0.0, 0.2), (0.01, 0.012)) == ["overfits", "overfits", ""]
+    errors = ((0.0, 0.3), (0.0, 0.2), (0.01, 0.012))
+    assert marks(*errors, kind="data") == ["overfits", "overfits", ""]
+    assert marks(*errors, kind="capacity") == ["gap", "gap", ""]  # wider is better
 
 
 def test_points_are_means_over_seeds() -> None:
-    (point,) = points_of([Measured(1.0, 9, 7, measured(1, 0.1, 0.2).rows + measured(1, 0.3, 0.4).rows)], COUNT)
+    (point,) = points_of(
+        "epochs", [Measured(1.0, 9, 7, measured(1, 0.1, 0.2).rows + measured(1, 0.3, 0.4).rows)], COUNT
+    )
     assert (point.train.mid, point.validation.mid) == pytest.approx((0.2, 0.3))
     assert (point.train_seeds, point.validation_seeds) == ((0.1, 0.3), (0.2, 0.4))
     # As wide as for one seed: more seeds see no more samples.
@@ -93,19 +97,18 @@ def test_what_is_certainly_above_five_per_cent_underfits() -> None:
     ],
 )  # fmt: skip
 def test_advice(kind: str, errors: list[tuple[float, float]], told: str) -> None:
-    points = points_of([measured(place + 1.0, *each) for place, each in enumerate(errors)], COUNT)
+    points = points_of(kind, [measured(place + 1.0, *each) for place, each in enumerate(errors)], COUNT)
     assert advice(kind, points).startswith(told)
 
 
 def test_where_wider_networks_overfit_is_told() -> None:
-    points = points_of([measured(at, *each) for at, each in ((1, (0.04, 0.04)), (2, (0.0, 0.1)))], COUNT)
+    points = points_of("capacity", [measured(at, *each) for at, each in ((1, (0.04, 0.04)), (2, (0.0, 0.1)))], COUNT)
     assert "From width 2 on it overfits" in advice("capacity", points)
 
 
 def test_what_is_not_certainly_better_is_told_beside_what_does_it() -> None:
-    points = points_of(
-        [measured(at, *each) for at, each in ((1, (0.3, 0.3)), (2, (0.0, 0.03)), (9, (0.0, 0.029)))], COUNT
-    )
+    errors = ((1, (0.3, 0.3)), (2, (0.0, 0.03)), (9, (0.0, 0.029)))
+    points = points_of("epochs", [measured(at, *each) for at, each in errors], COUNT)
     told = "Epoch 2 does it: 3.0%; the best, epoch 9 with 2.9%, is not certainly better. The gap"
     assert advice("epochs", points).startswith(told)
 

@@ -260,10 +260,11 @@ def _curve(plan: _Plan, jobs: Sequence[_Job], runs: Sequence[CurveRun]) -> Curve
         ends.append(measured[-1])
         lines.append(_line(plan, own[0][0].settings, variant, measured, ends))
     settings = as_json(min((job.settings for job in jobs), key=lambda each: each.epochs or 0))
+    name = str(plan.given) if isinstance(plan.given, (str, Path)) else jobs[0].loaded.name
     differing = {name for line in lines for name in line.settings}
     shared = {name: value for name, value in settings.items() if name not in differing | {"seed"}}
     return Curve(
-        plan.kind, jobs[0].loaded.name, plan.dataset.name, str(plan.folder), plan.seeds, len(plan.validation),
+        plan.kind, name, plan.dataset.name, str(plan.folder), plan.seeds, len(plan.validation),
         MOST_JUDGED, shared, tuple(lines),
     )  # fmt: skip
 
@@ -292,7 +293,7 @@ def _line(
     from chipwise.training.curve_variants import regularisation
 
     count = len(plan.validation)
-    points = points_of(measured, count)
+    points = points_of(plan.kind, measured, count)
     change = None if len(ends) == 1 else paired_rise(ends[-1].wrong(count), ends[0].wrong(count))
     return CurveLine(variant, regularisation(settings), points, advice(plan.kind, points), change)
 

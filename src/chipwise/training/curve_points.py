@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from chipwise.core.curve import Mark
+    from chipwise.core.curve import CurveKind, Mark
     from chipwise.training.curve_runs import Errors
 
 HIGH = 0.05  # training error above which a network has not learned what it was shown
@@ -48,10 +48,11 @@ class Measured:
         return mean
 
 
-def points_of(measured: Sequence[Measured], validation: int) -> tuple[CurvePoint, ...]:
+def points_of(kind: CurveKind, measured: Sequence[Measured], validation: int) -> tuple[CurvePoint, ...]:
     """The points of one line, with their marks.
 
     Args:
+        kind: what grows; too much of capacity and epochs overfits, too little of data.
         measured: the smallest first.
         validation: samples of the validation split.
     """
@@ -63,7 +64,8 @@ def points_of(measured: Sequence[Measured], validation: int) -> tuple[CurvePoint
     made = []
     for place, (point, bits) in enumerate(zip(points, wrong, strict=True)):
         rise = None if place == best else paired_rise(bits, wrong[best])
-        worse = _low(paired_rise(bits, wrong[best], pairs)) > 0 and (point.train.mid or 0.0) <= least
+        turn = kind == "data" or place > best
+        worse = turn and _low(paired_rise(bits, wrong[best], pairs)) > 0 and (point.train.mid or 0.0) <= least
         made.append(replace(point, rise=rise, mark=mark_of(point, worse=worse)))
     return tuple(made)
 
@@ -91,7 +93,8 @@ def mark_of(point: CurvePoint, *, worse: bool) -> Mark:
 
     Args:
         point: its errors.
-        worse: validation error is certainly above that of the best point, and training error is not above.
+        worse: validation error is certainly above that of the best point, and training error is not; of capacity and
+            epochs there is more than at that point.
     """
     if _low(point.validation) > (point.train.high or 0.0):
         return "overfits" if worse else "gap"

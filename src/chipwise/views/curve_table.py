@@ -32,7 +32,8 @@ _GROWS: dict[CurveKind, str] = {"data": "more data", "capacity": "wider networks
 NOTE = (
     "95% intervals (Wilson). gap: the validation error is certainly above the training error. overfits: it is also "
     "certainly above that of the best point (*), paired sample by sample, for all pairs of points together, though the "
-    "training error is not. underfits: the training error is certainly above 5%, and there is no gap."
+    "training error is not; of capacity and epochs, beyond that point. underfits: the training error is certainly "
+    "above 5%, and there is no gap."
 )
 
 
@@ -40,7 +41,7 @@ def curve_table(record: Curve) -> Group:
     """What all lines share, then a table for each."""
     blocks: list[RenderableType] = [heading(title(record)), facts(about(record))]
     for each in record.lines:
-        made = grid(*(f">{name}" for name in columns(record)), "")
+        made = grid(*(f">{name}!" for name in columns(record)), "")
         for point in shown(each.points) if record.kind == "epochs" else each.points:
             made.add_row(*map(cell, cells(record, point)), cell(point.mark, _STYLES[point.mark]))
         blocks += [Text(), line(name_of(each), "bold"), Fitted(made), line(says(each))]
