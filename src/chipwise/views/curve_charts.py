@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from chipwise.core.curve import Curve, CurveLine, CurvePoint
+    from chipwise.core.curve import Curve, CurveKind, CurveLine, CurvePoint
     from chipwise.views.ink import Palette
 
 _PANEL_IN, _LEAST_IN, _HIGH_IN, _ACROSS = 3.3, 5.2, 2.7, 3
 _MANY = 20  # points from which on an axis shows decades rather than each
-_LEAST_TOP = 0.02
+_LEAST_TOP = 0.05
+_LINEAR_TO = 0.02
+_TICKS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_PLACES: dict[CurveKind, str] = {"data": "samples", "capacity": "parameters", "epochs": "epoch"}
 
 
 def error_curves(record: Curve, suffix: str = "") -> str:
@@ -60,8 +63,12 @@ def _draw(figure: Figure, palette: Palette, record: Curve, down: int, across: in
     for axes in panels[len(record.lines) :]:
         axes.set_axis_off()
     tops = (max(point.validation.high or 0, point.train.high or 0) for each in record.lines for point in each.points)
+    panels[0].set_yscale("symlog", linthresh=_LINEAR_TO, linscale=0.6)  # errors reach from most of all down to none
     panels[0].set_ylim(0, max(*tops, _LEAST_TOP))
+    panels[0].yaxis.set_major_locator(FixedLocator(_TICKS))
+    panels[0].yaxis.set_minor_locator(NullLocator())
     panels[0].yaxis.set_major_formatter(PercentFormatter(1.0))
+    panels[0].set_ylabel("error, logarithmic from 2% on", color=palette.muted)
     lines = [
         Line2D([], [], color=palette.accent, label="validation error"),
         Line2D([], [], color=palette.peer, label="training error"),
@@ -90,15 +97,15 @@ def _panel(axes: Axes, each: CurveLine, record: Curve, palette: Palette) -> None
             axes.plot([place], [value], "o", color=palette.ink, markerfacecolor="none", markersize=7, zorder=5)
     axes.set_title(plain(name_of(each)), loc="left", color=palette.ink, fontsize=8)
     axes.set_xscale("log")
-    axes.set_xlabel(f"{SIZES[record.kind]}, logarithmic", color=palette.muted)
-    if len(places) < _MANY:
+    axes.set_xlabel(f"{_PLACES[record.kind]}, logarithmic", color=palette.muted)
+    if len(places) < _MANY and record.kind == "data":
         axes.xaxis.set_major_locator(FixedLocator(places))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
 def _place(record: Curve, point: CurvePoint) -> float:
-    return float(point.samples) if record.kind == "data" else point.at
+    return float({"data": point.samples, "capacity": point.parameters, "epochs": point.epochs}[record.kind])

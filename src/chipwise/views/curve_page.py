@@ -51,5 +51,6 @@ def curve_html(record: Curve) -> str:
     ]
     about = tuple((name, plain(value)) for name, value in curve_table.about(record))
     shared = Section("What all of them share", facts=about)
-    claim = " ".join(f"{each.variant}: {each.advice}" for each in record.lines)
+    first = record.lines[0]
+    claim = f"{first.variant}: {first.advice}"
     return page_of(curve_table.title(record), plain(claim), [drawn, *tables, shared])
