@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from chipwise.core.device import Gpu, Machine, RuntimeStatus
+from chipwise.core.epoch import Epoch
 from chipwise.core.estimate import Interval
 from chipwise.core.layer import Layer, totals
 from chipwise.core.ledger import Ledger
@@ -21,7 +22,6 @@ from chipwise.core.report import (
     BenchRow,
     CheckResult,
     Doctor,
-    Epoch,
     Fit,
     Inspection,
     Mistake,

@@ -1,7 +1,7 @@
 """TensorBoard event files: `tensorboard --logdir FOLDER/events` draws the curves while training runs.
 
 >>> import tempfile, pathlib
->>> from chipwise.core.report import Epoch
+>>> from chipwise.core.epoch import Epoch
 >>> folder = pathlib.Path(tempfile.mkdtemp())
 >>> with event_log(folder, first=1) as log:
 ...     log(Epoch(1, train_loss=0.5, val_loss=0.4, val_accuracy=0.9, learning_rate=0.01, seconds=1.0))
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from chipwise.core.report import Epoch
+    from chipwise.core.epoch import Epoch
 
 
 @contextmanager

@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chipwise.codec.files import check_writable
+from chipwise.core.epoch import Epoch
 from chipwise.core.errors import GoalMissedError, InputError
 from chipwise.core.events import Progress, silent
-from chipwise.core.report import Epoch, Training
+from chipwise.core.report import Training
 from chipwise.training import checkpoint as checkpoints
 from chipwise.training.checkpoint import Checkpoint, State
 from chipwise.training.checkpointed import from_text, run_again

@@ -14,7 +14,8 @@ from chipwise.views.units import format_accuracy, format_count, format_share, fo
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from chipwise.core.report import Epoch, Training
+    from chipwise.core.epoch import Epoch
+    from chipwise.core.report import Training
 
 
 def training(record: Training) -> RenderableType:
