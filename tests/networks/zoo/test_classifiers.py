@@ -129,7 +129,8 @@ def test_rows_name_whole_operators() -> None:
 
 def test_shipped_rows_follow_what_a_family_imports() -> None:
     assert set(_family_files("cifar_resnet")) == {"cifar_resnet", "resnet", "blocks"}
-    assert set(_family_files("lenet")) == {"lenet"}
+    assert set(_family_files("lenet")) == {"lenet", "blocks"}
+    assert set(_family_files("ncf")) == {"ncf"}
 
 
 @pytest.mark.parametrize("spec", [spec for spec in PUBLISHED if PUBLISHED[spec][1] is not None])
