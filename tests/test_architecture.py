@@ -65,6 +65,7 @@ AT_HOME = {
     "cv2": {"tasks", "datasets"},
     "platformdirs": {"codec"},
     "constriction": {"codec"},
+    "sklearn": {"training"},
 }
 HEAVY = {
     "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "openvino", "nncf", "sympy", "sklearn", "scipy", "numpy",

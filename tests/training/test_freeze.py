@@ -157,8 +157,8 @@ def test_interrupted_run_continues_exactly(killed_in: int, tmp_path: Path, monke
     with pytest.raises(KeyboardInterrupt):
         tiny.run(tmp_path / "cut", tiny.tiny(interrupt), FROZEN)
     result = tiny.run(tmp_path / "cut", settings=FROZEN)
-    assert [dataclasses.replace(row, seconds=0.0) for row in result.history] == [
-        dataclasses.replace(row, seconds=0.0) for row in whole.history
+    assert [dataclasses.replace(row, seconds=0.0, wait_s=None) for row in result.history] == [
+        dataclasses.replace(row, seconds=0.0, wait_s=None) for row in whole.history
     ]
     files = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "cut")]
     assert files[0] == files[1]

@@ -15,8 +15,9 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from chipwise.core.epoch import Epoch  # noqa: E402
 from chipwise.core.errors import InputError, StorageError  # noqa: E402
-from chipwise.core.report import Epoch, Training  # noqa: E402
+from chipwise.core.report import Training  # noqa: E402
 from chipwise.training import train as trainer  # noqa: E402
 
 from . import tiny  # noqa: E402
@@ -33,7 +34,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Training, Path]:
 
 
 def timeless(history: tuple[Epoch, ...]) -> list[Epoch]:
-    return [dataclasses.replace(epoch, seconds=0.0) for epoch in history]
+    return [dataclasses.replace(epoch, seconds=0.0, wait_s=None) for epoch in history]
 
 
 def assert_same(result: Training, folder: Path, whole: tuple[Training, Path]) -> None:

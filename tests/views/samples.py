@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from chipwise.core.device import Gpu, Machine, RuntimeStatus
+from chipwise.core.epoch import Epoch
 from chipwise.core.estimate import Interval
 from chipwise.core.layer import Layer, totals
 from chipwise.core.ledger import Ledger
@@ -21,7 +22,6 @@ from chipwise.core.report import (
     BenchRow,
     CheckResult,
     Doctor,
-    Epoch,
     Fit,
     Inspection,
     Mistake,
@@ -143,6 +143,8 @@ def training(epochs: int = 30) -> Training:
             val_accuracy=min(0.9896, 1 - 0.85 * math.exp(-number / 3.2) - 0.012 - 0.003 * math.cos(number * 1.7)),
             learning_rate=3e-3 * (1 + math.cos(math.pi * number / epochs)) / 2,
             seconds=0.31 + 0.02 * math.sin(number),
+            wait_s=0.012,
+            steps=16,
         )
         for number in range(1, epochs + 1)
     )

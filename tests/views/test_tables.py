@@ -16,6 +16,7 @@ from chipwise.views import tables
 
 from . import (
     compression_samples,
+    curve_samples,
     device_samples,
     estimate_samples,
     fixed_samples,
@@ -36,6 +37,7 @@ RECORDS = {
     **format_samples.RECORDS,
     **fixed_samples.RECORDS,
     **compression_samples.RECORDS,
+    **curve_samples.RECORDS,
     **proof_samples.RECORDS,
     **training_memory_samples.RECORDS,
     **tuning_samples.RECORDS,

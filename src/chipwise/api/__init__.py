@@ -1,14 +1,16 @@
 """The line as Python functions, one a verb: the command line and notebooks call these and nothing else."""
 
 from chipwise.api.counting import count_layers
+from chipwise.api.curves import learning_curve
 from chipwise.api.customs import custom_layer
 from chipwise.api.doctoring import doctor
 from chipwise.api.estimating import estimate
 from chipwise.api.formatting import format_names, formats
-from chipwise.api.given import augmentation_names, data_names, label_names, network_names
+from chipwise.api.given import augmentation_names, data_names, label_names, network_names, variant_names
 from chipwise.api.hardware import hardware, hardware_names
 from chipwise.api.line import fit, report
 from chipwise.api.memory import training_memory
+from chipwise.api.moving import check_moved
 from chipwise.api.pictures import features
 from chipwise.api.plans import export, show
 from chipwise.api.proving import prove
@@ -27,6 +29,7 @@ __all__ = [
     "augmentation_names",
     "bench",
     "check",
+    "check_moved",
     "compile",
     "compress",
     "count_layers",
@@ -44,6 +47,7 @@ __all__ = [
     "hardware_names",
     "inspect",
     "label_names",
+    "learning_curve",
     "load",
     "network_names",
     "prove",
@@ -55,5 +59,6 @@ __all__ = [
     "train",
     "training_memory",
     "tune",
+    "variant_names",
     "zoo",
 ]

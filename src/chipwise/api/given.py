@@ -229,6 +229,13 @@ def augmentation_names() -> list[str]:
     return list(AUGMENTATIONS)
 
 
+def variant_names() -> list[str]:
+    """Ways to train that curves compare, for completion."""
+    from chipwise.training.curve_variants import VARIANTS
+
+    return list(VARIANTS)
+
+
 def data_names() -> list[str]:
     """Names and prefixes of data sets, for completion."""
     return ["digits", "fashion-mnist", "folder:", "idx:", "mnist", "npz:"]

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from chipwise.cli.answer import begun, network_names
 from chipwise.core.units import parse_share
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def completed_list(names: Iterable[str], incomplete: str, alone: Sequence[str] = ()) -> list[str]:
+    """Lists of names that begin so: what follows the last comma is completed; some names stand alone."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in begun(names, last) if not (comma and name in alone)]
+
 
 def _augmentations(incomplete: str) -> list[str]:
-    """Lists of augmentations that begin so: what follows the last comma is completed."""
+    """Lists of augmentations that begin so."""
     from chipwise import api  # noqa: PLC0415  completion must not slow down anything else
 
-    before, comma, last = incomplete.rpartition(",")
-    alone = ("auto", "none") if comma else ()
-    return [f"{before}{comma}{name}" for name in begun(api.augmentation_names(), last) if name not in alone]
+    return completed_list(api.augmentation_names(), incomplete, ("auto", "none"))
 
 
 Epochs = Annotated[int | None, typer.Option(min=1, help="Passes over the training split.")]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -25,9 +26,6 @@ from chipwise.cli.answer import (
 )
 from chipwise.core.errors import InputError
 from chipwise.core.units import parse_duration_s
-
-if TYPE_CHECKING:
-    from chipwise.core.training_memory import TrainingFit
 
 _MODEL_FILES = re.compile(r"\.(onnx|cfg|prototxt|keras|h5|cwz)$")
 
@@ -63,6 +61,25 @@ MachinesOption = Annotated[
     str | None,
     typer.Option(metavar="N/M@HOST:PORT", help="This is machine N of M, which meet at the first; all see DIR."),
 ]
+
+
+Curve = Annotated[
+    Literal["data", "capacity", "epochs"] | None,
+    typer.Option(help="Instead: train again and again, and show where it underfits and overfits."),
+]
+Variants = Annotated[
+    str | None,
+    typer.Option(
+        metavar="V,...",
+        help="Of a curve: plain, l1, l2, dropout, augment, usual; default plain.",
+        autocompletion=lambda incomplete: recipe.completed_list(api.variant_names(), incomplete),
+    ),
+]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Of a curve: runs at each point.")]
+Points = Annotated[
+    str | None, typer.Option(metavar="P,...", help="Of a curve: shares of the data, or widths, as 1/8,1/2,1.")
+]
+Pictures = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the curve: X.svg, or X.html.")]
 
 
 def default_folder(network: str) -> Path:
@@ -113,19 +130,36 @@ def main(
     mesh: MeshOption = None,
     machines: MachinesOption = None,
     explain: ExplainFlag = False,
+    curve: Curve = None,
+    variants: Variants = None,
+    seeds: Seeds = None,
+    points: Points = None,
+    pictures: Pictures = None,
     json: JsonFlag = False,
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
     settings = recipe.given(**recipe.among(locals()))
-    settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess}
-    settings |= {"skip_bad": skip_bad, "memory": memory}
+    settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess, "skip_bad": skip_bad}
+    asked = {"variants": variants, "seeds": seeds, "points": points, "pictures": pictures}
+    if curve is not None:
+        _refuse(
+            "is not for curves",
+            memory=memory,
+            explain=explain or None,
+            teacher=teacher,
+            mesh=mesh,
+            tune=tune or None,
+            recipe=found,
+        )
+        _curve(network, data, output, {"kind": curve, "fresh": fresh, **settings}, asked, json=json)
+        return
+    _refuse("needs a kind of curve: --curve", **asked)
     if explain:
-        told = _explained(network, data, settings, mesh=mesh, tuned=tune or found is not None)
-        answer(told, json=json)
-        raise typer.Exit(1 if told.smallest is not None else 0)
+        _refuse("is not for --explain", mesh=mesh, tune=tune or None, recipe=found)
+        _explain(network, data, {"memory": memory, **settings}, json=json)
     folder = output if output is not None else default_folder(network)
+    settings |= {"memory": memory, "tune_s": parse_duration_s(tune_for) if tune else None, "recipe": found}
     with progress(interrupted=GOES_ON) as bars:
-        settings |= {"tune_s": parse_duration_s(tune_for) if tune else None, "recipe": found}
         settings |= {"mesh": mesh, "machines": machines, "fresh": fresh}
         result = api.train(network, data, folder=folder, progress=bars, **settings)
     answer(result, json=json)
@@ -133,11 +167,41 @@ def main(
     raise typer.Exit(1 if missed else 0)
 
 
-def _explained(network: str, data: str, settings: dict[str, Any], *, mesh: str | None, tuned: bool) -> TrainingFit:
-    """What memory training takes in one process."""
-    if mesh is not None:
-        raise InputError(f"memory is predicted for one process, and --mesh {mesh} has several")
-    if tuned:
-        raise InputError("--explain tells of settings as they are given", hint="leave --tune and --recipe out")
+def _explain(network: str, data: str, settings: dict[str, Any], *, json: bool) -> NoReturn:
+    """Answer with the memory that training would take."""
     with progress() as bars:
-        return api.training_memory(network, data, progress=bars, **settings)
+        told = api.training_memory(network, data, progress=bars, **settings)
+    answer(told, json=json)
+    raise typer.Exit(1 if told.smallest is not None else 0)
+
+
+def _curve(
+    network: str, data: str, output: Path | None, settings: dict[str, Any], asked: dict[str, Any], *, json: bool
+) -> None:
+    """Answer with a curve."""
+    named = {name: value for name, value in asked.items() if value is not None}
+    if "variants" in named:
+        named["variants"] = tuple(name.strip() for name in named["variants"].split(","))
+    if "points" in named:
+        named["points"] = tuple(map(_point, named["points"].split(",")))
+    home = default_folder(network)
+    folder = output if output is not None else home.with_name(f"{home.name}-curves")
+    with progress(interrupted=GOES_ON) as bars:
+        record = api.learning_curve(network, data, folder=folder, progress=bars, **named, **settings)
+    answer(record, json=json)
+    if "pictures" in named:
+        typer.echo(f"the curves are in {named['pictures']}", err=True)
+
+
+def _point(text: str) -> float:
+    try:
+        return float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise typer.BadParameter(f"{text!r} is no point; write it as 0.25 or 1/4") from None
+
+
+def _refuse(why: str, **options: Any) -> None:
+    """Refuse options that would not be heeded."""
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"--{name.replace('_', '-')} {why}", hint="leave it out")

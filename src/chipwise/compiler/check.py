@@ -55,7 +55,7 @@ def check_plan(
     task, seen = plan.manifest.task, plan.manifest.source.preprocess
     if seen is not None:
         check_pictures(test)
-    inputs = inputs_for(test, _as_network(plan))
+    inputs = inputs_for(test, as_network(plan))
     engine, before = open_plan(plan, machine), build_default("onnxruntime", source)
     (given,) = for_source([inputs], task.preprocess, seen, before.inputs[0].dtype)
     right = predicted_classes(before, given) == test.labels
@@ -79,7 +79,7 @@ def check_plan(
     )
 
 
-def _as_network(plan: Plan) -> Network:
+def as_network(plan: Plan) -> Network:
     """The plan as a network, for preparing inputs the way it wants them."""
     facts = plan.manifest
     model = onnx_ir.serde.deserialize_model(onnx.load_model_from_string(plan.model))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from chipwise.core.device import Device, Erratum, Link, Machine, MeasuredPeaks, RuntimeStatus, System
+from chipwise.core.epoch import Epoch
 from chipwise.core.layer import Layer, Totals
 from chipwise.core.ledger import Ledger
 from chipwise.core.measure import Accuracy, PairedDrop, Ratio, Timing
@@ -138,25 +139,6 @@ class Features:
     input: str
     sheets: tuple[FeatureSheet, ...]
     schema: str = "chipwise.features/1"
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """One row of a training history.
-
-    Attributes:
-        number: from 1; train_loss, val_loss: mean loss, for cross-entropy in nats.
-        val_accuracy: share right on the validation split, 0..1.
-        learning_rate: at its end; seconds: of training, without validation; frozen: part was held as it was.
-    """
-
-    number: int
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-    seconds: float
-    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

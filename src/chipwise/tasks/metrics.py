@@ -34,13 +34,21 @@ def accuracy(correct: int, count: int) -> Accuracy:
     """
     if count < 1 or not 0 <= correct <= count:
         raise DataError(f"no accuracy from {correct} right of {count} samples", hint="needs at least one sample")
-    share, z2 = correct / count, _TWO_SIDED_Z**2
+    low, high = wilson(correct / count, count)
+    return Accuracy(correct, count, low=low, high=high)
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95% interval of a share of `count` samples (Wilson 1927), within 0..1.
+
+    A mean over several answers to the same samples may be given too: each sample then has a value from 0 to 1, whose
+    variance is at most that of a right or wrong answer, so that the interval is wide enough.
+    """
+    z2 = _TWO_SIDED_Z**2
     centre = share + z2 / (2 * count)
     spread = _TWO_SIDED_Z * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
     low, high = ((centre + sign * spread) / (1 + z2 / count) for sign in (-1, 1))
-    return Accuracy(
-        correct, count, low=max(low, 0.0) if correct else 0.0, high=min(high, 1.0) if correct < count else 1.0
-    )
+    return max(low, 0.0) if share else 0.0, min(high, 1.0) if share < 1 else 1.0
 
 
 def paired_drop(

@@ -22,8 +22,8 @@ from safetensors.torch import save_file
 
 from chipwise.codec.files import atomic_path, storage_error
 from chipwise.codec.records import decode, encode
+from chipwise.core.epoch import Epoch
 from chipwise.core.errors import ChipwiseError, InputError
-from chipwise.core.report import Epoch
 
 if TYPE_CHECKING:
     from pathlib import Path

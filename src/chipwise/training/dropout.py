@@ -23,7 +23,7 @@ def set_dropout(module: nn.Module, rate: float) -> int:
     Raises:
         InputError: there is none, as in any graph, where dropout does nothing.
     """
-    layers = [part for part in module.modules() if isinstance(part, _KINDS)]
+    layers = _layers(module)
     if not layers:
         raise InputError(
             f"dropout={rate:g}, but the network has no dropout layer",
@@ -32,3 +32,12 @@ def set_dropout(module: nn.Module, rate: float) -> int:
     for layer in layers:
         layer.p = rate
     return len(layers)
+
+
+def has_dropout(module: nn.Module) -> bool:
+    """Whether there is a dropout layer whose rate can be set."""
+    return bool(_layers(module))
+
+
+def _layers(module: nn.Module) -> list[nn.modules.dropout._DropoutNd]:
+    return [part for part in module.modules() if isinstance(part, _KINDS)]

@@ -1,7 +1,7 @@
 """TensorBoard event files: `tensorboard --logdir FOLDER/events` draws the curves while training runs.
 
 >>> import tempfile, pathlib
->>> from chipwise.core.report import Epoch
+>>> from chipwise.core.epoch import Epoch
 >>> folder = pathlib.Path(tempfile.mkdtemp())
 >>> with event_log(folder, first=1) as log:
 ...     log(Epoch(1, train_loss=0.5, val_loss=0.4, val_accuracy=0.9, learning_rate=0.01, seconds=1.0))
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from chipwise.core.report import Epoch
+    from chipwise.core.epoch import Epoch
 
 
 @contextmanager
@@ -54,6 +54,8 @@ def _log(writer: SummaryWriter, epoch: Epoch) -> None:
         "learning_rate": epoch.learning_rate,
         "seconds": epoch.seconds,
     }
+    if epoch.wait_s is not None:
+        scalars["seconds_waiting_for_data"] = epoch.wait_s
     for name, value in scalars.items():
         writer.add_scalar(name, value, epoch.number)
     writer.flush()

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from chipwise.core.epoch import Epoch
     from chipwise.core.measure import Accuracy
     from chipwise.core.network import Network
-    from chipwise.core.report import Epoch
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.checkpoint import Checkpoint
     from chipwise.training.settings import Settings

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chipwise.core.report import Epoch
+from chipwise.core.epoch import Epoch
 from chipwise.training.freeze import phase_at
 
 if TYPE_CHECKING:
     from chipwise.training.settings import Settings
+
+
+_WAIT_TOLD = 0.1  # of the time of steps
 
 
 def best_of(history: tuple[Epoch, ...]) -> int:
@@ -37,4 +40,7 @@ def message(settings: Settings, history: tuple[Epoch, ...], loss: float) -> str:
     number = min(len(history) + 1, settings.epochs or 1)
     seen = f", accuracy {history[-1].val_accuracy:.2%}" if history else ""
     held = f", freeze {settings.freeze}" if phase_at(settings, number).frozen else ""
-    return f"epoch {number}/{settings.epochs}{held}, loss {loss:.3f}{seen}"
+    wait_s = history[-1].wait_s if history else None
+    share = 0.0 if wait_s is None else wait_s / max(history[-1].seconds, 1e-9)
+    waits = f", waits {share:.0%} for data" if share >= _WAIT_TOLD else ""
+    return f"epoch {number}/{settings.epochs}{held}, loss {loss:.3f}{seen}{waits}"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from chipwise.codec.append import append_line
 from chipwise.codec.records import encode
+from chipwise.core.epoch import Epoch
 from chipwise.core.estimate import Interval, Workload
 from chipwise.core.measure import Accuracy
-from chipwise.core.report import Epoch
 from chipwise.cost.energy import energy_of
 from chipwise.training.settings import as_json
 

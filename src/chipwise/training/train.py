@@ -19,32 +19,29 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chipwise.codec.files import check_writable
+from chipwise.core.epoch import Epoch
 from chipwise.core.errors import GoalMissedError, InputError
 from chipwise.core.events import Progress, silent
-from chipwise.core.report import Epoch, Training
+from chipwise.core.report import Training
 from chipwise.training import checkpoint as checkpoints
-from chipwise.training.augmentations import mixup_alpha
-from chipwise.training.average import average_of
 from chipwise.training.checkpoint import Checkpoint, State
 from chipwise.training.checkpointed import from_text, run_again
-from chipwise.training.compiled import compiled
 from chipwise.training.divergence import broken_layer, diverged
 from chipwise.training.dropout import set_dropout
 from chipwise.training.evaluate import evaluate
 from chipwise.training.events import event_log
-from chipwise.training.feed import as_fed, check_fits, check_task, feed_of, layout_of
+from chipwise.training.feed import check_task, feed_of
 from chipwise.training.finish import Kept, finish, forget, write_history
-from chipwise.training.freeze import frozen_part, phase_at
+from chipwise.training.freeze import phase_at
 from chipwise.training.history import best_of, message, why_stop
-from chipwise.training.loop import Lesson, run_epoch
-from chipwise.training.optimizer import build_optimizer
+from chipwise.training.lesson import lesson_of
+from chipwise.training.loop import run_epoch
 from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.runs import Host, RunFacts, note_run
 from chipwise.training.settings import Settings, as_json, resolve
-from chipwise.training.teacher import check_teacher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +52,7 @@ if TYPE_CHECKING:
     from chipwise.datasets.dataset import Dataset, Splits
     from chipwise.training.evaluate import Score
     from chipwise.training.feed import Feed
+    from chipwise.training.loop import Lesson
     from chipwise.training.teacher import Teacher
 
 # Checkpoints may take this share of the time; epochs shorter than that allows are repeated after a kill.
@@ -193,20 +191,9 @@ def _found(run: Run) -> Checkpoint | None:
 
 def _train(run: Run, found: Checkpoint | None) -> Checkpoint:
     """Run the epochs that are left; the last checkpoint keeps the best weights only."""
-    nhwc = run.settings.channels_last
-    feed, validation = feeds_of(run)
-    as_fed(run.module, channels_last=nhwc)
-    if run.teacher is not None:
-        as_fed(run.teacher.module, channels_last=nhwc)
-        check_teacher(run.teacher, run.module, feed.inputs[:2])
-    layout, channels = layout_of(run.network)
-    settings, freeze = run.settings, run.settings.freeze
-    frozen = None if freeze is None else frozen_part(run.module, feed.inputs[:2], freeze)
-    optimizer = build_optimizer(run.module, settings, () if frozen is None else frozen.weights)
-    average = None if settings.ema is None else average_of(run.module, settings.ema)
-    extras: dict[str, Any] = {"teacher": run.teacher, "average": average}
-    extras["compiled"] = compiled(run.module) if settings.compiled else None
-    lesson = Lesson(run.module, optimizer, feed, settings, layout, channels, frozen, **extras)
+    settings = run.settings
+    lesson = lesson_of(run.module, run.network, run.splits.train, settings, run.teacher)
+    validation = feed_of(run.splits.validation, run.network, what="validation", channels_last=settings.channels_last)
     _tell_plan(run, lesson)
     standing = _take_up(run, lesson, found)
     with event_log(run.folder / "events", len(standing.state.history) + 1) as log:
@@ -215,25 +202,11 @@ def _train(run: Run, found: Checkpoint | None) -> Checkpoint:
             log(standing.state.history[-1])
             if not standing.state.stopped:
                 standing = _written(run, lesson, standing)
-    if frozen is not None:
-        frozen.release()
+    if lesson.frozen is not None:
+        lesson.frozen.release()
     done = Checkpoint(standing.state, _prefixed("best.", standing.best))
     checkpoints.save(run.path, done)
     return done
-
-
-def feeds_of(run: Run) -> tuple[Feed, Feed]:
-    """What is learned and what is validated on, once it is known that the module takes it.
-
-    Raises:
-        DataError, NetworkError: they do not fit together. InputError: what cannot be mixed is to be.
-    """
-    nhwc = run.settings.channels_last
-    feed = feed_of(run.splits.train, run.network, what="training", channels_last=nhwc)
-    validation = feed_of(run.splits.validation, run.network, what="validation", channels_last=nhwc)
-    _check_mixable(run, feed)
-    check_fits(run.module, feed, run.splits.train.classes)
-    return feed, validation
 
 
 def _take_up(run: Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
@@ -264,7 +237,10 @@ def _epoch(run: Run, lesson: Lesson, validation: Feed, standing: _Standing) -> _
     trained = run_epoch(lesson, number, _teller(run, lesson, past))
     score = _validated(run, lesson, validation, number)
     held = phase_at(run.settings, number).frozen
-    row = Epoch(number, trained.loss, score.loss, score.accuracy, trained.learning_rate, trained.seconds, held)
+    row = Epoch(
+        number, trained.loss, score.loss, score.accuracy, trained.learning_rate, trained.seconds, held,
+        wait_s=trained.wait_s, steps=lesson.steps,
+    )  # fmt: skip
     history = (*past, row)
     best_epoch = best_of(history)
     best = checkpoints.model_tensors(lesson.taught) if best_epoch == number else standing.best
@@ -334,20 +310,6 @@ def _tell_plan(run: Run, lesson: Lesson) -> None:
         run.progress.note(f"freeze {settings.freeze}: {held:,} of {whole:,} parameters stay as they are {until}")
     if lesson.all_steps < _FEW_STEPS:
         run.progress.note(f"only {lesson.all_steps} steps in all: more epochs or a smaller batch size may learn more")
-
-
-def _check_mixable(run: Run, feed: Feed) -> None:
-    """Refuse to mix whole numbers that are no pixels: they may be words.
-
-    Raises:
-        InputError: that is what was asked for.
-    """
-    whole = not feed.inputs.is_floating_point() and not run.splits.train.pictures
-    if whole and mixup_alpha(str(run.settings.augment)) is not None:
-        raise InputError(
-            f"augment=mixup mixes inputs, and {run.network.name} takes {run.network.inputs[0].dtype} arrays",
-            hint="leave mixup out",
-        )
 
 
 def _check_taught(settings: Settings, teacher: Teacher | None) -> None:

@@ -64,3 +64,11 @@ def _one_sided(interval: Interval, said: Callable[[float], str]) -> str:
     if interval.low is not None:
         return f"≥ {said(interval.low)}"
     return f"≤ {said(interval.high)}" if interval.high is not None else UNKNOWN
+
+
+def share_range(interval: Interval) -> str:
+    """A share with its bounds, "98.6% [96.8–99.4]"."""
+    low, mid, high = (
+        UNKNOWN if value is None else f"{value * 100:.1f}" for value in (interval.low, interval.mid, interval.high)
+    )
+    return f"{mid}% [{low}–{high}]"

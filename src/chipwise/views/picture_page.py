@@ -69,22 +69,22 @@ def compression_html(record: Compression) -> str:
     ]
     if any(stage.history for stage in record.stages):
         drawn = compression_charts.run_curves(record.stages, before)
-        sections.append(Section("Accuracy as weights go", drawing=_safe(drawn), caption=_MASKS))
+        sections.append(Section("Accuracy as weights go", drawing=safe(drawn), caption=_MASKS))
     if record.weights:
         shown = len(compression_charts.drawn_layers(record.weights))
         most = "" if shown == len(record.weights) else f" The {shown} largest of {len(record.weights)} layers."
         stages, values = (
             draw(record.weights) for draw in (compression_charts.weight_stages, compression_charts.value_histograms)
         )
-        sections.append(Section("Weights, stage by stage", drawing=_safe(stages), caption=_STAGES + most))
-        sections.append(Section("Weights before and after rounding", drawing=_safe(values), caption=_VALUES + most))
+        sections.append(Section("Weights, stage by stage", drawing=safe(stages), caption=_STAGES + most))
+        sections.append(Section("Weights before and after rounding", drawing=safe(values), caption=_VALUES + most))
     sections.append(Section("How it came about", facts=tuple(facts_of(record))))
-    return _page(f"{plain(record.network)} on {plain(record.data)}, compressed", claim, sections)
+    return page_of(f"{plain(record.network)} on {plain(record.data)}, compressed", claim, sections)
 
 
 def sensitivity_html(record: Sensitivity) -> str:
     """One page: the curves, and the numbers that they are drawn from."""
-    drawn = Section("Curves", drawing=_safe(sensitivity_charts.curves(record)), caption=NOTE)
+    drawn = Section("Curves", drawing=safe(sensitivity_charts.curves(record)), caption=NOTE)
     tables = [
         Section(
             name[0].upper() + name[1:],
@@ -97,14 +97,16 @@ def sensitivity_html(record: Sensitivity) -> str:
         for name, columns, rows in tables_of(record)
         if columns
     ]
-    return _page(title(record), about(record), [drawn, *tables])
+    return page_of(title(record), about(record), [drawn, *tables])
 
 
-def _safe(svg: str) -> Markup:
+def safe(svg: str) -> Markup:
+    """A drawing that goes into a page as it is."""
     return Markup(svg)  # noqa: S704  escaped by matplotlib
 
 
-def _page(title_: str, claim: str, sections: list[Section]) -> str:
+def page_of(title_: str, claim: str, sections: list[Section]) -> str:
+    """The whole page."""
     made = Environment(
         loader=PackageLoader("chipwise", "views"),
         autoescape=True,

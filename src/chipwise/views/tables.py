@@ -21,11 +21,13 @@ from rich.console import Group
 from rich.text import Text
 
 from chipwise.core.compression import Compression
+from chipwise.core.curve import Curve
 from chipwise.core.device import Machine
 from chipwise.core.estimation import Estimation
 from chipwise.core.fixed_point import Quantization
 from chipwise.core.format_report import FormatReport
 from chipwise.core.layer_counts import LayerCounts
+from chipwise.core.motion import MovedCheck
 from chipwise.core.plan import Manifest
 from chipwise.core.plan_sheet import Exported, PlanSheet
 from chipwise.core.proof import Proof
@@ -48,6 +50,7 @@ from chipwise.core.tuning import Tuning
 from chipwise.views import claims
 from chipwise.views.compression_table import compression_table
 from chipwise.views.counts_table import counts_table
+from chipwise.views.curve_table import curve_table
 from chipwise.views.device_table import HardwareTable
 from chipwise.views.doctor_table import doctor
 from chipwise.views.estimate_table import EstimateTable
@@ -56,11 +59,13 @@ from chipwise.views.fixed_table import fixed_table
 from chipwise.views.formats_table import FormatsTable
 from chipwise.views.grid import cell, facts, grid, heading, line, muted
 from chipwise.views.ledger_table import ledger_table
+from chipwise.views.moved_table import moved_table
 from chipwise.views.plan_sheet_table import PlanSheetTable, exported_table
 from chipwise.views.predictions import run
 from chipwise.views.proof_table import proof_table
 from chipwise.views.sensitivity_table import sensitivity_table
-from chipwise.views.training_memory_table import memory_facts, training_fit
+from chipwise.views.training_memory_table import training_fit
+from chipwise.views.training_table import training
 from chipwise.views.tuning_table import tuning_table
 from chipwise.views.units import (
     UNKNOWN,
@@ -86,7 +91,7 @@ if TYPE_CHECKING:
 
     from chipwise.core.layer import Layer
     from chipwise.core.plan import Candidate
-    from chipwise.core.report import BenchRow, Epoch
+    from chipwise.core.report import BenchRow
 
 _STATUS_STYLE = {"chosen": "bold green", "rejected": "red", "failed": "red", "skipped": "dim"}
 
@@ -119,27 +124,6 @@ def inspection(record: Inspection) -> RenderableType:
     origin = f" ({record.origin})" if record.origin not in ("", record.name) else ""
     ledger = () if record.ledger is None else (Text(), ledger_table(record.ledger))
     return Group(heading(f"{record.name}{origin}"), rows, *about, *ledger)
-
-
-def training(record: Training) -> RenderableType:
-    """The last epochs, the kept one, and what was reached."""
-    rows = grid(">epoch", ">train loss", ">validation loss", ">validation\naccuracy", ">learning rate", ">time!")
-    for epoch in _shown_epochs(record):
-        rows.add_row(*_epoch_cells(epoch, best=epoch.number == record.best_epoch))
-    hidden = len(record.history) - rows.row_count
-    about = [
-        ("stopped", f"{record.stopped}; {len(record.history)} epochs, {format_time(record.seconds)} of training"),
-        ("kept", f"epoch {record.best_epoch}, the best on validation (*)"),
-        *_frozen(record),
-        ("test", _test_accuracy(record)),
-        *([("left out", f"{len(record.skipped)} pictures that cannot be read")] if record.skipped else []),
-        *memory_facts(record.memory),
-        ("seed", str(record.seed)),
-        ("folder", record.folder),
-    ]
-    title = f"{record.network} trained on {record.data}, {format_count(record.parameters)} parameters"
-    note = [muted(f"{hidden} earlier epochs not shown")] if hidden else []
-    return Group(heading(title), rows, *note, Text(), facts(about))
 
 
 def manifest(record: Manifest) -> RenderableType:
@@ -259,6 +243,7 @@ def page(record: Page) -> RenderableType:
 _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Inspection: inspection,
     Training: training,
+    Curve: curve_table,
     Proof: proof_table,
     TrainingFit: training_fit,
     Tuning: tuning_table,
@@ -268,6 +253,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Manifest: manifest,
     RunResult: run,
     CheckResult: check,
+    MovedCheck: moved_table,
     BenchResult: bench,
     Doctor: doctor,
     Fit: fit,
@@ -295,38 +281,6 @@ def _layer_cells(layer: Layer) -> list[Text]:
         cell(format_bytes(layer.moved_bytes)),
         cell(significant(layer.intensity)) if layer.known else cell("-"),
     ]
-
-
-def _shown_epochs(record: Training, last: int = 10) -> list[Epoch]:
-    best = record.best_epoch
-    recent = list(record.history[-last:])
-    return [epoch for epoch in record.history[:-last] if epoch.number == best] + recent
-
-
-def _frozen(record: Training) -> list[tuple[str, str]]:
-    """Epochs in which part of the network was held; they are the first ones."""
-    held = sum(epoch.frozen for epoch in record.history)
-    what = record.settings.get("freeze")
-    part = "all layers but the last" if what == "backbone" else f"the first {what} layers"
-    return [("frozen", f"{part} in epochs 1 to {held}")] if held else []
-
-
-def _epoch_cells(epoch: Epoch, *, best: bool) -> list[Text]:
-    style = "bold green" if best else ""
-    return [
-        cell(f"{'*' if best else ''}{epoch.number}", style),
-        cell(f"{epoch.train_loss:.4f}", style),
-        cell(f"{epoch.val_loss:.4f}", style),
-        cell(format_share(epoch.val_accuracy), style),
-        cell(f"{epoch.learning_rate:.2e}", style),
-        cell(format_time(epoch.seconds), style),
-    ]
-
-
-def _test_accuracy(record: Training) -> str:
-    if record.test is None:
-        return "no test split"
-    return f"{format_accuracy(record.test)}, {record.test.correct} of {record.test.count} held-out samples right"
 
 
 def _candidate_cells(row: Candidate) -> list[Text]:

@@ -129,7 +129,8 @@ def test_rows_name_whole_operators() -> None:
 
 def test_shipped_rows_follow_what_a_family_imports() -> None:
     assert set(_family_files("cifar_resnet")) == {"cifar_resnet", "resnet", "blocks"}
-    assert set(_family_files("lenet")) == {"lenet"}
+    assert set(_family_files("lenet")) == {"lenet", "blocks"}
+    assert set(_family_files("ncf")) == {"ncf"}
 
 
 @pytest.mark.parametrize("spec", [spec for spec in PUBLISHED if PUBLISHED[spec][1] is not None])
@@ -229,3 +230,17 @@ def test_widths_are_mobilenet_s() -> None:
     assert [scaled(maps, 0.35) for maps in (16, 24, 32, 64, 96, 160, 320)] == [8, 8, 16, 24, 32, 56, 112]
     # Sandler et al. 2018, and the table in Keras' documentation: 97 M multiply-adds.
     assert multiply_adds("mobilenet-v2:width=0.5") == pytest.approx(0.097, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("lenet-300-100", 784 * 150 + 150 + 150 * 50 + 50 + 50 * 10 + 10),
+        ("mlp-4096", 784 * 2048 + 2048 + 2048 * 2048 + 2048 + 2048 * 10 + 10),
+        ("lenet5-caffe", 25 * 10 + 10 + 10 * 25 * 25 + 25 + 25 * 16 * 250 + 250 + 250 * 10 + 10),
+        ("convnet-small", 9 * (4 * 8 + 8 * 16 + 16 * 48) + 2 * (8 + 16 + 48) + 48 * 9 * 10 + 10),
+    ],
+)
+def test_networks_for_digits_take_a_width(name: str, count: int) -> None:
+    module = build_module(load(f"{name}:width=0.5").source)
+    assert sum(value.numel() for value in module.parameters()) == count

@@ -13,20 +13,23 @@ from __future__ import annotations
 
 from torch import nn
 
+from chipwise.networks.zoo.blocks import scaled
 
-def convnet_small(num_classes: int = 10) -> nn.Module:
+
+def convnet_small(num_classes: int = 10, width: float = 1.0) -> nn.Module:
     """Unshuffle, three 3x3 convolutions with batch-norm, one dense layer; [N, 1, 28, 28] to scores [N, K]."""
+    first, second, third = (scaled(maps, width, 1) for maps in (16, 32, 96))
     return nn.Sequential(
         nn.PixelUnshuffle(2),
-        _convolution(4, 16),
-        *_norm(16),
-        _convolution(16, 32),
+        _convolution(4, first),
+        *_norm(first),
+        _convolution(first, second),
         nn.MaxPool2d(2),
-        *_norm(32),
-        _convolution(32, 96),
-        *_norm(96),
+        *_norm(second),
+        _convolution(second, third),
+        *_norm(third),
         nn.Flatten(),
-        nn.Linear(96 * 3 * 3, num_classes),
+        nn.Linear(third * 3 * 3, num_classes),
     )
 
 

@@ -58,7 +58,13 @@ class ZooEntry:
 
 
 def classifier(
-    factory: str, shape: tuple[int, ...], preprocess: Preprocess | None, description: str, classes: int = 10
+    factory: str,
+    shape: tuple[int, ...],
+    preprocess: Preprocess | None,
+    description: str,
+    classes: int = 10,
+    *,
+    options: tuple[str, ...] = (),
 ) -> ZooEntry:
     """An entry of a network that gives scores [N, classes] for an input [N, *shape]."""
     return ZooEntry(
@@ -67,6 +73,7 @@ def classifier(
         (TensorSpec("scores", ("batch", classes)),),
         Task("classification", preprocess=preprocess),
         description,
+        options=options,
     )
 
 

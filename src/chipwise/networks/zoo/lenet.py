@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chipwise.networks.zoo.blocks import scaled
+
 # Stylised 7x12 digits, the targets of the output units (drawn after figure 3 of the paper).
 _DIGITS = """
 ..###.. ..##... .#####. .#####. #....## ####### ..####. ####### .#####. .#####.
@@ -158,17 +160,18 @@ def lenet5_keras(num_classes: int = 10) -> nn.Module:
     )
 
 
-def lenet5_caffe(num_classes: int = 10) -> nn.Module:
+def lenet5_caffe(num_classes: int = 10, width: float = 1.0) -> nn.Module:
     """Caffe's LeNet, the LeNet-5 of the compression papers; takes [N, 1, 28, 28], gives scores [N, K]."""
+    first, second, hidden = (scaled(units, width, 1) for units in (20, 50, 500))
     return nn.Sequential(
-        nn.Conv2d(1, 20, 5),
+        nn.Conv2d(1, first, 5),
         nn.MaxPool2d(2),
-        nn.Conv2d(20, 50, 5),
+        nn.Conv2d(first, second, 5),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(800, 500),
+        nn.Linear(second * 4 * 4, hidden),
         nn.ReLU(),
-        nn.Linear(500, num_classes),
+        nn.Linear(hidden, num_classes),
     )
 
 

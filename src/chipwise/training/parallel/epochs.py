@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 
 from chipwise.codec.files import atomic_write
 from chipwise.codec.records import encode
+from chipwise.core.epoch import Epoch
 from chipwise.core.errors import InputError
-from chipwise.core.report import Epoch
 from chipwise.training.checkpoint import State
 from chipwise.training.divergence import diverged
 from chipwise.training.events import event_log
@@ -144,7 +144,10 @@ def _epoch(here: _Here, state: State, best: dict[str, Tensor]) -> tuple[State, d
     mean, loss, accuracy, rate, seconds = _agreed(
         [trained.loss, loss, accuracy, trained.learning_rate, trained.seconds]
     )
-    history = (*state.history, Epoch(number, mean, loss, accuracy, rate, seconds))
+    history = (
+        *state.history,
+        Epoch(number, mean, loss, accuracy, rate, seconds, wait_s=trained.wait_s, steps=here.lesson.steps),
+    )
     best_epoch = best_of(history)
     if best_epoch == number:
         best = {name: value.detach().clone() for name, value in model_state(here.strategy).items()}

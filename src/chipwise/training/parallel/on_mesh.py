@@ -22,7 +22,8 @@ from chipwise.codec.records import decode, encode
 from chipwise.core.errors import GoalMissedError, MachineError
 from chipwise.training import checkpoint as checkpoints
 from chipwise.training.checkpoint import Checkpoint
-from chipwise.training.feed import layout_of
+from chipwise.training.feed import feed_of, layout_of
+from chipwise.training.lesson import learned_from
 from chipwise.training.parallel import shards
 from chipwise.training.parallel.agent import Launch
 from chipwise.training.parallel.assignment import (
@@ -37,7 +38,6 @@ from chipwise.training.parallel.assignment import (
 from chipwise.training.parallel.launch import run_processes
 from chipwise.training.parallel.takes import check_takes, microbatches_of
 from chipwise.training.runs import note_run
-from chipwise.training.train import feeds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,7 +99,10 @@ def _epochs(
         InputError, NetworkError: a setting or a network that the mesh does not take. GoalMissedError: the loss
         diverges. MachineError: a process died too often, or another strategy runs than was asked for.
     """
-    feed, validation = feeds_of(run)
+    feed = learned_from(run.module, run.network, run.splits.train, run.settings)
+    validation = feed_of(
+        run.splits.validation, run.network, what="validation", channels_last=run.settings.channels_last
+    )
     check_takes(run, placement.mesh, len(feed), feed.inputs.shape[1:])
     folder = run.path.parent
     before = _state_before(placement, run, found)

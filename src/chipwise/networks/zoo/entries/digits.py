@@ -31,23 +31,27 @@ DIGITS: dict[str, ZooEntry] = {
         (1, 28, 28),
         Preprocess(28, 28, mean=_MEAN, std=_STD),
         "LeNet-5 as in Caffe and Deep Compression: 20-50-500-10",
+        options=("width",),
     ),
     "lenet-300-100": classifier(
         "mlp:lenet_300_100",
         (784,),
         Preprocess(28, 28, layout="flat", mean=_MEAN, std=_STD),
         "LeNet-300-100: two hidden layers",
+        options=("width",),
     ),
     "mlp-4096": classifier(
         "mlp:mlp_4096",
         (784,),
         Preprocess(28, 28, layout="flat", mean=_MEAN, std=_STD),
         "784-4096-4096-10 with dropout",
+        options=("width",),
     ),
     "convnet-small": classifier(
         "convnet:convnet_small",
         (1, 28, 28),
         Preprocess(28, 28, mean=_MEAN, std=_STD),
         "small pixel-unshuffle CNN with batch-norm, made to train in seconds on a CPU",
+        options=("width",),
     ),
 }
