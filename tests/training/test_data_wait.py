@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chipwise.training import loop
-from chipwise.training.train import _message
+from chipwise.training.history import message
 
 from . import tiny
 
@@ -37,6 +37,6 @@ def test_the_time_that_batches_take_is_told(tmp_path: Path, monkeypatch: pytest.
 def test_a_long_wait_is_told_while_it_trains(tmp_path: Path) -> None:
     (epoch,) = tiny.run(tmp_path, settings=replace(tiny.SETTINGS, epochs=1)).history
     settings = replace(tiny.SETTINGS, epochs=2)
-    assert _message(settings, (replace(epoch, seconds=2.0, wait_s=1.0),), 0.5).endswith(", waits 50% for data")
-    assert "waits" not in _message(settings, (replace(epoch, seconds=2.0, wait_s=0.1),), 0.5)
-    assert "waits" not in _message(settings, (replace(epoch, wait_s=None),), 0.5)
+    assert message(settings, (replace(epoch, seconds=2.0, wait_s=1.0),), 0.5).endswith(", waits 50% for data")
+    assert "waits" not in message(settings, (replace(epoch, seconds=2.0, wait_s=0.1),), 0.5)
+    assert "waits" not in message(settings, (replace(epoch, wait_s=None),), 0.5)

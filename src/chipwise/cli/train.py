@@ -142,15 +142,8 @@ def main(
     settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess, "skip_bad": skip_bad}
     asked = {"variants": variants, "seeds": seeds, "points": points, "pictures": pictures}
     if curve is not None:
-        _refuse(
-            "is not for curves",
-            memory=memory,
-            explain=explain or None,
-            teacher=teacher,
-            mesh=mesh,
-            tune=tune or None,
-            recipe=found,
-        )
+        alone = {"memory": memory, "teacher": teacher, "mesh": mesh, "machines": machines, "recipe": found}
+        _refuse("is not for curves", **alone, explain=explain or None, tune=tune or None)
         _curve(network, data, output, {"kind": curve, "fresh": fresh, **settings}, asked, json=json)
         return
     _refuse("needs a kind of curve: --curve", **asked)
