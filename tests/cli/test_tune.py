@@ -106,7 +106,7 @@ def test_ctrl_c_gives_the_best_so_far(cli: Callable[..., object], monkeypatch: p
         (("train", *NET, "--tune", "--recipe", "r.json"), "not both"),
         (("train", *NET, "--tune", "--memory", "10GB"), "--tune does not measure with --memory"),
         (("train", *NET, "--tune", "--teacher", "lenet5"), "--tune does not measure with --teacher"),
-        (("train", *NET, "--explain", "--tune"), "leave --tune and --recipe out"),
+        (("train", *NET, "--explain", "--tune"), "leave it out"),
         (("train", *NET, "--recipe", "missing.json"), "cannot read recipe missing.json"),
     ],
 )
