@@ -33,10 +33,11 @@ def test_two_processes(cli: Callable[..., object], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--mesh", "dp2", "--explain"), "memory is predicted for one process"),
+        (("--mesh", "dp2", "--explain"), "--mesh is not for --explain"),
         (("--mesh", "up2"), "unknown dimension of processes 'up'"),
         (("--mesh", "pp2,tp2", "--clip-norm", "1"), "clip_norm=1.0 cannot be had with pp2,tp2"),
         (("--machines", "1/2@here:29500"), "is for several processes"),
+        (("--on", "ray"), "ray is for several processes"),
     ],
 )
 def test_refused(cli: Callable[..., object], options: tuple[str, ...], said: str, tmp_path: Path) -> None:

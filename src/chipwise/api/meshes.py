@@ -5,10 +5,12 @@ chipwise.train("lenet5-caffe", "mnist", folder="runs/caffe", mesh="dp2")
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from chipwise.core.errors import InputError, NetworkError
+from chipwise.api.given import need
+from chipwise.core.errors import InputError, NetworkError, unknown_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,12 +19,19 @@ if TYPE_CHECKING:
     from chipwise.core.device import Machine
     from chipwise.training.settings import Settings
 
+RAY = "ray"
 _MACHINES = re.compile(r"(\d{1,4})/(\d{1,4})@([^\s@]+:\d{1,5})")
 _HINT = "as 1/2@HOST:PORT on the first of two and 2/2@HOST:PORT on the other; HOST is the first"
 
 
 def ways_of(
-    mesh: str | None, machines: str | None, memory: str | int | None, start: Beginning, machine: Machine
+    mesh: str | None,
+    machines: str | None,
+    memory: str | int | None,
+    start: Beginning,
+    machine: Machine,
+    *,
+    on: str | None = None,
 ) -> dict[str, Any]:
     """How `train` is to run its epochs; nothing where no mesh is asked for.
 
@@ -32,29 +41,37 @@ def ways_of(
         memory: what one process may take; None where nothing is said.
         start: the network, and its module.
         machine: this one.
+        on: "ray" for a Ray cluster; None for processes of this machine, or of those that meet.
 
     Raises:
-        InputError: what a mesh or machines cannot be. NetworkError: the network is a graph, or holds zeros.
-        MachineError: too many processes for this machine.
+        MissingExtraError: Ray is not installed. InputError: what a mesh or machines cannot be. NetworkError: the
+        network is a graph, or holds zeros. MachineError: too many processes for this machine.
     """
     from chipwise.training.parallel.mesh import check_processes, parse_mesh
 
+    if on is not None and on != RAY:
+        raise unknown_name("place for processes", on, [RAY])
     wanted = parse_mesh("1" if mesh is None else mesh)
     if not wanted.sizes:
-        if machines is not None:
-            raise InputError(f"{machines} is for several processes", hint="--mesh dp2")
+        if machines is not None or on is not None:
+            raise InputError(f"{machines or on} is for several processes", hint="--mesh dp2")
         return {}
+    if on is not None:
+        need("ray", extra="ray")
     if memory is not None:
         raise InputError(f"memory={memory} is of one process, and mesh={mesh} has several", hint="one of them")
+    if on is not None and machines is not None:
+        raise InputError(f"machines={machines} meet by themselves, and Ray has its own", hint="leave machines out")
     number, count, meet = _machines(machines)
     if wanted.processes % count:
         raise InputError(
             f"{wanted} has {wanted.processes} processes, which {count} machines cannot share evenly", hint=_HINT
         )
-    check_processes(wanted, machine.cores * count)
+    if not (on and os.environ.get("RAY_ADDRESS")):  # another cluster has cores of its own, and waits for them
+        check_processes(wanted, machine.cores * count)
     from chipwise.training.parallel.on_mesh import Placement, epochs_on
 
-    placement = Placement(wanted, machine.cores, number, count, meet)
+    placement = Placement(wanted, machine.cores, number, count, meet, on=on or "")
     return {"epochs": epochs_on(placement, _made(start))}
 
 

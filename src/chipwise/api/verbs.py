@@ -115,6 +115,7 @@ def train(
     recipe: str | Path | None = None,
     mesh: str | None = None,
     machines: str | None = None,
+    on: str | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> Training:
@@ -144,6 +145,7 @@ def train(
         mesh: several processes that share the work, as "dp2" or "fsdp2,tp2" (see `prove`): the same curve up to
             rounding. A run goes on with any mesh, or none.
         machines: "1/2@HOST:PORT" on the first of two machines, which all see `folder`, "2/2@HOST:PORT" on the other.
+        on: "ray" runs the processes on a Ray cluster: the one that RAY_ADDRESS names, or one of this machine.
         progress: told about epochs.
         settings: fields of `chipwise.training.settings.Settings`; what is not given comes from the network's recipe.
 
@@ -178,7 +180,7 @@ def train(
         found = tuned(start, dataset, chosen, settings, budget_s=tune_s, file=home / RECIPE, progress=progress)
         chosen = replace(chosen, **found)
     chosen, master = taught_by(teacher, teacher_weights, fitted, dataset, chosen)
-    ways = ways_of(mesh, machines, memory, start, machine)
+    ways = ways_of(mesh, machines, memory, start, machine, on=on)
     ways |= {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
     limited, began = None, home if not fresh else None
     if memory is not None:

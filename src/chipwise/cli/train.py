@@ -63,6 +63,10 @@ MachinesOption = Annotated[
 ]
 
 
+OnOption = Annotated[
+    Literal["ray"] | None,
+    typer.Option(help="Run the processes of --mesh on Ray: RAY_ADDRESS's cluster, or one of here."),
+]
 Curve = Annotated[
     Literal["data", "capacity", "epochs"] | None,
     typer.Option(help="Instead: train again and again, and show where it underfits and overfits."),
@@ -129,6 +133,7 @@ def main(
     found: FoundOption = None,
     mesh: MeshOption = None,
     machines: MachinesOption = None,
+    on: OnOption = None,
     explain: ExplainFlag = False,
     curve: Curve = None,
     variants: Variants = None,
@@ -142,7 +147,7 @@ def main(
     settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess, "skip_bad": skip_bad}
     asked = {"variants": variants, "seeds": seeds, "points": points, "pictures": pictures}
     if curve is not None:
-        alone = {"memory": memory, "teacher": teacher, "mesh": mesh, "machines": machines, "recipe": found}
+        alone = {"memory": memory, "teacher": teacher, "mesh": mesh, "machines": machines, "on": on, "recipe": found}
         _refuse("is not for curves", **alone, explain=explain or None, tune=tune or None)
         _curve(network, data, output, {"kind": curve, "fresh": fresh, **settings}, asked, json=json)
         return
@@ -153,7 +158,7 @@ def main(
     folder = output if output is not None else default_folder(network)
     settings |= {"memory": memory, "tune_s": parse_duration_s(tune_for) if tune else None, "recipe": found}
     with progress(interrupted=GOES_ON) as bars:
-        settings |= {"mesh": mesh, "machines": machines, "fresh": fresh}
+        settings |= {"mesh": mesh, "machines": machines, "on": on, "fresh": fresh}
         result = api.train(network, data, folder=folder, progress=bars, **settings)
     answer(result, json=json)
     missed = target_accuracy is not None and result.stopped != "target reached"

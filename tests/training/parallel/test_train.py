@@ -102,6 +102,27 @@ def test_worker_that_dies_too_often(tmp_path: Path) -> None:
     assert not (tmp_path / "processes").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("twist", ["", "dies_once"])
+def test_on_ray(twist: str, whole: tuple[Training, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a cluster of this machine, also where a worker is killed: Ray starts all again from the last checkpoint."""
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    notes = Notes()
+    assert_same(run(tmp_path, "dp2", twist, on="ray", progress=notes), tmp_path, whole)
+    assert any("new start 1 of 3" in line for line in notes.lines) is bool(twist)
+
+
+@pytest.mark.slow
+def test_on_ray_where_one_dies_too_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(MachineError, match="process 1 of 2 ended") as caught:
+        run(tmp_path, "dp2", "dies_once", on="ray", restarts=0)
+    assert "goes on" in caught.value.hint
+    assert not (tmp_path / "processes").exists()
+
+
 def test_all_killed_and_the_same_again(whole: tuple[Training, Path], tmp_path: Path) -> None:
     script = [sys.executable, runs.__file__, str(tmp_path), "all_killed"]
     tests = Path(__file__).parents[2]

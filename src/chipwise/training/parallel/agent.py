@@ -59,6 +59,7 @@ class Launch:
         restarts: how often all are started again after one died.
         machines: how many there are; this one is number `machine`, from 1.
         meet: "host:port" at the first machine, where agents of several meet.
+        on: "ray" for a Ray cluster in place of torch's agent.
     """
 
     worker: str
@@ -68,6 +69,7 @@ class Launch:
     machine: int = 1
     machines: int = 1
     meet: str = ""
+    on: str = ""
 
 
 def main(path: str, parent: int) -> int:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from chipwise.training.parallel.job import Job
 
-_AGENT, _WORKER = "chipwise.training.parallel.agent", "chipwise.training.parallel.worker"
+_WORKER = "chipwise.training.parallel.worker"
+_AGENTS = {"": "chipwise.training.parallel.agent", "ray": "chipwise.training.parallel.ray_agent"}
 _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 _LOOK_EVERY_S, _GRACE_S = 0.2, 40.0
 _SAID_LINES = 5
@@ -86,10 +87,10 @@ def run_processes(
     atomic_write(file, encode(launch))
     with log.open("wb") as said:
         agent = subprocess.Popen(  # noqa: S603  our own module, and a path that we made
-            [sys.executable, "-m", _AGENT, str(file), str(os.getpid())],
+            [sys.executable, "-m", _AGENTS[launch.on], str(file), str(os.getpid())],
             stdout=said,
             stderr=subprocess.STDOUT,
-            env=_environment(threads, local=launch.machines == 1 or is_loopback(launch.meet)),
+            env=_environment(threads, local=_is_local(launch)),
             start_new_session=True,
         )
         try:
@@ -98,6 +99,13 @@ def run_processes(
             _end(agent)
     if agent.returncode != 0:
         raise _died(folder, launch.processes * launch.machines, log)
+
+
+def _is_local(launch: Launch) -> bool:
+    """Whether all processes are on this machine."""
+    if launch.on == "ray":
+        return not os.environ.get("RAY_ADDRESS")
+    return launch.machines == 1 or is_loopback(launch.meet)
 
 
 def _environment(threads: int, *, local: bool) -> dict[str, str]:

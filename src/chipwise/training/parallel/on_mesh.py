@@ -60,6 +60,7 @@ class Placement:
         machine, machines: this one's number from 1, and how many there are; meet: "host:port" at the first.
         restarts: how often all are started again from the last checkpoint after one died.
         timeout_s: how long a process waits for another.
+        on: "ray" for a Ray cluster; nothing for this machine, or those that meet.
         twist: see `Assignment`; only tests set it.
     """
 
@@ -70,6 +71,7 @@ class Placement:
     meet: str = ""
     restarts: int = 3
     timeout_s: float = 600.0
+    on: str = ""
     twist: str = ""
 
     @property
@@ -204,6 +206,7 @@ def _run(placement: Placement, run: Run, file: Path) -> None:
         placement.machine,
         placement.machines,
         placement.meet,
+        placement.on,
     )
     threads = max((run.settings.threads or placement.cores) // placement.here, 1)
     message = f"{placement.mesh}: {placement.mesh.processes} processes"

@@ -27,17 +27,29 @@ from chipwise.training.parallel.parent import end_with, vanish
 def main(path: str) -> None:
     """Train, unless a process refused to before."""
     told = decode(Path(path).read_bytes(), Assignment, "assignment")
+    if refusal_in(Path(told.folder) / "checkpoint") is not None:
+        return
+    dist.init_process_group("gloo", timeout=timedelta(seconds=told.timeout_s))
+    train_rank(path)
+    dist.destroy_process_group()
+
+
+def train_rank(path: str) -> None:
+    """What one process does; the process group must be there. Errors that are meant are left in a file.
+
+    Args:
+        path: of the assignment.
+    """
+    told = decode(Path(path).read_bytes(), Assignment, "assignment")
     checkpoints = Path(told.folder) / "checkpoint"
     if refusal_in(checkpoints) is not None:
         return
-    dist.init_process_group("gloo", timeout=timedelta(seconds=told.timeout_s))
     broken: Any = resolve_name(told.twist)() if told.twist else nullcontext()
     try:
         with broken:
             run_epochs(told)
     except ChipwiseError as error:
         refuse(checkpoints, error)
-    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
