@@ -60,7 +60,7 @@ def test_transfer(cli: Callable[..., object], tmp_path: Path) -> None:
     assert [epoch["frozen"] for epoch in record["history"]] == [True, False, False]
     assert "freeze 2: 265,600 of 265,903 parameters stay as they are for 1 of 3 epochs" in done.err
     shown = cli(*usual, "-o", tmp_path / "a", "--freeze", "2", "--backbone-rate", "0.5")
-    assert "frozen   the first 2 layers in epochs 1 to 1" in shown.out
+    assert "frozen the first 2 layers in epochs 1 to 1" in " ".join(shown.out.split())
     assert "random" not in done.err
     blind = cli("train", NET, "--data", data, "--epochs", "1", *quick, "-o", tmp_path / "c", "--freeze", "backbone")
     assert "warning: no weights were given, so what is frozen is random: --weights W" in blind.err.splitlines()

@@ -86,6 +86,10 @@ Points = Annotated[
 Pictures = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the curve: X.svg, or X.html.")]
 
 
+_ALWAYS = ("weights", "preprocess", "skip_bad")
+_OF_CURVES = ("variants", "seeds", "points", "pictures")
+
+
 def default_folder(network: str) -> Path:
     """Where a network is trained when nothing is said: networks that differ have folders that differ."""
     name = _MODEL_FILES.sub("", Path(network).name)
@@ -143,50 +147,54 @@ def main(
     json: JsonFlag = False,
 ) -> None:
     """Train a network on this machine; an interrupted run goes on where it stopped."""
-    settings = recipe.given(**recipe.among(locals()))
-    settings |= {"weights": weights, "input_shape": shape(input_shape), "preprocess": preprocess, "skip_bad": skip_bad}
-    asked = {"variants": variants, "seeds": seeds, "points": points, "pictures": pictures}
+    given = locals()
+    settings = recipe.given(**recipe.among(given)) | {name: given[name] for name in _ALWAYS}
+    settings["input_shape"] = shape(input_shape)
     if curve is not None:
-        alone = {"memory": memory, "teacher": teacher, "mesh": mesh, "machines": machines, "on": on, "recipe": found}
-        _refuse("is not for curves", **alone, explain=explain or None, tune=tune or None)
-        _curve(network, data, output, {"kind": curve, "fresh": fresh, **settings}, asked, json=json)
+        _curve(network, data, settings, given)
         return
-    _refuse("needs a kind of curve: --curve", **asked)
+    _refuse("needs a kind of curve: --curve", **{name: given[name] for name in _OF_CURVES})
     if explain:
-        _refuse("is not for --explain", mesh=mesh, tune=tune or None, recipe=found)
-        _explain(network, data, {"memory": memory, **settings}, json=json)
-    folder = output if output is not None else default_folder(network)
-    settings |= {"memory": memory, "tune_s": parse_duration_s(tune_for) if tune else None, "recipe": found}
+        _explain(network, data, settings, given)
+    _train(network, data, settings, given)
+
+
+def _train(network: str, data: str, settings: dict[str, Any], given: dict[str, Any]) -> NoReturn:
+    """Train; 1 where accuracy was a goal and was not reached."""
+    settings |= {name: given[name] for name in ("fresh", "memory", "mesh", "machines", "on")}
+    settings |= {"tune_s": parse_duration_s(given["tune_for"]) if given["tune"] else None, "recipe": given["found"]}
+    folder = default_folder(network) if given["output"] is None else given["output"]
     with progress(interrupted=GOES_ON) as bars:
-        settings |= {"mesh": mesh, "machines": machines, "on": on, "fresh": fresh}
         result = api.train(network, data, folder=folder, progress=bars, **settings)
-    answer(result, json=json)
-    missed = target_accuracy is not None and result.stopped != "target reached"
+    answer(result, json=given["json"])
+    missed = given["target_accuracy"] is not None and result.stopped != "target reached"
     raise typer.Exit(1 if missed else 0)
 
 
-def _explain(network: str, data: str, settings: dict[str, Any], *, json: bool) -> NoReturn:
+def _explain(network: str, data: str, settings: dict[str, Any], given: dict[str, Any]) -> NoReturn:
     """Answer with the memory that training would take."""
+    _refuse("is not for --explain", mesh=given["mesh"], tune=given["tune"] or None, recipe=given["found"])
     with progress() as bars:
-        told = api.training_memory(network, data, progress=bars, **settings)
-    answer(told, json=json)
+        told = api.training_memory(network, data, memory=given["memory"], progress=bars, **settings)
+    answer(told, json=given["json"])
     raise typer.Exit(1 if told.smallest is not None else 0)
 
 
-def _curve(
-    network: str, data: str, output: Path | None, settings: dict[str, Any], asked: dict[str, Any], *, json: bool
-) -> None:
+def _curve(network: str, data: str, settings: dict[str, Any], given: dict[str, Any]) -> None:
     """Answer with a curve."""
-    named = {name: value for name, value in asked.items() if value is not None}
+    alone = {name: given[name] or None for name in ("memory", "teacher", "mesh", "machines", "on", "explain", "tune")}
+    _refuse("is not for curves", **alone, recipe=given["found"])
+    named = {name: given[name] for name in _OF_CURVES if given[name] is not None}
     if "variants" in named:
         named["variants"] = tuple(name.strip() for name in named["variants"].split(","))
     if "points" in named:
         named["points"] = tuple(map(_point, named["points"].split(",")))
-    home = default_folder(network)
-    folder = output if output is not None else home.with_name(f"{home.name}-curves")
+    home, output = default_folder(network), given["output"]
+    named["folder"] = output if output is not None else home.with_name(f"{home.name}-curves")
+    how = {"kind": given["curve"], "fresh": given["fresh"], **settings}
     with progress(interrupted=GOES_ON) as bars:
-        record = api.learning_curve(network, data, folder=folder, progress=bars, **named, **settings)
-    answer(record, json=json)
+        record = api.learning_curve(network, data, progress=bars, **named, **how)
+    answer(record, json=given["json"])
     if "pictures" in named:
         typer.echo(f"the curves are in {named['pictures']}", err=True)
 
