@@ -22,17 +22,19 @@ _UNITS = {"b": 1, "kb": 1000, "kib": 1024, "mb": 10**6, "mib": 1 << 20}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(x|[kmKM]?[iI]?[bB])", re.IGNORECASE)
 _FIXED_BYTES = 350  # graph, headers, steps: of a network of a few layers
 _BIAS_BITS = 7.5
-# Average bits that a value that is not zero takes, sign included, by the bits it has; seen on trained networks.
-_VALUE_BITS = {2: 1.0, 3: 2.0, 4: 2.9, 5: 3.8, 6: 4.7, 7: 5.7, 8: 6.6}
+# Average bits that a value that is not zero takes, sign included, by the bits it has, and what finer values of the
+# smallest layers add; seen on trained networks.
+_VALUE_BITS = {2: 1.4, 3: 2.4, 4: 3.3, 5: 4.2, 6: 5.1, 7: 6.0, 8: 6.8}
+# Of the entropy of where weights are: what is left once the coder has predicted it, less where weights are few.
+_PLACE, _PLACE_SLOPE = 0.85, 0.25
 # Fewer bits where the file is to be so many times smaller; from the last on, channels go first.
 _BITS = ((12.0, 5), (30.0, 4), (math.inf, 3))
 _DENSEST = 0.75
 _MARGIN = (
     0.96  # of the room that is planned for: a file a little too large costs a stage of pruning and one of rounding
 )
-_NARROW_BELOW, _NARROW_DENSITY = 0.08, 0.25
+_NARROW_BELOW, _NARROW_DENSITY = 0.035, 0.25
 _FINE_SHARE, _FINE_BITS = 0.04, 2  # the smallest layers, together so many of the weights, have so many bits more
-_FINE_COST = 0.03  # bits that this adds to a weight, on average over all
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +98,11 @@ def plan(weights: int, biases: int, size_bytes: int, dense_bytes: int | None = N
         raise InputError(
             f"the target is {size_bytes} bytes", hint=f"graph and headers alone take about {_FIXED_BYTES} bytes"
         )
-    density = _density(weights, room - _BIAS_BITS * biases - _FINE_COST * weights, bits)
+    density = _density(weights, room - _BIAS_BITS * biases, bits)
     if density >= _NARROW_BELOW:
         return Recipe(None, density, bits)
     # Biases go with their channels, about as the square root of what reads and is read.
-    each = coded_bits(_NARROW_DENSITY, bits) + _FINE_COST
+    each = coded_bits(_NARROW_DENSITY, bits)
     left = max(1, int(room / each))
     for _ in range(20):
         left = max(1, int((room - _BIAS_BITS * biases * math.sqrt(left / weights)) / each))
@@ -137,7 +139,7 @@ def coded_bits(density: float, bits: int) -> float:
     """
     zero = 1.0 - density
     place = 0.0 if zero <= 0 or density <= 0 else -density * math.log2(density) - zero * math.log2(zero)
-    return place + density * _VALUE_BITS[bits]
+    return (_PLACE + _PLACE_SLOPE * density) * place + density * _VALUE_BITS[bits]
 
 
 def denser(recipe: Recipe, size_bytes: int, wanted_bytes: int) -> Recipe:
