@@ -33,7 +33,7 @@ _DENSEST = 0.75
 _MARGIN = (
     0.96  # of the room that is planned for: a file a little too large costs a stage of pruning and one of rounding
 )
-_NARROW_BELOW, _NARROW_DENSITY = 0.035, 0.25
+_NARROW_BELOW, _NARROW_DENSITY = 0.08, 0.25
 _FINE_SHARE, _FINE_BITS = 0.04, 2  # the smallest layers, together so many of the weights, have so many bits more
 
 
