@@ -16,7 +16,7 @@ from . import tiny
 
 
 def test_the_time_that_batches_take_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = loop._batch
+    whole = loop.batch_of
     calls = []
 
     def slow(*arguments: object) -> object:
@@ -24,7 +24,7 @@ def test_the_time_that_batches_take_is_told(tmp_path: Path, monkeypatch: pytest.
         time.sleep(0.01)
         return whole(*arguments)
 
-    monkeypatch.setattr(loop, "_batch", slow)
+    monkeypatch.setattr(loop, "batch_of", slow)
     record = tiny.run(tmp_path, settings=replace(tiny.SETTINGS, epochs=2))
     assert sum(epoch.steps or 0 for epoch in record.history) == len(calls)
     for epoch in record.history:

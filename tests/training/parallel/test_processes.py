@@ -234,7 +234,7 @@ def test_a_process_that_dies_is_named(tiny: Ground, twist: str, said: str) -> No
 def test_nothing_hangs(tiny: Ground, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "sleeper.py").write_text("import time\ntime.sleep(1000)\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(launching, "_AGENT", "sleeper")
+    monkeypatch.setitem(launching._AGENTS, "", "sleeper")
     ended = []
     end = launching._end
     monkeypatch.setattr(launching, "_end", lambda agent: (end(agent), ended.append(agent.returncode)))
@@ -245,7 +245,7 @@ def test_nothing_hangs(tiny: Ground, monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_an_agent_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(launching, "_AGENT", "no.such.module")
+    monkeypatch.setitem(launching._AGENTS, "", "no.such.module")
     with pytest.raises(MachineError, match=r"could not be started: .*no\.such"):
         launching.launch(Job("a:b", {}, str(tmp_path), (Leg("dp2", 0, 1),)), 2, cores=2, timeout_s=60)
 
