@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.api.given import warn
-from chipwise.api.transfer import Beginning, tell_zeros
+from chipwise.api.transfer import Beginning, begun, tell_zeros
 from chipwise.core.errors import InputError, NetworkError
 
 if TYPE_CHECKING:
@@ -19,6 +19,24 @@ if TYPE_CHECKING:
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.whole_graph import WholeGraph
+
+
+def beginning(network: Network, dataset: Dataset, folder: Path, seed: int, progress: Progress) -> Beginning:
+    """Where training begins: with a module of torch, or with a graph that has no torch source.
+
+    Args:
+        network: as `network_to_train` gives it.
+        dataset: what it will learn.
+        folder: of the run.
+        seed: of weights that are drawn.
+        progress: told what does not learn.
+
+    Raises:
+        NetworkError, InputError: as `begun_with_graph` and `begun`.
+    """
+    if network.source is None:
+        return begun_with_graph(network, dataset, folder, progress)
+    return begun(network, dataset, seed, progress)
 
 
 def begun_with_graph(network: Network, dataset: Dataset, folder: Path, progress: Progress) -> Beginning:

@@ -10,10 +10,10 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from chipwise.api.given import data_from, need
-from chipwise.api.graph_training import begun_with_graph
+from chipwise.api.graph_training import beginning
 from chipwise.api.notebook import drawn
 from chipwise.api.settings import usual_settings
-from chipwise.api.transfer import begun, network_to_train
+from chipwise.api.transfer import network_to_train
 from chipwise.core.errors import InputError, MachineError
 from chipwise.core.events import silent
 from chipwise.core.units import parse_bytes
@@ -76,10 +76,7 @@ def training_memory(
 
     loaded = network_to_train(network, weights, input_shape, preprocess)
     chosen = usual_settings(loaded, settings)
-    graph = loaded.source is None
-    start = (
-        begun_with_graph(loaded, dataset, Path(), progress) if graph else begun(loaded, dataset, chosen.seed, progress)
-    )
+    start = beginning(loaded, dataset, Path(), chosen.seed, progress)
     return fit_of(memory, start, dataset, chosen, settings)
 
 

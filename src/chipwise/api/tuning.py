@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.api.given import data_from, need
-from chipwise.api.graph_training import begun_with_graph
+from chipwise.api.graph_training import beginning
 from chipwise.api.notebook import drawn
 from chipwise.api.settings import usual_settings
-from chipwise.api.transfer import begun, network_to_train
+from chipwise.api.transfer import network_to_train
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
 
@@ -79,10 +79,7 @@ def tune(
     need("torch", "safetensors", "tensorboard", extra="torch")
     loaded = network_to_train(network, weights, input_shape, preprocess)
     chosen = usual_settings(loaded, settings)
-    graph = loaded.source is None
-    start = (
-        begun_with_graph(loaded, dataset, Path(), progress) if graph else begun(loaded, dataset, chosen.seed, progress)
-    )
+    start = beginning(loaded, dataset, Path(), chosen.seed, progress)
     record = _tuning(start, dataset, chosen, settings, budget_s=budget_s, progress=progress)
     if output is not None:
         _write(Path(output), record)

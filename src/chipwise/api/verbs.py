@@ -27,12 +27,12 @@ from chipwise.api.given import (
     source_of,
     warn,
 )
-from chipwise.api.graph_training import begun_with_graph
+from chipwise.api.graph_training import beginning
 from chipwise.api.memory import fitted_settings, measured
 from chipwise.api.meshes import take_over, ways_of
 from chipwise.api.notebook import drawn
 from chipwise.api.settings import usual_settings
-from chipwise.api.transfer import begun, network_to_train
+from chipwise.api.transfer import network_to_train
 from chipwise.api.tuning import RECIPE, found_settings, recipe_asked, tuned
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
@@ -206,10 +206,8 @@ def _save(home: Path, fitted: Network, file: str) -> None:
 
 def _beginning(loaded: Network, dataset: Dataset, home: Path, chosen: Settings, progress: Progress) -> Beginning:
     """Where training begins; a warning where what is frozen is random."""
-    if loaded.source is None:
-        return begun_with_graph(loaded, dataset, home, progress)
-    start = begun(loaded, dataset, chosen.seed, progress)
-    if chosen.freeze is not None and loaded.source.weights is None:
+    start = beginning(loaded, dataset, home, chosen.seed, progress)
+    if chosen.freeze is not None and loaded.source is not None and loaded.source.weights is None:
         warn("no weights were given, so what is frozen is random: --weights W", progress)
     return start
 
