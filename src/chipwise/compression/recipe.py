@@ -25,7 +25,8 @@ _BIAS_BITS = 7.5
 # Average bits that a value that is not zero takes, sign included, by the bits it has, and what finer values of the
 # smallest layers add; seen on trained networks.
 _VALUE_BITS = {2: 1.4, 3: 2.4, 4: 3.3, 5: 4.2, 6: 5.1, 7: 6.0, 8: 6.8}
-# Of the entropy of where weights are: what is left once the coder has predicted it, less where weights are few.
+# Of the entropy of where weights are: what is left once the coder has predicted it, less where weights are few. Seen at
+# 3 bits, 8% and 25% of the weights; at 4 bits and 47% it was 0.90, and files come out smaller than they may be.
 _PLACE, _PLACE_SLOPE = 0.85, 0.25
 # Fewer bits where the file is to be so many times smaller; from the last on, channels go first.
 _BITS = ((12.0, 5), (30.0, 4), (math.inf, 3))

@@ -11,35 +11,22 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from chipwise.core.events import Progress, silent
 from chipwise.core.network import Network, Source, TensorSpec
 from chipwise.core.report import Training
 from chipwise.core.task import Preprocess, Task
-from chipwise.datasets.dataset import Dataset, make
 from chipwise.training import train as trainer
 from chipwise.training.parallel.mesh import parse_mesh
 from chipwise.training.parallel.on_mesh import Placement, epochs_on
 from chipwise.training.seeds import seeded
 from chipwise.training.settings import Settings
 from training.parallel import nets
+from training.tiny import pictures
 
 SETTINGS = Settings(epochs=5, batch_size=16, learning_rate=0.01, threads=1, seed=5, augment="affine,mixup")
 STEPS = 9  # an epoch: 144 training pictures in batches of 16
 # Largest difference of a loss, which is of the order of 1, from that of one process: rounding of float32 in 45 steps.
 TOLERANCE = 2e-5
-
-
-def pictures(count: int = 240) -> Dataset:
-    """Noisy 8x8 pictures of three classes: a bright row, column or corner."""
-    random = np.random.default_rng(0)
-    labels = np.arange(count) % 3
-    images = random.integers(0, 120, (count, 8, 8), dtype=np.uint8)
-    images[labels == 0, 2] += 100
-    images[labels == 1, :, 5] += 100
-    images[labels == 2, :3, :3] += 100
-    return make("tiny pictures", images, labels, ("row", "column", "corner"))
 
 
 def run(
