@@ -42,8 +42,8 @@ from chipwise.training.compiled import many_compiled
 from chipwise.training.process import memory_kept, threads
 from chipwise.training.settings import Settings, resolve
 from chipwise.training.train import train
-from chipwise.training.tune_steps import Stand, timed_step
-from chipwise.training.tune_steps import begun as first_step
+from chipwise.training.tuning.steps import Stand, timed_step
+from chipwise.training.tuning.steps import begun as first_step
 from chipwise.views.terminal import TerminalProgress
 from cifar_pictures import cifar_to_train
 from document import command_line, give, here, remembered

@@ -19,15 +19,15 @@ TIMES = {"channels_last": 0.5, "tuned": 0.5}
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Races end after one call of each way, with times in which channels_last wins; nothing is compiled."""
-    from chipwise.training import tune, tune_batch, tune_search
+    from chipwise.training.tuning import batch, search, tune
 
     def race(calls: Mapping[str, Callable[[], object]], **_: object) -> dict[str, object]:
         for call in calls.values():
             call()
         return {name: 1e-3 * TIMES.get(name, 1.0) * (1 + 0.01 * np.sin(np.arange(9))) for name in calls}
 
-    monkeypatch.setattr(tune_search, "interleave", race)
-    monkeypatch.setattr(tune_batch, "_MOST_SEEDS", 1)
+    monkeypatch.setattr(search, "interleave", race)
+    monkeypatch.setattr(batch, "_MOST_SEEDS", 1)
     monkeypatch.setattr(tune, "no_compiler", lambda: "not in this test")
 
 
@@ -84,7 +84,7 @@ def test_a_table(cli: Callable[..., object]) -> None:
 
 
 def test_ctrl_c_gives_the_best_so_far(cli: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
-    from chipwise.training import tune
+    from chipwise.training.tuning import tune
 
     def press(*_: object) -> None:
         raise KeyboardInterrupt

@@ -10,9 +10,9 @@ import pytest
 from chipwise.core.curve import CurvePoint
 from chipwise.core.estimate import Interval
 from chipwise.tasks.metrics import wilson
-from chipwise.training.curve_advice import advice
-from chipwise.training.curve_points import Measured, mark_of, paired_rise, points_of
-from chipwise.training.curve_runs import Errors
+from chipwise.training.curves.advice import advice
+from chipwise.training.curves.points import Measured, mark_of, paired_rise, points_of
+from chipwise.training.curves.runs import Errors
 
 COUNT = 1000
 

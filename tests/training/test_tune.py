@@ -15,15 +15,18 @@ from chipwise.core.device import Machine
 from chipwise.core.errors import GoalMissedError
 from chipwise.core.layer import Layer
 from chipwise.core.measure import PairedDrop
-from chipwise.training import tune as tuning
-from chipwise.training import tune_batch, tune_bound, tune_search, tune_steps
 from chipwise.training.settings import Settings
-from chipwise.training.tune import Tuned, tune
-from chipwise.training.tune_batch import sized
-from chipwise.training.tune_bound import Shares, kind_of
-from chipwise.training.tune_choice import simplest, unsafe
-from chipwise.training.tune_search import Limits
-from chipwise.training.tune_steps import Stand, changes, timed_step, update_of
+from chipwise.training.tuning import batch as tune_batch
+from chipwise.training.tuning import bound as tune_bound
+from chipwise.training.tuning import search as tune_search
+from chipwise.training.tuning import steps as tune_steps
+from chipwise.training.tuning import tune as tuning
+from chipwise.training.tuning.batch import sized
+from chipwise.training.tuning.bound import Shares, kind_of
+from chipwise.training.tuning.choice import simplest, unsafe
+from chipwise.training.tuning.search import Limits
+from chipwise.training.tuning.steps import Stand, changes, timed_step, update_of
+from chipwise.training.tuning.tune import Tuned, tune
 
 from .tiny import NETWORK, SETTINGS, Tiny, pictures, tiny
 

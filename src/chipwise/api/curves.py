@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from chipwise.core.curve import Curve, CurveKind, CurveLine
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
-    from chipwise.training.curve_points import Measured
-    from chipwise.training.curve_runs import CurveRun
+    from chipwise.training.curves.points import Measured
+    from chipwise.training.curves.runs import CurveRun
     from chipwise.training.settings import Settings
 
 KINDS = ("data", "capacity", "epochs")
@@ -114,8 +114,8 @@ def learning_curve(
     need("torch", "safetensors", extra="torch")
     from chipwise.api.settings import known_settings
     from chipwise.codec.files import check_writable
-    from chipwise.training.curve_runs import JOURNAL
-    from chipwise.training.curve_variants import check_variants
+    from chipwise.training.curves.runs import JOURNAL
+    from chipwise.training.curves.variants import check_variants
 
     check_variants(variants, known_settings(settings))
     dataset = data_from(data, progress, skip_bad=skip_bad)
@@ -161,7 +161,7 @@ def _jobs(plan: _Plan, variants: Sequence[str], points: Sequence[float], given: 
     from chipwise.api.transfer import network_to_train
     from chipwise.datasets.nested import nested
     from chipwise.devices.detect import detect
-    from chipwise.training.curve_variants import variant_settings
+    from chipwise.training.curves.variants import variant_settings
     from chipwise.training.settings import resolve
 
     cores, jobs = detect().cores, []
@@ -220,8 +220,8 @@ def _droppable(network: Network) -> bool:
 def _runs(plan: _Plan, jobs: Sequence[_Job], progress: Progress) -> list[CurveRun]:
     """Do what is not in the journal."""
     from chipwise.api.transfer import begun
-    from chipwise.training.curve import learned
-    from chipwise.training.curve_runs import JOURNAL, CurveRun, identity_of, keep, kept
+    from chipwise.training.curves.curve import learned
+    from chipwise.training.curves.runs import JOURNAL, CurveRun, identity_of, keep, kept
 
     journal = plan.folder / JOURNAL
     known, every = kept(journal), plan.kind == "epochs"
@@ -249,7 +249,7 @@ def _runs(plan: _Plan, jobs: Sequence[_Job], progress: Progress) -> list[CurveRu
 def _curve(plan: _Plan, jobs: Sequence[_Job], runs: Sequence[CurveRun]) -> Curve:
     """Put the lines together."""
     from chipwise.core.curve import Curve
-    from chipwise.training.curve import MOST_JUDGED
+    from chipwise.training.curves.curve import MOST_JUDGED
     from chipwise.training.settings import as_json
 
     lines: list[CurveLine] = []
@@ -271,7 +271,7 @@ def _curve(plan: _Plan, jobs: Sequence[_Job], runs: Sequence[CurveRun]) -> Curve
 
 def _measured(kind: CurveKind, own: Sequence[tuple[_Job, CurveRun]]) -> list[Measured]:
     """The points of one line: every epoch of the runs, or the end of each."""
-    from chipwise.training.curve_points import Measured
+    from chipwise.training.curves.points import Measured
 
     if kind == "epochs":
         seeds = [run for _, run in own]
@@ -288,9 +288,9 @@ def _line(
     plan: _Plan, settings: Settings, variant: str, measured: Sequence[Measured], ends: Sequence[Measured]
 ) -> CurveLine:
     from chipwise.core.curve import CurveLine
-    from chipwise.training.curve_advice import advice
-    from chipwise.training.curve_points import paired_rise, points_of
-    from chipwise.training.curve_variants import regularisation
+    from chipwise.training.curves.advice import advice
+    from chipwise.training.curves.points import paired_rise, points_of
+    from chipwise.training.curves.variants import regularisation
 
     count = len(plan.validation)
     points = points_of(plan.kind, measured, count)

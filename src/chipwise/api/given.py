@@ -231,7 +231,7 @@ def augmentation_names() -> list[str]:
 
 def variant_names() -> list[str]:
     """Ways to train that curves compare, for completion."""
-    from chipwise.training.curve_variants import VARIANTS
+    from chipwise.training.curves.variants import VARIANTS
 
     return list(VARIANTS)
 

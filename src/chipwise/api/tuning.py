@@ -210,9 +210,9 @@ def _tuning(
     from chipwise.training.dropout import set_dropout
     from chipwise.training.memory import enough_memory
     from chipwise.training.settings import as_json
-    from chipwise.training.tune import tune as tune_module
-    from chipwise.training.tune_search import Limits
-    from chipwise.training.tune_steps import Stand
+    from chipwise.training.tuning.search import Limits
+    from chipwise.training.tuning.steps import Stand
+    from chipwise.training.tuning.tune import tune as tune_module
 
     machine = detect()
     chosen = replace(chosen, threads=chosen.threads or machine.cores)

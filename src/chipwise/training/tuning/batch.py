@@ -25,15 +25,15 @@ from chipwise.tasks.metrics import paired_drop
 from chipwise.training.evaluate import evaluate
 from chipwise.training.feed import Feed, feed_of
 from chipwise.training.loop import run_epoch
-from chipwise.training.tune_choice import simplest, unsafe, wins, worse
-from chipwise.training.tune_search import race
-from chipwise.training.tune_steps import begun, changes, timed_step
+from chipwise.training.tuning.choice import simplest, unsafe, wins, worse
+from chipwise.training.tuning.search import race
+from chipwise.training.tuning.steps import begun, changes, timed_step
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chipwise.training.settings import Settings
-    from chipwise.training.tune_search import Search
+    from chipwise.training.tuning.search import Search
 
     Right = NDArray[np.bool_]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from chipwise.training.checkpointed import from_text, run_again
-from chipwise.training.curve_runs import Errors
+from chipwise.training.curves.runs import Errors
 from chipwise.training.dropout import set_dropout
 from chipwise.training.evaluate import evaluate
 from chipwise.training.feed import Feed, feed_of

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chipwise.core.curve import CurveKind, Mark
-    from chipwise.training.curve_runs import Errors
+    from chipwise.training.curves.runs import Errors
 
 HIGH = 0.05  # training error above which a network has not learned what it was shown
 _COVERAGE = 0.95

@@ -11,8 +11,8 @@ from chipwise.clock.interleave import interleave
 from chipwise.clock.statistics import speedup, summarize
 from chipwise.core.events import Part
 from chipwise.core.tuning import TuneRow, in_words
-from chipwise.training.tune_choice import simplest, why_not
-from chipwise.training.tune_steps import begun, changes, timed_step
+from chipwise.training.tuning.choice import simplest, why_not
+from chipwise.training.tuning.steps import begun, changes, timed_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from chipwise.core.measure import PairedDrop, Ratio, Timing
     from chipwise.core.tuning import BatchRow, TrainingBound
     from chipwise.training.settings import Settings
-    from chipwise.training.tune_steps import Call, Stand
+    from chipwise.training.tuning.steps import Call, Stand
 
     Samples = Mapping[str, NDArray[np.float64]]
 

@@ -20,9 +20,9 @@ from chipwise.core.formats import ROW_BYTES
 from chipwise.core.tuning import TrainingBound, TuneRow
 from chipwise.cost.memory import optimizer_values
 from chipwise.runtimes.torch_products import products
-from chipwise.training.tune_choice import wins
-from chipwise.training.tune_search import race
-from chipwise.training.tune_steps import input_of, smallest, step_of, timed_step, update_of, use_threads
+from chipwise.training.tuning.choice import wins
+from chipwise.training.tuning.search import race
+from chipwise.training.tuning.steps import input_of, smallest, step_of, timed_step, update_of, use_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from chipwise.core.layer import Layer
     from chipwise.core.tuning import Kind
     from chipwise.training.settings import Settings
-    from chipwise.training.tune_search import Samples, Search
-    from chipwise.training.tune_steps import Call
+    from chipwise.training.tuning.search import Samples, Search
+    from chipwise.training.tuning.steps import Call
 
 _PASSES = 3  # forward, gradients of activations, gradients of weights
 _UNTIL, _PEAK_S = 0.97, 0.8

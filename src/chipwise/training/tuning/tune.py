@@ -23,10 +23,10 @@ from chipwise.training.compiled import many_compiled
 from chipwise.training.feed import check_fits, feed_of
 from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.settings import FORMS, resolve
-from chipwise.training.tune_batch import batches, learned
-from chipwise.training.tune_bound import confirmed
-from chipwise.training.tune_search import STAGE, Limits, Search, keep, note_rows, prepared, race, winner
-from chipwise.training.tune_steps import changes, step_of
+from chipwise.training.tuning.batch import batches, learned
+from chipwise.training.tuning.bound import confirmed
+from chipwise.training.tuning.search import STAGE, Limits, Search, keep, note_rows, prepared, race, winner
+from chipwise.training.tuning.steps import changes, step_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from chipwise.core.measure import PairedDrop, Ratio, Timing
     from chipwise.core.tuning import BatchRow, Changes, TrainingBound
     from chipwise.training.settings import Settings
-    from chipwise.training.tune_steps import Stand
+    from chipwise.training.tuning.steps import Stand
 
 PRODUCT = "precision, layout, compile"
 _OPTIMIZER, _THREADS = "optimizer", "threads"

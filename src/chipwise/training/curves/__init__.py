@@ -1,0 +1,1 @@
+"""Training and validation error against data, capacity or epochs."""
