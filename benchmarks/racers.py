@@ -11,6 +11,11 @@
 All validate after every epoch and test once at the end. Whoever races trains on a few samples first, says "ready",
 waits for a line on stdin, and then says every epoch and the end, a JSON document a line on stdout. Lightning and Keras
 are imported by those alone who race with them.
+
+The schedule for MNIST was chosen on the validation split (10% of the training images), never on test. Mean validation
+accuracy over 4 seeds after 2 epochs: label smoothing 0: 99.07%, 0.05: 99.25%, 0.1: 99.24%; learning rate 0.02: 99.24%;
+64 instead of 96 last maps: 99.25% against 99.26%; 3 epochs: 99.28%. Batch-norm after pooling, and no padding, halved
+the time of a step at equal accuracy. That for CIFAR-10 is a usual one; nothing was tried.
 """
 
 from __future__ import annotations

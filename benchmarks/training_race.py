@@ -32,6 +32,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def main() -> int:
     return 0 if found["ok"] else 1
 
 
-def parse() -> argparse.Namespace:
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = command_line(__doc__)
     parser.add_argument("race", choices=RACERS)
@@ -80,7 +81,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, help="of mnist")
     parser.add_argument("--minutes", type=float, default=20.0, help="of cifar, for each")
     parser.add_argument("--turn", type=float, default=10.0, help="seconds of a turn")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def mnist(options: argparse.Namespace) -> dict[str, Any]:

@@ -23,7 +23,7 @@ RECIPES: dict[str, Settings] = {
     "lenet5-keras": Settings(label_smoothing=0.05),
     # The optimizer's pass over 20 million parameters costs more than the gradient of a small batch.
     "mlp-4096": Settings(batch_size=256, learning_rate=1e-3),
-    # As in benchmarks/time_to_accuracy.py, which adds bf16 where the processor has it.
+    # As in benchmarks/racers.py, which adds bf16 where the processor has it.
     "convnet-small": Settings(
         batch_size=128, learning_rate=0.01, weight_decay=0.05, label_smoothing=0.05, channels_last=True
     ),
