@@ -115,7 +115,7 @@ def row_of(found: list[dict[str, Any]], plain: list[dict[str, Any]]) -> dict[str
 
 def cifar(options: argparse.Namespace) -> dict[str, Any]:
     """What each knows after its time."""
-    epochs = {name: enough(options, name) for name in RACERS["cifar"]}
+    epochs = enough(options)
     print("epochs:", epochs, file=sys.stderr, flush=True)
     racers = [begun(options, name, epochs=epochs[name], seed=0) for name in RACERS["cifar"]]
     race(racers, options.turn)
@@ -126,13 +126,17 @@ def cifar(options: argparse.Namespace) -> dict[str, Any]:
     return {"minutes": options.minutes, "turn_s": options.turn, "racers": rows, "ok": ok}
 
 
-def enough(options: argparse.Namespace, name: str) -> int:
-    """Epochs that fill the time, by a second one on fewer pictures."""
-    racer = begun(options, name, epochs=TRIED_EPOCHS, seed=0, samples=TRIED)
-    race([racer], turn_s=1e9)
-    times = [each["s"] for each in racer.said if each["at"] == "epoch"]
+def enough(options: argparse.Namespace) -> dict[str, int]:
+    """Epochs that fill the time, by a second one on fewer pictures, in turns as well."""
+    tried = {"epochs": TRIED_EPOCHS, "samples": TRIED}
+    racers = [begun(options, name, seed=0, **tried) for name in RACERS["cifar"]]
+    race(racers, options.turn / 4)
     larger = (BACKWARD * ALL + VALIDATION) / (BACKWARD * TRIED + VALIDATION)
-    return max(int(SHARE * 60 * options.minutes / ((times[1] - times[0]) * larger)), 1)
+    found = {}
+    for racer in racers:
+        first, second = (each["s"] for each in racer.said if each["at"] == "epoch")
+        found[racer.name] = max(int(SHARE * 60 * options.minutes / ((second - first) * larger)), 1)
+    return found
 
 
 def told(racer: Racer, epochs: int) -> dict[str, Any]:
