@@ -20,9 +20,10 @@ from chipwise.codec.records import decode, encode
 from chipwise.core.errors import InputError
 from chipwise.core.report import Training
 from chipwise.tasks.metrics import accuracy, confusion
-from chipwise.training.evaluate import evaluate
-from chipwise.training.feed import feed_of
+from chipwise.training.evaluate import evaluate_fed
+from chipwise.training.feed import fed
 from chipwise.training.settings import as_json
+from chipwise.training.stream import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +89,7 @@ def finish(
     found = _stored(folder, folder / kept.file, weights, done)
     if found is not None:
         return found
-    measured, table = _tested(module, network, test, settings.evaluation_batch)
+    measured, table = _tested(module, network, test, settings)
     record = Training(
         network=network.name,
         data=test.name,
@@ -149,11 +150,12 @@ def _stored(folder: Path, kept: Path, weights: bytes, done: Checkpoint) -> Train
 
 
 def _tested(
-    module: nn.Module, network: Network, test: Dataset, batch: int
+    module: nn.Module, network: Network, test: Dataset, settings: Settings
 ) -> tuple[Accuracy | None, tuple[tuple[int, ...], ...]]:
     if len(test) == 0:
         return None, ()
-    feed = feed_of(test, network, what="test")
-    predicted = evaluate(module, feed.inputs, feed.labels, batch=batch).predicted.numpy()
+    with reading(test, network, settings) as reader:
+        feed = fed(test, network, what="test", reader=reader)
+        predicted = evaluate_fed(module, feed, batch=settings.evaluation_batch).predicted.numpy()
     right = int((predicted == test.labels).sum())
     return accuracy(right, len(test)), confusion(test.labels, predicted, test.classes)
