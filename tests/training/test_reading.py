@@ -156,15 +156,13 @@ def test_steps_wait_for_what_workers_have_not_read(root: Path, tmp_path: Path, m
     assert 0.02 < epoch.wait_s <= epoch.seconds
 
 
-def test_a_worker_that_dies_is_no_riddle(root: Path) -> None:
-    data = lazy(root)
-    with Reader(data.inputs, tiny.NETWORK, workers=1, batch=4) as reader:
-        batches = Stream(data.inputs, torch.from_numpy(data.labels), reader).in_order(4)
-        next(batches)
-        (worker,) = multiprocessing.active_children()
-        worker.kill()
-        with pytest.raises(MachineError, match="a process that reads pictures died"):
-            list(batches)
+def test_a_worker_that_dies_is_no_riddle(root: Path, tmp_path: Path) -> None:
+    def kill(step: int) -> None:
+        if step == 2:
+            multiprocessing.active_children()[0].kill()
+
+    with pytest.raises(MachineError, match="a process that reads pictures died"):
+        run(lazy(root), tmp_path, module=tiny.tiny(kill))
 
 
 def test_too_little_memory_to_share_means_fewer_workers(monkeypatch: pytest.MonkeyPatch) -> None:

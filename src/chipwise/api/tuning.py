@@ -10,9 +10,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.api.given import data_from, need
+from chipwise.api.given import need
 from chipwise.api.graph_training import beginning
 from chipwise.api.notebook import drawn
+from chipwise.api.reading import data_to_train
 from chipwise.api.settings import usual_settings
 from chipwise.api.transfer import network_to_train
 from chipwise.core.errors import InputError
@@ -75,10 +76,10 @@ def tune(
     _check_asked(budget_s, settings)
     if output is not None:
         check_writable(Path(output))
-    dataset = data_from(data, progress, skip_bad=skip_bad)
     need("torch", "safetensors", "tensorboard", extra="torch")
     loaded = network_to_train(network, weights, input_shape, preprocess)
     chosen = usual_settings(loaded, settings)
+    dataset = data_to_train(data, loaded, chosen, skip_bad=skip_bad, progress=progress)
     start = beginning(loaded, dataset, Path(), chosen.seed, progress)
     record = _tuning(start, dataset, chosen, settings, budget_s=budget_s, progress=progress)
     if output is not None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 AHEAD = 2  # batches that each worker has ready, or is making
 _MOST_WORKERS = 16
+_DIED = "DataLoader worker"  # in what torch says of one
 _SHARED = Path("/dev/shm")  # noqa: S108 (where Linux has the memory that processes share)
 # A fork shares what is imported already; workers that begin anew import torch for seconds. Elsewhere it is not safe.
 _START = "fork" if sys.platform == "linux" else None
@@ -134,7 +135,7 @@ class Reader:
         channels_last: give 4-D inputs in NHWC order in memory.
 
     Raises:
-        DataError: the network takes no pictures.
+        DataError: the network takes no pictures. MachineError: at the end of the block, a worker died.
     """
 
     def __init__(
@@ -156,6 +157,10 @@ class Reader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._loader = None  # the processes end with it
+        if isinstance(error, RuntimeError) and _DIED in str(error):  # torch raises it wherever the run is just then
+            raise MachineError(
+                f"a process that reads pictures died: {first_line(error)}", hint="fewer --workers, or --loading ram"
+            ) from error
 
     def read(self, names: Names) -> Tensor:
         """Read pictures in this process.
@@ -169,19 +174,14 @@ class Reader:
         """The inputs of each of these lists of files, in their order, read ahead.
 
         Raises:
-            DataError: naming a picture that cannot be read. MachineError: a worker died, or there is too little memory
-            that processes can share.
+            DataError: naming a picture that cannot be read. MachineError: there is too little memory that processes
+            can share.
         """
         self._wanted[:] = wanted
         if self._loader is None:
             self._loader = self._begun()
-        try:
-            for made in self._loader:
-                yield _sound(made)
-        except RuntimeError as error:
-            raise MachineError(
-                f"a process that reads pictures died: {first_line(error)}", hint="fewer --workers, or --loading ram"
-            ) from error
+        for made in self._loader:
+            yield _sound(made)
 
     def _begun(self) -> DataLoader[Any]:
         """Worker processes; a generator of the loader's own leaves that of the run as it is."""
