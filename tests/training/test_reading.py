@@ -109,8 +109,8 @@ def test_the_digest_and_the_splits_are_those_of_pictures_in_memory(root: Path) -
 def test_parts_in_order_are_whatever_blocks_they_are_read_in(root: Path) -> None:
     data = lazy(root)
     whole = feed_of(data, tiny.NETWORK, what="test")
-    with Reader(data.inputs, tiny.NETWORK, workers=2, batch=16, channels_last=True) as reader:
-        feed = fed(data, tiny.NETWORK, what="test", reader=reader)
+    with Reader(data.inputs, tiny.NETWORK, workers=2, batch=16) as reader:
+        feed = fed(data, tiny.NETWORK, what="test", channels_last=True, reader=reader)
         assert isinstance(feed, Stream)
         parts = [part.clone() for part in feed.in_order(40)]
         rows = [torch.tensor([3, 1, 149]), torch.tensor([0])]

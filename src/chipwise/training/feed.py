@@ -96,7 +96,7 @@ def fed(
         split: samples and labels.
         network: whose preprocessing pictures go through.
         what: the split's name, for errors.
-        channels_last: as of `feed_of`; a reader was told.
+        channels_last: as of `feed_of`.
         reader: of the pictures, which are in their files; None to read them into memory, as all else is.
 
     Raises:
@@ -106,7 +106,7 @@ def fed(
         return feed_of(split, network, what=what, channels_last=channels_last)
     _check_some(split, what)
     _finite(split.take(np.arange(min(2, len(split)))), network, what)
-    return Stream(split.inputs, torch.from_numpy(split.labels), reader)
+    return Stream(split.inputs, torch.from_numpy(split.labels), reader, channels_last)
 
 
 def _check_some(split: Dataset, what: str) -> None:

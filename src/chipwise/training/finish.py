@@ -23,7 +23,6 @@ from chipwise.tasks.metrics import accuracy, confusion
 from chipwise.training.evaluate import evaluate_fed
 from chipwise.training.feed import fed
 from chipwise.training.settings import as_json
-from chipwise.training.stream import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.checkpoint import Checkpoint
     from chipwise.training.settings import Settings
+    from chipwise.training.stream import Reader
 
 _HISTORY, _RECORD = "history.jsonl", "training.json"
 # Files of weights that a run may leave: a module's, and those of graphs, which hold the graph, too.
@@ -65,6 +65,7 @@ def finish(
     settings: Settings,
     folder: Path,
     kept: Kept,
+    reader: Reader | None = None,
 ) -> Training:
     """Load the kept weights into `module`, test them, and write weights, history and record.
 
@@ -78,6 +79,7 @@ def finish(
         settings: as used.
         folder: of the run.
         kept: how the weights are written.
+        reader: of the test pictures, where they are in their files.
 
     Raises:
         StorageError: when something cannot be written.
@@ -89,7 +91,7 @@ def finish(
     found = _stored(folder, folder / kept.file, weights, done)
     if found is not None:
         return found
-    measured, table = _tested(module, network, test, settings)
+    measured, table = _tested(module, network, test, settings.evaluation_batch, reader)
     record = Training(
         network=network.name,
         data=test.name,
@@ -150,12 +152,11 @@ def _stored(folder: Path, kept: Path, weights: bytes, done: Checkpoint) -> Train
 
 
 def _tested(
-    module: nn.Module, network: Network, test: Dataset, settings: Settings
+    module: nn.Module, network: Network, test: Dataset, batch: int, reader: Reader | None
 ) -> tuple[Accuracy | None, tuple[tuple[int, ...], ...]]:
     if len(test) == 0:
         return None, ()
-    with reading(test, network, settings) as reader:
-        feed = fed(test, network, what="test", reader=reader)
-        predicted = evaluate_fed(module, feed, batch=settings.evaluation_batch).predicted.numpy()
+    feed = fed(test, network, what="test", reader=reader)
+    predicted = evaluate_fed(module, feed, batch=batch).predicted.numpy()
     right = int((predicted == test.labels).sum())
     return accuracy(right, len(test)), confusion(test.labels, predicted, test.classes)

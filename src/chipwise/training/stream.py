@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from chipwise.training.settings import Settings
 
     Names = NDArray[np.bytes_]
+    Wanted = tuple[Names, bool]  # whether 4-D inputs shall be in NHWC order in memory
 
 AHEAD = 2  # batches that each worker has ready, or is making
 _MOST_WORKERS = 16
@@ -48,16 +49,13 @@ _SHARED = Path("/dev/shm")  # noqa: S108 (where Linux has the memory that proces
 _START = "fork" if sys.platform == "linux" else None
 
 
-def reading(
-    data: Dataset, network: Network, settings: Settings, *, channels_last: bool = False
-) -> AbstractContextManager[Reader | None]:
+def reading(data: Dataset, network: Network, settings: Settings) -> AbstractContextManager[Reader | None]:
     """The processes that read a data set's pictures, for a `with` block; None where all is to be in memory.
 
     Args:
-        data: any split.
+        data: all of it, or any split.
         network: that takes them.
         settings: which `with_loading` gave.
-        channels_last: give 4-D inputs in NHWC order in memory.
 
     Raises:
         DataError: the network takes no pictures.
@@ -65,7 +63,7 @@ def reading(
     if settings.loading != "workers" or not isinstance(data.inputs, PictureFiles):
         return nullcontext()
     workers = settings.workers or 1
-    return Reader(data.inputs, network, workers=workers, batch=settings.batch_size, channels_last=channels_last)
+    return Reader(data.inputs, network, workers=workers, batch=settings.batch_size)
 
 
 def with_loading(settings: Settings, data: Dataset) -> Settings:
@@ -98,7 +96,6 @@ class _Recipe:
     files: PictureFiles
     preprocess: Preprocess
     dtype: str
-    channels_last: bool
 
     @property
     def sample_bytes(self) -> int:
@@ -109,14 +106,15 @@ class _Recipe:
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, names: Names) -> Tensor | ChipwiseError:
+    def __getitem__(self, wanted: Wanted) -> Tensor | ChipwiseError:
+        names, channels_last = wanted
         try:
             inputs = torch.from_numpy(
                 prepare(np.asarray(replace(self.files, names=names)), self.preprocess, self.dtype)
             )
         except ChipwiseError as error:
             return error
-        if self.channels_last and inputs.ndim == 4:
+        if channels_last and inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         return inputs
 
@@ -124,68 +122,69 @@ class _Recipe:
 class Reader:
     """Worker processes that read pictures of one folder for one network; leaving the `with` block ends them.
 
-    They begin when the first batch is wanted, and stay, so that an epoch does not wait for them. The splits of a data
-    set share one.
+    They begin with the block, before steps fill memory: what a process has when it is forked, and changes afterwards,
+    is in memory twice. They stay, so that an epoch does not wait for them; the splits of a data set share them.
 
     Args:
         files: any of the pictures; names come with what is wanted.
         network: whose preprocessing they go through.
         workers: how many processes.
         batch: most samples that one of them makes at a time.
-        channels_last: give 4-D inputs in NHWC order in memory.
 
     Raises:
-        DataError: the network takes no pictures. MachineError: at the end of the block, a worker died.
+        DataError: the network takes no pictures. MachineError: there is too little memory that processes can share, or,
+            at the end of the block, a worker died.
     """
 
-    def __init__(
-        self, files: PictureFiles, network: Network, *, workers: int, batch: int, channels_last: bool = False
-    ) -> None:
+    def __init__(self, files: PictureFiles, network: Network, *, workers: int, batch: int) -> None:
         preprocess = network.task.preprocess
         if preprocess is None:
             raise DataError(f"{network.name} takes no pictures", hint="give preprocessing that makes its input")
         # The files' names would only be copied into every process.
-        self._recipe = _Recipe(files[:0], preprocess, network.inputs[0].dtype, channels_last)
+        self._recipe = _Recipe(files[:0], preprocess, network.inputs[0].dtype)
         self.workers, self.batch = workers, batch
-        self._wanted: list[Names] = []
+        self._wanted: list[Wanted] = []
         self._loader: DataLoader[Any] | None = None
 
     def __enter__(self) -> Reader:
+        self.workers = _shareable(self.workers, self.batch * self._recipe.sample_bytes)
+        self._loader = self._begun()
+        iter(self._loader)  # the processes begin
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loader = None  # the processes end with it
+        loader, self._loader = self._loader, None
+        # Not left to the last reference, which may be in a traceback: a process that ends then would raise once more.
+        with suppress(RuntimeError):  # of a worker that died; all that was asked for is there, or `error` says it
+            loader._iterator._shutdown_workers()  # type: ignore[union-attr]  # noqa: SLF001
         if isinstance(error, RuntimeError) and _DIED in str(error):  # torch raises it wherever the run is just then
             raise MachineError(
                 f"a process that reads pictures died: {first_line(error)}", hint="fewer --workers, or --loading ram"
             ) from error
 
-    def read(self, names: Names) -> Tensor:
+    def read(self, names: Names, *, channels_last: bool = False) -> Tensor:
         """Read pictures in this process.
 
         Raises:
             DataError: naming one that cannot be read.
         """
-        return _sound(self._recipe[names])
+        return _sound(self._recipe[names, channels_last])
 
-    def batches(self, wanted: Sequence[Names]) -> Iterator[Tensor]:
+    def batches(self, wanted: Sequence[Names], *, channels_last: bool = False) -> Iterator[Tensor]:
         """The inputs of each of these lists of files, in their order, read ahead.
 
         Raises:
-            DataError: naming a picture that cannot be read. MachineError: there is too little memory that processes
-            can share.
+            DataError: naming a picture that cannot be read.
         """
-        self._wanted[:] = wanted
-        if self._loader is None:
-            self._loader = self._begun()
+        assert self._loader is not None, "it is in a `with` block"
+        self._wanted[:] = [(names, channels_last) for names in wanted]
         for made in self._loader:
             yield _sound(made)
 
     def _begun(self) -> DataLoader[Any]:
-        """Worker processes; a generator of the loader's own leaves that of the run as it is."""
-        self.workers = _shareable(self.workers, self.batch * self._recipe.sample_bytes)
+        """What hands work out; a generator of its own leaves that of the run as it is."""
         return DataLoader(
             cast("Any", self._recipe),
             batch_size=None,
@@ -207,28 +206,32 @@ class Stream:
         files: its pictures.
         labels: int64 [N].
         reader: its processes; other splits use them, too.
+        channels_last: give 4-D inputs in NHWC order in memory.
     """
 
     files: PictureFiles
     labels: Tensor
     reader: Reader
+    channels_last: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def first(self, count: int) -> Tensor:
         """The inputs of the first samples, read by this process."""
-        return self.reader.read(self.files.names[:count])
+        return self.reader.read(self.files.names[:count], channels_last=self.channels_last)
 
     def chosen(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
         """The inputs at each of these lists of row numbers, read ahead."""
-        return self.reader.batches([self.files.names[each.numpy()] for each in rows])
+        wanted = [self.files.names[each.numpy()] for each in rows]
+        return self.reader.batches(wanted, channels_last=self.channels_last)
 
     def in_order(self, count: int) -> Iterator[Tensor]:
         """All inputs, so many at a time, put together of blocks; each is there until the next is asked for."""
         starts, block = range(0, len(self), count), min(self.reader.batch, count)
         parts = [self.files.names[start : start + count] for start in starts]
-        made = self.reader.batches([part[at : at + block] for part in parts for at in range(0, len(part), block)])
+        blocks = [part[at : at + block] for part in parts for at in range(0, len(part), block)]
+        made = self.reader.batches(blocks, channels_last=self.channels_last)
         room: Tensor | None = None
         for part in parts:
             filled = 0

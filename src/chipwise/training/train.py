@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from chipwise.training.evaluate import Score
     from chipwise.training.feed import Fed
     from chipwise.training.loop import Lesson
+    from chipwise.training.stream import Reader
     from chipwise.training.teacher import Teacher
 
 # Checkpoints may take this share of the time; epochs shorter than that allows are repeated after a kill.
@@ -74,6 +75,7 @@ class Run:
         begin: the state before the first epoch.
         kept: how the kept weights are written.
         teacher: whose answers are learned besides the labels.
+        reader: of pictures that stay in their files; None where all is in memory.
         started_s: on the clock of `time.perf_counter`.
     """
 
@@ -84,6 +86,7 @@ class Run:
     begin: State
     kept: Kept
     teacher: Teacher | None
+    reader: Reader | None
     started_s: float
 
     @property
@@ -166,17 +169,21 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     _check_taught(chosen, teacher)
     begin = State(identity=_identity(module, network, data, chosen, teacher))
     facts = RunFacts(network, data, splits, chosen, host or Host())
-    run = Run(module, facts, Path(folder), progress, begin, kept or Kept(), teacher, time.perf_counter())
+    run = Run(module, facts, Path(folder), progress, begin, kept or Kept(), teacher, None, time.perf_counter())
     check_writable(run.folder / run.kept.file)
     if fresh:
         forget(run.folder)
     if chosen.dropout is not None:
         set_dropout(module, chosen.dropout)
     memory = memory_returned if chosen.return_memory else memory_kept
-    with threads(chosen.threads), memory(), run_again(module, from_text(chosen.recompute)):
+    again = run_again(module, from_text(chosen.recompute))
+    with reading(data, network, chosen) as reader, threads(chosen.threads), memory(), again:
+        run = dataclasses.replace(run, reader=reader)
         found = _found(run)
         done = found if found is not None and found.state.stopped else (epochs or _train)(run, found)
-        record = finish(module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept)
+        record = finish(
+            module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept, reader=reader
+        )
     note_run(run.folder, facts, done.state, test=record.test)
     return record
 
@@ -192,28 +199,24 @@ def _found(run: Run) -> Checkpoint | None:
 
 def _train(run: Run, found: Checkpoint | None) -> Checkpoint:
     """Run the epochs that are left; the last checkpoint keeps the best weights only."""
-    nhwc = run.settings.channels_last
-    with reading(run.splits.train, run.network, run.settings, channels_last=nhwc) as reader:
-        lesson = lesson_of(run.module, run.network, run.splits.train, run.settings, run.teacher, reader)
-        validation = fed(run.splits.validation, run.network, what="validation", channels_last=nhwc, reader=reader)
-        _tell_plan(run, lesson)
-        standing = _all_epochs(run, lesson, validation, _take_up(run, lesson, found))
-    if lesson.frozen is not None:
-        lesson.frozen.release()
-    done = Checkpoint(standing.state, _prefixed("best.", standing.best))
-    checkpoints.save(run.path, done)
-    return done
-
-
-def _all_epochs(run: Run, lesson: Lesson, validation: Fed, standing: _Standing) -> _Standing:
-    """Train until something stops it."""
+    settings, reader = run.settings, run.reader
+    lesson = lesson_of(run.module, run.network, run.splits.train, settings, run.teacher, reader)
+    validation = fed(
+        run.splits.validation, run.network, what="validation", channels_last=settings.channels_last, reader=reader
+    )
+    _tell_plan(run, lesson)
+    standing = _take_up(run, lesson, found)
     with event_log(run.folder / "events", len(standing.state.history) + 1) as log:
         while not standing.state.stopped:
             standing = _epoch_or_note(run, lesson, validation, standing)
             log(standing.state.history[-1])
             if not standing.state.stopped:
                 standing = _written(run, lesson, standing)
-    return standing
+    if lesson.frozen is not None:
+        lesson.frozen.release()
+    done = Checkpoint(standing.state, _prefixed("best.", standing.best))
+    checkpoints.save(run.path, done)
+    return done
 
 
 def _take_up(run: Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
