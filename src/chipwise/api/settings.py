@@ -64,6 +64,8 @@ def usual_settings(network: Network, given: dict[str, Any], found: Mapping[str, 
     tuned = dict(found or {})
     if not {"batch_size", "learning_rate", "optimizer"}.isdisjoint(given):
         tuned = {name: value for name, value in tuned.items() if name not in ("batch_size", "learning_rate")}
+    if given.get("loading") == "ram":
+        tuned.pop("workers", None)
     return replace(recipe(network.name, fine=fine), **{**tuned, **known_settings(given)})
 
 

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from chipwise.core.network import Network
     from chipwise.core.tuning import Changes
-    from chipwise.datasets.dataset import Splits
+    from chipwise.datasets.dataset import Dataset, Splits
     from chipwise.training.settings import Settings
 
     Call = Callable[[], object]
 
-_GENTLE = 1e-3  # of the learning rate
+GENTLE = 1e-3  # of the learning rate
 _FEWEST = 2  # samples: a batch-norm over one value cannot be trained
 
 
@@ -44,7 +44,8 @@ class Stand:
     Attributes:
         module: with the weights to begin with; every way works on a copy.
         network: its preprocessing.
-        splits: of the data.
+        splits: of the data, or of as much of it as is in memory.
+        files: the whole training split, where its pictures stay in their files; None where it is in memory.
         feeds: training samples as tensors, made so far; by layout, True for NHWC.
         modules: copies that steps are timed on, and the same compiled, made so far; by layout.
     """
@@ -52,8 +53,14 @@ class Stand:
     module: nn.Module
     network: Network
     splits: Splits
+    files: Dataset | None = None
     feeds: dict[bool, Feed] = field(default_factory=dict)
     modules: dict[bool, tuple[nn.Module, Callable[[Tensor], Any] | None]] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """Of the whole training split."""
+        return len(self.splits.train if self.files is None else self.files)
 
     @property
     def pictured(self) -> bool:
@@ -98,7 +105,7 @@ class Stand:
 def step_of(lesson: Lesson) -> Call:
     """A call that does the next training step, with as many threads as the settings say."""
     chosen = _batches(lesson)
-    set_rate(lesson.optimizer, _GENTLE * lesson.settings.learning_rate)
+    set_rate(lesson.optimizer, GENTLE * lesson.settings.learning_rate)
 
     def step() -> None:
         use_threads(lesson.settings)
