@@ -9,11 +9,16 @@ import pytest
 
 import chipwise
 from chipwise import datasets
+from chipwise.api.reading import sample_bytes, stand_on
 from chipwise.core.errors import DataError, InputError
 from chipwise.datasets import memory
+from chipwise.networks.load import load
 from chipwise.tasks.pictures import png_bytes
 
 pytest.importorskip("torch")
+
+from chipwise.training.settings import Settings
+
 pytestmark = pytest.mark.runtime
 
 NET = "lenet5-keras"
@@ -89,10 +94,24 @@ def test_memory_of_pictures_in_their_files_is_that_of_batches(folder: Path) -> N
 
 
 def test_workers_are_tuned_where_pictures_are_in_their_files(folder: Path) -> None:
-    quick = {"budget_s": 5.0, "batch_size": 16, "epochs": 1, "augment": "none", "precision": "fp32", "threads": 1}
-    told = chipwise.tune(NET, f"folder:{folder}", loading="workers", **quick)
+    fixed = {"precision": "fp32", "channels_last": False, "compiled": False, "optimizer_form": "fused"}
+    told = chipwise.tune(NET, f"folder:{folder}", budget_s=5.0, loading="workers", **QUICK, **fixed)
     rows = [row for row in told.rows if row.stage == "workers"]
     assert rows or any("workers: not tried" in note for note in told.notes)
     assert sum(row.kept for row in rows) <= 1
     assert any("pictures stay in their files" in note for note in told.notes)
-    assert any("in memory" in note for note in chipwise.tune(NET, "digits", **quick).notes)
+
+
+def test_a_tuning_measures_on_as_many_pictures_as_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = datasets.load(f"folder:{folder}", lazily=lambda files: True)
+    network = load(NET)
+    sample = sample_bytes(network) + 2 * 28 * 28
+    monkeypatch.setattr(memory, "available_bytes", lambda: 4 * 20 * sample)
+    few, whole, told = stand_on(data, network, Settings())
+    assert whole is not None
+    assert (len(few.train), len(whole)) == (12, 48)
+    assert isinstance(few.train.inputs, np.ndarray)
+    assert "12 of 48 in memory" in told
+    splits, nothing, told = stand_on(datasets.load("digits"), network, Settings())
+    assert (len(splits.train), nothing) == (1077, None)
+    assert "all 1,797 samples are in memory" in told

@@ -119,7 +119,7 @@ def fit_of(
         limit_bytes=limit,
         chosen=best,
         smallest=found.smallest if found is not None and best is None else None,
-        notes=_notes(rows, chosen, plain, best, bf16=allowed.bf16),
+        notes=(*_notes(rows, chosen, plain, best, bf16=allowed.bf16), *_besides(around, dataset, chosen)),
     )
 
 
@@ -269,6 +269,18 @@ def _largest(rows: Collection[Layer]) -> tuple[Any, ...]:
 
     told = [LayerMemory(row.name, row.op, 4 * row.parameters, saved_bytes(row)) for row in rows]
     return tuple(sorted(told, key=lambda row: -(row.weight_bytes + row.saved_bytes))[:_LARGEST])
+
+
+def _besides(around: Around, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
+    """What is beside the process, where workers read pictures."""
+    if not around.read_bytes:
+        return ()
+    from chipwise.training.stream import AHEAD, with_loading
+
+    workers = with_loading(settings, dataset).workers or 1
+    ready = workers * AHEAD * around.batch * around.read_bytes / 1e6
+    told = f"{workers} workers, processes of their own, read them, and have up to {ready:,.0f} MB of batches ready"
+    return (f"Pictures stay in their files: beside this process, {told}.",)
 
 
 def _notes(
