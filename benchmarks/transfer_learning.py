@@ -142,7 +142,7 @@ def part(data: Dataset, rows: NDArray[np.int64], classes: Sequence[int] | None =
     """Some rows of a data set, with only some of its classes."""
     first = classes[0] if classes else 0
     names = [data.class_names[number] for number in classes or range(data.classes)]
-    return make(data.name, data.inputs[rows], data.labels[rows] - first, names)
+    return make(data.name, data.arrays[rows], data.labels[rows] - first, names)
 
 
 def drawn(task: Task, seed: int) -> Dataset:

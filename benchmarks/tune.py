@@ -158,7 +158,7 @@ def data_of(case: Case, options: argparse.Namespace) -> Dataset:
     tested = len(whole) - whole.test_count
     rows = np.random.default_rng(0).permutation(tested)[: options.samples]
     rows = np.concatenate([np.sort(rows), np.arange(tested, len(whole))])
-    return make(whole.name, whole.inputs[rows], whole.labels[rows], whole.class_names, test_count=whole.test_count)
+    return make(whole.name, whole.arrays[rows], whole.labels[rows], whole.class_names, test_count=whole.test_count)
 
 
 def speeds(

@@ -116,8 +116,11 @@ def learning_curve(
     from chipwise.codec.files import check_writable
     from chipwise.training.curves.runs import JOURNAL
     from chipwise.training.curves.variants import check_variants
+    from chipwise.training.settings import OF_READING
 
     check_variants(variants, known_settings(settings))
+    for name in OF_READING.keys() & settings.keys():
+        raise InputError(f"{name}={settings[name]}: curves have their samples in memory", hint="leave it out")
     dataset = data_from(data, progress, skip_bad=skip_bad)
     splits = dataset.split()
     home = Path(folder)

@@ -13,11 +13,14 @@ from chipwise.core.errors import InputError, MissingExtraError, NetworkError
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chipwise.core.network import Network, TensorSpec
     from chipwise.core.plan import Manifest, Plan
     from chipwise.core.report import BenchResult
     from chipwise.core.task import Task
     from chipwise.datasets.dataset import Dataset
+    from chipwise.datasets.picture_files import PictureFiles
 
 NetworkLike = Any  # str | Path | Network | torch.nn.Module; torch must not be imported to say so
 DataLike = Any  # str | Dataset
@@ -248,8 +251,20 @@ def need(*modules: str, extra: str) -> None:
             raise MissingExtraError(module, extra)
 
 
-def data_from(given: DataLike, progress: Progress = silent, *, skip_bad: bool = False) -> Dataset:
+def data_from(
+    given: DataLike,
+    progress: Progress = silent,
+    *,
+    skip_bad: bool = False,
+    lazily: Callable[[PictureFiles], bool] | None = None,
+) -> Dataset:
     """Load a data set by name, or take one as it is; warn of what is left out because it cannot be read.
+
+    Args:
+        given: a data set or its name.
+        progress: told how far it is.
+        skip_bad: leave out pictures that cannot be read.
+        lazily: whether the pictures of a folder stay in their files; None for no.
 
     Raises:
         InputError: `skip_bad` is asked of what is no folder of pictures. DataError: it cannot be read.
@@ -260,7 +275,7 @@ def data_from(given: DataLike, progress: Progress = silent, *, skip_bad: bool = 
         if skip_bad:
             raise InputError("skip_bad is for folders of pictures, and the data set is read already")
         return given  # type: ignore[no-any-return]
-    dataset = load(str(given), progress=progress, skip_bad=skip_bad)
+    dataset = load(str(given), progress=progress, skip_bad=skip_bad, lazily=lazily)
     if dataset.skipped:
         shown = ", ".join(dataset.skipped[:_MOST_NAMED])
         more = f" and {len(dataset.skipped) - _MOST_NAMED} more" if len(dataset.skipped) > _MOST_NAMED else ""

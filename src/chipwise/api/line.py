@@ -81,7 +81,7 @@ def fit(
         plan=plan.manifest,
         check=checked,
         bench=benched,
-        pictures=tuple(png_bytes(test.inputs[each.index]) for each in checked.mistakes) if test.pictures else (),
+        pictures=tuple(png_bytes(test.arrays[each.index]) for each in checked.mistakes) if test.pictures else (),
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     atomic_write(home / "report.json", encode(record))

@@ -9,14 +9,16 @@ from dataclasses import fields, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from chipwise.api.given import data_from, need
+import numpy as np
+
+from chipwise.api.given import need
 from chipwise.api.graph_training import beginning
 from chipwise.api.notebook import drawn
+from chipwise.api.reading import AVAILABLE, data_to_train, limit_from, sample_bytes
 from chipwise.api.settings import usual_settings
 from chipwise.api.transfer import network_to_train
 from chipwise.core.errors import InputError, MachineError
 from chipwise.core.events import silent
-from chipwise.core.units import parse_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
     from chipwise.training.settings import Settings
 
 _LARGEST = 8  # layers that are named
-_AVAILABLE = "auto"
 _WORTH_TELLING = 0.03  # of the peak
+_ARRIVED = 2  # batches from workers that the process has: one that is learned, and the next
 
 
 @drawn
@@ -68,7 +70,6 @@ def training_memory(
     """
     if settings.get("teacher") is not None:
         raise InputError("what a teacher takes is not predicted", hint="leave --teacher out of --explain")
-    dataset = data_from(data, progress, skip_bad=skip_bad)
     need("torch", "safetensors", "tensorboard", extra="torch")
     from pathlib import Path
 
@@ -76,6 +77,7 @@ def training_memory(
 
     loaded = network_to_train(network, weights, input_shape, preprocess)
     chosen = usual_settings(loaded, settings)
+    dataset = data_to_train(data, loaded, chosen, memory=memory, skip_bad=skip_bad, progress=progress)
     start = beginning(loaded, dataset, Path(), chosen.seed, progress)
     return fit_of(memory, start, dataset, chosen, settings)
 
@@ -117,27 +119,8 @@ def fit_of(
         limit_bytes=limit,
         chosen=best,
         smallest=found.smallest if found is not None and best is None else None,
-        notes=_notes(rows, chosen, plain, best, bf16=allowed.bf16),
+        notes=(*_notes(rows, chosen, plain, best, bf16=allowed.bf16), *_besides(around, dataset, chosen)),
     )
-
-
-def limit_from(memory: str | int) -> int:
-    """Bytes that the process may take.
-
-    Raises:
-        InputError: not an amount of memory. MachineError: what is available is not known.
-    """
-    if isinstance(memory, int):
-        return parse_bytes(str(memory))
-    if memory != _AVAILABLE:
-        return parse_bytes(memory)
-    from chipwise.datasets.memory import available_bytes
-    from chipwise.training.process import resident_bytes
-
-    left = available_bytes()
-    if left is None:
-        raise MachineError("this system does not say how much memory is available", hint="--memory 8GB")
-    return left + (resident_bytes() or 0)
 
 
 def fitted_settings(
@@ -167,7 +150,7 @@ def fitted_settings(
         assert fit.smallest is not None
         assert fit.limit_bytes is not None
         error = none_fits(fit, format_bytes(fit.limit_bytes), format_bytes(fit.smallest.memory.high))
-        raise MachineError(error.message, hint=error.hint) if memory == _AVAILABLE else error
+        raise MachineError(error.message, hint=error.hint) if memory == AVAILABLE else error
     settings = _with(chosen, way.savings)
     settings = settings if folder is None else _going_on(settings, folder)
     how = ", ".join(way.savings.words(fit.batch_size)) or "no techniques needed"
@@ -198,22 +181,31 @@ def around_of(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
     from chipwise.training.process import settled_bytes
 
     splits = dataset.split(seed=settings.split_seed)
-    size = 4
-    for side in start.network.inputs[0].shape[1:]:
-        size *= side if isinstance(side, int) else 1
-    fed = size * (len(splits.train) + len(splits.validation))
+    batch = min(settings.batch_size, len(splits.train))
+    lazy = not isinstance(dataset.inputs, np.ndarray) and settings.loading != "ram"
+    size = sample_bytes(start.network) if lazy else _input_bytes(start)
+    fed = size * (_ARRIVED * batch if lazy else len(splits.train) + len(splits.validation))
     weights = sum(value.nbytes for value in start.module.state_dict().values())
-    read = int(dataset.inputs.nbytes)
+    read = int(dataset.inputs.nbytes)  # of pictures in files, their names
     resident = settled_bytes() or 0
     return Around(
         optimizer=settings.optimizer,
         process_bytes=max(0, resident - weights - read),
         data_bytes=2 * read + fed,  # as read, parted into splits, and as inputs
         evaluated=max(len(splits.validation), len(splits.test)),
-        batch=min(settings.batch_size, len(splits.train)),
+        batch=batch,
+        read_bytes=size if lazy else 0,
         channels_last=settings.channels_last,
         averaged=settings.ema is not None,
     )
+
+
+def _input_bytes(start: Beginning) -> int:
+    """One input, of arrays or pictures."""
+    size = 4
+    for side in start.network.inputs[0].shape[1:]:
+        size *= side if isinstance(side, int) else 1
+    return size
 
 
 def savings_of(settings: Settings, around: Around) -> Savings:
@@ -277,6 +269,18 @@ def _largest(rows: Collection[Layer]) -> tuple[Any, ...]:
 
     told = [LayerMemory(row.name, row.op, 4 * row.parameters, saved_bytes(row)) for row in rows]
     return tuple(sorted(told, key=lambda row: -(row.weight_bytes + row.saved_bytes))[:_LARGEST])
+
+
+def _besides(around: Around, dataset: Dataset, settings: Settings) -> tuple[str, ...]:
+    """What is beside the process, where workers read pictures."""
+    if not around.read_bytes:
+        return ()
+    from chipwise.training.stream import AHEAD, with_loading
+
+    workers = with_loading(settings, dataset).workers or 1
+    ready = workers * AHEAD * around.batch * around.read_bytes / 1e6
+    told = f"{workers} workers, processes of their own, read them, and have up to {ready:,.0f} MB of batches ready"
+    return (f"Pictures stay in their files: beside this process, {told}.",)
 
 
 def _notes(

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from chipwise.training.settings import Settings
 
 # What the training of masks and rounded weights has no place for.
-_TRAIN_ALONE = ("ema", "dropout", "teacher_temperature", "recompute", "return_memory", "evaluation_batch", "compiled")
+_TRAIN_ALONE = (
+    "ema",
+    "dropout",
+    "teacher_temperature",
+    "recompute",
+    "return_memory",
+    "evaluation_batch",
+    "compiled",
+    "loading",
+    "workers",
+)
 
 
 def known_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +64,8 @@ def usual_settings(network: Network, given: dict[str, Any], found: Mapping[str, 
     tuned = dict(found or {})
     if not {"batch_size", "learning_rate", "optimizer"}.isdisjoint(given):
         tuned = {name: value for name, value in tuned.items() if name not in ("batch_size", "learning_rate")}
+    if given.get("loading") == "ram":
+        tuned.pop("workers", None)
     return replace(recipe(network.name, fine=fine), **{**tuned, **known_settings(given)})
 
 

@@ -10,9 +10,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chipwise.api.given import data_from, need
+from chipwise.api.given import need
 from chipwise.api.graph_training import beginning
 from chipwise.api.notebook import drawn
+from chipwise.api.reading import data_to_train, stand_on
 from chipwise.api.settings import usual_settings
 from chipwise.api.transfer import network_to_train
 from chipwise.core.errors import InputError
@@ -75,10 +76,10 @@ def tune(
     _check_asked(budget_s, settings)
     if output is not None:
         check_writable(Path(output))
-    dataset = data_from(data, progress, skip_bad=skip_bad)
     need("torch", "safetensors", "tensorboard", extra="torch")
     loaded = network_to_train(network, weights, input_shape, preprocess)
     chosen = usual_settings(loaded, settings)
+    dataset = data_to_train(data, loaded, chosen, skip_bad=skip_bad, progress=progress)
     start = beginning(loaded, dataset, Path(), chosen.seed, progress)
     record = _tuning(start, dataset, chosen, settings, budget_s=budget_s, progress=progress)
     if output is not None:
@@ -220,11 +221,13 @@ def _tuning(
         set_dropout(start.module, chosen.dropout)
     formats = ("bf16",) if any("bf16" in name for name in machine.isa) else ()
     limits = Limits(budget_s, frozenset(given), formats, machine.cores)
-    stand = Stand(start.module, start.network, dataset.split(seed=chosen.split_seed))
+    splits, files, told = stand_on(dataset, start.network, chosen)
+    stand = Stand(start.module, start.network, splits, files)
     rows_at = cache(partial(layer_rows, start.network))
     with enough_memory():
         found = tune_module(stand, chosen, limits, rows_at, machine, progress)
-    notes = found.notes if formats else (*found.notes, "bf16 was not tried: this processor has no instructions for it")
+    notes = (*found.notes, told)
+    notes = notes if formats else (*notes, "bf16 was not tried: this processor has no instructions for it")
     if chosen.freeze is not None:
         notes = (*notes, "measured as if everything learned; while a part is frozen, steps are shorter")
     plain, tuned_step = found.timings or (None, None)

@@ -31,6 +31,7 @@ from chipwise.api.graph_training import beginning
 from chipwise.api.memory import fitted_settings, measured
 from chipwise.api.meshes import take_over, ways_of
 from chipwise.api.notebook import drawn
+from chipwise.api.reading import data_to_train
 from chipwise.api.settings import usual_settings
 from chipwise.api.transfer import network_to_train
 from chipwise.api.tuning import RECIPE, found_settings, recipe_asked, tuned
@@ -155,7 +156,6 @@ def train(
         fits into `memory`. MachineError: there is not enough.
     """
     file = recipe_asked(tune_s, recipe, Path(folder), {"memory": memory, "teacher": teacher, "mesh": mesh}, fresh=fresh)
-    dataset = data_from(data, progress, skip_bad=skip_bad)
     need("torch", "safetensors", "tensorboard", extra="torch")
     from chipwise.api.host import host_of
     from chipwise.api.teaching import taught_by
@@ -171,6 +171,7 @@ def train(
     found = {} if file is None else found_settings(file, loaded, machine, progress)
     chosen = usual_settings(loaded, settings, found)
     chosen = replace(chosen, threads=chosen.threads or machine.cores)  # torch does not know of quotas
+    dataset = data_to_train(data, loaded, chosen, memory=memory, mesh=mesh, skip_bad=skip_bad, progress=progress)
     assumed = assumed_pixels(loaded) if preprocess is None else ""
     if assumed:
         progress.note(assumed)

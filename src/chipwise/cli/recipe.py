@@ -82,12 +82,20 @@ TeacherTemperature = Annotated[
 Precision = Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="bf16 is automatic mixed precision.")]
 Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="torch threads.")]
+Loading = Annotated[
+    Literal["auto", "ram", "workers"] | None,
+    typer.Option(
+        help="Where pictures of folder:DIR are: in memory, or read by workers; default auto, memory if they fit."
+    ),
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes that read pictures; default half the threads.")]
 
 
 _NAMES = frozenset({
     "epochs", "target_accuracy", "batch_size", "learning_rate", "optimizer", "schedule", "patience", "weight_decay",
     "l1", "loss", "augment", "precision", "seed", "threads", "freeze", "unfreeze_after", "backbone_rate", "momentum",
     "nesterov", "clip_norm", "ema", "dropout", "teacher", "teacher_weights", "teacher_share", "teacher_temperature",
+    "loading", "workers",
 })  # fmt: skip
 
 

@@ -128,6 +128,8 @@ def main(
     precision: recipe.Precision = None,
     seed: recipe.Seed = None,
     threads: recipe.Threads = None,
+    loading: recipe.Loading = None,
+    workers: recipe.Workers = None,
     input_shape: InputShapeOption = None,
     preprocess: PreprocessOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,
@@ -183,6 +185,7 @@ def _explain(network: str, data: str, settings: dict[str, Any], given: dict[str,
 def _curve(network: str, data: str, settings: dict[str, Any], given: dict[str, Any]) -> None:
     """Answer with a curve."""
     alone = {name: given[name] or None for name in ("memory", "teacher", "mesh", "machines", "on", "explain", "tune")}
+    alone |= {name: given[name] for name in ("loading", "workers")}
     _refuse("is not for curves", **alone, recipe=given["found"])
     named = {name: given[name] for name in _OF_CURVES if given[name] is not None}
     if "variants" in named:

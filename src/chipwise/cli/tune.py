@@ -42,6 +42,8 @@ def main(
     precision: recipe.Precision = None,
     seed: recipe.Seed = None,
     threads: recipe.Threads = None,
+    loading: recipe.Loading = None,
+    workers: recipe.Workers = None,
     input_shape: InputShapeOption = None,
     preprocess: PreprocessOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,

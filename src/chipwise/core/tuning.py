@@ -19,7 +19,16 @@ PLAIN = "plain"
 PLAIN_LOOP: Mapping[str, str | bool] = {
     "precision": "fp32", "channels_last": False, "compiled": False, "optimizer_form": "fused",
 }  # fmt: skip
-TUNED = ("precision", "channels_last", "compiled", "optimizer_form", "threads", "batch_size", "learning_rate")
+TUNED = (
+    "precision",
+    "channels_last",
+    "compiled",
+    "optimizer_form",
+    "threads",
+    "workers",
+    "batch_size",
+    "learning_rate",
+)
 Changes = dict[str, str | int | float | bool]
 Kind = Literal["compute", "memory", "input", "overhead"]
 
@@ -36,6 +45,8 @@ def in_words(changes: Mapping[str, str | int | float | bool]) -> str:
             said.append(f"{value} optimizer")
         elif name == "threads":
             said.append(f"{value} thread{'s' * (value != 1)}")
+        elif name == "workers":
+            said.append(f"{value} worker{'s' * (value != 1)}")
         elif name == "batch_size":
             said.append(f"batch {value}")
         elif name == "precision":
@@ -48,7 +59,7 @@ class TuneRow:
     """One way of computing a step.
 
     Attributes:
-        stage: what was varied: "precision, layout, compile", "optimizer" or "threads".
+        stage: what was varied: "precision, layout, compile", "optimizer", "threads" or "workers".
         changes: settings that differ from the plain loop.
         step: wall time of a step; None where it did not run.
         speedup: over the plain loop, or, in later stages, over what was kept until then; None for these themselves.
@@ -183,6 +194,7 @@ class Recipe:
     compiled: bool | None = None
     optimizer_form: str | None = None
     threads: int | None = None
+    workers: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
     speedup: Ratio | None = None

@@ -60,6 +60,8 @@ class Around:
         batch: samples a step.
         channels_last: pictures in NHWC, which oneDNN takes as they are.
         averaged: an average of the weights is kept beside them.
+        read_bytes: a sample's input, where samples are put together for each part of an evaluation; 0 where all of
+            them are in memory.
     """
 
     optimizer: str
@@ -69,6 +71,7 @@ class Around:
     batch: int = 1
     channels_last: bool = False
     averaged: bool = False
+    read_bytes: int = 0
 
 
 def process_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemory:
@@ -100,6 +103,7 @@ def evaluation_memory(rows_at: Rows, around: Around, savings: Savings) -> Traini
     """Memory of the whole process in a forward pass without gradients, in fp32."""
     still = _still(rows_at(savings.micro_batch), around, savings)
     count = max(1, min(savings.evaluation_batch, around.evaluated))
+    still = replace(still, data=still.data + count * around.read_bytes)
     rows = rows_at(count)
     convolutions = [row for row in rows if row.op == "Conv"] if not around.channels_last else []
     laid_out = max((read_values(row) + row.write_bytes for row in convolutions), default=0)

@@ -14,7 +14,10 @@ from chipwise.core.errors import DataError, InputError, unknown_name
 from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chipwise.datasets.dataset import Dataset
+    from chipwise.datasets.picture_files import PictureFiles
 
 # What is typed before the colon -> the module that reads it.
 SOURCES = {
@@ -32,13 +35,20 @@ class _Source(Protocol):
     def load(self, argument: str, progress: Progress) -> Dataset: ...
 
 
-def load(spec: str, *, progress: Progress = silent, skip_bad: bool = False) -> Dataset:
+def load(
+    spec: str,
+    *,
+    progress: Progress = silent,
+    skip_bad: bool = False,
+    lazily: Callable[[PictureFiles], bool] | None = None,
+) -> Dataset:
     """Read the data set that `spec` names.
 
     Args:
         spec: "digits", "mnist", "fashion-mnist", "idx:DIR", "npz:FILE" or "folder:DIR".
         progress: told about downloads and long reading.
         skip_bad: leave out pictures of a folder that cannot be read, and name them in `Dataset.skipped`.
+        lazily: whether the pictures of a folder stay in their files; None for no. Other data is read into memory.
 
     Raises:
         UnknownNameError: when there is no such data set; the nearest names are the hint.
@@ -53,19 +63,15 @@ def load(spec: str, *, progress: Progress = silent, skip_bad: bool = False) -> D
         raise DataError(f"{spec!r} names no place", hint=f"write {name}:{_ARGUMENTS[name]}")
     if name not in _ARGUMENTS and colon:
         raise DataError(f"{spec!r}: {name} takes nothing after the colon", hint=f"write {name}")
+    if name == "folder":
+        folder = importlib.import_module(SOURCES[name])
+        return cast("Dataset", folder.load(argument, progress, skip_bad=skip_bad, lazily=lazily))
     if skip_bad:
-        return _skipping(spec, argument, progress)
-    source = cast("_Source", importlib.import_module(SOURCES[name]))
-    return source.load(argument, progress)
-
-
-def _skipping(spec: str, argument: str, progress: Progress) -> Dataset:
-    if not spec.startswith("folder:"):
         raise InputError(
             f"{spec!r} is no folder of pictures, so none can be left out", hint="--skip-bad is for folder:DIR"
         )
-    folder = importlib.import_module(SOURCES["folder"])
-    return cast("Dataset", folder.load(argument, progress, skip_bad=True))
+    source = cast("_Source", importlib.import_module(SOURCES[name]))
+    return source.load(argument, progress)
 
 
 def _unknown(spec: str, name: str) -> InputError:

@@ -1,4 +1,4 @@
-"""A labelled data set in memory, and its seeded, stratified split.
+"""A labelled data set, in memory or with its pictures in their files, and its seeded, stratified split.
 
 >>> import numpy as np
 >>> data = make("toy", np.zeros((10, 4), np.float32), np.arange(10) % 2, ("no", "yes"))
@@ -18,9 +18,11 @@ import numpy as np
 from chipwise.core.errors import DataError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
+
+    from chipwise.datasets.picture_files import PictureFiles
 
 MAX_CLASSES = 1_000_000  # a label beyond this is a mistake in the file, not a class
 
@@ -40,7 +42,7 @@ class Dataset:
 
     Attributes:
         name: for tables, as the user typed it.
-        inputs: uint8 pictures [N, H, W, 1 or 3], or float32 arrays [N, ...].
+        inputs: uint8 pictures [N, H, W, 1 or 3], which may be in their files, or float32 arrays [N, ...].
         labels: int64 [N], each an index into `class_names`.
         class_names: in the order of the labels.
         digest: sha256 over inputs, labels and names; hex.
@@ -50,7 +52,7 @@ class Dataset:
     """
 
     name: str
-    inputs: NDArray[np.uint8] | NDArray[np.float32]
+    inputs: NDArray[np.uint8] | NDArray[np.float32] | PictureFiles
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     digest: str
@@ -67,6 +69,11 @@ class Dataset:
         return self.inputs.dtype == np.uint8
 
     @property
+    def arrays(self) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """`inputs` in memory: read now, where they are in files."""
+        return self.inputs if isinstance(self.inputs, np.ndarray) else np.asarray(self.inputs, np.uint8)
+
+    @property
     def numbered(self) -> bool:
         """True when the classes have no names but "0", "1", ..., so that they may be anybody's."""
         return self.class_names == tuple(str(number) for number in range(self.classes))
@@ -76,8 +83,12 @@ class Dataset:
         """Number of classes."""
         return len(self.class_names)
 
+    def in_memory(self) -> Dataset:
+        """The same, its pictures read where they are in files."""
+        return replace(self, inputs=self.arrays)
+
     def take(self, rows: NDArray[np.int64]) -> Dataset:
-        """The samples at these row numbers, as a data set with no official parts."""
+        """The samples at these row numbers, as a data set with no official parts; files are not read for that."""
         digest = hashlib.sha256(self.digest.encode() + np.ascontiguousarray(rows, "<i8").tobytes()).hexdigest()
         picked = replace(self, inputs=self.inputs[rows], labels=self.labels[rows], digest=digest)
         return replace(picked, test_count=0, validation_count=0)
@@ -152,7 +163,33 @@ def make(
         message = f"{name}: label {labels[wrong[0]]} of sample {wrong[0]} is out of range"
         raise DataError(message, hint=f"labels are 0 to {highest - 1}")
     named = tuple(class_names or (str(number) for number in range(int(numbers.max()) + 1)))
-    return Dataset(name, checked, numbers, named, _digest(checked, numbers, named), test_count, validation_count)
+    digest = _digest((checked,), checked, numbers, named)
+    return Dataset(name, checked, numbers, named, digest, test_count, validation_count)
+
+
+def in_files(
+    name: str,
+    files: PictureFiles,
+    blocks: Iterable[NDArray[np.uint8]],
+    labels: NDArray[np.int64],
+    class_names: tuple[str, ...],
+    *,
+    test_count: int = 0,
+) -> Dataset:
+    """A data set of pictures that stay in their files; its digest is the one that it has in memory.
+
+    Args:
+        name: for tables.
+        files: the pictures.
+        blocks: all of them once, in order, some at a time.
+        labels: [N], each an index into `class_names`.
+        class_names: in the order of the labels.
+        test_count: how many of the last rows are the official test set.
+
+    Raises:
+        DataError: when one of `blocks` cannot be read.
+    """
+    return Dataset(name, files, labels, class_names, _digest(blocks, files, labels, class_names), test_count)
 
 
 def _checked_inputs(name: str, inputs: NDArray[np.generic]) -> NDArray[np.uint8] | NDArray[np.float32]:
@@ -171,9 +208,15 @@ def _checked_inputs(name: str, inputs: NDArray[np.generic]) -> NDArray[np.uint8]
     return floats
 
 
-def _digest(inputs: NDArray[np.generic], labels: NDArray[np.int64], class_names: tuple[str, ...]) -> str:
+def _digest(
+    blocks: Iterable[NDArray[np.generic]],
+    inputs: NDArray[np.generic] | PictureFiles,
+    labels: NDArray[np.int64],
+    class_names: tuple[str, ...],
+) -> str:
     total = hashlib.sha256(repr((inputs.dtype.str, inputs.shape, class_names)).encode())
-    total.update(inputs.data)
+    for block in blocks:
+        total.update(block.data)
     total.update(labels.data)
     return total.hexdigest()
 

@@ -45,7 +45,7 @@ def inputs_for(dataset: Dataset, network: Network) -> NDArray[Any]:
     spec = network.inputs[0]
     preprocess = network.task.preprocess
     if not dataset.pictures:
-        arrays = dataset.inputs
+        arrays = dataset.arrays
     elif preprocess is None:
         raise _misfit(dataset, network)
     else:
@@ -53,7 +53,7 @@ def inputs_for(dataset: Dataset, network: Network) -> NDArray[Any]:
         require_memory(
             len(dataset) * size * np.dtype(spec.dtype).itemsize, f"{dataset.name} as input of {network.name}"
         )
-        arrays = prepare(np.asarray(dataset.inputs, np.uint8), preprocess, spec.dtype)
+        arrays = prepare(np.asarray(dataset.arrays, np.uint8), preprocess, spec.dtype)
     fits = arrays.ndim == len(spec.shape) and all(
         not isinstance(wanted, int) or wanted == given
         for wanted, given in zip(spec.shape[1:], arrays.shape[1:], strict=True)

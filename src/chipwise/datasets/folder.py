@@ -3,7 +3,8 @@
 DIR/train/cat/1.jpg and DIR/test/cat/2.jpg (and optionally DIR/val/...) give an official test set. Pictures of different
 sizes are stretched to the size that most of them have, and everything longer than 512 pixels is made smaller, so that
 the data set is one array; the network's own size comes later, from its preprocessing. One colour picture makes all of
-them RGB.
+them RGB. Whoever can do with pictures that stay in their files says when they shall: the data set, its digest and what
+is refused are the same then.
 
 >>> import numpy as np, pathlib, tempfile
 >>> from chipwise.core.events import silent
@@ -18,20 +19,22 @@ them RGB.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chipwise.core.errors import DataError
-from chipwise.datasets.dataset import Dataset, make
+from chipwise.datasets.dataset import Dataset, in_files, make
 from chipwise.datasets.memory import require_memory
-from chipwise.tasks.pictures import SUFFIXES, open_picture, picture_shape, resize
+from chipwise.datasets.picture_files import PictureFiles, asked, each_of
+from chipwise.tasks.pictures import SUFFIXES, open_picture, picture_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,12 +42,17 @@ if TYPE_CHECKING:
 
 MAX_SIDE = 512
 _VALIDATION = ("val", "valid", "validation")
-_STAGE = "reading pictures"
+_STAGE, _CHECKED = "reading pictures", "checking pictures"
 _Row = tuple[Path, int]
-T = TypeVar("T")
 
 
-def load(argument: str, progress: Progress, *, skip_bad: bool = False) -> Dataset:
+def load(
+    argument: str,
+    progress: Progress,
+    *,
+    skip_bad: bool = False,
+    lazily: Callable[[PictureFiles], bool] | None = None,
+) -> Dataset:
     """Read every picture below a folder.
 
     Files that are no pictures by their name are left out, and said so.
@@ -53,6 +61,8 @@ def load(argument: str, progress: Progress, *, skip_bad: bool = False) -> Datase
         argument: the folder.
         progress: told how far it is.
         skip_bad: leave out pictures that cannot be read, as if they were not there; `Dataset.skipped` names them.
+        lazily: whether the pictures stay in their files: each is read once all the same, so that what is damaged is
+            known now, and the digest. None for no.
 
     Raises:
         DataError: when there are no class folders, one holds no pictures, or a picture is damaged (it is named).
@@ -62,14 +72,19 @@ def load(argument: str, progress: Progress, *, skip_bad: bool = False) -> Datase
     if not root.is_dir():
         raise DataError(f"{root} is no folder", hint="folder: takes a folder with one subfolder for each class")
     names, rows, test_count = _rows(root, progress)
-    sound = [_sound(path) for path, _ in rows] if skip_bad else [True] * len(rows)
+    sound = list(each_of(_sound, [path for path, _ in rows])) if skip_bad else [True] * len(rows)
     kept = [row for row, good in zip(rows, sound, strict=True) if good]
     tested = sum(sound[len(rows) - test_count :])
     _check_left(root, names, {label for _, label in kept[: len(kept) - tested]})
-    pictures = _read(kept, progress)
+    files = _files_of(root, kept, progress)
     labels = np.array([label for _, label in kept], np.int64)
     bad = tuple(str(path) for (path, _), good in zip(rows, sound, strict=True) if not good)
-    return replace(make(f"folder:{argument}", pictures, labels, names, tested), skipped=bad)
+    name = f"folder:{argument}"
+    if lazily is not None and lazily(files):
+        found = in_files(name, files, _told(files, progress), labels, names, test_count=tested)
+    else:
+        found = make(name, _read(files, progress), labels, names, tested)
+    return replace(found, skipped=bad)
 
 
 def _sound(path: Path) -> bool:
@@ -134,33 +149,36 @@ def _files(root: Path, names: tuple[str, ...], progress: Progress) -> list[_Row]
     return rows
 
 
-def _read(rows: Sequence[_Row], progress: Progress) -> NDArray[np.uint8]:
-    shapes = [_asked(picture_shape, path) for path, _ in rows]
+def _files_of(root: Path, rows: Sequence[_Row], progress: Progress) -> PictureFiles:
+    """The pictures and the size that they will have, from their headers."""
+    shapes = list(each_of(lambda path: asked(picture_shape, path), [path for path, _ in rows]))
     channels = max(shape[2] for shape in shapes)
     height, width = _common_size([shape[:2] for shape in shapes])
     different = sum(shape[:2] != (height, width) for shape in shapes)
     if different:
         progress.note(f"{different} of {len(rows)} pictures have another size: stretched to {height} x {width}")
-    require_memory(len(rows) * height * width * channels, f"{len(rows):,} pictures of {height} x {width}")
-    result = np.empty((len(rows), height, width, channels), np.uint8)
-    for index, (path, _) in enumerate(rows):
-        result[index] = resize(_asked(open_picture, path), height, width)  # a grey picture spreads over three channels
+    names = np.array([os.fsencode(path.relative_to(root)) for path, _ in rows])
+    return PictureFiles(root, names, height, width, channels)
+
+
+def _read(files: PictureFiles, progress: Progress) -> NDArray[np.uint8]:
+    require_memory(files.read_bytes, f"{len(files):,} pictures of {files.height} x {files.width}")
+    result = np.empty(files.shape, np.uint8)
+    for index in range(len(files)):
+        files.read_into(result, index)
         if index % 64 == 0:
-            progress.update(_STAGE, index / len(rows), path.parent.name)
+            progress.update(_STAGE, index / len(files), files.path(index).parent.name)
     progress.update(_STAGE, 1.0)
     return result
 
 
-def _asked(read: Callable[[Path], T], path: Path) -> T:
-    """Read something of a picture; where that fails, say what can be done about it.
-
-    Raises:
-        DataError: naming it.
-    """
-    try:
-        return read(path)
-    except DataError as error:
-        raise DataError(error.message, hint=f"{error.hint}; train --skip-bad leaves such files out") from error
+def _told(files: PictureFiles, progress: Progress) -> Iterator[NDArray[np.uint8]]:
+    """All pictures once, some at a time; how far it is is told."""
+    done = 0
+    for block in files.blocks():
+        yield block
+        done += len(block)
+        progress.update(_CHECKED, done / len(files), files.path(done - 1).parent.name)
 
 
 def _common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from chipwise.core.training_memory import USUAL_EVALUATION
+from chipwise.training.feed import Feed
 from chipwise.training.objective import loss_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from chipwise.training.feed import Fed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +43,18 @@ def evaluate(
         loss: as in `Settings.loss`.
         batch: samples at a time.
     """
-    before = module.training
+    return evaluate_fed(module, Feed(inputs, labels), loss, batch=batch)
+
+
+def evaluate_fed(module: nn.Module, feed: Fed, loss: str = "cross-entropy", *, batch: int = USUAL_EVALUATION) -> Score:
+    """Score `module` as `evaluate` does, on a split that need not be in memory."""
+    before, labels = module.training, feed.labels
     module.eval()
     losses, predicted = 0.0, []
     with torch.inference_mode():
-        for start in range(0, len(labels), batch):
-            rows = slice(start, start + batch)
-            scores = module(inputs[rows]).float()
-            losses += loss_of(scores, labels[rows], loss, reduction="sum").item()
+        for inputs, wanted in zip(feed.in_order(batch), torch.split(labels, batch), strict=True):
+            scores = module(inputs).float()
+            losses += loss_of(scores, wanted, loss, reduction="sum").item()
             predicted.append(scores.argmax(dim=1))
     module.train(before)
     classes = torch.cat(predicted)

@@ -6,18 +6,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 
 from chipwise.core.errors import DataError, NetworkError, first_line
 from chipwise.datasets.feed import inputs_for
+from chipwise.datasets.picture_files import PictureFiles
+from chipwise.training.stream import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from torch import Tensor, nn
 
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
+    from chipwise.training.stream import Reader
+
+
+class Fed(Protocol):
+    """One split as a network takes it, in memory (`Feed`) or read on the way (`Stream`)."""
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 [N]."""
+
+    def __len__(self) -> int: ...
+
+    def first(self, count: int) -> Tensor:
+        """The inputs of so many of the first samples."""
+
+    def chosen(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
+        """The inputs at each of these lists of row numbers, one list after another."""
+
+    def in_order(self, count: int) -> Iterator[Tensor]:
+        """The inputs of all samples, so many at a time; each is there until the next is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +54,18 @@ class Feed:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def first(self, count: int) -> Tensor:
+        """The inputs of so many of the first samples."""
+        return self.inputs[:count]
+
+    def chosen(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
+        """The inputs at each of these lists of row numbers, cut out when they are asked for."""
+        return (self.inputs.index_select(0, each) for each in rows)
+
+    def in_order(self, count: int) -> Iterator[Tensor]:
+        """The inputs of all samples, so many at a time."""
+        return iter(torch.split(self.inputs, count))
 
 
 def feed_of(split: Dataset, network: Network, *, what: str, channels_last: bool = False) -> Feed:
@@ -43,14 +80,55 @@ def feed_of(split: Dataset, network: Network, *, what: str, channels_last: bool 
     Raises:
         DataError: when it is empty, does not fit the network, or holds values that are not finite.
     """
-    if len(split.labels) == 0:
-        raise DataError(f"{split.name}: the {what} split is empty", hint="give more samples of each class")
-    inputs = torch.from_numpy(inputs_for(split, network))
-    if not bool(torch.isfinite(inputs).all()):
-        raise DataError(f"{split.name}: the {what} inputs hold values that are not finite (nan or infinity)")
+    _check_some(split, what)
+    inputs = _finite(split, network, what)
     if channels_last and inputs.ndim == 4:
         inputs = inputs.contiguous(memory_format=torch.channels_last)
     return Feed(inputs, torch.from_numpy(split.labels))
+
+
+def fed(
+    split: Dataset, network: Network, *, what: str, channels_last: bool = False, reader: Reader | None = None
+) -> Fed:
+    """A split as `feed_of` gives it, or its pictures read on the way, where there is a reader.
+
+    Args:
+        split: samples and labels.
+        network: whose preprocessing pictures go through.
+        what: the split's name, for errors.
+        channels_last: as of `feed_of`.
+        reader: of the pictures, which are in their files; None to read them into memory, as all else is.
+
+    Raises:
+        DataError: as `feed_of`; of pictures in files, the first are looked at.
+    """
+    if reader is None or not isinstance(split.inputs, PictureFiles):
+        return feed_of(split, network, what=what, channels_last=channels_last)
+    _check_some(split, what)
+    _finite(split.take(np.arange(min(2, len(split)))), network, what)
+    return Stream(split.inputs, torch.from_numpy(split.labels), reader, channels_last)
+
+
+def _check_some(split: Dataset, what: str) -> None:
+    """Refuse an empty split.
+
+    Raises:
+        DataError: it is.
+    """
+    if len(split.labels) == 0:
+        raise DataError(f"{split.name}: the {what} split is empty", hint="give more samples of each class")
+
+
+def _finite(split: Dataset, network: Network, what: str) -> Tensor:
+    """The network's inputs, once they are known to be finite.
+
+    Raises:
+        DataError: they are not, or do not fit the network.
+    """
+    inputs = torch.from_numpy(inputs_for(split, network))
+    if not bool(torch.isfinite(inputs).all()):
+        raise DataError(f"{split.name}: the {what} inputs hold values that are not finite (nan or infinity)")
+    return inputs
 
 
 def as_fed(module: nn.Module, *, channels_last: bool) -> nn.Module:
@@ -79,13 +157,13 @@ def layout_of(network: Network) -> tuple[str, int]:
     return ("NCHW", 1) if preprocess is None else (preprocess.layout, preprocess.channels)
 
 
-def check_fits(module: nn.Module, feed: Feed, classes: int) -> None:
+def check_fits(module: nn.Module, feed: Fed, classes: int) -> None:
     """Run one small batch: the module must take the inputs, give a score for each class, and begin with finite weights.
 
     Raises:
         NetworkError: saying the shapes received, or which weights are not finite.
     """
-    sample = feed.inputs[:2]
+    sample = feed.first(2)
     before = module.training
     module.eval()
     try:

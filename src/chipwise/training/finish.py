@@ -20,8 +20,8 @@ from chipwise.codec.records import decode, encode
 from chipwise.core.errors import InputError
 from chipwise.core.report import Training
 from chipwise.tasks.metrics import accuracy, confusion
-from chipwise.training.evaluate import evaluate
-from chipwise.training.feed import feed_of
+from chipwise.training.evaluate import evaluate_fed
+from chipwise.training.feed import fed
 from chipwise.training.settings import as_json
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.checkpoint import Checkpoint
     from chipwise.training.settings import Settings
+    from chipwise.training.stream import Reader
 
 _HISTORY, _RECORD = "history.jsonl", "training.json"
 # Files of weights that a run may leave: a module's, and those of graphs, which hold the graph, too.
@@ -64,6 +65,7 @@ def finish(
     settings: Settings,
     folder: Path,
     kept: Kept,
+    reader: Reader | None = None,
 ) -> Training:
     """Load the kept weights into `module`, test them, and write weights, history and record.
 
@@ -77,6 +79,7 @@ def finish(
         settings: as used.
         folder: of the run.
         kept: how the weights are written.
+        reader: of the test pictures, where they are in their files.
 
     Raises:
         StorageError: when something cannot be written.
@@ -88,7 +91,7 @@ def finish(
     found = _stored(folder, folder / kept.file, weights, done)
     if found is not None:
         return found
-    measured, table = _tested(module, network, test, settings.evaluation_batch)
+    measured, table = _tested(module, network, test, settings.evaluation_batch, reader)
     record = Training(
         network=network.name,
         data=test.name,
@@ -149,11 +152,11 @@ def _stored(folder: Path, kept: Path, weights: bytes, done: Checkpoint) -> Train
 
 
 def _tested(
-    module: nn.Module, network: Network, test: Dataset, batch: int
+    module: nn.Module, network: Network, test: Dataset, batch: int, reader: Reader | None
 ) -> tuple[Accuracy | None, tuple[tuple[int, ...], ...]]:
     if len(test) == 0:
         return None, ()
-    feed = feed_of(test, network, what="test")
-    predicted = evaluate(module, feed.inputs, feed.labels, batch=batch).predicted.numpy()
+    feed = fed(test, network, what="test", reader=reader)
+    predicted = evaluate_fed(module, feed, batch=batch).predicted.numpy()
     right = int((predicted == test.labels).sum())
     return accuracy(right, len(test)), confusion(test.labels, predicted, test.classes)

@@ -8,7 +8,7 @@ from chipwise.core.errors import InputError
 from chipwise.training.augmentations import mixup_alpha
 from chipwise.training.average import average_of
 from chipwise.training.compiled import compiled
-from chipwise.training.feed import as_fed, check_fits, feed_of, layout_of
+from chipwise.training.feed import as_fed, check_fits, fed, layout_of
 from chipwise.training.freeze import frozen_part
 from chipwise.training.loop import Lesson
 from chipwise.training.optimizer import build_optimizer
@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
-    from chipwise.training.feed import Feed
+    from chipwise.training.feed import Fed
     from chipwise.training.settings import Settings
+    from chipwise.training.stream import Reader
     from chipwise.training.teacher import Teacher
 
 
-def lesson_of(
-    module: nn.Module, network: Network, train: Dataset, settings: Settings, teacher: Teacher | None = None
+def lesson_of(  # noqa: PLR0917 (six nouns in the order of the line)
+    module: nn.Module,
+    network: Network,
+    train: Dataset,
+    settings: Settings,
+    teacher: Teacher | None = None,
+    reader: Reader | None = None,
 ) -> Lesson:
     """Put together what is learned, by whom and how.
 
@@ -35,19 +41,20 @@ def lesson_of(
         train: the training split.
         settings: resolved.
         teacher: whose answers are learned, too.
+        reader: of pictures that stay in their files; None where all is in memory.
 
     Raises:
         DataError, NetworkError, InputError: the parts do not fit together. MachineError: there is no compiler for what
             shall be compiled.
     """
     nhwc = settings.channels_last
-    feed = learned_from(module, network, train, settings)
+    feed = learned_from(module, network, train, settings, reader)
     as_fed(module, channels_last=nhwc)
     if teacher is not None:
         as_fed(teacher.module, channels_last=nhwc)
-        check_teacher(teacher, module, feed.inputs[:2])
+        check_teacher(teacher, module, feed.first(2))
     layout, channels = layout_of(network)
-    frozen = None if settings.freeze is None else frozen_part(module, feed.inputs[:2], settings.freeze)
+    frozen = None if settings.freeze is None else frozen_part(module, feed.first(2), settings.freeze)
     optimizer = build_optimizer(module, settings, () if frozen is None else frozen.weights)
     average = None if settings.ema is None else average_of(module, settings.ema)
     quick = compiled(module) if settings.compiled else None
@@ -56,25 +63,27 @@ def lesson_of(
     )
 
 
-def learned_from(module: nn.Module, network: Network, train: Dataset, settings: Settings) -> Feed:
+def learned_from(
+    module: nn.Module, network: Network, train: Dataset, settings: Settings, reader: Reader | None = None
+) -> Fed:
     """The training split as the module takes it.
 
     Raises:
         DataError, NetworkError: they do not fit together. InputError: what cannot be mixed is to be.
     """
-    feed = feed_of(train, network, what="training", channels_last=settings.channels_last)
+    feed = fed(train, network, what="training", channels_last=settings.channels_last, reader=reader)
     _check_mixable(network, feed, settings, pictures=train.pictures)
     check_fits(module, feed, train.classes)
     return feed
 
 
-def _check_mixable(network: Network, feed: Feed, settings: Settings, *, pictures: bool) -> None:
+def _check_mixable(network: Network, feed: Fed, settings: Settings, *, pictures: bool) -> None:
     """Refuse to mix whole numbers that are no pixels: they may be words.
 
     Raises:
         InputError: that is what was asked for.
     """
-    whole = not feed.inputs.is_floating_point() and not pictures
+    whole = not feed.first(1).is_floating_point() and not pictures
     if whole and mixup_alpha(str(settings.augment)) is not None:
         raise InputError(
             f"augment=mixup mixes inputs, and {network.name} takes {network.inputs[0].dtype} arrays",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim.swa_utils import AveragedModel
 
-    from chipwise.training.feed import Feed
+    from chipwise.training.feed import Fed
     from chipwise.training.freeze import Frozen
     from chipwise.training.settings import Settings
     from chipwise.training.teacher import Teacher
@@ -61,7 +61,7 @@ class Lesson:
 
     module: nn.Module
     optimizer: torch.optim.Optimizer
-    feed: Feed
+    feed: Fed
     settings: Settings
     layout: str = "NCHW"
     channels: int = 1
@@ -117,7 +117,8 @@ class Batch:
 class Trained:
     """Mean loss of an epoch's steps, the learning rate at its end, the wall time of its steps, and what they waited.
 
-    `wait_s` is the part of `seconds` until each batch was cut out and varied: what a faster input would save.
+    `wait_s` is the part of `seconds` until each batch was there, cut out of memory or come from the processes that read
+    it, and varied: what a faster input would save.
     """
 
     loss: float
@@ -175,15 +176,16 @@ def run_epoch(
         lesson.frozen.hold() if phase.frozen else lesson.frozen.release()
     with seeded(settings.seed, "epoch", number):
         start = time.perf_counter()
-        order = torch.randperm(len(lesson.feed))
-        for step in range(lesson.steps):
+        rows = torch.split(torch.randperm(len(lesson.feed)), lesson.batch)[: lesson.steps]
+        inputs = lesson.feed.chosen(rows)
+        for step, chosen in enumerate(rows):
             done = (number - phase.first) * lesson.steps + step
             rate = settings.learning_rate * rate_share(done, phase.epochs * lesson.steps, settings.schedule)
             set_rate(lesson.optimizer, rate)
             if lesson.before_step is not None:
                 lesson.before_step((number - 1) * lesson.steps + step)
             asked = time.perf_counter()
-            batch = batch_of(lesson, order[step * lesson.batch : (step + 1) * lesson.batch])
+            batch = batch_of(lesson, next(inputs), lesson.feed.labels[chosen])
             wait_s += time.perf_counter() - asked
             loss = learn(lesson, batch, f"in epoch {number}, step {step + 1} of {lesson.steps}")
             total += loss
@@ -193,10 +195,9 @@ def run_epoch(
     return Trained(loss=total / lesson.steps, learning_rate=rate, seconds=seconds, wait_s=wait_s)
 
 
-def batch_of(lesson: Lesson, chosen: Tensor) -> Batch:
+def batch_of(lesson: Lesson, given: Tensor, labels: Tensor) -> Batch:
     """The samples of a step, varied as the settings say; whole numbers, as pixels may be, are rounded again."""
     kinds = str(lesson.settings.augment)
-    given = lesson.feed.inputs.index_select(0, chosen)
     inputs = given if given.is_floating_point() else given.float()
     inputs = augmented(inputs, kinds, lesson.layout, lesson.channels)
     alpha, blend = mixup_alpha(kinds), None
@@ -204,7 +205,6 @@ def batch_of(lesson: Lesson, chosen: Tensor) -> Batch:
         inputs, blend = mixed(inputs, alpha)
     if not given.is_floating_point():
         inputs = inputs.round().to(given.dtype)
-    labels = lesson.feed.labels[chosen]
     return Batch(inputs, labels, labels) if blend is None else Batch(inputs, labels, labels[blend.others], blend.share)
 
 

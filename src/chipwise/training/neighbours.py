@@ -32,4 +32,4 @@ def nearest_neighbours(train: Dataset) -> Callable[[Dataset], NDArray[np.int64]]
 
 
 def _rows(dataset: Dataset) -> NDArray[np.float32]:
-    return dataset.inputs.reshape(len(dataset), -1).astype(np.float32)
+    return dataset.arrays.reshape(len(dataset), -1).astype(np.float32)

@@ -24,6 +24,7 @@ SCHEDULES = ("constant", "cosine", "one-cycle")
 PRECISIONS = ("fp32", "bf16")
 LOSSES = ("cross-entropy", "hinge")
 FORMS = ("fused", "foreach", "for-loop")
+LOADINGS = ("auto", "ram", "workers")
 BACKBONE = "backbone"
 
 # Settings of how memory is saved, and what changes nothing.
@@ -33,6 +34,9 @@ OF_MEMORY: dict[str, str | int | bool | None] = {
 
 # Settings of how steps are computed, and what is usual.
 _OF_SPEED: dict[str, str | bool] = {"compiled": False, "optimizer_form": "fused"}
+
+# Settings of how samples come, which change nothing of what is learned, and what is usual.
+OF_READING: dict[str, str | int | None] = {"loading": "auto", "workers": None}
 
 # Samples shown to the network when the number of epochs is not given: enough for the zoo on digits and on MNIST.
 _SAMPLES_SHOWN = 120_000
@@ -95,6 +99,9 @@ class Settings:
         compiled: run the training steps through `torch.compile`; evaluation runs the module as it is.
         optimizer_form: how the optimizer goes through the weights: "fused" (one pass over each), "foreach" (operators
             on lists of weights) or "for-loop" (weight by weight, operator by operator).
+        loading: where pictures are while it trains: "ram", "workers" (processes read them from their files), or "auto"
+            for memory where they fit.
+        workers: how many processes read them; None for half of the threads.
     """
 
     optimizer: str = "adamw"
@@ -130,6 +137,8 @@ class Settings:
     teacher_temperature: float | None = None
     compiled: bool = False
     optimizer_form: str = "fused"
+    loading: str = "auto"
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -147,6 +156,8 @@ class Settings:
         _check_momentum(self)
         if self.compiled and self.recompute is not None:
             raise InputError("compiled=True leaves no segments to compute again", hint="one of compiled and recompute")
+        if self.loading == "ram" and self.workers is not None:
+            raise InputError(f"workers={self.workers} have nothing to read with loading=ram", hint="one of them")
 
 
 def as_json(settings: Settings) -> dict[str, str | int | float | bool | None]:
@@ -156,7 +167,7 @@ def as_json(settings: Settings) -> dict[str, str | int | float | bool | None]:
     runs from before can be continued.
     """
     values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    usual: dict[str, Any] = dict.fromkeys(_YOUNGER) | OF_MEMORY | _OF_SPEED
+    usual: dict[str, Any] = dict.fromkeys(_YOUNGER) | OF_MEMORY | _OF_SPEED | OF_READING
     return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
 
 
@@ -219,7 +230,7 @@ def _names(allowed: tuple[type, ...]) -> str:
 
 def _check_choices(settings: Settings) -> None:
     choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "loss": LOSSES}
-    choices |= {"freeze": (BACKBONE,), "optimizer_form": FORMS}
+    choices |= {"freeze": (BACKBONE,), "optimizer_form": FORMS, "loading": LOADINGS}
     for name, known in choices.items():
         value = getattr(settings, name)
         if isinstance(value, str) and value not in known:
@@ -244,6 +255,7 @@ def _check_ranges(settings: Settings) -> None:
         ("target_accuracy", 0.0, 1.0, "above 0 and at most 1"),
         ("patience", 0, 10**6, "at least 1"),
         ("threads", 0, 1024, "at least 1"),
+        ("workers", 0, 1024, "at least 1"),
         ("backbone_rate", 0.0, 1.0, "above 0 and at most 1"),
         ("clip_norm", 0.0, 1e9, "above 0 and at most 1e9"),
         ("ema", 0.0, 0.999999, "above 0 and at most 0.999999"),

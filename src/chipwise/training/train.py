@@ -31,9 +31,9 @@ from chipwise.training.checkpoint import Checkpoint, State
 from chipwise.training.checkpointed import from_text, run_again
 from chipwise.training.divergence import broken_layer, diverged
 from chipwise.training.dropout import set_dropout
-from chipwise.training.evaluate import evaluate
+from chipwise.training.evaluate import evaluate_fed
 from chipwise.training.events import event_log
-from chipwise.training.feed import check_task, feed_of
+from chipwise.training.feed import check_task, fed
 from chipwise.training.finish import Kept, finish, forget, write_history
 from chipwise.training.freeze import phase_at
 from chipwise.training.history import best_of, message, why_stop
@@ -41,7 +41,8 @@ from chipwise.training.lesson import lesson_of
 from chipwise.training.loop import run_epoch
 from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.runs import Host, RunFacts, note_run
-from chipwise.training.settings import Settings, as_json, resolve
+from chipwise.training.settings import OF_READING, Settings, as_json, resolve
+from chipwise.training.stream import reading, with_loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,8 +52,9 @@ if TYPE_CHECKING:
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset, Splits
     from chipwise.training.evaluate import Score
-    from chipwise.training.feed import Feed
+    from chipwise.training.feed import Fed
     from chipwise.training.loop import Lesson
+    from chipwise.training.stream import Reader
     from chipwise.training.teacher import Teacher
 
 # Checkpoints may take this share of the time; epochs shorter than that allows are repeated after a kill.
@@ -73,6 +75,7 @@ class Run:
         begin: the state before the first epoch.
         kept: how the kept weights are written.
         teacher: whose answers are learned besides the labels.
+        reader: of pictures that stay in their files; None where all is in memory.
         started_s: on the clock of `time.perf_counter`.
     """
 
@@ -83,6 +86,7 @@ class Run:
     begin: State
     kept: Kept
     teacher: Teacher | None
+    reader: Reader | None
     started_s: float
 
     @property
@@ -161,21 +165,25 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     """
     check_task(network)
     splits = data.split(seed=settings.split_seed)
-    chosen = resolve(settings, samples=len(splits.train), pictures=data.pictures)
+    chosen = with_loading(resolve(settings, samples=len(splits.train), pictures=data.pictures), data)
     _check_taught(chosen, teacher)
     begin = State(identity=_identity(module, network, data, chosen, teacher))
     facts = RunFacts(network, data, splits, chosen, host or Host())
-    run = Run(module, facts, Path(folder), progress, begin, kept or Kept(), teacher, time.perf_counter())
+    run = Run(module, facts, Path(folder), progress, begin, kept or Kept(), teacher, None, time.perf_counter())
     check_writable(run.folder / run.kept.file)
     if fresh:
         forget(run.folder)
     if chosen.dropout is not None:
         set_dropout(module, chosen.dropout)
     memory = memory_returned if chosen.return_memory else memory_kept
-    with threads(chosen.threads), memory(), run_again(module, from_text(chosen.recompute)):
+    again = run_again(module, from_text(chosen.recompute))
+    with reading(data, network, chosen) as reader, threads(chosen.threads), memory(), again:
+        run = dataclasses.replace(run, reader=reader)
         found = _found(run)
         done = found if found is not None and found.state.stopped else (epochs or _train)(run, found)
-        record = finish(module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept)
+        record = finish(
+            module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept, reader=reader
+        )
     note_run(run.folder, facts, done.state, test=record.test)
     return record
 
@@ -191,9 +199,11 @@ def _found(run: Run) -> Checkpoint | None:
 
 def _train(run: Run, found: Checkpoint | None) -> Checkpoint:
     """Run the epochs that are left; the last checkpoint keeps the best weights only."""
-    settings = run.settings
-    lesson = lesson_of(run.module, run.network, run.splits.train, settings, run.teacher)
-    validation = feed_of(run.splits.validation, run.network, what="validation", channels_last=settings.channels_last)
+    settings, reader = run.settings, run.reader
+    lesson = lesson_of(run.module, run.network, run.splits.train, settings, run.teacher, reader)
+    validation = fed(
+        run.splits.validation, run.network, what="validation", channels_last=settings.channels_last, reader=reader
+    )
     _tell_plan(run, lesson)
     standing = _take_up(run, lesson, found)
     with event_log(run.folder / "events", len(standing.state.history) + 1) as log:
@@ -221,7 +231,7 @@ def _take_up(run: Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
     return _Standing(found.state, found.part("best."), found.state.wall_s)
 
 
-def _epoch_or_note(run: Run, lesson: Lesson, validation: Feed, standing: _Standing) -> _Standing:
+def _epoch_or_note(run: Run, lesson: Lesson, validation: Fed, standing: _Standing) -> _Standing:
     """Train one epoch; where that breaks off, the ledger knows of it, and the last checkpoint stays."""
     try:
         return _epoch(run, lesson, validation, standing)
@@ -230,7 +240,7 @@ def _epoch_or_note(run: Run, lesson: Lesson, validation: Feed, standing: _Standi
         raise
 
 
-def _epoch(run: Run, lesson: Lesson, validation: Feed, standing: _Standing) -> _Standing:
+def _epoch(run: Run, lesson: Lesson, validation: Fed, standing: _Standing) -> _Standing:
     """Train one epoch and validate."""
     past = standing.state.history
     number = len(past) + 1
@@ -252,7 +262,7 @@ def _epoch(run: Run, lesson: Lesson, validation: Feed, standing: _Standing) -> _
     return dataclasses.replace(standing, state=state, best=best)
 
 
-def _validated(run: Run, lesson: Lesson, validation: Feed, number: int) -> Score:
+def _validated(run: Run, lesson: Lesson, validation: Fed, number: int) -> Score:
     """Score what would be kept on the validation split.
 
     Raises:
@@ -260,9 +270,9 @@ def _validated(run: Run, lesson: Lesson, validation: Feed, number: int) -> Score
     """
     module = lesson.taught
     settings = run.settings
-    score = evaluate(module, validation.inputs, validation.labels, settings.loss, batch=settings.evaluation_batch)
+    score = evaluate_fed(module, validation, settings.loss, batch=settings.evaluation_batch)
     if not math.isfinite(score.loss):
-        layer = broken_layer(module, lambda: evaluate(module, validation.inputs, validation.labels))
+        layer = broken_layer(module, lambda: evaluate_fed(module, validation))
         raise diverged(score.loss, f"on the validation split after epoch {number}", settings, layer)
     return score
 
@@ -299,8 +309,10 @@ def _teller(run: Run, lesson: Lesson, past: tuple[Epoch, ...]) -> Callable[[int,
 
 
 def _tell_plan(run: Run, lesson: Lesson) -> None:
-    """Say what is frozen and until when, and that a run is short."""
+    """Say what is frozen and until when, that a run is short, and who reads its pictures."""
     settings = run.settings
+    if settings.loading == "workers":
+        run.progress.note(f"pictures stay in their files: {settings.workers} workers read them")
     if lesson.frozen is not None:
         held = sum(value.numel() for value in lesson.frozen.weights)
         whole = sum(value.numel() for value in run.module.parameters() if value.requires_grad)
@@ -334,7 +346,7 @@ def _identity(
         "parameters": sum(value.numel() for value in module.parameters()),
         "data": data.digest,
     }
-    about |= as_json(settings)
+    about |= {name: value for name, value in as_json(settings).items() if name not in OF_READING}
     if teacher is not None:
         about |= {
             "teacher": teacher.digest,

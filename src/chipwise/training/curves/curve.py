@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from chipwise.training.checkpointed import from_text, run_again
 from chipwise.training.curves.runs import Errors
 from chipwise.training.dropout import set_dropout
-from chipwise.training.evaluate import evaluate
+from chipwise.training.evaluate import evaluate_fed
 from chipwise.training.feed import Feed, feed_of
 from chipwise.training.lesson import lesson_of
 from chipwise.training.loop import run_epoch
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
+    from chipwise.training.feed import Fed
     from chipwise.training.loop import Lesson
     from chipwise.training.settings import Settings
 
@@ -72,11 +74,10 @@ def learned(
     return tuple(rows)
 
 
-def _errors(lesson: Lesson, number: int, judged: Feed, held: Feed) -> Errors:
+def _errors(lesson: Lesson, number: int, judged: Fed, held: Fed) -> Errors:
     settings = lesson.settings
     seen, unseen = (
-        evaluate(lesson.taught, feed.inputs, feed.labels, settings.loss, batch=settings.evaluation_batch)
-        for feed in (judged, held)
+        evaluate_fed(lesson.taught, feed, settings.loss, batch=settings.evaluation_batch) for feed in (judged, held)
     )
     return Errors(
         epoch=number,
@@ -88,12 +89,12 @@ def _errors(lesson: Lesson, number: int, judged: Feed, held: Feed) -> Errors:
     )
 
 
-def _evenly(feed: Feed) -> Feed:
+def _evenly(feed: Fed) -> Fed:
     """At most so many samples of a feed as are judged."""
     if len(feed) <= MOST_JUDGED:
         return feed
-    rows = np.arange(MOST_JUDGED) * len(feed) // MOST_JUDGED
-    return Feed(feed.inputs[rows], feed.labels[rows])
+    rows = torch.arange(MOST_JUDGED) * len(feed) // MOST_JUDGED
+    return Feed(next(feed.chosen([rows])), feed.labels[rows])
 
 
 def _teller(lesson: Lesson, number: int, tell: Callable[[float], None]) -> Callable[[int, float], None]:

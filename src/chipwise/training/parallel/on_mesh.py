@@ -22,7 +22,7 @@ from chipwise.codec.records import decode, encode
 from chipwise.core.errors import GoalMissedError, MachineError
 from chipwise.training import checkpoint as checkpoints
 from chipwise.training.checkpoint import Checkpoint
-from chipwise.training.feed import feed_of, layout_of
+from chipwise.training.feed import Feed, feed_of, layout_of
 from chipwise.training.lesson import learned_from
 from chipwise.training.parallel import shards
 from chipwise.training.parallel.agent import Launch
@@ -42,7 +42,6 @@ from chipwise.training.runs import note_run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from chipwise.training.feed import Feed
     from chipwise.training.parallel.mesh import Mesh
     from chipwise.training.train import Run
 
@@ -102,6 +101,7 @@ def _epochs(
         diverges. MachineError: a process died too often, or another strategy runs than was asked for.
     """
     feed = learned_from(run.module, run.network, run.splits.train, run.settings)
+    assert isinstance(feed, Feed), "without a reader samples are in memory"
     validation = feed_of(
         run.splits.validation, run.network, what="validation", channels_last=run.settings.channels_last
     )

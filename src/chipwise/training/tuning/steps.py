@@ -18,7 +18,7 @@ from chipwise.core.tuning import TUNED
 from chipwise.training.average import average_of
 from chipwise.training.compiled import compiled
 from chipwise.training.feed import Feed, as_fed, feed_of, layout_of
-from chipwise.training.loop import Lesson, batch_of, learn_batch
+from chipwise.training.loop import Batch, Lesson, batch_of, learn_batch
 from chipwise.training.optimizer import build_optimizer, set_rate
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from chipwise.core.network import Network
     from chipwise.core.tuning import Changes
-    from chipwise.datasets.dataset import Splits
+    from chipwise.datasets.dataset import Dataset, Splits
     from chipwise.training.settings import Settings
 
     Call = Callable[[], object]
 
-_GENTLE = 1e-3  # of the learning rate
+GENTLE = 1e-3  # of the learning rate
 _FEWEST = 2  # samples: a batch-norm over one value cannot be trained
 
 
@@ -44,7 +44,8 @@ class Stand:
     Attributes:
         module: with the weights to begin with; every way works on a copy.
         network: its preprocessing.
-        splits: of the data.
+        splits: of the data, or of as much of it as is in memory.
+        files: the whole training split, where its pictures stay in their files; None where it is in memory.
         feeds: training samples as tensors, made so far; by layout, True for NHWC.
         modules: copies that steps are timed on, and the same compiled, made so far; by layout.
     """
@@ -52,8 +53,14 @@ class Stand:
     module: nn.Module
     network: Network
     splits: Splits
+    files: Dataset | None = None
     feeds: dict[bool, Feed] = field(default_factory=dict)
     modules: dict[bool, tuple[nn.Module, Callable[[Tensor], Any] | None]] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> int:
+        """Of the whole training split."""
+        return len(self.splits.train if self.files is None else self.files)
 
     @property
     def pictured(self) -> bool:
@@ -97,12 +104,12 @@ class Stand:
 
 def step_of(lesson: Lesson) -> Call:
     """A call that does the next training step, with as many threads as the settings say."""
-    chosen = _rows(lesson)
-    set_rate(lesson.optimizer, _GENTLE * lesson.settings.learning_rate)
+    chosen = _batches(lesson)
+    set_rate(lesson.optimizer, GENTLE * lesson.settings.learning_rate)
 
     def step() -> None:
         use_threads(lesson.settings)
-        learn_batch(lesson, batch_of(lesson, next(chosen)), "while steps were timed")
+        learn_batch(lesson, next(chosen), "while steps were timed")
 
     return step
 
@@ -114,18 +121,18 @@ def timed_step(stand: Stand, settings: Settings) -> Call:
 
 def input_of(lesson: Lesson) -> Call:
     """A call that makes the next batch and does nothing with it."""
-    chosen = _rows(lesson)
+    chosen = _batches(lesson)
 
     def make() -> object:
         use_threads(lesson.settings)
-        return batch_of(lesson, next(chosen))
+        return next(chosen)
 
     return make
 
 
 def update_of(lesson: Lesson) -> Call:
     """A call of the optimizer alone, with gradients that stay as they are; its weights change by nothing."""
-    learn_batch(lesson, batch_of(lesson, next(_rows(lesson))), "while steps were timed")
+    learn_batch(lesson, next(_batches(lesson)), "while steps were timed")
     kept = [None if value.grad is None else value.grad.clone() for value in lesson.module.parameters()]
     set_rate(lesson.optimizer, 0.0)
 
@@ -163,13 +170,13 @@ def changes(settings: Settings, plain: Settings) -> Changes:
     return {name: getattr(settings, name) for name in TUNED if getattr(settings, name) != getattr(plain, name)}
 
 
-def _rows(lesson: Lesson) -> Iterator[Tensor]:
-    """Rows of the samples of one batch after another, from all over the data, round and round in one order."""
+def _batches(lesson: Lesson) -> Iterator[Batch]:
+    """One batch after another, of samples from all over the data, round and round in one order."""
     order = torch.randperm(len(lesson.feed), generator=torch.Generator().manual_seed(lesson.settings.seed))
-    place = 0
+    rows = torch.split(order, lesson.batch)[: lesson.steps]
     while True:
-        yield order[place : place + lesson.batch]
-        place = place + lesson.batch if place + 2 * lesson.batch <= len(order) else 0
+        for chosen, inputs in zip(rows, lesson.feed.chosen(rows), strict=True):
+            yield batch_of(lesson, inputs, lesson.feed.labels[chosen])
 
 
 def use_threads(settings: Settings) -> None:

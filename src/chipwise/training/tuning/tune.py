@@ -1,8 +1,9 @@
 """Find the fastest way to compute training steps on this machine, on the user's own network and data.
 
 Stages, each of which keeps only what is faster beyond the noise: number format x layout x torch.compile, every pair
-timed together; the form of the optimizer; threads; the size of the batch. What is kept is then compared with the plain
-fp32 loop, on the clock once more and by what both learn of as many samples.
+timed together; the form of the optimizer; threads; workers, where pictures stay in their files; the size of the batch.
+What is kept is then compared with the plain fp32 loop, on the clock once more and by what both learn of as many
+samples.
 
     found = tune(Stand(module, network, data.split()), Settings(), Limits(formats=("bf16",), cores=2), rows, machine)
     found.changes, found.speedup
@@ -23,8 +24,10 @@ from chipwise.training.compiled import many_compiled
 from chipwise.training.feed import check_fits, feed_of
 from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.settings import FORMS, resolve
+from chipwise.training.stream import with_loading
 from chipwise.training.tuning.batch import batches, learned
 from chipwise.training.tuning.bound import confirmed
+from chipwise.training.tuning.reading import keep_workers, worker_count
 from chipwise.training.tuning.search import STAGE, Limits, Search, keep, note_rows, prepared, race, winner
 from chipwise.training.tuning.steps import changes, step_of
 
@@ -91,7 +94,9 @@ def tune(  # noqa: PLR0917 (nouns in the order of the line)
         GoalMissedError, MachineError, RuntimeError: the plain loop itself does not run.
     """
     splits = stand.splits
-    resolved = resolve(settings, samples=len(splits.train), pictures=splits.train.pictures)
+    resolved = resolve(settings, samples=stand.samples, pictures=splits.train.pictures)
+    if stand.files is not None:
+        resolved = with_loading(resolved, stand.files)
     plain = _plain(replace(resolved, batch_size=min(resolved.batch_size, len(splits.train))), limits)
     check_fits(stand.module, stand.feed(channels_last=False), splits.train.classes)
     feed_of(splits.validation, stand.network, what="validation")  # what cannot be judged is said before all the work
@@ -117,9 +122,11 @@ def _staged(search: Search, rows_at: Callable[[int], Sequence[Layer]], machine: 
     search.calls = {way: call for way, call in search.calls.items() if way in (search.plain, search.kept)}
     _forms(search)
     _thread_counts(search)
+    workers = worker_count(search)
     batches(search)
     learned(search)
     confirmed(search, rows_at, machine)
+    keep_workers(search, workers)
 
 
 def _plain(settings: Settings, limits: Limits) -> Settings:
@@ -223,5 +230,5 @@ def _among(search: Search, stage: str, others: Sequence[Settings]) -> None:
 
 def _steps(search: Search) -> int:
     """Training steps of the whole run."""
-    samples = len(search.stand.splits.train)
+    samples = search.stand.samples
     return max(1, samples // min(search.plain.batch_size, samples)) * (search.plain.epochs or 1)
