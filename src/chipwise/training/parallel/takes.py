@@ -8,6 +8,7 @@ from chipwise.core.errors import InputError
 from chipwise.training.parallel.cuts import check_cuts
 from chipwise.training.parallel.likeness import drops, normalizes_batches
 from chipwise.training.parallel.spatial import AXES
+from chipwise.training.precision import HALF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,10 +64,12 @@ def _check_settings(settings: Settings, mesh: Mesh) -> None:
         "return_memory": settings.return_memory or None,
         "compiled": settings.compiled or None,
     }
-    copies = {"l1": settings.l1 or None, "precision": "bf16" if settings.precision == "bf16" else None}
+    copies = {"l1": settings.l1 or None, "precision": settings.precision if settings.precision in HALF else None}
     simple = all(name in _COPIES for name, _ in mesh.sizes)
     refused = {name: value for name, value in never.items() if value is not None}
     refused |= {} if simple else {name: value for name, value in copies.items() if value is not None}
+    if settings.precision == "fp16" and mesh.has("zero1"):  # a skipped first step leaves it without state to write
+        refused["precision"] = settings.precision
     if settings.clip_norm is not None and mesh.has("pp", "tp"):
         refused["clip_norm"] = settings.clip_norm
     if refused:
