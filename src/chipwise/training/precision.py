@@ -1,8 +1,8 @@
 """Number formats of training: torch's mixed precision, and for fp16 its scaling of the loss.
 
 Weights, their gradients and the optimizer's state are float32 whatever the format: the 2-byte values are copies that
-autocast makes. fp16 has 5 bits of exponent, so that small gradients would be 0: the loss is multiplied by a scale before
-the backward pass, and the gradients are divided by it afterwards (P. Micikevicius and others, "Mixed precision
+autocast makes. fp16 has 5 bits of exponent, so that small gradients would be 0: the loss is multiplied by a scale
+before the backward pass, and the gradients are divided by it afterwards (P. Micikevicius and others, "Mixed precision
 training", 2018, arXiv 1710.03740, section 3.2). Where they overflow, the step is not taken and the scale is halved.
 
 >>> scaler = scaler_of("fp16")
@@ -50,6 +50,9 @@ def stepped(scaler: GradScaler, optimizer: torch.optim.Optimizer) -> bool:
         scaler: that scaled the loss.
         optimizer: whose gradients it has divided by the scale again.
     """
+    if scaler.is_enabled():
+        # Left to itself, torch's fused SGD makes momentum of whatever lies in memory when its first step is left out.
+        optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]  # noqa: SLF001
     before = scaler.get_scale()
     scaler.step(optimizer)
     scaler.update()

@@ -68,8 +68,6 @@ def _check_settings(settings: Settings, mesh: Mesh) -> None:
     simple = all(name in _COPIES for name, _ in mesh.sizes)
     refused = {name: value for name, value in never.items() if value is not None}
     refused |= {} if simple else {name: value for name, value in copies.items() if value is not None}
-    if settings.precision == "fp16" and mesh.has("zero1"):  # a skipped first step leaves it without state to write
-        refused["precision"] = settings.precision
     if settings.clip_norm is not None and mesh.has("pp", "tp"):
         refused["clip_norm"] = settings.clip_norm
     if refused:
