@@ -63,7 +63,7 @@ def taught(
     if teacher is not None:
         loaded = load(str(teacher), preprocess=preprocess)
         assert loaded.graph is not None, "an ONNX file is its graph"
-        wise = Teacher(trainable(simplified(loaded.graph)).module.eval(), bf16=settings.precision == "bf16")
+        wise = Teacher(trainable(simplified(loaded.graph)).module.eval(), precision=settings.precision)
     train, validation = (
         feed_of(each, network, what="training", channels_last=settings.channels_last)
         for each in (splits.train, splits.validation)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,17 @@ def test_explained_without_training(cli: Callable[..., object], tmp_path: Path) 
     record = json.loads(cli(*USUAL, "--explain", "--json", "--batch-size", "64").out)
     assert (record["schema"], record["batch_size"], record["chosen"]) == ("chipwise.train-memory/1", 64, None)
     assert record["plain"]["step"]["gradients"] > 0
+
+
+def test_two_bytes_are_counted_alike(cli: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+    from chipwise.devices import detect
+
+    monkeypatch.setattr(detect, "detect", partial(dataclasses.replace, detect.detect(), isa=()))
+    bf16, fp16 = (json.loads(cli(*USUAL, "--explain", "--json", "--precision", each).out) for each in ("bf16", "fp16"))
+    assert fp16["plain"]["step"]["saved"] == bf16["plain"]["step"]["saved"] > 0
+    assert fp16["plain"]["step"]["copies"] == bf16["plain"]["step"]["copies"] > 0
+    assert fp16["plain"]["savings"]["precision"] == "fp16"
+    assert any("no instructions for fp16" in note for note in fp16["notes"])
 
 
 def test_an_average_of_the_weights_is_counted(cli: Callable[..., object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -81,6 +82,25 @@ def test_a_table(cli: Callable[..., object]) -> None:
         "graphics processors",
     ):
         assert words in told.out
+
+
+@pytest.mark.parametrize(
+    ("isa", "tried"), [((), ()), (("avx512_bf16",), ("bf16",)), (("amx_bf16", "amx_fp16"), ("bf16", "fp16"))]
+)
+def test_formats_are_tried_where_the_processor_has_them(
+    cli: Callable[..., object], monkeypatch: pytest.MonkeyPatch, isa: tuple[str, ...], tried: tuple[str, ...]
+) -> None:
+    from chipwise.devices import detect
+
+    here = detect.detect()
+    monkeypatch.setattr(detect, "detect", lambda: dataclasses.replace(here, isa=isa))
+    told = cli("tune", *NET, "--for", "60s", "--json")
+    assert told.code == 0, told.err
+    record = json.loads(told.out)
+    assert {row["changes"]["precision"] for row in record["rows"] if "precision" in row["changes"]} == set(tried)
+    for name in ("bf16", "fp16"):
+        note = f"{name} was not tried: this processor has no instructions for it"
+        assert (note in record["notes"]) == (name not in tried)
 
 
 def test_ctrl_c_gives_the_best_so_far(cli: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:

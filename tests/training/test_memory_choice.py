@@ -80,6 +80,8 @@ def test_techniques_save_what_they_should() -> None:
     assert 1 < again.time_factor < 4 / 3  # type: ignore[attr-defined]
     assert bf16.memory.saved < 0.6 * plain.memory.saved  # type: ignore[attr-defined]
     assert bf16.memory.copies > 0  # type: ignore[attr-defined]
+    assert parts(precision="fp16").memory == bf16.memory  # type: ignore[attr-defined]
+    assert [Savings(32, each).words(32) for each in ("fp32", "fp16")] == [(), ("fp16 autocast",)]
     assert returned.memory.holes == 0 < plain.memory.holes  # type: ignore[attr-defined]
     assert returned.time_factor > 1  # type: ignore[attr-defined]
 

@@ -42,7 +42,7 @@ def test_bad_values_are_named(name: str, value: object) -> None:
     [
         ("optimizer", "adamW", "adamw"),
         ("schedule", "onecycle", "one-cycle"),
-        ("precision", "fp16", "bf16"),
+        ("precision", "tf32", "fp32"),
         ("augment", "afine", "affine"),
     ],
 )

@@ -1,12 +1,13 @@
 """A training run that takes a fraction of a second, for tests; run as a script it is killed on the way.
 
-    python tests/training/tiny.py FOLDER WHEN
+    python tests/training/tiny.py FOLDER WHEN [PRECISION CLIP_NORM]
 
 WHEN is a number (SIGKILL before that training step) or "write-N" (SIGKILL inside the N-th checkpoint write).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -80,11 +81,12 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(folder: str, when: str) -> None:
+def main(folder: str, when: str, precision: str = "fp32", clip_norm: str = "") -> None:
     """Train until killed."""
     trainer._CHECKPOINT_SHARE = 1e9  # after every epoch, however short
     if not when.startswith("write-"):
-        run(Path(folder), tiny(lambda step: kill() if step == int(when) else None))
+        settings = dataclasses.replace(SETTINGS, precision=precision, clip_norm=float(clip_norm) if clip_norm else None)
+        run(Path(folder), tiny(lambda step: kill() if step == int(when) else None), settings)
     writes = 0
     whole = trainer.checkpoints.save_file
 

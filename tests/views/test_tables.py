@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
+from chipwise.core.epoch import Scaling
 from chipwise.views import tables
 
 from . import (
@@ -100,6 +101,9 @@ def test_absent_parts_are_said() -> None:
     made = text_of(tables.manifest(plan), 120)
     assert "not measured" in made
     assert "best so far" in made
+    scaled = replace(samples.training().history[-1], scaling=Scaling(scale=32768.0, skipped=1, steady=12))
+    told = text_of(tables.training(replace(samples.training(), history=(scaled,))), 80)
+    assert "32,768 at the end; 1 of 16 steps overflowed and were left out" in told
     assert "no test split" in text_of(tables.training(replace(samples.training(), test=None)), 80)
 
 

@@ -286,12 +286,19 @@ def _besides(around: Around, dataset: Dataset, settings: Settings) -> tuple[str,
 def _notes(
     rows: Collection[Layer], settings: Settings, plain: Way, chosen: Way | None, *, bf16: bool
 ) -> tuple[str, ...]:
+    from chipwise.devices.detect import detect
+    from chipwise.runtimes.products import native
+
     notes = ["The optimizer's state is in this machine's memory already: moving it there saves on a GPU only."]
     if settings.optimizer != "sgd" and plain.memory.optimizer / 2 > _WORTH_TELLING * plain.memory.total:
         saved = plain.memory.optimizer // 2 / 1e6
         notes.append(f"--optimizer sgd would keep {saved:,.0f} MB less, but learns differently: not done unasked.")
     if settings.precision == "fp32" and not bf16:
         notes.append("bf16 autocast was not tried: asked otherwise, or this processor has no instructions for it.")
+    if settings.precision == "fp16" and not native("fp16", detect()):
+        notes.append(
+            "This processor has no instructions for fp16: steps take longer than in fp32, whatever is predicted."
+        )
     if settings.freeze is not None:
         notes.append("Counted as if everything learned; while a part is frozen, training takes less.")
     parts = chosen is not None and chosen.savings.micro_batch < min(settings.batch_size, plain.savings.micro_batch)

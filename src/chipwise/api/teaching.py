@@ -50,7 +50,7 @@ def taught_by(
     if callable(getattr(given, "state_dict", None)):
         raise InputError("a live module cannot teach: an interrupted run could not know it again", hint="give a file")
     module, digest = _built(given, weights, network, dataset)
-    teacher = Teacher(module, bf16=settings.precision == "bf16", digest=digest)
+    teacher = Teacher(module, precision=settings.precision, digest=digest)
     share, temperature = settings.teacher_share or teacher.share, settings.teacher_temperature or teacher.temperature
     taught = replace(settings, teacher_share=share, teacher_temperature=temperature)
     return taught, replace(teacher, share=share, temperature=temperature)

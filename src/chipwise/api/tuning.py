@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 RECIPE = "recipe.json"
 _LEAST_S = 5.0
+_HALVES = ("bf16", "fp16")
+_NO_INSTRUCTIONS = "{} was not tried: this processor has no instructions for it"
 _NOT_HEEDED = ("teacher_share", "teacher_temperature")
 
 
@@ -208,6 +210,7 @@ def _tuning(
     from chipwise.core.tuning import Tuning
     from chipwise.devices.detect import detect, versions
     from chipwise.networks.layers import layer_rows
+    from chipwise.runtimes.products import native
     from chipwise.training.dropout import set_dropout
     from chipwise.training.memory import enough_memory
     from chipwise.training.settings import as_json
@@ -219,15 +222,14 @@ def _tuning(
     chosen = replace(chosen, threads=chosen.threads or machine.cores)
     if chosen.dropout is not None:
         set_dropout(start.module, chosen.dropout)
-    formats = ("bf16",) if any("bf16" in name for name in machine.isa) else ()
+    formats = tuple(each for each in _HALVES if native(each, machine))
     limits = Limits(budget_s, frozenset(given), formats, machine.cores)
     splits, files, told = stand_on(dataset, start.network, chosen)
     stand = Stand(start.module, start.network, splits, files)
     rows_at = cache(partial(layer_rows, start.network))
     with enough_memory():
         found = tune_module(stand, chosen, limits, rows_at, machine, progress)
-    notes = (*found.notes, told)
-    notes = notes if formats else (*notes, "bf16 was not tried: this processor has no instructions for it")
+    notes = (*found.notes, told, *(_NO_INSTRUCTIONS.format(each) for each in _HALVES if each not in formats))
     if chosen.freeze is not None:
         notes = (*notes, "measured as if everything learned; while a part is frozen, steps are shorter")
     plain, tuned_step = found.timings or (None, None)

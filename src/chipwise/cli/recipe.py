@@ -79,7 +79,10 @@ TeacherShare = Annotated[float | None, typer.Option(metavar="SHARE", help="Of it
 TeacherTemperature = Annotated[
     float | None, typer.Option(metavar="T", help="What scores are divided by to compare them; default 3.")
 ]
-Precision = Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="bf16 is automatic mixed precision.")]
+Precision = Annotated[
+    Literal["fp32", "bf16", "fp16"] | None,
+    typer.Option(help="bf16 and fp16 are automatic mixed precision; fp16 scales the loss."),
+]
 Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="torch threads.")]
 Loading = Annotated[

@@ -34,6 +34,7 @@ from chipwise.networks.layers import layer_rows as network_rows
 from chipwise.tasks.metrics import paired_drop
 from chipwise.training.evaluate import evaluate
 from chipwise.training.feed import Feed, as_fed, check_fits, check_task, feed_of, layout_of
+from chipwise.training.precision import check_computes
 from chipwise.training.process import memory_kept, threads
 from chipwise.training.seeds import seeded
 from chipwise.training.settings import Settings, as_json, resolve
@@ -164,8 +165,10 @@ def compress(
     train = feed_of(splits.train, network, what="training", channels_last=nhwc)
     validation = feed_of(splits.validation, network, what="validation", channels_last=nhwc)
     check_fits(as_fed(source.module, channels_last=nhwc), train, splits.train.classes)
-    bf16 = settings.precision == "bf16"
-    teacher = Teacher(source.module.eval(), work.teacher_share, bf16=bf16) if work.teacher_share else None
+    check_computes(source.module, train.inputs[:2], settings.precision)
+    teacher = None
+    if work.teacher_share:
+        teacher = Teacher(source.module.eval(), work.teacher_share, precision=settings.precision)
     layout, channels = layout_of(network)
     run = _Run(
         network,

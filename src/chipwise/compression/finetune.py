@@ -20,6 +20,7 @@ from chipwise.training.evaluate import evaluate
 from chipwise.training.feed import as_fed
 from chipwise.training.loop import Lesson, run_epoch
 from chipwise.training.optimizer import build_optimizer
+from chipwise.training.precision import scaler_of
 from chipwise.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def finetune(
         lecture.channels,
         teacher=lecture.teacher,
         before_step=before_step,
+        scaler=scaler_of(settings.precision),
     )
     epochs, history = settings.epochs or 1, []
     best, kept = 0.0, 0

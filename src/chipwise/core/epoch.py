@@ -8,6 +8,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec import UNSET, UnsetType
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How the loss of fp16 training was scaled in an epoch.
+
+    Attributes:
+        scale: what it is multiplied by, at the end of the epoch.
+        skipped: steps that were not taken, as a gradient overflowed.
+        steady: steps without that since the scale last changed; it is doubled after 2,000.
+    """
+
+    scale: float
+    skipped: int
+    steady: int
+
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
@@ -19,6 +36,7 @@ class Epoch:
         learning_rate: at its end; seconds: of training, without validation; frozen: part was held as it was.
         wait_s: of these, until the batches were there, cut out and varied; steps: how many there were. None in
             histories from before these were counted.
+        scaling: of the loss, with fp16; other rows do not have it.
     """
 
     number: int
@@ -30,3 +48,4 @@ class Epoch:
     frozen: bool = False
     wait_s: float | None = None
     steps: int | None = None
+    scaling: Scaling | UnsetType = UNSET

@@ -19,7 +19,7 @@ class Savings:
 
     Attributes:
         micro_batch: samples that go through the network at a time; gradients add up over the batch.
-        precision: "fp32" or "bf16" (autocast), as in the settings of training.
+        precision: "fp32", "bf16" or "fp16" (autocast), as in the settings of training.
         again: segments of which only the borders are kept and the rest is computed a second time in the backward pass
             (activation checkpointing), each the paths of its modules.
         returned: freed memory goes back to the system at once, and so has no holes.
@@ -32,11 +32,16 @@ class Savings:
     returned: bool = False
     evaluation_batch: int = USUAL_EVALUATION
 
+    @property
+    def halves(self) -> bool:
+        """Whether activations are in 2 bytes."""
+        return self.precision != "fp32"
+
     def words(self, batch: int) -> tuple[str, ...]:
         """The techniques in words, of a step of so many samples; empty for the plain way."""
         parts, segments = math.ceil(batch / self.micro_batch), len(self.again)
         named = (
-            ("bf16 autocast", self.precision == "bf16"),
+            (f"{self.precision} autocast", self.halves),
             (f"{parts} micro-batches of {self.micro_batch} or fewer", parts > 1),
             (f"checkpointing of {segments} segment{'s' * (segments != 1)}", segments > 0),
             ("freed memory returned at once", self.returned),

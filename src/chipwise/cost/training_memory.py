@@ -45,7 +45,7 @@ _SPREAD_WITH_HOLES, _SPREAD = 0.25, 0.08
 # starting an operator, and mapping a byte of memory anew (on a virtual machine, where that is dear).
 _FLOPS_A_BYTE, _FLOPS_A_START, _FLOPS_A_MAPPED_BYTE = 10.0, 5e5, 140.0
 _PASSES = 3.0  # forward, gradients of activations, gradients of weights
-_BF16_TIME = 0.5  # of products and of moved bytes, with instructions for bf16
+_HALF_TIME = 0.5  # of products and of moved bytes, with instructions for the 2-byte format
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def time_factor(rows_at: Rows, around: Around, savings: Savings) -> float:
 def workload_of(around: Around, savings: Savings) -> Workload:
     """A step of so many items at a time, as the cost model takes it."""
     names = [around.optimizer]
-    names += ["amp"] if savings.precision == "bf16" else []
+    names += ["amp"] if savings.halves else []
     names += ["accumulation"] if savings.micro_batch < around.batch else []
     return Workload("training", savings.micro_batch, techniques=tuple(names), again=savings.again)
 
@@ -185,7 +185,7 @@ def _work(rows_at: Rows, around: Around, savings: Savings) -> float:
     """FLOPs of a step, with what else takes time as so many FLOPs."""
     rows = rows_at(savings.micro_batch)
     parts = math.ceil(around.batch / savings.micro_batch)
-    scale = _BF16_TIME if savings.precision == "bf16" else 1.0
+    scale = _HALF_TIME if savings.halves else 1.0
     once = [scale * (row.flops + _FLOPS_A_BYTE * row.moved_bytes) + _FLOPS_A_START for row in rows]
     second = sum(
         work for row, work in zip(rows, once, strict=True) if any(belongs(row, segment) for segment in savings.again)

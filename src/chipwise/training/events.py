@@ -14,6 +14,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
 from torch.utils.tensorboard import SummaryWriter
 
 from chipwise.codec.files import storage_error
@@ -56,6 +57,8 @@ def _log(writer: SummaryWriter, epoch: Epoch) -> None:
     }
     if epoch.wait_s is not None:
         scalars["seconds_waiting_for_data"] = epoch.wait_s
+    if epoch.scaling is not UNSET:
+        scalars |= {"loss_scale": epoch.scaling.scale, "steps_skipped": epoch.scaling.skipped}
     for name, value in scalars.items():
         writer.add_scalar(name, value, epoch.number)
     writer.flush()

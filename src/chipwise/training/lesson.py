@@ -12,6 +12,7 @@ from chipwise.training.feed import as_fed, check_fits, fed, layout_of
 from chipwise.training.freeze import frozen_part
 from chipwise.training.loop import Lesson
 from chipwise.training.optimizer import build_optimizer
+from chipwise.training.precision import check_computes, scaler_of
 from chipwise.training.teacher import check_teacher
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def lesson_of(  # noqa: PLR0917 (six nouns in the order of the line)
 
     Raises:
         DataError, NetworkError, InputError: the parts do not fit together. MachineError: there is no compiler for what
-            shall be compiled.
+            shall be compiled, or no kernel for fp16.
     """
     nhwc = settings.channels_last
     feed = learned_from(module, network, train, settings, reader)
@@ -53,14 +54,16 @@ def lesson_of(  # noqa: PLR0917 (six nouns in the order of the line)
     if teacher is not None:
         as_fed(teacher.module, channels_last=nhwc)
         check_teacher(teacher, module, feed.first(2))
+    check_computes(module, feed.first(2), settings.precision)
     layout, channels = layout_of(network)
     frozen = None if settings.freeze is None else frozen_part(module, feed.first(2), settings.freeze)
     optimizer = build_optimizer(module, settings, () if frozen is None else frozen.weights)
     average = None if settings.ema is None else average_of(module, settings.ema)
     quick = compiled(module) if settings.compiled else None
     return Lesson(
-        module, optimizer, feed, settings, layout, channels, frozen, teacher=teacher, average=average, compiled=quick
-    )
+        module, optimizer, feed, settings, layout, channels, frozen,
+        teacher=teacher, average=average, compiled=quick, scaler=scaler_of(settings.precision),
+    )  # fmt: skip
 
 
 def learned_from(

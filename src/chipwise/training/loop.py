@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from msgspec import UNSET, UnsetType
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from chipwise.training.augment import augmented, mixed
@@ -25,14 +26,18 @@ from chipwise.training.divergence import broken_layer, diverged
 from chipwise.training.freeze import phase_at
 from chipwise.training.objective import l1_penalty, loss_of
 from chipwise.training.optimizer import rate_share, set_rate
+from chipwise.training.precision import LEAST_SCALE, autocast, scaler_of, stepped, tell_scaling
 from chipwise.training.seeds import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
+    from torch.amp import GradScaler
     from torch.optim.swa_utils import AveragedModel
 
+    from chipwise.core.epoch import Scaling
+    from chipwise.core.errors import GoalMissedError
     from chipwise.training.feed import Fed
     from chipwise.training.freeze import Frozen
     from chipwise.training.settings import Settings
@@ -57,6 +62,7 @@ class Lesson:
         before_step: called with the number of each step, counted over all epochs from 0.
         average: of the module's weights over the steps, brought up to date after each; None where nobody wants it.
         compiled: the module, compiled: what training steps run in its place; None for the module as it is.
+        scaler: of the loss, as the settings' precision needs it.
     """
 
     module: nn.Module
@@ -70,6 +76,7 @@ class Lesson:
     before_step: Callable[[int], None] | None = None
     average: AveragedModel | None = None
     compiled: Callable[[Tensor], Any] | None = None
+    scaler: GradScaler = field(default_factory=lambda: scaler_of("fp32"))
 
     @property
     def taught(self) -> nn.Module:
@@ -118,13 +125,14 @@ class Trained:
     """Mean loss of an epoch's steps, the learning rate at its end, the wall time of its steps, and what they waited.
 
     `wait_s` is the part of `seconds` until each batch was there, cut out of memory or come from the processes that read
-    it, and varied: what a faster input would save.
+    it, and varied: what a faster input would save. `scaling` is that of the loss, where it is scaled.
     """
 
     loss: float
     learning_rate: float
     seconds: float
     wait_s: float
+    scaling: Scaling | UnsetType = UNSET
 
 
 def learn_batch(lesson: Lesson, batch: Batch, where: str) -> float:
@@ -139,15 +147,19 @@ def learn_batch(lesson: Lesson, batch: Batch, where: str) -> float:
         the mean loss.
 
     Raises:
-        GoalMissedError: loss or, where it is clipped, the gradient is not finite; the error names the layer.
+        GoalMissedError: loss or, where it is clipped, the gradient is not finite; the error names the layer. A scaled
+            gradient may overflow: the step is then left out.
     """
     lesson.optimizer.zero_grad(set_to_none=True)  # before new activations are made, so that these find the room
     parts = batch.parts(lesson.settings.micro_batch)
     loss = sum(_learn(lesson, part, len(part.labels) / len(batch.labels), where) for part in parts)
+    lesson.scaler.unscale_(lesson.optimizer)
     if lesson.settings.clip_norm is not None:
         _clip(lesson, batch, lesson.settings.clip_norm, where)
-    lesson.optimizer.step()
-    if lesson.average is not None:
+    taken = stepped(lesson.scaler, lesson.optimizer)
+    if not taken and lesson.scaler.get_scale() < LEAST_SCALE:
+        raise _broken(lesson, batch, float(_norm(_learning(lesson))), where)
+    if taken and lesson.average is not None:
         lesson.average.update_parameters(lesson.module)
     return loss
 
@@ -169,7 +181,8 @@ def run_epoch(
     Raises:
         GoalMissedError: when the loss is not a number any more.
     """
-    settings, total, rate, wait_s = lesson.settings, 0.0, 0.0, 0.0
+    settings, total, rate, wait_s, skipped = lesson.settings, 0.0, 0.0, 0.0, 0
+    assert lesson.scaler.is_enabled() == (settings.precision == "fp16"), "a lesson has the scaler of its settings"
     phase = phase_at(settings, number)
     lesson.module.train()
     if lesson.frozen is not None:
@@ -187,12 +200,14 @@ def run_epoch(
             asked = time.perf_counter()
             batch = batch_of(lesson, next(inputs), lesson.feed.labels[chosen])
             wait_s += time.perf_counter() - asked
+            scale = lesson.scaler.get_scale()
             loss = learn(lesson, batch, f"in epoch {number}, step {step + 1} of {lesson.steps}")
+            skipped += lesson.scaler.get_scale() < scale
             total += loss
             tell(step + 1, total / (step + 1))
         seconds = time.perf_counter() - start
     lesson.optimizer.zero_grad(set_to_none=True)  # evaluation needs none
-    return Trained(loss=total / lesson.steps, learning_rate=rate, seconds=seconds, wait_s=wait_s)
+    return Trained(total / lesson.steps, rate, seconds, wait_s, tell_scaling(lesson.scaler, skipped))
 
 
 def batch_of(lesson: Lesson, given: Tensor, labels: Tensor) -> Batch:
@@ -215,18 +230,32 @@ def _learn(lesson: Lesson, part: Batch, share: float, where: str) -> float:
         if not math.isfinite(value.item()):
             layer = broken_layer(lesson.module, lambda: _losses(replace(lesson, compiled=None), part))
             raise diverged(value.item(), where, lesson.settings, layer)
-    (share * whole if share < 1 else whole).backward()  # type: ignore[no-untyped-call]
+    lesson.scaler.scale(share * whole if share < 1 else whole).backward()  # type: ignore[no-untyped-call]
     return share * loss.item()
 
 
 def _clip(lesson: Lesson, batch: Batch, most: float, where: str) -> None:
     """Make the gradient of all weights together no longer than that."""
-    learning = [value for value in lesson.module.parameters() if value.grad is not None]
-    norm = get_total_norm([value.grad for value in learning if value.grad is not None])
-    if not math.isfinite(norm):
-        layer = broken_layer(lesson.module, lambda: _losses(replace(lesson, compiled=None), batch))
-        raise diverged(float(norm), where, lesson.settings, layer, what="norm of the gradient")
-    clip_grads_with_norm_(learning, most, norm)
+    learning = _learning(lesson)
+    norm = _norm(learning)
+    if math.isfinite(norm):
+        clip_grads_with_norm_(learning, most, norm)
+    elif not lesson.scaler.is_enabled():  # else it overflowed, and nothing is learned of it
+        raise _broken(lesson, batch, float(norm), where)
+
+
+def _learning(lesson: Lesson) -> list[nn.Parameter]:
+    return [value for value in lesson.module.parameters() if value.grad is not None]
+
+
+def _norm(learning: list[nn.Parameter]) -> Tensor:
+    return get_total_norm([value.grad for value in learning if value.grad is not None])
+
+
+def _broken(lesson: Lesson, batch: Batch, norm: float, where: str) -> GoalMissedError:
+    """The error for a gradient whose norm is not finite."""
+    layer = broken_layer(lesson.module, lambda: _losses(replace(lesson, compiled=None), batch))
+    return diverged(norm, where, lesson.settings, layer, what="norm of the gradient")
 
 
 def losses_of(given: Any, batch: Batch, settings: Settings) -> tuple[Tensor, Tensor]:
@@ -246,7 +275,7 @@ def losses_of(given: Any, batch: Batch, settings: Settings) -> tuple[Tensor, Ten
 def _losses(lesson: Lesson, batch: Batch) -> tuple[Tensor, Tensor]:
     """The loss of the scores alone, which is reported, and of all that is made small."""
     settings = lesson.settings
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=settings.precision == "bf16"):
+    with autocast(settings.precision):
         given = (lesson.compiled or lesson.module)(batch.inputs)
     loss, whole = losses_of(given, batch, settings)
     if lesson.teacher is not None:

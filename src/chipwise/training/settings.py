@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "one-cycle")
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "fp16")
 LOSSES = ("cross-entropy", "hinge")
 FORMS = ("fused", "foreach", "for-loop")
 LOADINGS = ("auto", "ram", "workers")
@@ -77,7 +77,8 @@ class Settings:
         augment: "affine" (or True: small shifts, rotation, scale), "shift", "crop", "flip", "cutout" and "mixup", or
             several between commas, made in this order; "none" (or False); or "auto": affine where there are few
             pictures. "cutout=0.25" is the side of the square over the picture's, "mixup=1" its alpha.
-        precision: "fp32", or "bf16" for automatic mixed precision.
+        precision: "fp32", or "bf16" or "fp16" for automatic mixed precision, with weights in fp32; for fp16 the loss is
+            scaled, and a step whose gradient overflows is left out.
         channels_last: keep pictures and kernels in NHWC order in memory.
         micro_batch: most samples that go through the network at a time, in about equal parts of the batch, whose
             gradients add up; None for all of them. Batch normalizations see one part at a time.

@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional
 
 from chipwise.core.errors import NetworkError, first_line
+from chipwise.training.precision import autocast
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,14 +31,14 @@ class Teacher:
         module: gives scores [N, K], in evaluation mode.
         share: of its answers in the loss, 0..1; the rest is the labels'.
         temperature: what scores are divided by before the softmax.
-        bf16: whether its answers are computed in bfloat16, by automatic mixed precision.
+        precision: in which its answers are computed, as in the settings of training.
         digest: of the network, by which a run knows its teacher again; empty where nobody asks.
     """
 
     module: nn.Module
     share: float = 0.9
     temperature: float = 3.0
-    bf16: bool = False
+    precision: str = "fp32"
     digest: str = ""
 
     def loss(self, inputs: Tensor, scores: Tensor, labels_loss: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ class Teacher:
 
     def answers(self, inputs: Tensor) -> Tensor:
         """Logarithms of its softened answers [N, K] to inputs [N, ...]."""
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bf16):
+        with torch.no_grad(), autocast(self.precision):
             return functional.log_softmax(self.module(inputs).float() / self.temperature, dim=1)
 
     def apart(self, scores: Tensor, answers: Tensor) -> Tensor:

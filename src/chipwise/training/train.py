@@ -39,6 +39,7 @@ from chipwise.training.freeze import phase_at
 from chipwise.training.history import best_of, message, why_stop
 from chipwise.training.lesson import lesson_of
 from chipwise.training.loop import run_epoch
+from chipwise.training.precision import resume_scaling
 from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.runs import Host, RunFacts, note_run
 from chipwise.training.settings import OF_READING, Settings, as_json, resolve
@@ -227,6 +228,7 @@ def _take_up(run: Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
     checkpoints.restore_optimizer(lesson.optimizer, found.part("optimizer."))
     if lesson.average is not None:
         lesson.average.load_state_dict(found.part("average."))
+    resume_scaling(lesson.scaler, found.state.history)
     run.progress.note(f"continuing after epoch {len(found.state.history)} of {run.settings.epochs}")
     return _Standing(found.state, found.part("best."), found.state.wall_s)
 
@@ -249,7 +251,7 @@ def _epoch(run: Run, lesson: Lesson, validation: Fed, standing: _Standing) -> _S
     held = phase_at(run.settings, number).frozen
     row = Epoch(
         number, trained.loss, score.loss, score.accuracy, trained.learning_rate, trained.seconds, held,
-        wait_s=trained.wait_s, steps=lesson.steps,
+        wait_s=trained.wait_s, steps=lesson.steps, scaling=trained.scaling,
     )  # fmt: skip
     history = (*past, row)
     best_epoch = best_of(history)

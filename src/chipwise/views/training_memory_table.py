@@ -33,7 +33,7 @@ _PARTS = (
     ("optimizer", "optimizer state"),
     ("gradients", "gradients"),
     ("saved", "activations saved for backward"),
-    ("copies", "bf16 copies of weights"),
+    ("copies", "2-byte copies of weights"),
     ("activations", "activations and gradients of them"),
     ("workspace", "workspace of kernels"),
     ("holes", "holes in freed memory"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
 from rich.console import Group
 from rich.text import Text
 
@@ -27,6 +28,7 @@ def training(record: Training) -> RenderableType:
     about = [
         ("stopped", f"{record.stopped}; {len(record.history)} epochs, {format_time(record.seconds)} of training"),
         *_waits(record),
+        *_scaling(record),
         ("kept", f"epoch {record.best_epoch}, the best on validation (*)"),
         *_frozen(record),
         ("test", _test_accuracy(record)),
@@ -54,6 +56,17 @@ def _waits(record: Training) -> list[tuple[str, str]]:
     if not steps or not seconds:
         return []
     return [("data wait", f"{format_time(wait_s / steps)} a step, {format_share(wait_s / seconds, 1)} of their time")]
+
+
+def _scaling(record: Training) -> list[tuple[str, str]]:
+    """How the loss was scaled, and how many steps were left out, with fp16."""
+    scaled = [each.scaling for each in record.history if each.scaling is not UNSET]
+    if not scaled:
+        return []
+    skipped, steps = sum(each.skipped for each in scaled), sum(each.steps or 0 for each in record.history)
+    return [
+        ("loss scale", f"{scaled[-1].scale:,g} at the end; {skipped} of {steps:,} steps overflowed and were left out")
+    ]
 
 
 def _frozen(record: Training) -> list[tuple[str, str]]:

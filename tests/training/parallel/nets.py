@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 
@@ -30,6 +31,24 @@ class Branch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(x + self.body(x))
+
+
+class Burst(nn.Module):
+    """In the third step of training the gradient overflows, in the first process only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.step += self.training
+        if x.requires_grad and self.step == 3 and not (dist.is_initialized() and dist.get_rank()):
+            x.register_hook(lambda gradient: gradient * float("inf"))
+        return x * 1
+
+
+def bursting() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), Burst(), nn.Flatten(), nn.Linear(144, 3))
 
 
 def mlp() -> nn.Module:

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.runtime
         ("dp2", "normed", {"micro_batch": 4}, "micro_batch=4 cannot be had with dp2"),
         ("fsdp2", "normed", {"l1": 0.1}, "l1=0.1 cannot be had with fsdp2"),
         ("tp2", "normed", {"precision": "bf16"}, "precision=bf16 cannot be had with tp2"),
+        ("fsdp2", "normed", {"precision": "fp16"}, "precision=fp16 cannot be had with fsdp2"),
         ("pp2", "plain", {"clip_norm": 1.0}, "clip_norm=1.0 cannot be had with pp2"),
         ("zero12", "normed", {"optimizer": "sgd", "momentum": 0.0}, "zero12 spreads momentum"),
         ("tp2", "dropped", {}, "the network has dropout, and with tp2"),
@@ -101,6 +102,19 @@ def test_joined_norm_is_a_batch_norm(norm: type[nn.Module], shape: tuple[int, ..
     for name, value in plain.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[f"0.{name}"], value)
     torch.testing.assert_close(ours.eval()(given), plain.eval()(given))
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_joined_norm_of_two_byte_values_is_a_batch_norm(half: torch.dtype) -> None:
+    """As mixed precision gives them: weights and statistics are float32."""
+    torch.manual_seed(0)
+    given = (torch.randn(64, 4, 5, 5) + 3).to(half)
+    plain, ours = nn.BatchNorm2d(4), joined(nn.Sequential(nn.BatchNorm2d(4)), ())
+    made = ours(given)
+    assert made.dtype == half
+    torch.testing.assert_close(made, plain(given), rtol=2e-2, atol=2e-2)
+    torch.testing.assert_close(ours[0].running_var, plain.running_var, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(ours[0].running_mean, plain.running_mean, rtol=1e-4, atol=1e-4)
 
 
 def test_refusals_keep_their_kind(tmp_path: Path) -> None:

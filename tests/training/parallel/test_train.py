@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
+from chipwise.core.epoch import Scaling  # noqa: E402
 from chipwise.core.errors import GoalMissedError, InputError, MachineError  # noqa: E402
 from chipwise.core.report import Training  # noqa: E402
 from chipwise.training import checkpoint as checkpoints  # noqa: E402
@@ -65,6 +66,16 @@ def test_copies_learn_what_one_process_learns(whole: tuple[Training, Path], tmp_
     assert row["outcome"] == "epochs done"
     assert run(tmp_path, "dp2") == result  # which is finished
     assert run(tmp_path) == result
+
+
+def test_all_processes_leave_out_the_steps_that_overflow_in_one(tmp_path: Path) -> None:
+    """In fp16, with batch-norms over all shares."""
+    settings = dataclasses.replace(runs.short(2), precision="fp16", optimizer="sgd", clip_norm=1.0)
+    one = run(tmp_path / "one", net="bursting", settings=settings)
+    many = run(tmp_path / "many", "dp2", net="bursting", settings=settings)
+    assert difference(many, one) < 1e-3
+    assert [each.scaling for each in many.history] == [each.scaling for each in one.history]
+    assert many.history[0].scaling == Scaling(scale=2.0**15, skipped=1, steady=STEPS - 3)
 
 
 @pytest.mark.slow

@@ -71,11 +71,14 @@ def load_checkpoint(strategy: Strategy, folder: Path, grid: DeviceMesh | None, *
     models: list[dict[str, Any]] = [get_model_state_dict(part) for part in strategy.parts]
     state = {MODEL + name: value for model in models for name, value in model.items()}
     rows: list[tuple[optim.Optimizer, Tensor, dict[str, Tensor]]] = []
+    written = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
     for names, optimizer in _named(strategy):
         for value in (value for group in optimizer.param_groups for value in group["params"]):
-            row = {slot: _room(value, slot) for slot in _slots(optimizer)}
-            state |= {f"{OPTIMIZER}{names[value]}.{slot}": room for slot, room in row.items()}
-            rows.append((optimizer, value, row))
+            places = {slot: f"{OPTIMIZER}{names[value]}.{slot}" for slot in _slots(optimizer)}
+            row = {slot: _room(value, slot) for slot, place in places.items() if place in written}
+            if row:  # else all steps so far overflowed
+                state |= {places[slot]: room for slot, room in row.items()}
+                rows.append((optimizer, value, row))
     kept = {name: torch.empty_like(value) for model in models for name, value in model.items()} if best else {}
     state |= {BEST + name: value for name, value in kept.items()}
     read_tensors(state, folder, alone=grid is None)

@@ -38,6 +38,7 @@ from chipwise.training.parallel.mesh import SHARING, parse_mesh
 from chipwise.training.parallel.norms import joined
 from chipwise.training.parallel.step import ELSEWHERE, Blend, Learner, method_of, summed, whole_of
 from chipwise.training.parallel.strategy import build_strategy
+from chipwise.training.precision import resume_scaling
 from chipwise.training.process import memory_kept
 
 if TYPE_CHECKING:
@@ -116,7 +117,9 @@ def _built(told: Assignment) -> _Here:
     share = min(settings.batch_size, len(feed)) // mesh.shares
     strategy = build_strategy(module, mesh, method, grid, feed.inputs[:share])
     del module  # a stage of a pipeline is all that its process is to have
-    lesson = Lesson(strategy.parts[0], strategy.optimizers[0], feed, settings, told.layout, told.channels)
+    lesson = Lesson(
+        strategy.parts[0], strategy.optimizers[0], feed, settings, told.layout, told.channels, scaler=method.scaler
+    )
     learner = Learner(strategy, mesh, grid, whole, blend)
     return _Here(told, mesh, grid, strategy, lesson, learner, validation)
 
@@ -133,7 +136,9 @@ def _taken_up(here: _Here) -> tuple[State, dict[str, Tensor]]:
     if path is None:
         return State(here.told.identity), {}
     best = load_checkpoint(here.strategy, path, here.grid, best=True)
-    return shards.state_of(path), best
+    state = shards.state_of(path)
+    resume_scaling(here.lesson.scaler, state.history)
+    return state, best
 
 
 def _epoch(here: _Here, state: State, best: dict[str, Tensor]) -> tuple[State, dict[str, Tensor]]:
@@ -146,7 +151,17 @@ def _epoch(here: _Here, state: State, best: dict[str, Tensor]) -> tuple[State, d
     )
     history = (
         *state.history,
-        Epoch(number, mean, loss, accuracy, rate, seconds, wait_s=trained.wait_s, steps=here.lesson.steps),
+        Epoch(
+            number,
+            mean,
+            loss,
+            accuracy,
+            rate,
+            seconds,
+            wait_s=trained.wait_s,
+            steps=here.lesson.steps,
+            scaling=trained.scaling,
+        ),
     )
     best_epoch = best_of(history)
     if best_epoch == number:

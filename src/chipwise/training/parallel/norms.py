@@ -68,20 +68,22 @@ def normalized(layer: _BatchNorm, value: Tensor, count: int, groups: Sequence[Pr
 
     Args:
         layer: in training.
-        value: [N, C, ...], this process's part.
+        value: [N, C, ...], this process's part; sums of 2-byte values are in float32, as torch's own are.
         count: numbers a channel, over all parts.
         groups: of the processes that have the other parts.
     """
     shape = (1, -1, *[1] * (value.ndim - 2))
-    mean = _summed(value, groups) / count
-    apart = value - mean.view(shape)
+    wide = value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
+    mean = _summed(wide, groups) / count
+    apart = wide - mean.view(shape)
     variance = _summed(apart * apart, groups) / count
     if layer.track_running_stats:
         _remember(layer, mean.detach(), variance.detach() * count / (count - 1))
     normal = apart * torch.rsqrt(variance + layer.eps).view(shape)
     if layer.affine:
         normal = normal * layer.weight.view(shape)
-    return normal if layer.bias is None else normal + layer.bias.view(shape)
+    normal = normal if layer.bias is None else normal + layer.bias.view(shape)
+    return normal.to(value.dtype)
 
 
 def total(value: Tensor, group: ProcessGroup) -> Tensor:

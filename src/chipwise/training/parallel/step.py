@@ -24,6 +24,7 @@ from chipwise.training.parallel.held import Held
 from chipwise.training.parallel.job import RankAnswer
 from chipwise.training.parallel.likeness import drops
 from chipwise.training.parallel.strategy import Method, names_of
+from chipwise.training.precision import LEAST_SCALE, scaler_of, stepped
 from chipwise.training.seeds import seeded
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def method_of(module: nn.Module, settings: Settings, mesh: Mesh, blend: Blend, m
         kind,
         lambda part: ([*groups_of(part, settings)], options),
         microbatches=microbatches,
-        bf16=settings.precision == "bf16",
+        precision=settings.precision,
+        scaler=scaler_of(settings.precision),
     )
 
 
@@ -130,9 +132,12 @@ class Learner:
         loss = total / count
         if not math.isfinite(loss):
             raise diverged(loss, where, lesson.settings, ELSEWHERE)
+        lesson.scaler.unscale_(lesson.optimizer)
         if lesson.settings.clip_norm is not None:
             self._clip(lesson, lesson.settings.clip_norm, where)
-        lesson.optimizer.step()
+        # Gradients are the same in all processes by now, and so is what overflowed.
+        if not stepped(lesson.scaler, lesson.optimizer) and lesson.scaler.get_scale() < LEAST_SCALE:
+            raise diverged(math.inf, where, lesson.settings, ELSEWHERE, what="gradient")
         if held is not None:
             held.close()
             self._look(held, lesson.settings)
@@ -143,9 +148,10 @@ class Learner:
         learning = [value for value in self._strategy.parts[0].parameters() if value.grad is not None]
         norm = get_total_norm([value.grad for value in learning if value.grad is not None])
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        if not math.isfinite(norm):
+        if math.isfinite(norm):
+            clip_grads_with_norm_(learning, most, norm)
+        elif not lesson.scaler.is_enabled():
             raise diverged(float(norm), where, lesson.settings, ELSEWHERE, what="norm of the gradient")
-        clip_grads_with_norm_(learning, most, norm)
 
     def _look(self, held: Held, settings: Settings) -> None:
         """Compare what runs with what was asked for.

@@ -6,7 +6,7 @@ recipes for several dimensions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -28,10 +28,12 @@ from chipwise.training.parallel.pipeline import (
 )
 from chipwise.training.parallel.spatial import AXES, Regions, regions_wrong
 from chipwise.training.parallel.tensor_parallel import Pair, cut_pairs, found_wrong, linear_pairs, pairs_within
+from chipwise.training.precision import autocast, scaler_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torch.amp import GradScaler
     from torch.distributed.device_mesh import DeviceMesh
 
     from chipwise.training.parallel.mesh import Mesh
@@ -46,7 +48,7 @@ class Method:
         kind: of torch's optimizers.
         settings: parameters, or groups of them, of a part, and the optimizer's settings.
         schedule, microbatches: of a pipeline.
-        bf16: whether the forward pass is torch's mixed precision.
+        precision: of the forward pass, as in the settings of training; scaler: of the loss, as it needs it.
     """
 
     losses: Callable[[Any, Tensor], tuple[Tensor, Tensor]]
@@ -54,7 +56,8 @@ class Method:
     settings: Callable[[nn.Module], tuple[list[Any], dict[str, Any]]]
     schedule: str = "1f1b"
     microbatches: int = 1
-    bf16: bool = False
+    precision: str = "fp32"
+    scaler: GradScaler = field(default_factory=lambda: scaler_of("fp32"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +188,10 @@ def _unwrapped(part: nn.Module) -> nn.Module:
 
 
 def _learn(module: nn.Module, inputs: Tensor, wanted: Tensor, method: Method) -> Tensor:
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=method.bf16):
+    with autocast(method.precision):
         given = module(inputs)
     loss, whole = method.losses(given, wanted)
-    whole.backward()  # type: ignore[no-untyped-call]
+    method.scaler.scale(whole).backward()  # type: ignore[no-untyped-call]
     return loss.detach()
 
 

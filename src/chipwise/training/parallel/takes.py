@@ -8,6 +8,7 @@ from chipwise.core.errors import InputError
 from chipwise.training.parallel.cuts import check_cuts
 from chipwise.training.parallel.likeness import drops, normalizes_batches
 from chipwise.training.parallel.spatial import AXES
+from chipwise.training.precision import HALF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +64,7 @@ def _check_settings(settings: Settings, mesh: Mesh) -> None:
         "return_memory": settings.return_memory or None,
         "compiled": settings.compiled or None,
     }
-    copies = {"l1": settings.l1 or None, "precision": "bf16" if settings.precision == "bf16" else None}
+    copies = {"l1": settings.l1 or None, "precision": settings.precision if settings.precision in HALF else None}
     simple = all(name in _COPIES for name, _ in mesh.sizes)
     refused = {name: value for name, value in never.items() if value is not None}
     refused |= {} if simple else {name: value for name, value in copies.items() if value is not None}

@@ -20,6 +20,7 @@ from chipwise.core.formats import ROW_BYTES
 from chipwise.core.tuning import TrainingBound, TuneRow
 from chipwise.cost.memory import optimizer_values
 from chipwise.runtimes.torch_products import products
+from chipwise.training.precision import HALF
 from chipwise.training.tuning.choice import wins
 from chipwise.training.tuning.search import race
 from chipwise.training.tuning.steps import input_of, smallest, step_of, timed_step, update_of, use_threads
@@ -150,7 +151,7 @@ def _bound(
 
 def _work(rows: Sequence[Layer], settings: Settings) -> tuple[float, float]:
     """FLOPs and bytes of a step: of the layers in three passes, and of the optimizer once."""
-    scale = 0.5 if settings.precision == "bf16" else 1.0
+    scale = 0.5 if settings.precision in HALF else 1.0
     flops = _PASSES * sum(row.flops for row in rows)
     trained = sum(row.parameters for row in rows)
     state = optimizer_values(settings.optimizer)
@@ -186,7 +187,7 @@ def _advice(kind: Kind, shares: Shares, settings: Settings, arithmetic: float) -
             "less often, --optimizer sgd moves less"
         )
     if kind == "memory":
-        less = "" if settings.precision == "bf16" else ", bf16"
+        less = "" if settings.precision in HALF else ", bf16"
         return f"moving bytes holds it back: fewer values between layers (pooling earlier{less}), or faster memory"
     if 0 < arithmetic < _SLOW:
         return (

@@ -20,6 +20,7 @@ from chipwise.training.compiled import compiled
 from chipwise.training.feed import Feed, as_fed, feed_of, layout_of
 from chipwise.training.loop import Batch, Lesson, batch_of, learn_batch
 from chipwise.training.optimizer import build_optimizer, set_rate
+from chipwise.training.precision import scaler_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,7 +100,8 @@ class Stand:
         average = None if settings.ema is None else average_of(module, settings.ema)
         layout, channels = layout_of(self.network)
         given = self.feed(channels_last=settings.channels_last) if feed is None else feed
-        return Lesson(module, build_optimizer(module, settings), given, settings, layout, channels, average=average)
+        optimizer, scaler = build_optimizer(module, settings), scaler_of(settings.precision)
+        return Lesson(module, optimizer, given, settings, layout, channels, average=average, scaler=scaler)
 
 
 def step_of(lesson: Lesson) -> Call:

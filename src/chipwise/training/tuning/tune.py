@@ -46,10 +46,7 @@ PRODUCT = "precision, layout, compile"
 _OPTIMIZER, _THREADS = "optimizer", "threads"
 # Shares of the time that are used up after each stage.
 _UNTIL = {"eager": 0.20, "compiled": 0.45, _OPTIMIZER: 0.52, _THREADS: 0.58}
-_NO_GPU = (
-    "training runs on the processor: fp16 with loss scaling, tf32 and pinned memory are of graphics processors, and "
-    "were not tried"
-)
+_NO_GPU = "training runs on the processor: tf32 and pinned memory are of graphics processors, and were not tried"
 
 
 @dataclass(frozen=True, slots=True)
