@@ -77,6 +77,9 @@ def test_copies_learn_what_one_process_learns(whole: tuple[Training, Path], tmp_
         ("tp2", "normed", {"label_smoothing": 0.1}),
         ("pp2", "plain", {"batch_size": 24}),
         ("sph2", "normed", {"loss": "hinge", "augment": "affine"}),
+        ("oc2", "paired", {"optimizer": "sgd", "learning_rate": 0.05}),
+        ("dp2,oc2", "paired", {}),
+        ("oc2", "normed", {}),
         ("dp2,tp2", "normed", {}),
         ("dp2,fsdp2", "normed", {}),
         ("dp2,pp2", "plain", {}),
@@ -138,7 +141,7 @@ def test_two_then_one_then_two(whole: tuple[Training, Path], tmp_path: Path, mon
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("meshes", [("dp4", "dp2"), ("fsdp4", "fsdp2"), ("fsdp2,tp2", "zero12")])
+@pytest.mark.parametrize("meshes", [("dp4", "dp2"), ("fsdp4", "fsdp2"), ("fsdp2,tp2", "zero12"), ("dp2,oc2", "oc2")])
 def test_four_then_one_then_two(
     meshes: tuple[str, str], whole: tuple[Training, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

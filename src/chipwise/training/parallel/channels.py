@@ -1,9 +1,10 @@
 """Convolutions by output channels: each process holds, and computes, a share of the channels that a layer gives.
 
-Where two convolutions follow each other in a Sequential, with nothing between them but what works on each channel alone,
-the second is cut by its input channels, and one sum ends the pair (Megatron-LM's scheme for matrices, arXiv 1909.08053,
-section 3). The channels of any other convolution are gathered behind it. Layers compute on plain tensors; weights, and
-what goes between processes, are torch's DTensor, whose convolution gives wrong shapes in 2.13 and is never called.
+Where two convolutions follow each other in a Sequential, with nothing between them but what works on each channel
+alone, the second is cut by its input channels, and one sum ends the pair (Megatron-LM's scheme for matrices, arXiv
+1909.08053, section 3). The channels of any other convolution are gathered behind it. Layers compute on plain tensors;
+weights, and what goes between processes, are torch's DTensor, whose convolution gives wrong shapes in 2.13 and is never
+called.
 
 >>> channel_cuts(nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 3), nn.Conv2d(3, 2, 3)), 2)
 {'0': 'first', '2': 'last', '3': 'gathered'}
@@ -33,6 +34,7 @@ GATHERED, FIRST, BETWEEN, LAST = "gathered", "first", "between", "last"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRIED = 16  # rows and columns of the pictures that layers are tried out on
 Chain = list[tuple[str, nn.Module]]
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 class ChannelShare(nn.Module):
@@ -46,8 +48,8 @@ class ChannelShare(nn.Module):
 
     def __init__(self, layer: nn.Module, role: str, grid: DeviceMesh) -> None:
         super().__init__()
-        for name, value in layer.named_parameters():
-            self.register_parameter(name, nn.Parameter(_cut(value.detach(), name, role, grid), value.requires_grad))
+        for name, weight in layer.named_parameters():
+            self.register_parameter(name, nn.Parameter(_cut(weight.detach(), name, role, grid), weight.requires_grad))
         for name, value in layer.named_buffers():
             self.register_buffer(name, _cut(value, name, role, grid))
         if role == LAST:
@@ -186,7 +188,7 @@ def added_up(value: Tensor, grid: DeviceMesh) -> Tensor:
 
 
 def _cut(value: Tensor, name: str, role: str, grid: DeviceMesh) -> Tensor:
-    """This process's share of a value, as a DTensor; the value itself where it is not cut."""
+    """Give this process's share of a value, as a DTensor; the value itself where it is not cut."""
     dim = _dim(value, name, role)
     return value if dim is None else distribute_tensor(value, grid, [Shard(dim)])
 
@@ -238,7 +240,8 @@ def _pairs(chain: Chain, parts: int) -> Iterator[list[str]]:
     row: list[str] = []
     width = dims = 0
     for name, layer in chain:
-        if row and type(layer) in _CONVOLUTIONS and layer.groups == 1 and layer.in_channels % parts == 0:
+        convolution = _convolution(layer)
+        if row and convolution and convolution.groups == 1 and convolution.in_channels % parts == 0:
             yield [*row, name]
             row = []
             continue
@@ -246,15 +249,22 @@ def _pairs(chain: Chain, parts: int) -> Iterator[list[str]]:
         if width and any(True for _ in (*layer.parameters(), *layer.buffers())):
             row.append(name)
         elif not width:
-            row = [name] if _splits(layer, parts) else []
-            width, dims = (layer.out_channels, len(layer.kernel_size)) if row else (0, 0)
+            row = []
+            if convolution and _splits(convolution, parts):
+                row, width, dims = [name], convolution.out_channels, len(convolution.kernel_size)
+
+
+def _convolution(layer: nn.Module) -> Convolution | None:
+    """The layer where it is a convolution of torch's, and nobody's kind of one that may compute otherwise."""
+    return layer if isinstance(layer, _CONVOLUTIONS) and type(layer) in _CONVOLUTIONS else None
 
 
 def _splits(layer: nn.Module, parts: int) -> bool:
     """Whether a layer is a convolution whose output channels, by whole groups, can be shared evenly."""
-    if type(layer) not in _CONVOLUTIONS:
+    found = _convolution(layer)
+    if found is None:
         return False
-    return layer.out_channels % parts == 0 and (layer.groups == 1 or layer.groups % parts == 0)
+    return found.out_channels % parts == 0 and (found.groups == 1 or found.groups % parts == 0)
 
 
 def _width_behind(layer: nn.Module, width: int, parts: int, dims: int) -> int:
@@ -268,15 +278,17 @@ def _width_behind(layer: nn.Module, width: int, parts: int, dims: int) -> int:
     """
     if type(layer) in (*NORMS, JoinedNorm):
         return width
-    if type(layer) in _CONVOLUTIONS:
-        return layer.out_channels if layer.groups > 1 and _splits(layer, parts) else 0
+    convolution = _convolution(layer)
+    if convolution is not None:
+        return convolution.out_channels if convolution.groups > 1 and _splits(convolution, parts) else 0
     if drops(layer) or any(True for _ in (*layer.parameters(), *layer.buffers())):
         return 0  # of a share of the channels it would drop the same as of another
     values = torch.linspace(-3.0, 3.0, 2 * width * _TRIED**dims, dtype=torch.float64)
     values = values.view(2, width, *[_TRIED] * dims)
     with torch.no_grad():
         try:
-            whole, pieces = layer(values), [layer(piece) for piece in values.chunk(parts, dim=1)]
+            whole: Tensor = layer(values)
+            pieces = [layer(piece) for piece in values.chunk(parts, dim=1)]
             together = torch.cat(pieces, dim=1)
         except (RuntimeError, ValueError, TypeError, IndexError):
             return 0
