@@ -167,6 +167,19 @@ def dropped() -> nn.Module:
     )
 
 
+def dropped_channels() -> nn.Module:
+    """Dropout between two convolutions, which is drawn for all channels alike, so that they are no pair; and behind."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3),
+        nn.Dropout2d(0.3),
+        nn.Conv2d(8, 4, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(64, 3),
+    )
+
+
 SHAPES = {
     "mlp": (12,),
     "cnn": (1, 6, 6),

@@ -194,6 +194,14 @@ def test_dropout_is_the_same_each_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_dropout_behind_channels_that_were_gathered(tmp_path: Path) -> None:
+    """As on a mesh of one process, which draws the same masks."""
+    settings = runs.short(2)
+    one, two = (run(tmp_path / mesh, mesh, net="dropped_channels", settings=settings) for mesh in ("dp1", "oc2"))
+    assert difference(one, two) < TOLERANCE
+
+
+@pytest.mark.slow
 def test_two_machines_meet(whole: tuple[Training, Path], tmp_path: Path) -> None:
     """Two agents on this machine, a process each, one folder."""
     code = (
