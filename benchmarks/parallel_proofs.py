@@ -22,7 +22,8 @@ from torch import Tensor, nn
 import chipwise
 from document import command_line, give, here
 
-CNN, NORMED, TRANSFORMER = "lenet5-caffe", "convnet-small", "parallel_proofs:transformer"
+CNN, NORMED, RESIDUAL = "lenet5-caffe", "convnet-small", "resnet20"
+TRANSFORMER = "parallel_proofs:transformer"
 RUNS: tuple[tuple[str, str, str], ...] = (
     *((CNN, mesh, "1f1b") for mesh in ("dp2", "zero12", "zero22", "fsdp2", "tp2", "pp2")),
     *(
@@ -33,6 +34,9 @@ RUNS: tuple[tuple[str, str, str], ...] = (
     *((CNN, mesh, "1f1b") for mesh in ("sph2,spw2", "sph4", "dp2,sph2")),
     (NORMED, "sph2,spw2", "1f1b"),
     (NORMED, "dp4", "1f1b"),
+    *((CNN, mesh, "1f1b") for mesh in ("oc2", "dp2,oc2", "fsdp2,oc2", "oc2,tp2", "pp2,oc2")),
+    *((NORMED, mesh, "1f1b") for mesh in ("oc2", "oc4")),
+    *((RESIDUAL, mesh, "1f1b") for mesh in ("oc2", "oc4", "dp2,oc2")),
     (TRANSFORMER, "pp2,tp2", "gpipe"),
     (TRANSFORMER, "pp4", "1f1b"),
     (CNN, "dp8", "1f1b"),
@@ -72,7 +76,7 @@ def main() -> int:
 def measured(network: str, mesh: str, schedule: str) -> dict[str, Any]:
     """One run as a row."""
     start = time.perf_counter()
-    proof = chipwise.prove(network, mesh, None if network == TRANSFORMER else "digits", schedule=schedule)
+    proof = chipwise.prove(network, mesh, "digits" if network in (CNN, NORMED) else None, schedule=schedule)
     row = {
         "network": network,
         "mesh": mesh,

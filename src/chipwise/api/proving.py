@@ -61,7 +61,7 @@ def prove(
 
     Args:
         network: a zoo name, a trained folder, or "package.module:callable", for classification.
-        mesh: how the processes are laid out, as "dp2,tp2": sizes of dp, zero1, zero2, fsdp, tp, pp, sph, spw.
+        mesh: how the processes are laid out, as "dp2,tp2": sizes of dp, zero1, zero2, fsdp, tp, pp, sph, spw, oc.
         data: a data set or its name; None for random samples of the network's input shape.
         reshard: meshes that go on from each other's checkpoints; None for "1" and then half of the processes,
             empty for none.

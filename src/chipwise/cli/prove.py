@@ -31,7 +31,7 @@ def main(
         str,
         typer.Option(
             metavar="dp2,tp2",
-            help="Processes along dp, zero1, zero2, fsdp, tp, pp, sph, spw.",
+            help="Processes along dp, zero1, zero2, fsdp, tp, pp, sph, spw, oc.",
             autocompletion=mesh_names,
         ),
     ],

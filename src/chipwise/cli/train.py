@@ -53,7 +53,7 @@ MeshOption = Annotated[
     str | None,
     typer.Option(
         metavar="dp2,tp2",
-        help="Several processes, along dp, zero1, zero2, fsdp, tp, pp, sph, spw: the same curve.",
+        help="Several processes, along dp, zero1, zero2, fsdp, tp, pp, sph, spw, oc: the same curve.",
         autocompletion=mesh_names,
     ),
 ]

@@ -78,6 +78,43 @@ def pictures() -> nn.Module:
     )
 
 
+class Residual(nn.Module):
+    """Two convolutions that no Sequential holds."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.second = nn.Conv2d(width, width, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(torch.tanh(self.first(x)))
+
+
+def channels(*, norms: bool = False) -> nn.Module:
+    """A pair with pooling and groups between, convolutions that stand alone, groups, and one that is left whole."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.BatchNorm2d(8) if norms else nn.Identity(),
+        nn.ReLU(),
+        nn.Sequential(nn.Conv2d(8, 8, 3, groups=8), nn.BatchNorm2d(8) if norms else nn.Identity(), nn.MaxPool2d(2)),
+        nn.Conv2d(8, 4, 3, padding=1),
+        nn.BatchNorm2d(4) if norms else nn.Identity(),
+        Residual(4),
+        nn.Conv2d(4, 8, 2, groups=4),
+        nn.LocalResponseNorm(3),
+        nn.Conv2d(8, 3, 2),
+        nn.Flatten(),
+        nn.Linear(6, 8),
+        nn.ReLU(),
+        nn.Linear(8, 3),
+    )
+
+
+def normed_channels() -> nn.Module:
+    """The same with batch-norms, in the pair and behind it."""
+    return channels(norms=True)
+
+
 def transformer() -> nn.Module:
     def layer() -> nn.Module:
         return nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
@@ -125,6 +162,19 @@ def normed() -> nn.Module:
     )
 
 
+def paired() -> nn.Module:
+    """Two convolutions that are cut as a pair, a batch-norm with them; for the same pictures."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 6, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(96, 3),
+    )
+
+
 def plain() -> nn.Module:
     """The same without its batch-norm, which pipelines do not take."""
     return nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(216, 16), nn.ReLU(), nn.Linear(16, 3))
@@ -136,6 +186,19 @@ def dropped() -> nn.Module:
     )
 
 
+def dropped_channels() -> nn.Module:
+    """Dropout between two convolutions, which is drawn for all channels alike, so that they are no pair; and behind."""
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3),
+        nn.Dropout2d(0.3),
+        nn.Conv2d(8, 4, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(64, 3),
+    )
+
+
 SHAPES = {
     "mlp": (12,),
     "cnn": (1, 6, 6),
@@ -144,4 +207,6 @@ SHAPES = {
     "dice": (12,),
     "tied": (4,),
     "pictures": (1, 13, 11),
+    "channels": (1, 10, 8),
+    "normed_channels": (1, 10, 8),
 }

@@ -7,7 +7,6 @@ a launch run one after another in the same processes.
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,24 +14,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from safetensors.torch import save_file  # noqa: E402
-
 from chipwise.core.errors import MachineError  # noqa: E402
 from chipwise.core.proof import ProofLeg  # noqa: E402
 from chipwise.training.parallel import launch as launching  # noqa: E402
 from chipwise.training.parallel.answers import leg_of  # noqa: E402
-from chipwise.training.parallel.job import DATA, INITIAL, Job, Leg  # noqa: E402
+from chipwise.training.parallel.job import Job, Leg  # noqa: E402
 from chipwise.training.parallel.leg import run_leg  # noqa: E402
-from chipwise.training.parallel.likeness import made_repeatable  # noqa: E402
 from chipwise.training.parallel.mesh import parse_mesh  # noqa: E402
-from chipwise.training.parallel.reference import train_alone  # noqa: E402
-from chipwise.training.seeds import seeded  # noqa: E402
 from training.parallel import nets  # noqa: E402
+from training.parallel.grounds import STEPS, TOLERANCE, Ground, check_holds, ground  # noqa: E402
 
 pytestmark = pytest.mark.runtime
-
-TOLERANCE = 1e-12
-BATCH, STEPS = 16, 3
 
 # Mesh, and schedule of a pipeline with its microbatches.
 TWO = [
@@ -67,30 +59,6 @@ BROKEN = {
 REGIONS = ("sph2,spw2", "sph4", "spw4")
 BROKEN_REGIONS = ("halo_left_out", "halo_learns_nothing", "statistics_apart")
 STALE = ("stale_shard", "momentum_lost")  # of a checkpoint that is read
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What all launches share: a network, its batches, and what one process learns of them."""
-
-    job: Job
-    losses: list[float]
-
-    def run(self, legs: list[Leg], processes: int) -> list[ProofLeg]:
-        job = Job(**{**{name: getattr(self.job, name) for name in self.job.__slots__}, "legs": tuple(legs)})
-        answers = launching.launch(job, processes, cores=2, timeout_s=500)
-        return [leg_of(leg, "", self.losses, ranks) for leg, ranks in zip(legs, answers, strict=True)]
-
-
-def ground(folder: Path, name: str, steps: int = STEPS) -> Ground:
-    with seeded(0):
-        module = made_repeatable(getattr(nets, name)())[0]
-        inputs = torch.randn(steps, BATCH, *nets.SHAPES[name], dtype=torch.float64)
-        labels = torch.randint(0, 3, (steps, BATCH))
-    save_file(module.state_dict(), folder / INITIAL)
-    save_file({"inputs": inputs, "labels": labels}, folder / DATA)
-    job = Job(f"training.parallel.nets:{name}", {}, str(folder), (), timeout_s=200.0)
-    return Ground(job, train_alone(module, job, [1] * steps))
 
 
 def legs_of(rows: list[tuple]) -> list[Leg]:
@@ -142,13 +110,6 @@ def regions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ProofLeg]:
     broken = [Leg(REGIONS[0], 0, STEPS, twist=f"training.parallel.twists:{name}") for name in BROKEN_REGIONS]
     found = pictures.run([*(Leg(mesh, 0, STEPS) for mesh in REGIONS), *broken], 4)
     return dict(zip((*REGIONS, *BROKEN_REGIONS), found, strict=True))
-
-
-def check_holds(leg: ProofLeg) -> None:
-    assert leg.largest < TOLERANCE, (leg.mesh, leg.steps)
-    assert not leg.missing
-    assert len(leg.ranks) == leg.processes
-    assert leg.steps[0].alone != leg.steps[-1].alone  # it learned something
 
 
 @pytest.mark.parametrize("index", range(len(TWO)), ids=["-".join(map(str, row)) for row in TWO])

@@ -88,6 +88,9 @@ def test_all_processes_leave_out_the_steps_that_overflow_in_one(tmp_path: Path) 
         ("tp2", "normed", {"label_smoothing": 0.1}),
         ("pp2", "plain", {"batch_size": 24}),
         ("sph2", "normed", {"loss": "hinge", "augment": "affine"}),
+        ("oc2", "paired", {"optimizer": "sgd", "learning_rate": 0.05}),
+        ("dp2,oc2", "paired", {}),
+        ("oc2", "normed", {}),
         ("dp2,tp2", "normed", {}),
         ("dp2,fsdp2", "normed", {}),
         ("dp2,pp2", "plain", {}),
@@ -149,7 +152,7 @@ def test_two_then_one_then_two(whole: tuple[Training, Path], tmp_path: Path, mon
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("meshes", [("dp4", "dp2"), ("fsdp4", "fsdp2"), ("fsdp2,tp2", "zero12")])
+@pytest.mark.parametrize("meshes", [("dp4", "dp2"), ("fsdp4", "fsdp2"), ("fsdp2,tp2", "zero12"), ("dp2,oc2", "oc2")])
 def test_four_then_one_then_two(
     meshes: tuple[str, str], whole: tuple[Training, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +202,14 @@ def test_divergence_is_told_once_and_noted(tmp_path: Path) -> None:
 def test_dropout_is_the_same_each_time(tmp_path: Path) -> None:
     first, second = (run(tmp_path / name, "dp2", net="dropped", settings=runs.short(2)) for name in ("a", "b"))
     assert difference(first, second) == 0
+
+
+@pytest.mark.slow
+def test_dropout_behind_channels_that_were_gathered(tmp_path: Path) -> None:
+    """As on a mesh of one process, which draws the same masks."""
+    settings = runs.short(2)
+    one, two = (run(tmp_path / mesh, mesh, net="dropped_channels", settings=settings) for mesh in ("dp1", "oc2"))
+    assert difference(one, two) < TOLERANCE
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from unittest.mock import patch
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed._functional_collectives import all_gather_tensor_autograd
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.distributed.tensor import DTensor
@@ -24,7 +25,18 @@ from torch.distributed.tensor.parallel import RowwiseParallel
 from torch.nn import functional
 
 from chipwise.core.errors import MachineError
-from chipwise.training.parallel import checkpoint, fully_sharded, halo, leg, norms, pipeline, spatial, step, strategy
+from chipwise.training.parallel import (
+    channels,
+    checkpoint,
+    fully_sharded,
+    halo,
+    leg,
+    norms,
+    pipeline,
+    spatial,
+    step,
+    strategy,
+)
 
 
 def _local(value: Tensor) -> Tensor:
@@ -197,6 +209,44 @@ def halo_learns_nothing() -> Any:
 def statistics_apart() -> Any:
     """Batch-norms see the region of their process alone."""
     return patch.object(norms, "total", lambda value, group: value * group.size())
+
+
+def gathered_backwards() -> Any:
+    """Shares of channels are put together the last one first."""
+    gather = channels.gathered
+
+    def turned(value: Tensor, grid: Any) -> Tensor:
+        return torch.cat(gather(value, grid).chunk(grid.size(), dim=1)[::-1], dim=1)
+
+    return patch.object(channels, "gathered", turned)
+
+
+def gathered_gradients_added() -> Any:
+    """Every process's gradient of the channels is added up, though all have the same: what torch's all-gather does."""
+
+    def added(value: Tensor, grid: Any) -> Tensor:
+        return all_gather_tensor_autograd(value.contiguous(), 1, grid)
+
+    return patch.object(channels, "gathered", added)
+
+
+def inputs_learn_apart() -> Any:
+    """Layers in front learn from this process's channels alone: the forward pass is right."""
+
+    def own(value: Tensor, grid: Any, groups: int) -> Tensor:
+        return value.chunk(grid.size(), dim=1)[grid.get_local_rank()] if groups > 1 else value
+
+    return patch.object(channels, "taken", own)
+
+
+def channels_not_added() -> Any:
+    """The second convolution of a pair gives its part of the sum."""
+    return patch.object(channels, "added_up", lambda value, grid: value)
+
+
+def channels_whole() -> Any:
+    """Channels are to be cut, and all layers stay whole: every number is right."""
+    return patch.object(strategy, "cut_channels", lambda module, cuts, grid: module)
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def _bytes_wrong(mesh: Mesh, ranks: Sequence[RankAnswer], moments: int) -> tuple
     """What the bytes held say against the strategy: parts must be parts."""
     whole = ranks[0].whole_bytes
     found = []
-    if mesh.has("zero2", "fsdp") and not mesh.has("pp", "tp"):
+    if mesh.has("zero2", "fsdp") and not mesh.has("pp", "oc", "tp"):
         held = sum(rank.weight_bytes for rank in ranks) // mesh.size("dp")
         if held != whole:
             found.append(f"fsdp: the parts have {held:,} bytes together, the network {whole:,}")
@@ -98,6 +98,6 @@ def _bytes_wrong(mesh: Mesh, ranks: Sequence[RankAnswer], moments: int) -> tuple
             found.append(f"zero1: the optimizer's state has {state:,} bytes over all processes, not {gradients:,}")
     if mesh.has("pp"):
         held = sum(rank.weight_bytes for rank in ranks) // mesh.shares
-        if not mesh.has("tp", "zero2", "fsdp") and held != whole:
+        if not mesh.has("oc", "tp", "zero2", "fsdp") and held != whole:
             found.append(f"pp: the stages have {held:,} bytes together, the network {whole:,}")
     return tuple(found)

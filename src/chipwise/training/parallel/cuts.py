@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chipwise.core.errors import InputError, NetworkError
+from chipwise.training.parallel.channels import check_channels
 from chipwise.training.parallel.pipeline import check_schedule, cut_chain, stages_of
 from chipwise.training.parallel.spatial import AXES, check_regions
 from chipwise.training.parallel.tensor_parallel import check_pairs
@@ -46,6 +47,8 @@ def check_cuts(
         )
     if mesh.has(*AXES):
         check_regions(module, size, {name: count for name, count in mesh.sizes if name in AXES})
+    if mesh.has("oc"):
+        check_channels(module, mesh.size("oc"))
     if mesh.has("tp"):
         check_pairs(module, mesh.size("tp"))
     if mesh.has("pp"):
@@ -58,7 +61,7 @@ def _check_untied(module: nn.Module, mesh: Mesh) -> None:
     """Refuse to cut a network whose layers share a weight, which would be cut twice."""
     names = [name for name, _ in module.named_parameters(remove_duplicate=False)]
     tied = sorted(set(names) - {name for name, _ in module.named_parameters()})
-    if tied and mesh.has("zero2", "fsdp", "tp", "pp"):
+    if tied and mesh.has("zero2", "fsdp", "oc", "tp", "pp"):
         raise NetworkError(
             f"{', '.join(tied)} is the weight of another layer, too, and {mesh} cuts layers apart",
             hint="dp and zero1 take such networks",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from chipwise.training.parallel.mesh import Mesh
 
-# DistributedDataParallel does not take DTensors, which tensor parallelism makes; FSDP2 over copies with one part does.
+# DistributedDataParallel does not take DTensors, which cut layers have; FSDP2 over copies with one part does.
 WHOLE = "whole"
 
 
@@ -27,7 +27,7 @@ def dimensions(mesh: Mesh) -> list[tuple[str, int]]:
     made: list[tuple[str, int]] = []
     for name, size in mesh.sizes:
         made.append((name, size))
-        if name == "dp" and mesh.has("tp") and not mesh.has("zero2", "fsdp"):
+        if name == "dp" and mesh.has("oc", "tp") and not mesh.has("zero2", "fsdp"):
             made.append((WHOLE, 1))
     return made
 

@@ -24,6 +24,7 @@ DIMENSIONS = {
     "fsdp": "parts of weights, gradients and optimizer (ZeRO-3)",
     "sph": "bands of rows of pictures",
     "spw": "bands of columns of pictures",
+    "oc": "parts of the output channels of convolutions",
     "tp": "parts of each pair of matrices",
 }
 _ALIASES = {"zero3": "fsdp", "ddp": "dp", "sp": "sph"}
@@ -136,7 +137,7 @@ def _check_together(mesh: Mesh) -> None:
     sharded = [name for name in _SHARDED if mesh.has(name)]
     if len(sharded) > 1:
         raise InputError(f"{mesh} has {' and '.join(sharded)}, which cut the same things", hint="one of them")
-    if mesh.has("sph", "spw") and mesh.has("pp", "tp", *_SHARDED):
+    if mesh.has("sph", "spw") and mesh.has("pp", "oc", "tp", *_SHARDED):
         raise InputError(f"{mesh}: regions of pictures are combined with dp alone", hint="dp2,sph2, or sph2,spw2")
     if mesh.has("zero1") and len(mesh.sizes) > 1:
         others = " and ".join(name for name, _ in mesh.sizes if name != "zero1")

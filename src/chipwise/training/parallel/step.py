@@ -87,7 +87,7 @@ def method_of(module: nn.Module, settings: Settings, mesh: Mesh, blend: Blend, m
         return loss, sum((l1_penalty(each, settings.l1) for each in penalized), whole)
 
     kind, options = optimizer_of(settings)
-    plain = not mesh.has("tp", "zero2", "fsdp")  # one pass takes either whole tensors or cut ones
+    plain = not mesh.has("oc", "tp", "zero2", "fsdp")  # one pass takes either whole tensors or cut ones
     options |= {"fused": True} if plain else {"foreach": False}
     return Method(
         losses,

@@ -1,6 +1,6 @@
 """What a mesh asks for, put together: how this process's part of the network is wrapped, stepped and checked.
 
-Tensor parallelism cuts first, then data parallelism wraps, then pipeline schedules call: the order of torch's own
+Layers are cut first, then data parallelism wraps, then pipeline schedules call: the order of torch's own
 recipes for several dimensions.
 """
 
@@ -14,6 +14,13 @@ import torch
 from torch import Tensor, nn, optim
 from torch.nn.parallel import DistributedDataParallel
 
+from chipwise.training.parallel.channels import (
+    channel_cuts,
+    channels_told,
+    channels_wrong,
+    cut_channels,
+    whole_convolutions,
+)
 from chipwise.training.parallel.data_parallel import copied, copies_wrong, zero_optimizer
 from chipwise.training.parallel.fully_sharded import sharded, shards_wrong
 from chipwise.training.parallel.grid import WHOLE
@@ -27,7 +34,7 @@ from chipwise.training.parallel.pipeline import (
     stages_wrong,
 )
 from chipwise.training.parallel.spatial import AXES, Regions, regions_wrong
-from chipwise.training.parallel.tensor_parallel import Pair, cut_pairs, found_wrong, linear_pairs, pairs_within
+from chipwise.training.parallel.tensor_parallel import Pair, cut_pairs, found_wrong, linear_pairs
 from chipwise.training.precision import autocast, scaler_of
 
 if TYPE_CHECKING:
@@ -58,6 +65,20 @@ class Method:
     microbatches: int = 1
     precision: str = "fp32"
     scaler: GradScaler = field(default_factory=lambda: scaler_of("fp32"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """Which layers of a part are cut.
+
+    Attributes:
+        pairs: of Linear layers; channels: convolutions and what is between them, with what is done; whole: convolutions
+            that are not.
+    """
+
+    pairs: list[Pair]
+    channels: dict[str, str]
+    whole: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +116,22 @@ def build_strategy(module: nn.Module, mesh: Mesh, method: Method, grid: DeviceMe
     """
     if grid is not None and mesh.has("pp"):
         return _pipelined(module, mesh, method, grid, inputs)
-    pairs = linear_pairs(module, mesh.size("tp")) if mesh.has("tp") else []
+    cut = _cut_of(module, mesh)
     regions = Regions(module, grid, inputs.shape[-2:]) if grid is not None and mesh.has(*AXES) else None
-    part = module if grid is None else _wrapped(regions or module, mesh, grid, pairs)
+    part = module if grid is None else _wrapped(regions or module, mesh, grid, cut)
     seen = regions.region if regions is not None else _all_of_it
     return Strategy(
         (part,),
         (_optimizer(part, method, mesh, grid),),
         lambda given, wanted: _learn(part, seen(given), wanted, method),
         lambda given: _unwrapped(part)(seen(given)),
-        _words(mesh, (part,), pairs),
-        lambda: _wrong((part,), mesh, pairs),
+        _words(mesh, [cut]),
+        lambda: _wrong((part,), mesh, [cut]),
     )
 
 
 def _pipelined(module: nn.Module, mesh: Mesh, method: Method, grid: DeviceMesh, inputs: Tensor) -> Strategy:
     """Wrap this process's stages, and forget the others."""
-    pairs = linear_pairs(module, mesh.size("tp")) if mesh.has("tp") else []
     count = stages_of(method.schedule, mesh.size("pp"))
     stages = cut_chain(module, count)
     between = boundaries(stages, inputs[: len(inputs) // method.microbatches])
@@ -123,7 +143,8 @@ def _pipelined(module: nn.Module, mesh: Mesh, method: Method, grid: DeviceMesh, 
         for name, value in stage.named_parameters()
         if number not in own
     }
-    parts = tuple(_wrapped(stages[number], mesh, grid, pairs) for number in own)
+    cuts = [_cut_of(stages[number], mesh) for number in own]
+    parts = tuple(_wrapped(stages[number], mesh, grid, cut) for number, cut in zip(own, cuts, strict=True))
     schedule = make_schedule(
         list(zip(own, parts, strict=True)),
         between,
@@ -138,8 +159,8 @@ def _pipelined(module: nn.Module, mesh: Mesh, method: Method, grid: DeviceMesh, 
         tuple(_optimizer(part, method, mesh, grid) for part in parts),
         lambda given, labels: _pass(schedule, given, labels, first=0 in own, last=count - 1 in own),
         lambda given: passed_on(_unwrapped(parts[0]), own[0], between, grid["pp"], given),
-        (*_words(mesh, parts, pairs), f"pp: {lists}, schedule {method.schedule}"),
-        lambda: _wrong(parts, mesh, pairs) + stages_wrong(names_of(parts), wanted, others),
+        (*_words(mesh, cuts), f"pp: {lists}, schedule {method.schedule}"),
+        lambda: _wrong(parts, mesh, cuts) + stages_wrong(names_of(parts), wanted, others),
     )
 
 
@@ -148,10 +169,19 @@ def names_of(parts: tuple[nn.Module, ...]) -> list[str]:
     return [name.removeprefix("module.") for part in parts for name, _ in part.named_parameters()]
 
 
-def _wrapped(module: nn.Module, mesh: Mesh, grid: DeviceMesh, pairs: list[Pair]) -> nn.Module:
-    """Tensor parallelism first, data parallelism around it."""
+def _cut_of(module: nn.Module, mesh: Mesh) -> _Cut:
+    """What of the network, or a stage, is to be cut."""
+    pairs = linear_pairs(module, mesh.size("tp")) if mesh.has("tp") else []
+    channels = channel_cuts(module, mesh.size("oc")) if mesh.has("oc") else {}
+    return _Cut(pairs, channels, whole_convolutions(module, channels))
+
+
+def _wrapped(module: nn.Module, mesh: Mesh, grid: DeviceMesh, cut: _Cut) -> nn.Module:
+    """Layers are cut first, data parallelism is around them."""
+    if mesh.has("oc"):
+        module = cut_channels(module, cut.channels, grid["oc"])
     if mesh.has("tp"):
-        module = cut_pairs(module, pairs_within(module, pairs), grid["tp"])
+        module = cut_pairs(module, cut.pairs, grid["tp"])
     if mesh.has(*AXES):
         return copied(module)
     names = _fsdp_names(mesh)
@@ -168,7 +198,7 @@ def _fsdp_names(mesh: Mesh) -> tuple[str, ...]:
     copies = ("dp",) if mesh.has("dp") else ()
     if parts:
         return copies + parts
-    return (*copies, WHOLE) if copies and mesh.has("tp") else ()
+    return (*copies, WHOLE) if copies and mesh.has("oc", "tp") else ()
 
 
 def _optimizer(part: nn.Module, method: Method, mesh: Mesh, grid: DeviceMesh | None) -> optim.Optimizer:
@@ -203,15 +233,15 @@ def _pass(schedule: Any, inputs: Tensor, labels: Tensor, *, first: bool, last: b
     return torch.stack(losses).mean().detach() if last else None
 
 
-def _cut(mesh: Mesh) -> list[str]:
+def _bands(mesh: Mesh) -> list[str]:
     return [name for name in AXES if mesh.has(name)]
 
 
-def _wrong(parts: tuple[nn.Module, ...], mesh: Mesh, pairs: list[Pair]) -> list[str]:
+def _wrong(parts: tuple[nn.Module, ...], mesh: Mesh, cuts: list[_Cut]) -> list[str]:
     """What was asked for and does not run."""
     found: list[str] = []
     names = _fsdp_names(mesh)
-    for part in parts:
+    for part, cut in zip(parts, cuts, strict=True):
         if mesh.has(*AXES):
             found += regions_wrong(part, mesh.processes)
         elif names:
@@ -219,21 +249,23 @@ def _wrong(parts: tuple[nn.Module, ...], mesh: Mesh, pairs: list[Pair]) -> list[
         elif mesh.has("dp", "zero1"):
             found += copies_wrong(part, mesh.shares)
         if mesh.has("tp"):
-            found += found_wrong(part, pairs_within(part, pairs), "tp")
+            found += found_wrong(part, cut.pairs, "tp")
+        if mesh.has("oc"):
+            found += channels_wrong(part, cut.channels, mesh.size("oc"))
     return found
 
 
-def _words(mesh: Mesh, parts: tuple[nn.Module, ...], pairs: list[Pair]) -> tuple[str, ...]:
+def _words(mesh: Mesh, cuts: list[_Cut]) -> tuple[str, ...]:
     """What runs, a line a strategy."""
     names = _fsdp_names(mesh)
     found = []
     if mesh.has(*AXES):
         tiles = " x ".join(
-            f"{mesh.size(name)} bands of {'rows' if name == 'sph' else 'columns'}" for name in _cut(mesh)
+            f"{mesh.size(name)} bands of {'rows' if name == 'sph' else 'columns'}" for name in _bands(mesh)
         )
         found.append(f"sp: {tiles}; DistributedDataParallel over {mesh.processes} processes")
     elif names and WHOLE in names:
-        found.append(f"dp: FSDP2 over {mesh.size('dp')} copies of one part, which takes tensor parallelism")
+        found.append(f"dp: FSDP2 over {mesh.size('dp')} copies of one part, which takes layers that are cut")
     elif names:
         kept = "whole between forward and backward" if mesh.has("zero2") else "whole only while they are used"
         copies = f"{mesh.size('dp')} copies of " if mesh.has("dp") else ""
@@ -242,8 +274,10 @@ def _words(mesh: Mesh, parts: tuple[nn.Module, ...], pairs: list[Pair]) -> tuple
         found.append(f"{'dp' if mesh.has('dp') else 'zero1'}: DistributedDataParallel over {mesh.shares} processes")
     if mesh.has("zero1"):
         found.append("zero1: ZeroRedundancyOptimizer")
+    if mesh.has("oc"):
+        found += [f"oc: {channels_told(cut.channels, cut.whole)}" for cut in cuts]
     if mesh.has("tp"):
-        here = [pair for part in parts for pair in pairs_within(part, pairs)]
+        here = [pair for cut in cuts for pair in cut.pairs]
         told = "; ".join(f"{first} by columns, {second} by rows" for first, second in here) or "nothing to cut here"
         found.append(f"tp: {told}")
     return tuple(found)

@@ -68,7 +68,7 @@ def _check_settings(settings: Settings, mesh: Mesh) -> None:
     simple = all(name in _COPIES for name, _ in mesh.sizes)
     refused = {name: value for name, value in never.items() if value is not None}
     refused |= {} if simple else {name: value for name, value in copies.items() if value is not None}
-    if settings.clip_norm is not None and mesh.has("pp", "tp"):
+    if settings.clip_norm is not None and mesh.has("pp", "oc", "tp"):
         refused["clip_norm"] = settings.clip_norm
     if refused:
         name, value = next(iter(refused.items()))
