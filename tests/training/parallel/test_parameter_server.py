@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from unittest.mock import patch
 
 import numpy as np
@@ -20,7 +20,6 @@ from torch.nn import functional  # noqa: E402
 
 from chipwise.core.errors import GoalMissedError, InputError, MachineError, NetworkError  # noqa: E402
 from chipwise.core.served import ServedTraining, Staleness  # noqa: E402
-from chipwise.training.parallel import parameter_server  # noqa: E402
 from chipwise.training.parallel.parameter_server import Server, parts_of  # noqa: E402
 from chipwise.training.parallel.served import Serving, train_served  # noqa: E402
 from training.parallel import nets  # noqa: E402
@@ -69,12 +68,12 @@ def apart(one: nn.Module, other: nn.Module) -> float:
     return max((a - b).abs().max().item() for a, b in pairs)
 
 
-def dies(rank: int) -> Iterator[None]:
+def dies(rank: int) -> AbstractContextManager[None]:
     """A context manager: the second worker is killed in its third step."""
     return _each_step(rank, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
-def raises(rank: int) -> Iterator[None]:
+def raises(rank: int) -> AbstractContextManager[None]:
     """A context manager: the second worker raises in its third step."""
 
     def act() -> None:
@@ -84,10 +83,7 @@ def raises(rank: int) -> Iterator[None]:
 
 
 @contextmanager
-def _each_step(rank: int, act) -> Iterator[None]:  # noqa: ANN001
-    import sys
-
-    module = sys.modules.get("chipwise.training.parallel.parameter_server", parameter_server)
+def _each_step(rank: int, act: Callable[[], None]) -> Iterator[None]:
     count = 0
     step = optim.SGD.step
 
@@ -98,7 +94,6 @@ def _each_step(rank: int, act) -> Iterator[None]:  # noqa: ANN001
             act()
         return step(self, *rest)
 
-    del module
     with patch.object(optim.SGD, "step", counted):
         yield
 
@@ -125,19 +120,21 @@ def test_asynchronous_of_one_worker_is_one_process_and_many_are_counted() -> Non
     assert len(training.losses) == STEPS / 2
 
 
-@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("asynchronous", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_worker_that_is_killed_is_named(asynchronous: bool) -> None:
     with pytest.raises(MachineError, match=r"worker 2 of 2 is gone: killed") as caught:
         served(asynchronous=asynchronous, twist=f"{__name__}:dies")
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_worker_that_raises_is_named_with_what_it_said() -> None:
     with pytest.raises(MachineError, match="worker 2 of 2 raised no such") as caught:
         served(twist=f"{__name__}:raises")
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_loss_that_breaks_is_told_as_such() -> None:
     with pytest.raises(GoalMissedError, match="the loss is"):
         served(learning_rate=1e200)

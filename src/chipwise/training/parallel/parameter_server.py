@@ -2,9 +2,9 @@
 
 Server actors hold a part of the weights each, equal parts in bytes. Workers take steps of their own, push by how much
 their weights moved (deltas), and pull the new ones: Dean et al., "Large scale distributed deep networks", NIPS 2012;
-Li et al., "Scaling distributed machine learning with the parameter server", OSDI 2014. Synchronous, a server averages the
-deltas of all workers before any of them goes on; asynchronous, it adds each as it comes, and counts how many of others came
-in between.
+Li et al., "Scaling distributed machine learning with the parameter server", OSDI 2014. Synchronous, a server averages
+the deltas of all workers before any of them goes on; asynchronous, it adds each as it comes, and counts how many of
+others came in between.
 
 Like `agent`, this is a process of its own: Ray takes over signals and output.
 """
@@ -89,7 +89,8 @@ class Server:
         self._deltas[rank] = delta
         together = self._together
         if len(self._deltas) == self._workers:
-            self._take(sum(self._deltas[each] for each in range(self._workers)) / self._workers)
+            in_order = [self._deltas[each] for each in range(self._workers)]  # so that sums round the same each time
+            self._take(np.sum(in_order, axis=0) / self._workers)
             self._deltas, self._together = {}, asyncio.Event()
             together.set()
         await together.wait()
@@ -162,7 +163,7 @@ class _Died(Exception):  # noqa: N818  what a process did
 
 
 def built(job: ServerJob) -> tuple[nn.Module, Tensor]:
-    """The network with its first weights, in training mode, and all weights that learn as one vector, which they are parts of."""
+    """The network with its first weights, for training, and all weights that learn as one vector that it shares."""
     initial = load_file(Path(job.folder) / INITIAL)
     module = resolve_name(job.factory)(**job.arguments)
     learning = [value for value in module.parameters() if value.requires_grad]
@@ -186,9 +187,7 @@ def _run(job: ServerJob, file: str, module: nn.Module, weights: Tensor) -> None:
     """Start servers and workers, wait for the workers, and write what was learned."""
     serve, work = ray.remote(num_cpus=0)(Server), ray.remote(num_cpus=1, max_restarts=0)(Worker)
     servers = [
-        serve.options(max_concurrency=2 * job.workers + 2).remote(
-            part, job.workers, asynchronous=job.asynchronous
-        )
+        serve.options(max_concurrency=2 * job.workers + 2).remote(part, job.workers, asynchronous=job.asynchronous)
         for part in parts_of(weights.numpy(), job.servers)
     ]
     lives = [each.live.remote() for each in servers]
@@ -196,7 +195,9 @@ def _run(job: ServerJob, file: str, module: nn.Module, weights: Tensor) -> None:
     answers = [each.train.remote(file, rank, servers) for rank, each in enumerate(runs)]
     found = _wait(answers, lives)
     weights.copy_(torch.from_numpy(np.concatenate([part for _, part in _pulled(servers)])))
-    module.load_state_dict(dict(module.state_dict()) | {name: torch.from_numpy(value.copy()) for name, value in found[0][1].items()})
+    module.load_state_dict(
+        dict(module.state_dict()) | {name: torch.from_numpy(value.copy()) for name, value in found[0][1].items()}
+    )
     ages: Counter[int] = Counter()
     for each in ray.get([each.ages.remote() for each in servers]):
         ages.update(each)
@@ -252,7 +253,11 @@ def _first(failures: dict[int, RayError], workers: int, servers: int) -> Excepti
     if isinstance(cause, ChipwiseError):
         return cause
     who = f"worker {number + 1} of {workers}" if number < workers else f"server {number - workers + 1} of {servers}"
-    said = "is gone: killed, or its machine was lost" if gone(number) else f"raised {first_line(cause or failures[number])}"
+    said = (
+        "is gone: killed, or its machine was lost"
+        if gone(number)
+        else f"raised {first_line(cause or failures[number])}"
+    )
     return _Died(Failure(number, 1, f"{who} {said}"))
 
 

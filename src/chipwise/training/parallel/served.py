@@ -1,14 +1,14 @@
 """Training by a parameter server, seen from the process that wants it: what servers and workers are told, and answer.
 
-    wanted = Serving(servers=2, workers=2, rounds=100)
-    made = ("chipwise.networks.zoo.lenet:lenet5_caffe", {})
-    training = train_served(module, made, ("lenet5-caffe", "digits"), inputs, labels, order, wanted=wanted)
+wanted = Serving(servers=2, workers=2, rounds=100)
+made = ("chipwise.networks.zoo.lenet:lenet5_caffe", {})
+training = train_served(module, made, ("lenet5-caffe", "digits"), (inputs, labels), order, wanted=wanted)
 """
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -148,7 +148,13 @@ def train_served(
             for rank in range(wanted.workers)
         ]
     notes = (_NORMS,) * normalizes_batches(module) + (_DROPS,) * drops(module)
-    return _summed(answers, Staleness(counts), names, wanted, (order.shape[1], size), notes)
+    return replace(
+        _summed(answers, wanted, (order.shape[1], size)),
+        network=names[0],
+        data=names[1],
+        notes=notes,
+        staleness=Staleness(counts),
+    )
 
 
 def _checked(module: nn.Module, order: Tensor, wanted: Serving) -> int:
@@ -201,14 +207,7 @@ def _teller(status: Path, progress: Progress, message: str) -> Callable[[], None
     return tell
 
 
-def _summed(
-    answers: list[WorkerAnswer],
-    staleness: Staleness,
-    names: tuple[str, str],
-    wanted: Serving,
-    sizes: tuple[int, int],
-    notes: tuple[str, ...],
-) -> ServedTraining:
+def _summed(answers: list[WorkerAnswer], wanted: Serving, sizes: tuple[int, int]) -> ServedTraining:
     """What all workers say together; the first round, in which all begin, is not timed where there are others."""
     skip = 1 if len(answers[0].losses) > 1 else 0
     computed = [value for each in answers for value in each.compute_s[skip:]]
@@ -216,16 +215,16 @@ def _summed(
     share = sizes[0] // wanted.workers * wanted.local_steps
     rounds = (zip(each.compute_s[skip:], each.exchange_s[skip:], strict=True) for each in answers)
     return ServedTraining(
-        *names,
+        "",
+        "",
         wanted.servers,
         wanted.workers,
         wanted.asynchronous,
         wanted.local_steps,
         *sizes,
         tuple(sum(found) / len(found) for found in zip(*(each.losses for each in answers), strict=True)),
-        staleness,
+        Staleness(()),
         median(computed),
         median(exchanged),
         sum(share / median(sum(pair) for pair in each) for each in rounds),
-        notes,
     )
