@@ -5,7 +5,7 @@
 A CNN and an MLP, the batch of all processes the same (strong scaling), a thread a process, by copies that all-reduce
 gradients (dp), by parts of weights (fsdp), and by a parameter server on Ray that takes deltas of weights: of one server
 and of two, synchronous (ps1, ps2), and asynchronous (ps1-async). What is measured stands beside what `cost.parallel`
-says, from what one process computes and what one message takes:
+says, from what one process takes for a batch and for a quarter of one, and from what one message takes:
 
 * Speed: steps a second over those of one process; the cores of the machine are as much as can be had.
 * Communication: of dp and fsdp, the same processes learn the same shares once more, all at the same time, without a
@@ -135,15 +135,16 @@ def speed_up(rows: list[dict[str, Any]], row: dict[str, Any]) -> float | None:
 def predicted(rows: list[dict[str, Any]], row: dict[str, Any], cores: int) -> dict[str, Any]:
     """What arithmetic says of a row: from one process's compute and one message; nothing where these are not there.
 
-    Compute is shared by the processes as far as there are cores. Bytes are moved by cores, too, so that wires share
-    them, and nothing is hidden behind compute.
+    Cores are shared by processes where these are more. Bytes are moved by cores, too, of all processes of a ring and of
+    the servers, so that wires share them likewise, and nothing is hidden behind compute.
     """
-    one, wire = of_kind(rows, row, row["kind"], 1), wire_of(rows, row)
+    one, wire = of_kind(rows, row, "dp", 1), wire_of(rows, row)
     if one is None or wire is None:
         return {}
     world, size = row["processes"], row["weight_bytes"]
-    crowd = max(world / cores, 1.0)
-    compute_s = one["compute_s"] / world * crowd
+    each_s = (one["compute_s"] - one["compute_quarter_s"]) / (BATCH - BATCH // 4)  # of a sample; the rest is of weights
+    compute_s = (one["compute_s"] - (BATCH - BATCH / world) * each_s) * max(world / cores, 1.0)
+    crowd = max((row["servers"] or world) / cores, 1.0)
     wire = Wire(wire.bytes_s / crowd, wire.latency_s * crowd)
     if row["kind"].endswith("-async"):
         step_s = world / served_rate(compute_s, size, world, row["servers"], wire)

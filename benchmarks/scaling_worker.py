@@ -36,6 +36,7 @@ def main(network: str, kind: str, file: str, steps: int) -> None:
     module = NETWORKS[network]()
     torch.manual_seed(rank)
     inputs, labels = samples(network, BATCH // world)
+    quarter = len(labels) // 4
     weight_bytes = sum(value.nbytes for value in module.parameters())
     alone = strategy_of(NETWORKS[network](), "1", inputs)
     together = strategy_of(module, f"{kind}{world}", inputs)
@@ -53,6 +54,7 @@ def main(network: str, kind: str, file: str, steps: int) -> None:
         "steps_per_s": 1 / talking,
         "step_s": talking,
         "compute_s": silent,
+        "compute_quarter_s": timed(lambda: step(alone, inputs[:quarter], labels[:quarter]), steps),
         "communication_share": max(1 - silent / talking, 0.0),
         "sent": {each.kind: each.sent_bytes for each in traffic.heard},
         **exchanged(weight_bytes, steps),

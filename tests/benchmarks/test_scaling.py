@@ -26,6 +26,7 @@ def row(network: str, kind: str, world: int) -> dict[str, Any]:
         "step_s": 0.1 / world,
         "steps_per_s": 10.0 * world,
         "compute_s": 0.08 / world,
+        "compute_quarter_s": 0.02 / world,
         "communication_share": 0.2,
         "exchange_s": 0.02,
     }
@@ -56,6 +57,13 @@ def test_predictions_by_hand() -> None:
 def test_more_processes_than_cores_share_them() -> None:
     found = scaling.predicted(ROWS, ROWS[1], cores=1)
     assert found["predicted_step_s"] == pytest.approx(2 * 0.052)
+    served = next(each for each in ROWS if (each["kind"], each["processes"]) == ("ps1", 2))
+    assert scaling.predicted(ROWS, served, cores=1)["predicted_step_s"] == pytest.approx(0.08 + 2 * 0.02)
+
+
+def test_what_weights_take_does_not_shrink_with_the_share() -> None:
+    rows = [each | {"compute_quarter_s": 0.05} if each["processes"] == 1 else each for each in ROWS]
+    assert scaling.predicted(rows, rows[1], cores=2)["predicted_step_s"] == pytest.approx(0.06 + 0.012)
 
 
 def test_nothing_is_predicted_from_nothing() -> None:

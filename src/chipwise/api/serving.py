@@ -16,7 +16,10 @@ from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
     from chipwise.api.given import DataLike, NetworkLike
+    from chipwise.core.network import Network
     from chipwise.core.served import ServedTraining
+    from chipwise.datasets.dataset import Dataset
+    from chipwise.training.parallel.served import Serving
 
 _RANGES = {
     "servers": (1, 1 << 10),
@@ -76,12 +79,9 @@ def train_with_servers(
     """
     need("torch", "safetensors", extra="torch")
     need("ray", extra="ray")
-    from safetensors.torch import save
-
-    from chipwise.codec.files import atomic_write, check_writable
+    from chipwise.codec.files import check_writable
     from chipwise.devices.detect import detect
-    from chipwise.training.parallel.samples import drawn_order
-    from chipwise.training.parallel.served import Serving, train_served
+    from chipwise.training.parallel.served import Serving
 
     numbers = {
         "servers": servers,
@@ -96,25 +96,45 @@ def train_with_servers(
     check_ranges(numbers, _RANGES)
     if weights is not None:
         check_writable(Path(weights))
-    wanted = Serving(
-        servers,
-        workers,
-        asynchronous,
-        local_steps,
-        learning_rate,
-        momentum,
-        detect().cores,
-        timeout_s,
+    shape = (rounds * local_steps, batch_size)
+    rates = (learning_rate, momentum)
+    wanted = Serving(servers, workers, asynchronous, local_steps, *rates, detect().cores, timeout_s)
+    return _trained(
+        network_to_train(network, None),
+        data_from(data),
+        shape,
+        seed=seed,
+        wanted=wanted,
+        weights=weights,
+        progress=progress,
     )
-    loaded, dataset = network_to_train(network, None), data_from(data)
+
+
+def _trained(
+    loaded: Network,
+    dataset: Dataset,
+    shape: tuple[int, int],
+    *,
+    seed: int,
+    wanted: Serving,
+    weights: str | Path | None,
+    progress: Progress,
+) -> ServedTraining:
+    """Fit the network to the data, draw the order of samples, and train."""
+    from chipwise.training.parallel.samples import drawn_order
+    from chipwise.training.parallel.served import train_served
+
     if loaded.source is None:
         raise NetworkError(f"{loaded.name} has no torch source, and workers make the network again", hint="a zoo name")
     start = begun(loaded, dataset, seed, progress)
-    assert start.network.source is not None
-    made = (start.network.source.factory, dict(start.network.source.arguments))
-    samples, order = drawn_order(dataset, start.network, (rounds * local_steps, batch_size), seed)
-    names = (loaded.name, dataset.name)
-    training = train_served(start.module, made, names, samples, order, wanted=wanted, progress=progress)
-    if weights is not None:
-        atomic_write(Path(weights), save({key: value.clone() for key, value in start.module.state_dict().items()}))
-    return training
+    source = start.network.source
+    assert source is not None
+    return train_served(
+        start.module,
+        (source.factory, dict(source.arguments)),
+        (loaded.name, dataset.name),
+        *drawn_order(dataset, start.network, shape, seed),
+        wanted=wanted,
+        weights=None if weights is None else Path(weights),
+        progress=progress,
+    )

@@ -106,6 +106,7 @@ def train_served(
     order: Tensor,
     *,
     wanted: Serving,
+    weights: Path | None = None,
     progress: Progress = silent,
 ) -> ServedTraining:
     """Train a network by a parameter server.
@@ -117,11 +118,13 @@ def train_served(
         samples: inputs float [n, ...], of the kind of the weights, and labels int64 [n].
         order: int64 [steps, batch], samples of each step; each worker learns an equal share of each batch.
         wanted: how.
+        weights: where the trained ones are written, too; None for nowhere.
         progress: told round by round.
 
     Raises:
         InputError: batches or steps that cannot be shared evenly. NetworkError: weights of several kinds, or none.
         GoalMissedError: the loss is not finite. MachineError: a process died (it is named), or time ran out; too many.
+        StorageError: weights cannot be written.
     """
     size = _checked(module, order, wanted)
     with tempfile.TemporaryDirectory(prefix="chipwise-servers-") as name:
@@ -142,6 +145,8 @@ def train_served(
         atomic_write(folder / "job.json", encode(job))
         _launch(folder, wanted, progress)
         module.load_state_dict(load_file(folder / TRAINED))
+        if weights is not None:
+            atomic_write(weights, (folder / TRAINED).read_bytes())
         counts = decode((folder / ANSWERS).read_bytes(), tuple[int, ...], "the servers' answer")
         answers = [
             decode((folder / answers_file(rank)).read_bytes(), WorkerAnswer, f"the answer of worker {rank + 1}")
