@@ -16,6 +16,7 @@ from chipwise.api.plans import export, show
 from chipwise.api.proving import prove
 from chipwise.api.quantizing import quantize
 from chipwise.api.running import load, run
+from chipwise.api.serving import train_with_servers
 from chipwise.api.shrinking import compress
 from chipwise.api.shrunk_pictures import sensitivity
 from chipwise.api.targets import PRECISIONS, TECHNIQUES, device_names
@@ -57,6 +58,7 @@ __all__ = [
     "sensitivity",
     "show",
     "train",
+    "train_with_servers",
     "training_memory",
     "tune",
     "variant_names",

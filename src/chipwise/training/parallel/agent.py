@@ -59,7 +59,7 @@ class Launch:
         restarts: how often all are started again after one died.
         machines: how many there are; this one is number `machine`, from 1.
         meet: "host:port" at the first machine, where agents of several meet.
-        on: "ray" for a Ray cluster in place of torch's agent.
+        on: in place of torch's agent, "ray" for Ray Train, "servers" for a parameter server on Ray.
     """
 
     worker: str

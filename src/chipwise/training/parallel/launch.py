@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from chipwise.training.parallel.job import Job
 
 _WORKER = "chipwise.training.parallel.worker"
-_AGENTS = {"": "chipwise.training.parallel.agent", "ray": "chipwise.training.parallel.ray_agent"}
+_AGENTS = {
+    "": "chipwise.training.parallel.agent",
+    "ray": "chipwise.training.parallel.ray_agent",
+    "servers": "chipwise.training.parallel.parameter_server",
+}
 _LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 _LOOK_EVERY_S, _GRACE_S = 0.2, 40.0
 _SAID_LINES = 5
@@ -103,7 +107,7 @@ def run_processes(
 
 def _is_local(launch: Launch) -> bool:
     """Whether all processes are on this machine."""
-    if launch.on == "ray":
+    if launch.on:
         return not os.environ.get("RAY_ADDRESS")
     return launch.machines == 1 or is_loopback(launch.meet)
 

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import ray
 import torch.distributed as dist
@@ -23,9 +22,9 @@ from chipwise.codec.files import atomic_write
 from chipwise.codec.records import decode, encode
 from chipwise.training.parallel.agent import FAILURE, Failure, Launch
 from chipwise.training.parallel.parent import end_with
+from chipwise.training.parallel.ray_cluster import join
 from chipwise.training.parallel.trainer import train_rank
 
-ADDRESS = "RAY_ADDRESS"
 _STARTS = "starts"
 _GONE = "WorkerHealthCheckFailedError"  # of Ray, which does not export it
 _STORE_BYTES = 80 << 20  # of objects that processes hand each other: ours hand none
@@ -35,8 +34,7 @@ def main(path: str, parent: int) -> int:
     """Run a job to its end; 1 when a process died more often than it may."""
     end_with(parent, lambda: os.kill(os.getpid(), signal.SIGTERM))  # which ends Ray's own processes, too
     launch, folder = decode(Path(path).read_bytes(), Launch, "launch"), Path(path).parent
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves this machine
-    _join(launch.processes)
+    join(launch.processes, _STORE_BYTES)
     trainer = TorchTrainer(
         _rank,
         train_loop_config={"file": launch.file},
@@ -56,21 +54,6 @@ def main(path: str, parent: int) -> int:
     finally:
         ray.shutdown()
     return 0
-
-
-def _join(processes: int) -> None:
-    """Be part of the cluster that is named, or of one of this machine alone."""
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if os.environ.get(ADDRESS):
-        ray.init(**quiet)
-        return
-    ray.init(
-        address="local",
-        num_cpus=processes,
-        include_dashboard=False,
-        object_store_memory=_STORE_BYTES,
-        **quiet,
-    )
 
 
 def _first(failures: dict[int, Exception], error: Exception) -> Failure:

@@ -50,9 +50,28 @@ def drawn_samples(dataset: Dataset, network: Network, shape: tuple[int, int], se
     Raises:
         DataError: the data do not fit the network.
     """
+    (inputs, labels), order = drawn_order(dataset, network, shape, seed)
+    return inputs[order].double(), labels[order]
+
+
+def drawn_order(
+    dataset: Dataset, network: Network, shape: tuple[int, int], seed: int
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """All samples of the training split with their labels, and which of them each step takes, as `drawn_samples`.
+
+    Args:
+        dataset: with labels.
+        network: that takes the samples.
+        shape: steps, and samples a step.
+        seed: of the order.
+
+    Returns:
+        inputs [n, ...] and labels int64 [n]; and numbers of samples, int64 [steps, batch].
+
+    Raises:
+        DataError: the data do not fit the network.
+    """
     feed = feed_of(dataset.split().train, network, what="training")
     with seeded(seed, "samples"):
         order = torch.randperm(len(feed))
-    chosen = order[torch.arange(prod(shape)) % len(feed)]
-    inputs = feed.inputs.index_select(0, chosen).double()
-    return inputs.view(*shape, *inputs.shape[1:]), feed.labels[chosen].view(shape)
+    return (feed.inputs, feed.labels), order[torch.arange(prod(shape)) % len(feed)].view(shape)

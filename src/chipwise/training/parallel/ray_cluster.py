@@ -1,0 +1,32 @@
+"""The Ray cluster that processes are placed on: the one that RAY_ADDRESS names, or one of this machine alone."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import ray
+
+ADDRESS = "RAY_ADDRESS"
+
+
+def join(processes: int, store_bytes: int) -> None:
+    """Be part of the cluster that is named, or of one of this machine that ends with this process.
+
+    Args:
+        processes: that it must have room for, where it is made here.
+        store_bytes: of objects that processes hand each other, likewise.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves this machine
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else workers stand behind all other processes, 15 steps below
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if os.environ.get(ADDRESS):
+        ray.init(**quiet)
+        return
+    ray.init(
+        address="local",
+        num_cpus=processes,
+        include_dashboard=False,
+        object_store_memory=store_bytes,
+        **quiet,
+    )
