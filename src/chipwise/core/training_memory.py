@@ -147,6 +147,22 @@ class TrainingFit:
 
 
 @dataclass(frozen=True, slots=True)
+class RankMemory:
+    """What one process of a mesh took.
+
+    Attributes:
+        rank: from 0; place: its index along each dimension, as "dp0,tp1".
+        before_bytes: resident before the network was built; peak_bytes: at most since then; None where the system does
+            not tell.
+    """
+
+    rank: int
+    place: str
+    before_bytes: int | None
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class MeasuredMemory:
     """The prediction of a run beside its measured peak; the latter None where the system does not tell.
 

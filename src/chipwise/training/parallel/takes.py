@@ -60,7 +60,6 @@ def _check_settings(settings: Settings, mesh: Mesh) -> None:
         "ema": settings.ema,
         "micro_batch": settings.micro_batch,
         "recompute": settings.recompute,
-        "return_memory": settings.return_memory or None,
         "compiled": settings.compiled or None,
     }
     copies = {"l1": settings.l1 or None, "precision": "bf16" if settings.precision == "bf16" else None}
