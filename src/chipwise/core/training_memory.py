@@ -56,6 +56,7 @@ class TrainingMemory:
         optimizer: its state; gradients: of the weights.
         saved: activations kept for the backward pass; copies: 2-byte weights kept for it.
         activations: results and their gradients that are alive beside; workspace: copies that kernels make.
+        messages: weights gathered from other processes, gradients on the way to them, and copies of both.
         holes: freed memory that the C library keeps and cannot fill.
         moment: when that is, for people.
         high: bytes that the peak should stay below.
@@ -72,6 +73,7 @@ class TrainingMemory:
     copies: int = 0
     activations: int = 0
     workspace: int = 0
+    messages: int = 0
     holes: int = 0
     moment: str = ""
     high: int = 0
@@ -89,7 +91,16 @@ class TrainingMemory:
     @property
     def moving(self) -> int:
         """What comes and goes within a step."""
-        return self.gradients + self.saved + self.copies + self.activations + self.workspace
+        return self.gradients + self.saved + self.copies + self.activations + self.workspace + self.messages
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessMemory:
+    """One kind of process of a mesh, by its place: in a training step, and where it takes most."""
+
+    place: str
+    step: TrainingMemory
+    memory: TrainingMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +109,24 @@ class Way:
 
     Attributes:
         savings: its techniques.
-        step: the process in a training step; memory: where it takes most, which may be in evaluation.
+        step: the process in a training step; memory: where it takes most, which may be in evaluation. Of a mesh, the
+            process that takes most.
         time_factor: expected time of a step over that of the plain way.
+        mesh: as "dp2"; "1" for one process. processes: each kind of those of a mesh; empty for one process.
     """
 
     savings: Savings
     step: TrainingMemory
     memory: TrainingMemory
     time_factor: float
+    mesh: str = "1"
+    processes: tuple[ProcessMemory, ...] = ()
+
+    def words(self, batch: int) -> tuple[str, ...]:
+        """The mesh and the techniques in words, of a step of so many samples; empty for the plain way."""
+        if not self.processes:
+            return self.savings.words(batch)
+        return (self.mesh, *self.savings.words(self.savings.micro_batch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +192,7 @@ class MeasuredMemory:
         limit_bytes: as asked for.
         techniques: in words; empty for none.
         time_factor: predicted, over the plain way.
+        mesh: as "dp2"; "1" for one process. ranks: what each process of it took; the starter is not among them.
     """
 
     predicted_bytes: int
@@ -178,3 +200,5 @@ class MeasuredMemory:
     limit_bytes: int | None = None
     techniques: tuple[str, ...] = ()
     time_factor: float = 1.0
+    mesh: str = "1"
+    ranks: tuple[RankMemory, ...] = ()

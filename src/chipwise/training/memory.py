@@ -152,7 +152,7 @@ def cheapest_cover(items: Sequence[tuple[float, float]], need: float) -> list[in
 def none_fits(fit: TrainingFit, told: str, least: str) -> GoalMissedError:
     """The error where no way fits; `told` and `least` are the limit and the smallest peak in words."""
     assert fit.smallest is not None
-    how = ", ".join(fit.smallest.savings.words(fit.batch_size)) or "as it is"
+    how = ", ".join(fit.smallest.words(fit.batch_size)) or "as it is"
     return GoalMissedError(
         f"training {fit.network} with batch {fit.batch_size} does not fit into {told}: at least {least} ({how})",
         hint=f"--memory {least}, a smaller --batch-size, or --optimizer sgd, whose state is half of Adam's",
