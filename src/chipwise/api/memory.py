@@ -5,7 +5,7 @@ chipwise.training_memory("resnet18", "folder:pictures/", memory="2GB").chosen
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,15 @@ if TYPE_CHECKING:
 _LARGEST = 8  # layers that are named
 _AVAILABLE = "auto"
 _WORTH_TELLING = 0.03  # of the peak
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for: what a process may take, the mesh, and how many machines share it; None where nothing was."""
+
+    memory: str | int | None = None
+    mesh: str | None = None
+    machines: int = 1
 
 
 @drawn
@@ -85,28 +94,18 @@ def training_memory(
     from chipwise.devices.detect import detect
 
     chosen = replace(chosen, threads=chosen.threads or detect().cores)
-    return fit_of(memory, start, dataset, chosen, settings, mesh=mesh)
+    return fit_of(Wish(memory, mesh), start, dataset, chosen, settings)
 
 
-def fit_of(
-    memory: str | int | None,
-    start: Beginning,
-    dataset: Dataset,
-    chosen: Settings,
-    given: Collection[str],
-    *,
-    mesh: str | None = None,
-    machines: int = 1,
-) -> TrainingFit:
-    """What training takes, and the quickest way that fits into `memory`, where that is not None.
+def fit_of(wish: Wish, start: Beginning, dataset: Dataset, chosen: Settings, given: Collection[str]) -> TrainingFit:
+    """What training takes, and the quickest way that fits into the memory, where that is limited.
 
     Args:
-        memory: as in `training_memory`.
+        wish: what was asked for.
         start: the network, fitted to the data, and its module.
         dataset: what is learned.
         chosen: settings, as they would be used.
         given: names of settings that were asked for, which are kept.
-        mesh: as in `training_memory`; machines: that share its processes.
 
     Raises:
         InputError: the mesh cannot be had or predicted, or is to be chosen without a limit. NetworkError: the network
@@ -119,13 +118,17 @@ def fit_of(
     around = around_of(start, dataset, chosen)
     plain = way_of(rows_at, around, savings_of(chosen, around))
     rows = rows_at(around.batch)
-    limit = None if memory is None else limit_from(memory)
+    limit = None if wish.memory is None else limit_from(wish.memory)
     allowed = _allowed(start.module, chosen, given)
-    if mesh is None or mesh.strip() == "1":
+    if wish.mesh is None or wish.mesh.strip() == "1":
         found = None if limit is None else fit_into(limit, rows_at, around, plain.savings, allowed)
     else:
-        meshes = _meshes(start, dataset, chosen, rows_at, around, allowed)
-        plain, found = _on_mesh(mesh, meshes, limit, plain, allowed, machines)
+        fed, samples = (
+            around.data_bytes - 2 * int(dataset.inputs.nbytes),
+            len(dataset.split(seed=chosen.split_seed).train),
+        )
+        meshes = Meshes(start, chosen, rows_at, around, samples, fed, bf16=allowed.bf16, returned=allowed.returned)
+        plain, found = _on_mesh(wish, meshes, limit, plain, allowed)
     best = None if found is None else found.chosen
     named = _largest(rows)
     from chipwise.core.training_memory import TrainingFit
@@ -145,23 +148,13 @@ def fit_of(
     )
 
 
-def _meshes(
-    start: Beginning, dataset: Dataset, chosen: Settings, rows_at: Rows, around: Around, allowed: Allowed
-) -> Meshes:
-    splits = dataset.split(seed=chosen.split_seed)
-    fed = around.data_bytes - 2 * int(dataset.inputs.nbytes)
-    samples = len(splits.train)
-    return Meshes(start, chosen, rows_at, around, samples, fed, bf16=allowed.bf16, returned=allowed.returned)
-
-
-def _on_mesh(
-    mesh: str, meshes: Meshes, limit: int | None, alone: Way, allowed: Allowed, machines: int
-) -> tuple[Way, Found | None]:
+def _on_mesh(wish: Wish, meshes: Meshes, limit: int | None, alone: Way, allowed: Allowed) -> tuple[Way, Found | None]:
     """What a mesh takes as it is, and the quickest way that fits; of "auto" one process is a way, too."""
     from chipwise.training.memory import Found, fit_into
     from chipwise.training.parallel.mesh import parse_mesh
     from chipwise.training.parallel.takes import check_network
 
+    mesh, machines = str(wish.mesh), wish.machines
     most = most_processes(mesh, meshes.settings.threads or 1)
     if most is None:
         wanted = parse_mesh(mesh)
@@ -202,7 +195,7 @@ def limit_from(memory: str | int) -> int:
 
 
 def fitted_settings(
-    memory: str | int | None,
+    wish: Wish,
     start: Beginning,
     dataset: Dataset,
     chosen: Settings,
@@ -210,8 +203,6 @@ def fitted_settings(
     *,
     folder: Path | None,
     progress: Progress,
-    mesh: str | None = None,
-    machines: int = 1,
 ) -> tuple[Settings, TrainingFit]:
     """Settings with the techniques that make training fit; those of the run in `folder`, which goes on.
 
@@ -224,13 +215,13 @@ def fitted_settings(
     from chipwise.training.process import forget_peak
     from chipwise.views.units import format_bytes
 
-    fit = fit_of(memory, start, dataset, chosen, given, mesh=mesh, machines=machines)
+    fit = fit_of(wish, start, dataset, chosen, given)
     way = fit.chosen
     if way is None:
         assert fit.smallest is not None
         assert fit.limit_bytes is not None
         error = none_fits(fit, format_bytes(fit.limit_bytes), format_bytes(fit.smallest.memory.high))
-        raise MachineError(error.message, hint=error.hint) if memory == _AVAILABLE else error
+        raise MachineError(error.message, hint=error.hint) if wish.memory == _AVAILABLE else error
     settings = _with(chosen, way)
     settings = settings if folder is None else _going_on(settings, folder)
     how = ", ".join(way.words(fit.batch_size)) or "no techniques needed"
@@ -290,6 +281,7 @@ def savings_of(settings: Settings, around: Around) -> Savings:
         micro_batch=min(settings.micro_batch or around.batch, around.batch),
         precision=settings.precision,
         again=from_text(settings.recompute),
+        swapped=from_text(settings.swapped),
         returned=settings.return_memory,
         evaluation_batch=settings.evaluation_batch,
     )
@@ -305,6 +297,7 @@ def _with(settings: Settings, way: Way) -> Settings:
         micro_batch=settings.micro_batch if whole else savings.micro_batch,
         precision=savings.precision,
         recompute=as_text(savings.again),
+        swapped=as_text(savings.swapped),
         return_memory=savings.returned,
         evaluation_batch=savings.evaluation_batch,
     )
@@ -337,12 +330,16 @@ def _allowed(module: Any, settings: Settings, given: Collection[str]) -> Allowed
     from chipwise.training.checkpointed import segments_of
     from chipwise.training.memory import Allowed
     from chipwise.training.process import can_return_memory
+    from chipwise.training.swapped import swappable
 
+    chosen = settings.recompute is not None or settings.swapped is not None
+    chains = () if chosen else segments_of(module)
     quick = any("bf16" in name for name in detect().isa)
     return Allowed(
         bf16=quick and "precision" not in given and settings.precision == "fp32",
         returned=can_return_memory(),
-        chains=segments_of(module) if settings.recompute is None else (),
+        chains=chains,
+        swappable=() if chosen or settings.compiled else swappable(module, chains),
     )
 
 
@@ -367,7 +364,11 @@ def _notes(
         notes.append("The starter is the process that starts the others, tests what was learned, and writes it.")
     if settings.freeze is not None:
         notes.append("Counted as if everything learned; while a part is frozen, training takes less.")
-    parts = chosen is not None and not chosen.processes and chosen.savings.micro_batch < min(settings.batch_size, plain.savings.micro_batch)
+    parts = (
+        chosen is not None
+        and not chosen.processes
+        and chosen.savings.micro_batch < min(settings.batch_size, plain.savings.micro_batch)
+    )
     if parts and chosen is not None and any(row.op == "BatchNormalization" for row in rows):
         notes.append(
             f"Batch normalizations see {chosen.savings.micro_batch} samples at a time: not the same as whole batches."

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from chipwise.training.settings import Settings
 
 # What the training of masks and rounded weights has no place for.
-_TRAIN_ALONE = ("ema", "dropout", "teacher_temperature", "recompute", "return_memory", "evaluation_batch", "compiled")
+_TRAIN_ALONE = (
+    "ema",
+    "dropout",
+    "teacher_temperature",
+    "recompute",
+    "swapped",
+    "return_memory",
+    "evaluation_batch",
+    "compiled",
+)
 
 
 def known_settings(settings: dict[str, Any]) -> dict[str, Any]:

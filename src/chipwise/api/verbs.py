@@ -28,7 +28,7 @@ from chipwise.api.given import (
     warn,
 )
 from chipwise.api.graph_training import beginning
-from chipwise.api.memory import fitted_settings, measured
+from chipwise.api.memory import Wish, fitted_settings, measured
 from chipwise.api.mesh_memory import is_chosen
 from chipwise.api.meshes import machine_count, take_over, ways_of
 from chipwise.api.notebook import drawn
@@ -185,8 +185,8 @@ def train(
     chosen, master = taught_by(teacher, teacher_weights, fitted, dataset, chosen)
     limited, began, ranks = None, home if not fresh else None, list[RankMemory]()
     if memory is not None or is_chosen(mesh):
-        wanted = {"mesh": mesh, "machines": machine_count(machines), "folder": began, "progress": progress}
-        chosen, limited = fitted_settings(memory, start, dataset, chosen, settings, **wanted)
+        wish = Wish(memory, mesh, machine_count(machines))
+        chosen, limited = fitted_settings(wish, start, dataset, chosen, settings, folder=began, progress=progress)
         mesh = (limited.chosen or limited.plain).mesh
     ways = ways_of(mesh, machines, start, machine, on=on, take=ranks.extend)
     ways |= {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}

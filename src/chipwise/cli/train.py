@@ -53,7 +53,7 @@ MeshOption = Annotated[
     str | None,
     typer.Option(
         metavar="dp2,tp2|auto:N",
-        help="Several processes, along dp, zero1, zero2, fsdp, tp, pp, sph, spw: the same curve; auto: as --memory fits.",
+        help="Several processes, along dp, zero1, zero2, fsdp, tp, pp, sph, spw: the same curve; auto: what fits.",
         autocompletion=mesh_names,
     ),
 ]

@@ -23,6 +23,7 @@ class Savings:
         again: segments of which only the borders are kept and the rest is computed a second time in the backward pass
             (activation checkpointing), each the paths of its modules.
         returned: freed memory goes back to the system at once, and so has no holes.
+        swapped: segments of which what is saved for the backward pass lies on disk meanwhile.
         evaluation_batch: samples that are evaluated at a time.
     """
 
@@ -31,15 +32,18 @@ class Savings:
     again: tuple[Segment, ...] = ()
     returned: bool = False
     evaluation_batch: int = USUAL_EVALUATION
+    swapped: tuple[Segment, ...] = ()
 
     def words(self, batch: int) -> tuple[str, ...]:
         """The techniques in words, of a step of so many samples; empty for the plain way."""
         parts, segments = math.ceil(batch / self.micro_batch), len(self.again)
+        swapped = len(self.swapped)
         named = (
             ("bf16 autocast", self.precision == "bf16"),
             (f"{parts} micro-batches of {self.micro_batch} or fewer", parts > 1),
             (f"checkpointing of {segments} segment{'s' * (segments != 1)}", segments > 0),
             ("freed memory returned at once", self.returned),
+            (f"activations of {swapped} segment{'s' * (swapped != 1)} on disk", swapped > 0),
             (f"evaluation of {self.evaluation_batch} at a time", self.evaluation_batch < USUAL_EVALUATION),
         )
         return tuple(word for word, used in named if used)

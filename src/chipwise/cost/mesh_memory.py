@@ -40,15 +40,15 @@ if TYPE_CHECKING:
 
 _MB = 10**6
 # What a first step adds to a process of a mesh that is no tensor, and where there are convolutions.
-_FIRST_STEP, _FIRST_CONVOLUTION = 20 * _MB, 20 * _MB
-# Copies of a gathered part of the network that are there at once: forward, what is gathered and gloo's own copy of it, or
-# the weights in their shapes; back, beside the parts of all gradients, what is reduced and gloo's own copy.
+_FIRST_STEP, _FIRST_CONVOLUTION = 15 * _MB, 15 * _MB
+# Copies of a gathered part of the network that are there at once: forward, what is gathered and gloo's own copy, or the
+# weights in their shapes; back, beside the parts of all gradients, what is reduced and gloo's own copy.
 _GATHERED, _REDUCED = 2, 2
 # Values of the largest weight that an optimizer which is not fused makes on the way.
 _MADE = 2
 FILE_BYTES = 32 * _MB  # of a checkpoint; torch makes its bytes twice before it writes them
-_FILE_COPIES = 2
-# FLOPs that a core could do while gloo moves a byte between processes of a machine: assumed, 50 GFLOPs and 1 GB a second.
+_FILE_COPIES, _FILE_COPIES_KEPT = 2, 3  # the latter where freed memory is kept, whose room is seldom large enough
+# FLOPs that a core could do while gloo moves a byte between processes: assumed, 50 GFLOPs and 1 GB a second.
 _FLOPS_A_SAID_BYTE = 50.0
 
 
@@ -210,10 +210,11 @@ def _other_moments(rows_at: Rows, around: Around, savings: Savings, portion: Por
     kept = portion.trained if portion.buckets else 0
     between = replace(still, gradients=kept)
     file = min(sum((still.weights, still.best, still.optimizer)), max(FILE_BYTES, portion.largest))
+    copies = _FILE_COPIES if savings.returned else _FILE_COPIES_KEPT
     found = [
         begin,
         replace(between, best=2 * still.best, moment="keeping the best weights"),
-        replace(between, workspace=_FILE_COPIES * file, moment="writing a checkpoint"),
+        replace(between, workspace=copies * file, moment="writing a checkpoint"),
     ]
     if around.evaluated:
         found.append(_evaluated(rows_at, around, savings, portion, between))

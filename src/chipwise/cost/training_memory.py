@@ -44,6 +44,8 @@ _SPREAD_WITH_HOLES, _SPREAD = 0.25, 0.08
 # A step's time in FLOPs that a core could do meanwhile, fitted on this benchmark's steps: moving a byte through memory,
 # starting an operator, and mapping a byte of memory anew (on a virtual machine, where that is dear).
 _FLOPS_A_BYTE, _FLOPS_A_START, _FLOPS_A_MAPPED_BYTE = 10.0, 5e5, 140.0
+# Writing a byte to disk and reading it back: assumed, half a GB a second each, and a core of 50 GFLOPs.
+_FLOPS_A_SWAPPED_BYTE = 200.0
 _PASSES = 3.0  # forward, gradients of activations, gradients of weights
 _BF16_TIME = 0.5  # of products and of moved bytes, with instructions for bf16
 
@@ -81,7 +83,11 @@ def process_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingM
     """
     rows = rows_at(savings.micro_batch)
     still = _still(rows, around, savings)
-    moments = [step_memory(rows_at, around, savings), _keeping(still, savings), writing_memory(rows_at, around, savings)]
+    moments = [
+        step_memory(rows_at, around, savings),
+        _keeping(still, savings),
+        writing_memory(rows_at, around, savings),
+    ]
     if around.evaluated:
         moments.append(evaluation_memory(rows_at, around, savings))
     return max(moments, key=lambda moment: moment.total)
@@ -118,7 +124,9 @@ def workload_of(around: Around, savings: Savings) -> Workload:
     names = [around.optimizer]
     names += ["amp"] if savings.precision == "bf16" else []
     names += ["accumulation"] if savings.micro_batch < around.batch else []
-    return Workload("training", savings.micro_batch, techniques=tuple(names), again=savings.again)
+    return Workload(
+        "training", savings.micro_batch, techniques=tuple(names), again=savings.again, swapped=savings.swapped
+    )
 
 
 def _still(rows: Sequence[Layer], around: Around, savings: Savings) -> TrainingMemory:
@@ -153,7 +161,9 @@ def writing_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingM
     return bounded(found, savings)
 
 
-def _with(still: TrainingMemory, moment: Moment, savings: Savings, words: str, holes: int | None = None) -> TrainingMemory:
+def _with(
+    still: TrainingMemory, moment: Moment, savings: Savings, words: str, holes: int | None = None
+) -> TrainingMemory:
     found = replace(
         still,
         gradients=math.ceil(moment.gradients),
@@ -180,7 +190,9 @@ def holes_of(moment: Moment, rows: Sequence[Layer], workload: Workload) -> int:
     """
     added = sum(row.write_bytes * (2 if row.activation else 1) for row in rows if row.op in ("Add", "Sum"))
     again = sum(saved_bytes(row) for row in rows if any(belongs(row, segment) for segment in workload.again))
-    return math.ceil(_HOLES * moment.bytes + kept_scale(workload) * (_HOLES_OF_SUMS * added + _HOLES_OF_SEGMENTS * again))
+    return math.ceil(
+        _HOLES * moment.bytes + kept_scale(workload) * (_HOLES_OF_SUMS * added + _HOLES_OF_SEGMENTS * again)
+    )
 
 
 def work_of(rows_at: Rows, around: Around, savings: Savings) -> float:
@@ -192,10 +204,16 @@ def work_of(rows_at: Rows, around: Around, savings: Savings) -> float:
     second = sum(
         work for row, work in zip(rows, once, strict=True) if any(belongs(row, segment) for segment in savings.again)
     )
-    work = _PASSES * sum(once) + second
+    work = _PASSES * sum(once) + second + _FLOPS_A_SWAPPED_BYTE * _swapped(rows, around, savings)
     if parts > 1:  # each adds its gradients to those before
         work += _FLOPS_A_BYTE * 3 * ROW_BYTES * sum(row.parameters for row in rows)
     if savings.returned:
         moment = fullest_moment(rows, workload_of(around, savings), copied=not around.channels_last)
         work += _FLOPS_A_MAPPED_BYTE * moment.bytes
     return parts * work
+
+
+def _swapped(rows: Sequence[Layer], around: Around, savings: Savings) -> float:
+    """Bytes that lie on disk between forward and backward."""
+    scale = kept_scale(workload_of(around, savings))
+    return scale * sum(saved_bytes(row) for row in rows if any(belongs(row, part) for part in savings.swapped))

@@ -42,6 +42,7 @@ from chipwise.training.loop import run_epoch
 from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.runs import Host, RunFacts, note_run
 from chipwise.training.settings import Settings, as_json, resolve
+from chipwise.training.swapped import swapped_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,7 +173,8 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     if chosen.dropout is not None:
         set_dropout(module, chosen.dropout)
     memory = memory_returned if chosen.return_memory else memory_kept
-    with threads(chosen.threads), memory(), run_again(module, from_text(chosen.recompute)):
+    again, swapped = from_text(chosen.recompute), from_text(chosen.swapped)
+    with threads(chosen.threads), memory(), run_again(module, again), swapped_out(module, swapped, run.folder):
         found = _found(run)
         done = found if found is not None and found.state.stopped else (epochs or _train)(run, found)
         record = finish(module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from chipwise.training.parallel import trainer as _  # noqa: F401  whose libraries are what takes it
 from chipwise.training.process import settled_bytes
 
 if __name__ == "__main__":
-    print(settled_bytes() or 0)
+    sys.stdout.write(f"{settled_bytes() or 0}\n")

@@ -98,7 +98,9 @@ def write_tensors(state: dict[str, Any], folder: Path, *, alone: bool) -> None:
 
     torch makes the bytes of a file before it writes them, twice: so there are several files.
     """
-    writer = HuggingFaceStorageWriter(str(folder), fqn_to_index_mapping=_files(state, alone=alone), save_distributed=True)
+    writer = HuggingFaceStorageWriter(
+        str(folder), fqn_to_index_mapping=_files(state, alone=alone), save_distributed=True
+    )
     with _alone_is_meant():
         save(_apart(state), storage_writer=writer, no_dist=alone)
 

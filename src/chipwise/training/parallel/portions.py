@@ -45,7 +45,7 @@ def portions_of(module: nn.Module, mesh: Mesh) -> tuple[Portion, ...]:
         InputError: regions of pictures, whose memory is not predicted.
     """
     if mesh.has(*AXES):
-        raise InputError(f"what processes of {mesh} take is not predicted", hint="dp, zero1, zero2, fsdp, tp and pp are")
+        raise InputError(f"what {mesh} takes is not predicted", hint="dp, zero1, zero2, fsdp, tp and pp are")
     pairs = linear_pairs(module, mesh.size("tp")) if mesh.has("tp") else []
     whole = sum(value.nbytes for value in module.state_dict().values())
     if not mesh.has("pp"):

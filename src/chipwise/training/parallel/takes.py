@@ -70,6 +70,7 @@ def _check_settings(settings: Settings, mesh: Mesh) -> None:
         "ema": settings.ema,
         "micro_batch": settings.micro_batch,
         "recompute": settings.recompute,
+        "swapped": settings.swapped,
         "compiled": settings.compiled or None,
     }
     copies = {"l1": settings.l1 or None, "precision": "bf16" if settings.precision == "bf16" else None}
