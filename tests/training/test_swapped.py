@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import os
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,14 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from chipwise.core.errors import InputError, StorageError  # noqa: E402
+from chipwise.core.training_memory import Savings  # noqa: E402
+from chipwise.cost.training_memory import Around  # noqa: E402
+from chipwise.networks.layers import layer_rows  # noqa: E402
+from chipwise.networks.load import load  # noqa: E402
+from chipwise.networks.torch_source import build_module  # noqa: E402
 from chipwise.training import swapped  # noqa: E402
 from chipwise.training.checkpointed import segments_of  # noqa: E402
+from chipwise.training.memory import Allowed, fit_into  # noqa: E402
 from chipwise.training.seeds import seeded  # noqa: E402
 from chipwise.training.swapped import SMALLEST, Scratch, swappable, swapped_out  # noqa: E402
 
@@ -122,3 +129,18 @@ def test_what_is_in_no_chain_can_be_swapped_as_one(tmp_path: Path) -> None:
     assert swappable(module, chains) == ((("blocks.0",), ("blocks.1",)), (("conv", "norm"),))
     whole: Callable[[], nn.Module] = lambda: nn.Sequential(nn.Linear(1, 1))  # noqa: E731
     assert swappable(whole(), segments_of(whole())) == ((("0",),),)
+
+
+def test_what_else_is_refused_fits_with_the_disk() -> None:
+    network = load("densenet121")
+    assert network.source is not None
+    rows, module = cache(partial(layer_rows, network)), build_module(network.source)
+    chains, around = segments_of(module), Around("sgd", process_bytes=300 * 10**6, batch=2)
+    limit = 570 * 10**6
+    refused = fit_into(limit, rows, around, Savings(2), Allowed(returned=True, chains=chains))
+    assert refused.chosen is None
+    allowed = Allowed(returned=True, chains=chains, swappable=swappable(module, chains))
+    chosen = fit_into(limit, rows, around, Savings(2), allowed).chosen
+    assert chosen is not None
+    assert chosen.savings.swapped
+    assert chosen.memory.high <= limit < refused.smallest.memory.high

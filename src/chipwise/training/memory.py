@@ -92,9 +92,9 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
         tried += [_fitted(limit_bytes, rows_at, around, each, allowed.swappable, swapped=True) for each in returning]
     fitting = [way for way in tried if way.memory.high <= limit_bytes]
 
-    def rank(way: Way) -> tuple[bool, float, int]:
+    def rank(way: Way) -> tuple[bool, bool, float, int]:
         few = way.savings.micro_batch < fewest
-        return few, round(way.time_factor, 3), len(way.savings.words(around.batch))
+        return few, bool(way.savings.swapped), round(way.time_factor, 3), len(way.savings.words(around.batch))
 
     return Found(min(fitting, key=rank, default=None), min(tried, key=lambda way: way.memory.high))
 
