@@ -354,7 +354,7 @@ def _largest(rows: Collection[Layer]) -> tuple[Any, ...]:
 def _notes(
     rows: Collection[Layer], settings: Settings, plain: Way, chosen: Way | None, *, bf16: bool
 ) -> tuple[str, ...]:
-    notes = ["The optimizer's state is in this machine's memory already: moving it there saves on a GPU only."]
+    notes = ["The optimizer's state stays in this machine's memory; processes can share it: --mesh zero1, zero2, fsdp."]
     if settings.optimizer != "sgd" and plain.memory.optimizer / 2 > _WORTH_TELLING * plain.memory.total:
         saved = plain.memory.optimizer // 2 / 1e6
         notes.append(f"--optimizer sgd would keep {saved:,.0f} MB less, but learns differently: not done unasked.")

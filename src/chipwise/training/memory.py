@@ -162,7 +162,7 @@ def none_fits(fit: TrainingFit, told: str, least: str) -> GoalMissedError:
     how = ", ".join(fit.smallest.words(fit.batch_size)) or "as it is"
     return GoalMissedError(
         f"training {fit.network} with batch {fit.batch_size} does not fit into {told}: at least {least} ({how})",
-        hint=f"--memory {least}, a smaller --batch-size, or --optimizer sgd, whose state is half of Adam's",
+        hint=f"--memory {least}, a smaller --batch-size, --optimizer sgd (half of Adam's state), or --mesh auto:4",
     )
 
 

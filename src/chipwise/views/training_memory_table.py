@@ -68,12 +68,14 @@ def memory_facts(memory: MeasuredMemory | None) -> list[tuple[str, str]]:
     """One line on the measured peak beside the prediction; none where there was no limit."""
     if memory is None:
         return []
+    several = memory.mesh != "1"
     predicted = f"{format_bytes(memory.predicted_bytes)} predicted"
     if memory.measured_bytes is not None:
         off = memory.predicted_bytes / memory.measured_bytes - 1
-        predicted = f"{format_bytes(memory.measured_bytes)} at most, {predicted} ({format_share(off, 0)} off)"
-    how = ", ".join(memory.techniques) or "nothing had to be saved"
-    how = f"each of the processes of {memory.mesh}: {how}" if memory.ranks else how
+        whose = " in a process" if several else ""
+        predicted = f"{format_bytes(memory.measured_bytes)} at most{whose}, {predicted} ({format_share(off, 0)} off)"
+    how = ", ".join((memory.mesh, *memory.techniques)) if several else ", ".join(memory.techniques)
+    how = how or "nothing had to be saved"
     return [("memory", f"{predicted}; {how}, {significant(memory.time_factor, 2)} times as long")]
 
 
