@@ -33,7 +33,9 @@ def test_two_processes(cli: Callable[..., object], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--mesh", "dp2", "--explain"), "--mesh is not for --explain"),
+        (("--mesh", "sph2", "--explain"), "what sph2 takes is not predicted"),
+        (("--mesh", "pp9", "--explain"), "cannot be cut into"),
+        (("--mesh", "auto:4", "--explain"), "is chosen by what fits"),
         (("--mesh", "up2"), "unknown dimension of processes 'up'"),
         (("--mesh", "pp2,tp2", "--clip-norm", "1"), "clip_norm=1.0 cannot be had with pp2,tp2"),
         (("--machines", "1/2@here:29500"), "is for several processes"),
@@ -44,3 +46,22 @@ def test_refused(cli: Callable[..., object], options: tuple[str, ...], said: str
     outcome = cli("train", "lenet5-caffe", "-d", "digits", "-o", str(tmp_path), *options)
     assert outcome.code == 2
     assert said in outcome.err
+
+
+def test_told_chosen_and_measured(cli: Callable[..., object], tmp_path: Path) -> None:
+    """What one process cannot do within a limit, two can; the peak of each is told."""
+    usual = ("train", "lenet5-caffe", "-d", "digits", "--epochs", "1", "--augment", "none", "--threads", "1", "--json")
+    usual = (*usual, "--precision", "fp32")
+    told = json.loads(cli(*usual, "--explain", "--mesh", "zero12").out)["plain"]
+    assert told["mesh"] == "zero12"
+    assert [each["place"] for each in told["processes"]] == ["each of 2", "starter"]
+    limit = told["memory"]["high"] + 10**6
+    done = cli(*usual, "-o", tmp_path, "--mesh", "zero12", "--memory", f"{limit}")
+    assert done.code == 0, done.err
+    memory = json.loads(done.out)["memory"]
+    assert memory["mesh"] == "zero12"
+    assert [rank["place"] for rank in memory["ranks"]] == ["zero10", "zero11"]
+    assert all(rank["before_bytes"] < rank["peak_bytes"] for rank in memory["ranks"])
+    refused = cli(*usual, "-o", tmp_path / "other", "--mesh", "auto:2", "--memory", "1MB")
+    assert refused.code == 1
+    assert "does not fit into 977 KiB" in refused.err

@@ -135,3 +135,32 @@ def test_saved_bytes_of_segments_come_back_on_the_way_back() -> None:
     plain, again = (way_of(rows, around, Savings(64, again=each)).memory for each in ((), (names,)))
     assert again.saved == pytest.approx(plain.saved, rel=0.01)
     assert plain.saved <= sum(saved_bytes(row) for row in rows(64))
+
+
+STEM = (("conv1", "bn1", "relu", "maxpool"),)
+
+
+def test_the_disk_is_used_where_nothing_else_fits() -> None:
+    usual = Allowed(returned=True, chains=CHAINS)
+    disk = Allowed(returned=True, chains=CHAINS, swappable=(*CHAINS, STEM))
+    assert fitted(0.5, disk) == fitted(0.5, usual), "not before"
+    limit = 0.45  # where batch normalizations would see fewer than sixteen samples
+    less, found = fitted(limit, usual).chosen, fitted(limit, disk).chosen
+    assert less is not None
+    assert found is not None
+    assert less.savings.micro_batch < 16 <= found.savings.micro_batch
+    assert found.savings.swapped
+    assert not found.savings.again
+    assert any(word.endswith("on disk") for word in found.savings.words(32))
+    least = fitted(0.38, disk).chosen
+    assert least is not None
+    assert not least.savings.swapped, "too few samples either way: then not on disk"
+
+
+def test_what_is_swapped_is_in_memory_for_one_row_at_a_time() -> None:
+    rows = ROWS(32)
+    everything = tuple((row.name,) for row in rows)
+    swapped = way_of(ROWS, AROUND, Savings(32, swapped=everything, returned=True))
+    assert swapped.step.saved <= max(map(saved_bytes, rows)) + max(row.write_bytes for row in rows)
+    again = way_of(ROWS, AROUND, Savings(32, again=everything, returned=True))
+    assert swapped.memory.total < again.memory.total

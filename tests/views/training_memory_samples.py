@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chipwise.core.training_memory import LayerMemory, MeasuredMemory, Savings, TrainingFit, TrainingMemory, Way
+from chipwise.core.training_memory import (
+    LayerMemory,
+    MeasuredMemory,
+    ProcessMemory,
+    RankMemory,
+    Savings,
+    TrainingFit,
+    TrainingMemory,
+    Way,
+)
 
 from . import samples
 
@@ -27,7 +36,9 @@ LAYERS = (
 
 def plain() -> TrainingFit:
     """Without a limit."""
-    notes = ("The optimizer's state is in this machine's memory already: moving it there saves on a GPU only.",)
+    notes = (
+        "The optimizer's state stays in this machine's memory; processes can share it: --mesh zero1, zero2, fsdp.",
+    )
     way = Way(Savings(32), PLAIN, PLAIN, 1.0)
     return TrainingFit("resnet18", "folder:pictures/", 32, "adamw", way, LAYERS, others=49, notes=notes)
 
@@ -45,6 +56,26 @@ def nothing_fits() -> TrainingFit:
     return replace(plain(), limit_bytes=500_000_000, smallest=least)
 
 
+def on_mesh() -> TrainingFit:
+    """Two stages and the process that starts them; and what was chosen, with activations on disk."""
+    stages = tuple(
+        ProcessMemory(f"stage {number} of 2", step, step)
+        for number, step in ((1, replace(PLAIN, messages=12_000_000)), (2, SMALL))
+    )
+    starter = replace(SMALL, optimizer=0, gradients=0, saved=0, moment="writing the kept weights")
+    processes = (*stages, ProcessMemory("starter", starter, starter))
+    way = Way(Savings(32), PLAIN, PLAIN, 1.21, "pp2", processes)
+    disk = Way(replace(SAVINGS, again=(), swapped=(("layer1.0",),), returned=True), SMALL, SMALL, 1.5)
+    return replace(plain(), plain=way, limit_bytes=1_200_000_000, chosen=disk)
+
+
+def trained_on_mesh() -> object:
+    """A run of several processes that had a limit."""
+    ranks = (RankMemory(0, "zero20", 300_000_000, 900_000_000), RankMemory(1, "zero21", 300_000_000, 1_000_000_000))
+    memory = MeasuredMemory(1_024_000_000, 1_000_000_000, 1_200_000_000, (), 2.1, "zero22", ranks)
+    return replace(samples.training(6), memory=memory)
+
+
 def trained() -> object:
     """A run that had a limit."""
     memory = MeasuredMemory(1_024_000_000, 1_000_000_000, 1_200_000_000, SAVINGS.words(32), 0.58)
@@ -53,5 +84,5 @@ def trained() -> object:
 
 RECORDS = {
     "train_memory": plain, "train_memory_chosen": chosen, "train_memory_too_small": nothing_fits,
-    "training_limited": trained,
+    "training_limited": trained, "train_memory_mesh": on_mesh, "training_mesh": trained_on_mesh,
 }  # fmt: skip

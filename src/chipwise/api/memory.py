@@ -5,7 +5,7 @@ chipwise.training_memory("resnet18", "folder:pictures/", memory="2GB").chosen
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from chipwise.api.given import need
 from chipwise.api.graph_training import beginning
+from chipwise.api.mesh_memory import Meshes, candidates, most_processes, quickest, ways_on
 from chipwise.api.notebook import drawn
 from chipwise.api.reading import AVAILABLE, data_to_train, limit_from, sample_bytes
 from chipwise.api.settings import usual_settings
@@ -29,14 +30,25 @@ if TYPE_CHECKING:
     from chipwise.core.events import Progress
     from chipwise.core.layer import Layer
     from chipwise.core.report import Training
-    from chipwise.core.training_memory import Savings, TrainingFit, Way
+    from chipwise.core.training_memory import RankMemory, Savings, TrainingFit, Way
     from chipwise.cost.training_memory import Around, Rows
     from chipwise.datasets.dataset import Dataset
+    from chipwise.training.checkpoint import State
+    from chipwise.training.memory import Allowed, Found
     from chipwise.training.settings import Settings
 
 _LARGEST = 8  # layers that are named
 _WORTH_TELLING = 0.03  # of the peak
 _ARRIVED = 2  # batches from workers that the process has: one that is learned, and the next
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for: what a process may take, the mesh, and how many machines share it; None where nothing was."""
+
+    memory: str | int | None = None
+    mesh: str | None = None
+    machines: int = 1
 
 
 @drawn
@@ -45,6 +57,7 @@ def training_memory(
     data: DataLike = "digits",
     *,
     memory: str | int | None = None,
+    mesh: str | None = None,
     weights: str | Path | None = None,
     input_shape: tuple[int, ...] | None = None,
     preprocess: str | None = None,
@@ -57,7 +70,8 @@ def training_memory(
     Args:
         network: as in `train`; so are those that are not told here.
         data: a data set or its name.
-        memory: what the process may take, as "10GB" or in bytes; "auto" for what is available now; None for any.
+        memory: what a process may take, as "10GB" or in bytes; "auto" for what is available now; None for any.
+        mesh: several processes, as "dp2"; "auto:4" for the quickest mesh of up to four that fits into `memory`.
         weights: trained weights to begin with.
         input_shape: for a factory that does not say its own.
         preprocess: how pictures become inputs.
@@ -79,20 +93,25 @@ def training_memory(
     chosen = usual_settings(loaded, settings)
     dataset = data_to_train(data, loaded, chosen, memory=memory, skip_bad=skip_bad, progress=progress)
     start = beginning(loaded, dataset, Path(), chosen.seed, progress)
-    return fit_of(memory, start, dataset, chosen, settings)
+    from chipwise.devices.detect import detect
+
+    chosen = replace(chosen, threads=chosen.threads or detect().cores)
+    return fit_of(Wish(memory, mesh), start, dataset, chosen, settings)
 
 
-def fit_of(
-    memory: str | int | None, start: Beginning, dataset: Dataset, chosen: Settings, given: Collection[str]
-) -> TrainingFit:
-    """What training takes, and the quickest way that fits into `memory`, where that is not None.
+def fit_of(wish: Wish, start: Beginning, dataset: Dataset, chosen: Settings, given: Collection[str]) -> TrainingFit:
+    """What training takes, and the quickest way that fits into the memory, where that is limited.
 
     Args:
-        memory: as in `training_memory`.
+        wish: what was asked for.
         start: the network, fitted to the data, and its module.
         dataset: what is learned.
         chosen: settings, as they would be used.
         given: names of settings that were asked for, which are kept.
+
+    Raises:
+        InputError: the mesh cannot be had or predicted, or is to be chosen without a limit. NetworkError: the network
+        cannot be cut so.
     """
     from chipwise.networks.layers import layer_rows
     from chipwise.training.memory import fit_into, way_of
@@ -101,9 +120,17 @@ def fit_of(
     around = around_of(start, dataset, chosen)
     plain = way_of(rows_at, around, savings_of(chosen, around))
     rows = rows_at(around.batch)
-    limit = None if memory is None else limit_from(memory)
+    limit = None if wish.memory is None else limit_from(wish.memory)
     allowed = _allowed(start.module, chosen, given)
-    found = None if limit is None else fit_into(limit, rows_at, around, plain.savings, allowed)
+    if wish.mesh is None or wish.mesh.strip() == "1":
+        found = None if limit is None else fit_into(limit, rows_at, around, plain.savings, allowed)
+    else:
+        fed, samples = (
+            around.data_bytes - 2 * int(dataset.inputs.nbytes),
+            len(dataset.split(seed=chosen.split_seed).train),
+        )
+        meshes = Meshes(start, chosen, rows_at, around, samples, fed, bf16=allowed.bf16, returned=allowed.returned)
+        plain, found = _on_mesh(wish, meshes, limit, plain, allowed)
     best = None if found is None else found.chosen
     named = _largest(rows)
     from chipwise.core.training_memory import TrainingFit
@@ -123,8 +150,35 @@ def fit_of(
     )
 
 
+def _on_mesh(wish: Wish, meshes: Meshes, limit: int | None, alone: Way, allowed: Allowed) -> tuple[Way, Found | None]:
+    """What a mesh takes as it is, and the quickest way that fits; of "auto" one process is a way, too."""
+    from chipwise.training.memory import Found, fit_into
+    from chipwise.training.parallel.mesh import parse_mesh
+    from chipwise.training.parallel.takes import check_network
+
+    mesh, machines = str(wish.mesh), wish.machines
+    most = most_processes(mesh, meshes.settings.threads or 1)
+    if most is None:
+        wanted = parse_mesh(mesh)
+        size = [side for side in meshes.start.network.inputs[0].shape[1:] if isinstance(side, int)]
+        check_network(meshes.start.module, meshes.settings, wanted, meshes.samples, size)
+        ways = ways_on(meshes, wanted, alone.savings, limit)
+        if limit is None:
+            return ways[0], None
+        return ways[0], Found(quickest(ways, limit), min(ways, key=lambda way: way.memory.high))
+    if limit is None:
+        raise InputError(f"mesh={mesh} is chosen by what fits", hint="--memory SIZE, or a mesh as dp2")
+    one = fit_into(limit, meshes.rows_at, meshes.around, alone.savings, allowed)
+    if one.chosen is not None and one.chosen.time_factor <= 1 and machines == 1:
+        return alone, one
+    first = [one.chosen or one.smallest] if machines == 1 else []
+    several = (ways_on(meshes, each, alone.savings, limit) for each in candidates(meshes, most, machines))
+    ways = first + [way for group in several for way in group]
+    return alone, Found(quickest(ways, limit), min(ways, key=lambda way: way.memory.high, default=one.smallest))
+
+
 def fitted_settings(
-    memory: str | int,
+    wish: Wish,
     start: Beginning,
     dataset: Dataset,
     chosen: Settings,
@@ -144,16 +198,16 @@ def fitted_settings(
     from chipwise.training.process import forget_peak
     from chipwise.views.units import format_bytes
 
-    fit = fit_of(memory, start, dataset, chosen, given)
+    fit = fit_of(wish, start, dataset, chosen, given)
     way = fit.chosen
     if way is None:
         assert fit.smallest is not None
         assert fit.limit_bytes is not None
         error = none_fits(fit, format_bytes(fit.limit_bytes), format_bytes(fit.smallest.memory.high))
-        raise MachineError(error.message, hint=error.hint) if memory == AVAILABLE else error
-    settings = _with(chosen, way.savings)
+        raise MachineError(error.message, hint=error.hint) if wish.memory == AVAILABLE else error
+    settings = _with(chosen, way)
     settings = settings if folder is None else _going_on(settings, folder)
-    how = ", ".join(way.savings.words(fit.batch_size)) or "no techniques needed"
+    how = ", ".join(way.words(fit.batch_size)) or "no techniques needed"
     progress.note(
         f"memory: {how}; {format_bytes(way.memory.total)} predicted, at most {format_bytes(way.memory.high)}, "
         f"{way.time_factor:.2f} times as long"
@@ -162,16 +216,18 @@ def fitted_settings(
     return settings, fit
 
 
-def measured(result: Training, fit: TrainingFit | None) -> Training:
-    """The record of a run with the peak of the process beside its prediction, where it had a limit."""
+def measured(result: Training, fit: TrainingFit | None, ranks: tuple[RankMemory, ...] = ()) -> Training:
+    """The record of a run with the peak of its fullest process beside the prediction, where it had a limit."""
     if fit is None:
         return result
     from chipwise.core.training_memory import MeasuredMemory
     from chipwise.training.process import peak_bytes
 
     way = fit.chosen or fit.plain
-    words = way.savings.words(fit.batch_size)
-    found = MeasuredMemory(way.memory.total, peak_bytes(), fit.limit_bytes, words, way.time_factor)
+    words = way.savings.words(way.savings.micro_batch if way.processes else fit.batch_size)
+    peaks = [peak for peak in (peak_bytes(), *(rank.peak_bytes for rank in ranks)) if peak is not None]
+    most = max(peaks, default=None)
+    found = MeasuredMemory(way.memory.total, most, fit.limit_bytes, words, way.time_factor, way.mesh, ranks)
     return replace(result, memory=found)
 
 
@@ -217,19 +273,23 @@ def savings_of(settings: Settings, around: Around) -> Savings:
         micro_batch=min(settings.micro_batch or around.batch, around.batch),
         precision=settings.precision,
         again=from_text(settings.recompute),
+        swapped=from_text(settings.swapped),
         returned=settings.return_memory,
         evaluation_batch=settings.evaluation_batch,
     )
 
 
-def _with(settings: Settings, savings: Savings) -> Settings:
+def _with(settings: Settings, way: Way) -> Settings:
     from chipwise.training.checkpointed import as_text
 
+    savings = way.savings
+    whole = bool(way.processes) or savings.micro_batch >= settings.batch_size
     return replace(
         settings,
-        micro_batch=savings.micro_batch if savings.micro_batch < settings.batch_size else settings.micro_batch,
+        micro_batch=settings.micro_batch if whole else savings.micro_batch,
         precision=savings.precision,
         recompute=as_text(savings.again),
+        swapped=as_text(savings.swapped),
         return_memory=savings.returned,
         evaluation_batch=savings.evaluation_batch,
     )
@@ -240,7 +300,7 @@ def _going_on(settings: Settings, folder: Path) -> Settings:
     from chipwise.training.checkpoint import state_of
     from chipwise.training.settings import OF_MEMORY
 
-    state = state_of(folder / "checkpoint" / "last.safetensors")
+    state = state_of(folder / "checkpoint" / "last.safetensors") or _of_processes(folder / "checkpoint")
     if state is None:
         return settings
     before = {name: state.identity.get(name, usual) for name, usual in OF_MEMORY.items()}
@@ -249,17 +309,29 @@ def _going_on(settings: Settings, folder: Path) -> Settings:
     return replace(settings, **{name: value for name, value in before.items() if name in known})  # type: ignore[arg-type]
 
 
-def _allowed(module: Any, settings: Settings, given: Collection[str]) -> Any:
+def _of_processes(checkpoints: Path) -> State | None:
+    """Where a run of several processes stands; None where there is none."""
+    from chipwise.training.parallel import shards
+
+    path = shards.newest(checkpoints)
+    return None if path is None else shards.state_of(path)
+
+
+def _allowed(module: Any, settings: Settings, given: Collection[str]) -> Allowed:
     from chipwise.devices.detect import detect
     from chipwise.training.checkpointed import segments_of
     from chipwise.training.memory import Allowed
     from chipwise.training.process import can_return_memory
+    from chipwise.training.swapped import swappable
 
+    chosen = settings.recompute is not None or settings.swapped is not None
+    chains = () if chosen else segments_of(module)
     quick = any("bf16" in name for name in detect().isa)
     return Allowed(
         bf16=quick and "precision" not in given and settings.precision == "fp32",
         returned=can_return_memory(),
-        chains=segments_of(module) if settings.recompute is None else (),
+        chains=chains,
+        swappable=() if chosen or settings.compiled else swappable(module, chains),
     )
 
 
@@ -289,7 +361,7 @@ def _notes(
     from chipwise.devices.detect import detect
     from chipwise.runtimes.products import native
 
-    notes = ["The optimizer's state is in this machine's memory already: moving it there saves on a GPU only."]
+    notes = ["The optimizer's state stays in this machine's memory; processes can share it: --mesh zero1, zero2, fsdp."]
     if settings.optimizer != "sgd" and plain.memory.optimizer / 2 > _WORTH_TELLING * plain.memory.total:
         saved = plain.memory.optimizer // 2 / 1e6
         notes.append(f"--optimizer sgd would keep {saved:,.0f} MB less, but learns differently: not done unasked.")
@@ -299,9 +371,15 @@ def _notes(
         notes.append(
             "This processor has no instructions for fp16: steps take longer than in fp32, whatever is predicted."
         )
+    if plain.processes or (chosen is not None and chosen.processes):
+        notes.append("The starter is the process that starts the others, tests what was learned, and writes it.")
     if settings.freeze is not None:
         notes.append("Counted as if everything learned; while a part is frozen, training takes less.")
-    parts = chosen is not None and chosen.savings.micro_batch < min(settings.batch_size, plain.savings.micro_batch)
+    parts = (
+        chosen is not None
+        and not chosen.processes
+        and chosen.savings.micro_batch < min(settings.batch_size, plain.savings.micro_batch)
+    )
     if parts and chosen is not None and any(row.op == "BatchNormalization" for row in rows):
         notes.append(
             f"Batch normalizations see {chosen.savings.micro_batch} samples at a time: not the same as whole batches."

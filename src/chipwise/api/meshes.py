@@ -13,10 +13,12 @@ from chipwise.api.given import need
 from chipwise.core.errors import InputError, NetworkError, unknown_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from chipwise.api.transfer import Beginning
     from chipwise.core.device import Machine
+    from chipwise.core.training_memory import RankMemory
     from chipwise.training.settings import Settings
 
 RAY = "ray"
@@ -27,21 +29,21 @@ _HINT = "as 1/2@HOST:PORT on the first of two and 2/2@HOST:PORT on the other; HO
 def ways_of(
     mesh: str | None,
     machines: str | None,
-    memory: str | int | None,
     start: Beginning,
     machine: Machine,
     *,
     on: str | None = None,
+    take: Callable[[tuple[RankMemory, ...]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """How `train` is to run its epochs; nothing where no mesh is asked for.
 
     Args:
         mesh: as "dp2,tp2"; None or "1" for this process.
         machines: as "1/2@HOST:PORT"; None for this machine alone.
-        memory: what one process may take; None where nothing is said.
         start: the network, and its module.
         machine: this one.
         on: "ray" for a Ray cluster; None for processes of this machine, or of those that meet.
+        take: called with what each process took of memory, once they end.
 
     Raises:
         MissingExtraError: Ray is not installed. InputError: what a mesh or machines cannot be. NetworkError: the
@@ -58,8 +60,6 @@ def ways_of(
         return {}
     if on is not None:
         need("ray", extra="ray")
-    if memory is not None:
-        raise InputError(f"memory={memory} is of one process, and mesh={mesh} has several", hint="one of them")
     if on is not None and machines is not None:
         raise InputError(f"machines={machines} meet by themselves, and Ray has its own", hint="leave machines out")
     number, count, meet = _machines(machines)
@@ -72,7 +72,16 @@ def ways_of(
     from chipwise.training.parallel.on_mesh import Placement, epochs_on
 
     placement = Placement(wanted, machine.cores, number, count, meet, on=on or "")
-    return {"epochs": epochs_on(placement, _made(start))}
+    return {"epochs": epochs_on(placement, _made(start), take)}
+
+
+def machine_count(machines: str | None) -> int:
+    """How many machines share the processes.
+
+    Raises:
+        InputError: what was said does not tell.
+    """
+    return _machines(machines)[1]
 
 
 def take_over(start: Beginning, home: Path, settings: Settings) -> None:

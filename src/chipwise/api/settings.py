@@ -22,6 +22,7 @@ _TRAIN_ALONE = (
     "dropout",
     "teacher_temperature",
     "recompute",
+    "swapped",
     "return_memory",
     "evaluation_batch",
     "compiled",

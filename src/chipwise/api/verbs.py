@@ -28,8 +28,9 @@ from chipwise.api.given import (
     warn,
 )
 from chipwise.api.graph_training import beginning
-from chipwise.api.memory import fitted_settings, measured
-from chipwise.api.meshes import take_over, ways_of
+from chipwise.api.memory import Wish, fitted_settings, measured
+from chipwise.api.mesh_memory import is_chosen
+from chipwise.api.meshes import machine_count, take_over, ways_of
 from chipwise.api.notebook import drawn
 from chipwise.api.reading import data_to_train
 from chipwise.api.settings import usual_settings
@@ -37,6 +38,7 @@ from chipwise.api.transfer import network_to_train
 from chipwise.api.tuning import RECIPE, found_settings, recipe_asked, tuned
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
+from chipwise.core.training_memory import RankMemory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +146,8 @@ def train(
             `recipe.json` in the folder, and a run that goes on uses that.
         recipe: a file of settings that `tune` wrote.
         mesh: several processes that share the work, as "dp2" or "fsdp2,tp2" (see `prove`): the same curve up to
-            rounding. A run goes on with any mesh, or none.
+            rounding. A run goes on with any mesh, or none. "auto:4" for the quickest of up to four processes of which
+            each fits into `memory`.
         machines: "1/2@HOST:PORT" on the first of two machines, which all see `folder`, "2/2@HOST:PORT" on the other.
         on: "ray" runs the processes on a Ray cluster: the one that RAY_ADDRESS names, or one of this machine.
         progress: told about epochs.
@@ -181,15 +184,17 @@ def train(
         found = tuned(start, dataset, chosen, settings, budget_s=tune_s, file=home / RECIPE, progress=progress)
         chosen = replace(chosen, **found)
     chosen, master = taught_by(teacher, teacher_weights, fitted, dataset, chosen)
-    ways = ways_of(mesh, machines, memory, start, machine, on=on)
+    limited, began, ranks = None, home if not fresh else None, list[RankMemory]()
+    if memory is not None or is_chosen(mesh):
+        wish = Wish(memory, mesh, machine_count(machines))
+        chosen, limited = fitted_settings(wish, start, dataset, chosen, settings, folder=began, progress=progress)
+        mesh = (limited.chosen or limited.plain).mesh
+    ways = ways_of(mesh, machines, start, machine, on=on, take=ranks.extend)
     ways |= {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
-    limited, began = None, home if not fresh else None
-    if memory is not None:
-        chosen, limited = fitted_settings(memory, start, dataset, chosen, settings, folder=began, progress=progress)
     if "epochs" not in ways and not fresh:
         take_over(start, home, chosen)
     with enough_memory():
-        result = measured(train_module(module, fitted, dataset, chosen, home, progress, **ways), limited)
+        result = measured(train_module(module, fitted, dataset, chosen, home, progress, **ways), limited, tuple(ranks))
     _save(home, fitted, kept.file)
     atomic_write(home / "curves.png", charts.training_png(result))
     return result

@@ -34,7 +34,7 @@ MemoryOption = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE|auto",
-        help="What the process may take, as 10GB: micro-batches, bf16, checkpointing, ... are chosen until it fits.",
+        help="What a process may take, as 10GB: micro-batches, bf16, checkpointing, ... are chosen until it fits.",
         autocompletion=lambda incomplete: begun(("auto",), incomplete),
     ),
 ]
@@ -52,8 +52,8 @@ ExplainFlag = Annotated[
 MeshOption = Annotated[
     str | None,
     typer.Option(
-        metavar="dp2,tp2",
-        help="Several processes, along dp, zero1, zero2, fsdp, tp, pp, sph, spw, oc: the same curve.",
+        metavar="dp2,tp2|auto:N",
+        help="Several processes, along dp, zero1, zero2, fsdp, tp, pp, sph, spw, oc: the same curve; auto: what fits.",
         autocompletion=mesh_names,
     ),
 ]
@@ -175,9 +175,9 @@ def _train(network: str, data: str, settings: dict[str, Any], given: dict[str, A
 
 def _explain(network: str, data: str, settings: dict[str, Any], given: dict[str, Any]) -> NoReturn:
     """Answer with the memory that training would take."""
-    _refuse("is not for --explain", mesh=given["mesh"], tune=given["tune"] or None, recipe=given["found"])
+    _refuse("is not for --explain", tune=given["tune"] or None, recipe=given["found"])
     with progress() as bars:
-        told = api.training_memory(network, data, memory=given["memory"], progress=bars, **settings)
+        told = api.training_memory(network, data, memory=given["memory"], mesh=given["mesh"], progress=bars, **settings)
     answer(told, json=given["json"])
     raise typer.Exit(1 if told.smallest is not None else 0)
 

@@ -26,6 +26,7 @@ class Workload:
         techniques: memory- or time-saving techniques by name ("amp", "channels_last", "checkpointing", ...).
         parallelism: ways per axis, as ("dp", 2); empty for one device.
         again: segments that training runs a second time in the backward pass, each the paths of its modules.
+        swapped: segments of which what is saved for the backward pass lies on disk meanwhile.
     """
 
     phase: Literal["inference", "training"] = "inference"
@@ -36,6 +37,7 @@ class Workload:
     techniques: tuple[str, ...] = ()
     parallelism: tuple[tuple[str, int], ...] = ()
     again: tuple[tuple[str, ...], ...] = ()
+    swapped: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

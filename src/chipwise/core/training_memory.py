@@ -23,6 +23,7 @@ class Savings:
         again: segments of which only the borders are kept and the rest is computed a second time in the backward pass
             (activation checkpointing), each the paths of its modules.
         returned: freed memory goes back to the system at once, and so has no holes.
+        swapped: segments of which what is saved for the backward pass lies on disk meanwhile.
         evaluation_batch: samples that are evaluated at a time.
     """
 
@@ -31,6 +32,7 @@ class Savings:
     again: tuple[Segment, ...] = ()
     returned: bool = False
     evaluation_batch: int = USUAL_EVALUATION
+    swapped: tuple[Segment, ...] = ()
 
     @property
     def halves(self) -> bool:
@@ -40,11 +42,13 @@ class Savings:
     def words(self, batch: int) -> tuple[str, ...]:
         """The techniques in words, of a step of so many samples; empty for the plain way."""
         parts, segments = math.ceil(batch / self.micro_batch), len(self.again)
+        swapped = len(self.swapped)
         named = (
             (f"{self.precision} autocast", self.halves),
             (f"{parts} micro-batches of {self.micro_batch} or fewer", parts > 1),
             (f"checkpointing of {segments} segment{'s' * (segments != 1)}", segments > 0),
             ("freed memory returned at once", self.returned),
+            (f"activations of {swapped} segment{'s' * (swapped != 1)} on disk", swapped > 0),
             (f"evaluation of {self.evaluation_batch} at a time", self.evaluation_batch < USUAL_EVALUATION),
         )
         return tuple(word for word, used in named if used)
@@ -61,6 +65,7 @@ class TrainingMemory:
         optimizer: its state; gradients: of the weights.
         saved: activations kept for the backward pass; copies: 2-byte weights kept for it.
         activations: results and their gradients that are alive beside; workspace: copies that kernels make.
+        messages: weights gathered from other processes, gradients on the way to them, and copies of both.
         holes: freed memory that the C library keeps and cannot fill.
         moment: when that is, for people.
         high: bytes that the peak should stay below.
@@ -77,6 +82,7 @@ class TrainingMemory:
     copies: int = 0
     activations: int = 0
     workspace: int = 0
+    messages: int = 0
     holes: int = 0
     moment: str = ""
     high: int = 0
@@ -94,7 +100,16 @@ class TrainingMemory:
     @property
     def moving(self) -> int:
         """What comes and goes within a step."""
-        return self.gradients + self.saved + self.copies + self.activations + self.workspace
+        return self.gradients + self.saved + self.copies + self.activations + self.workspace + self.messages
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessMemory:
+    """One kind of process of a mesh, by its place: in a training step, and where it takes most."""
+
+    place: str
+    step: TrainingMemory
+    memory: TrainingMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +118,24 @@ class Way:
 
     Attributes:
         savings: its techniques.
-        step: the process in a training step; memory: where it takes most, which may be in evaluation.
+        step: the process in a training step; memory: where it takes most, which may be in evaluation. Of a mesh, the
+            process that takes most.
         time_factor: expected time of a step over that of the plain way.
+        mesh: as "dp2"; "1" for one process. processes: each kind of those of a mesh; empty for one process.
     """
 
     savings: Savings
     step: TrainingMemory
     memory: TrainingMemory
     time_factor: float
+    mesh: str = "1"
+    processes: tuple[ProcessMemory, ...] = ()
+
+    def words(self, batch: int) -> tuple[str, ...]:
+        """The mesh and the techniques in words, of a step of so many samples; empty for the plain way."""
+        if not self.processes:
+            return self.savings.words(batch)
+        return (self.mesh, *self.savings.words(self.savings.micro_batch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +177,22 @@ class TrainingFit:
 
 
 @dataclass(frozen=True, slots=True)
+class RankMemory:
+    """What one process of a mesh took.
+
+    Attributes:
+        rank: from 0; place: its index along each dimension, as "dp0,tp1".
+        before_bytes: resident before the network was built; peak_bytes: at most since then; None where the system does
+            not tell.
+    """
+
+    rank: int
+    place: str
+    before_bytes: int | None
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class MeasuredMemory:
     """The prediction of a run beside its measured peak; the latter None where the system does not tell.
 
@@ -160,6 +201,7 @@ class MeasuredMemory:
         limit_bytes: as asked for.
         techniques: in words; empty for none.
         time_factor: predicted, over the plain way.
+        mesh: as "dp2"; "1" for one process. ranks: what each process of it took; the starter is not among them.
     """
 
     predicted_bytes: int
@@ -167,3 +209,5 @@ class MeasuredMemory:
     limit_bytes: int | None = None
     techniques: tuple[str, ...] = ()
     time_factor: float = 1.0
+    mesh: str = "1"
+    ranks: tuple[RankMemory, ...] = ()

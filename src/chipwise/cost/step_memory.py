@@ -3,7 +3,7 @@
 Going forward, what rows save piles up. Going back it goes, while gradients of weights come, and those of results live
 from their last reader to the row that made them. Segments that are run again (activation checkpointing: Chen et al.,
 "Training deep nets with sublinear memory cost", arXiv 1604.06174) save what passes their borders alone, and all of
-theirs again while their own backward pass runs.
+theirs again while their own backward pass runs. What swapped segments save is on disk but for the row whose turn it is.
 
 >>> from chipwise.core.layer import Layer
 >>> first = Layer("a", "Gemm", ((8, 9),), ((8, 9),), 90, write_bytes=288, saved_bytes=288)
@@ -119,6 +119,7 @@ class _Step:
     index: dict[str, int] = field(init=False)
     scale: float = field(init=False)
     segment: list[int] = field(init=False)
+    swapped: list[bool] = field(init=False)
     saved: list[float] = field(init=False)
     border: list[float] = field(init=False)
 
@@ -126,6 +127,7 @@ class _Step:
         self.scale = kept_scale(self.workload)
         self.index = {row.name: place for place, row in enumerate(self.rows)}
         self.segment = [self._segment_of(row) for row in self.rows]
+        self.swapped = [any(belongs(row, each) for each in self.workload.swapped) for row in self.rows]
         self.saved = [self._saved(row) for row in self.rows]
         self.border = [self._border(place) for place in range(len(self.rows))]
 
@@ -134,14 +136,14 @@ class _Step:
         left = copies = 0.0
         gradients = self._all_gradients() if self._accumulates() else 0.0
         for place, row in enumerate(self.rows):
-            left += self.border[place] + (self.saved[place] if self.segment[place] < 0 else 0.0)
+            left += self.border[place] + (self.saved[place] if self._stays(place) else 0.0)
             copies += self._copy(row) if self.segment[place] < 0 else 0.0
             yield Moment(row.name, False, left, copies, gradients, self._result(row), self._laid_out(row)[0])
 
     def backward(self) -> Iterator[Moment]:
         """Each row's activation, then its own gradients, from the last row to the first."""
         outside = [place for place in range(len(self.rows)) if self.segment[place] < 0]
-        left = sum(self.border) + sum(self.saved[place] for place in outside)
+        left = sum(self.border) + sum(self.saved[place] for place in outside if self._stays(place))
         copies = sum(self._copy(self.rows[place]) for place in outside)
         gradients = self._all_gradients() if self._accumulates() else 0.0
         alive: dict[int, _Gradient] = {}
@@ -153,6 +155,7 @@ class _Step:
                 left += sum(self.saved[other] for other in members)
                 copies += sum(self._copy(self.rows[other]) for other in members)
             inside = mine
+            left += self.saved[place] if self.swapped[place] else 0.0  # read back
             alive.setdefault(place, _Gradient(self._result(row)))
             held = _whole(alive)
             if row.activation:
@@ -166,6 +169,10 @@ class _Step:
             del alive[place]
             left -= self.saved[place] + self.border[place]
             copies -= self._copy(row)
+
+    def _stays(self, place: int) -> bool:
+        """Whether what a row saves is in memory from forward to backward."""
+        return self.segment[place] < 0 and not self.swapped[place]
 
     def _accumulates(self) -> bool:
         return "accumulation" in self.workload.techniques
@@ -200,6 +207,9 @@ class _Step:
         beyond = [other for other in readers if other != mine]
         again = [other for other in beyond if other >= 0]
         own = row.activation in _KEEPS_RESULT or row.op in _KEEPS_RESULT
+        if self.swapped[place]:  # who reads it keeps it, unless that is swapped, too
+            kept = [self._stays(other) for other, each in enumerate(self.rows) if row.name in each.after]
+            return self._result(row) if (own and any(kept)) or again else 0.0
         lost = bool(beyond) and (own or bool(again)) if mine >= 0 else bool(again) and not own
         return self._result(row) if lost else 0.0
 

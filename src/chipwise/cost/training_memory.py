@@ -44,6 +44,8 @@ _SPREAD_WITH_HOLES, _SPREAD = 0.25, 0.08
 # A step's time in FLOPs that a core could do meanwhile, fitted on this benchmark's steps: moving a byte through memory,
 # starting an operator, and mapping a byte of memory anew (on a virtual machine, where that is dear).
 _FLOPS_A_BYTE, _FLOPS_A_START, _FLOPS_A_MAPPED_BYTE = 10.0, 5e5, 140.0
+# Writing a byte to disk and reading it back: assumed, half a GB a second each, and a core of 50 GFLOPs.
+_FLOPS_A_SWAPPED_BYTE = 200.0
 _PASSES = 3.0  # forward, gradients of activations, gradients of weights
 _HALF_TIME = 0.5  # of products and of moved bytes, with instructions for the 2-byte format
 
@@ -84,7 +86,11 @@ def process_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingM
     """
     rows = rows_at(savings.micro_batch)
     still = _still(rows, around, savings)
-    moments = [step_memory(rows_at, around, savings), _keeping(still, savings), _writing(still, savings)]
+    moments = [
+        step_memory(rows_at, around, savings),
+        _keeping(still, savings),
+        writing_memory(rows_at, around, savings),
+    ]
     if around.evaluated:
         moments.append(evaluation_memory(rows_at, around, savings))
     return max(moments, key=lambda moment: moment.total)
@@ -96,7 +102,7 @@ def step_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemo
     workload = workload_of(around, savings)
     moment = fullest_moment(rows, workload, copied=not around.channels_last)
     words = f"{'back' if moment.backward else 'forward'} through {moment.row}"
-    return _with(_still(rows, around, savings), moment, savings, words, _unfilled(rows, workload))
+    return _with(_still(rows, around, savings), moment, savings, words, holes_of(moment, rows, workload))
 
 
 def evaluation_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemory:
@@ -113,8 +119,8 @@ def evaluation_memory(rows_at: Rows, around: Around, savings: Savings) -> Traini
 
 def time_factor(rows_at: Rows, around: Around, savings: Savings) -> float:
     """Expected time of a step over that of the plain one in fp32; a rough guide for choosing."""
-    plain = _work(rows_at, around, Savings(around.batch))
-    return _work(rows_at, around, savings) / plain if plain else 1.0
+    plain = work_of(rows_at, around, Savings(around.batch))
+    return work_of(rows_at, around, savings) / plain if plain else 1.0
 
 
 def workload_of(around: Around, savings: Savings) -> Workload:
@@ -122,7 +128,9 @@ def workload_of(around: Around, savings: Savings) -> Workload:
     names = [around.optimizer]
     names += ["amp"] if savings.halves else []
     names += ["accumulation"] if savings.micro_batch < around.batch else []
-    return Workload("training", savings.micro_batch, techniques=tuple(names), again=savings.again)
+    return Workload(
+        "training", savings.micro_batch, techniques=tuple(names), again=savings.again, swapped=savings.swapped
+    )
 
 
 def _still(rows: Sequence[Layer], around: Around, savings: Savings) -> TrainingMemory:
@@ -142,20 +150,24 @@ def _still(rows: Sequence[Layer], around: Around, savings: Savings) -> TrainingM
 
 def _keeping(still: TrainingMemory, savings: Savings) -> TrainingMemory:
     """New best weights are copied while the old copy is there; gradients of the last step are gone by then."""
-    return _bounded(replace(still, best=2 * still.best, moment="keeping the best weights"), savings)
+    return bounded(replace(still, best=2 * still.best, moment="keeping the best weights"), savings)
 
 
-def _writing(still: TrainingMemory, savings: Savings) -> TrainingMemory:
-    """The kept weights as bytes, twice (`safetensors.torch.save`), beside the best ones; the optimizer is gone by then.
+def writing_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemory:
+    """Memory of the whole process when it writes the kept weights: as bytes, twice, beside the best ones.
 
-    Where freed memory is kept, so large a block seldom finds room where the optimizer's state was.
+    They are made by `safetensors.torch.save`. The optimizer is gone by then; where freed memory is kept, so large a
+    block seldom finds room where its state was.
     """
+    still = _still(rows_at(savings.micro_batch), around, savings)
     state = 0 if savings.returned else still.optimizer
     found = replace(still, optimizer=state, workspace=2 * still.weights, moment="writing the kept weights")
-    return _bounded(found, savings)
+    return bounded(found, savings)
 
 
-def _with(still: TrainingMemory, moment: Moment, savings: Savings, words: str, unfilled: float = 0.0) -> TrainingMemory:
+def _with(
+    still: TrainingMemory, moment: Moment, savings: Savings, words: str, holes: int | None = None
+) -> TrainingMemory:
     found = replace(
         still,
         gradients=math.ceil(moment.gradients),
@@ -163,25 +175,31 @@ def _with(still: TrainingMemory, moment: Moment, savings: Savings, words: str, u
         copies=math.ceil(moment.copies),
         activations=math.ceil(moment.activations),
         workspace=math.ceil(moment.workspace),
-        holes=0 if savings.returned else math.ceil(_HOLES * moment.bytes + unfilled),
+        holes=0 if savings.returned else math.ceil(_HOLES * moment.bytes) if holes is None else holes,
         moment=words,
     )
-    return _bounded(found, savings)
+    return bounded(found, savings)
 
 
-def _bounded(found: TrainingMemory, savings: Savings) -> TrainingMemory:
+def bounded(found: TrainingMemory, savings: Savings) -> TrainingMemory:
+    """The same with the bytes that the peak should stay below."""
     spread = _SPREAD if savings.returned else _SPREAD_WITH_HOLES
     return replace(found, high=math.ceil(found.total + spread * (found.total - found.process)))
 
 
-def _unfilled(rows: Sequence[Layer], workload: Workload) -> float:
-    """Bytes of holes that additions leave (with the activations that follow them), and segments that come back."""
+def holes_of(moment: Moment, rows: Sequence[Layer], workload: Workload) -> int:
+    """Bytes of holes beside a moment of a step, where freed memory is kept.
+
+    Additions leave them (with the activations that follow them), and segments that come back.
+    """
     added = sum(row.write_bytes * (2 if row.activation else 1) for row in rows if row.op in ("Add", "Sum"))
     again = sum(saved_bytes(row) for row in rows if any(belongs(row, segment) for segment in workload.again))
-    return kept_scale(workload) * (_HOLES_OF_SUMS * added + _HOLES_OF_SEGMENTS * again)
+    return math.ceil(
+        _HOLES * moment.bytes + kept_scale(workload) * (_HOLES_OF_SUMS * added + _HOLES_OF_SEGMENTS * again)
+    )
 
 
-def _work(rows_at: Rows, around: Around, savings: Savings) -> float:
+def work_of(rows_at: Rows, around: Around, savings: Savings) -> float:
     """FLOPs of a step, with what else takes time as so many FLOPs."""
     rows = rows_at(savings.micro_batch)
     parts = math.ceil(around.batch / savings.micro_batch)
@@ -190,10 +208,16 @@ def _work(rows_at: Rows, around: Around, savings: Savings) -> float:
     second = sum(
         work for row, work in zip(rows, once, strict=True) if any(belongs(row, segment) for segment in savings.again)
     )
-    work = _PASSES * sum(once) + second
+    work = _PASSES * sum(once) + second + _FLOPS_A_SWAPPED_BYTE * _swapped(rows, around, savings)
     if parts > 1:  # each adds its gradients to those before
         work += _FLOPS_A_BYTE * 3 * ROW_BYTES * sum(row.parameters for row in rows)
     if savings.returned:
         moment = fullest_moment(rows, workload_of(around, savings), copied=not around.channels_last)
         work += _FLOPS_A_MAPPED_BYTE * moment.bytes
     return parts * work
+
+
+def _swapped(rows: Sequence[Layer], around: Around, savings: Savings) -> float:
+    """Bytes that lie on disk between forward and backward."""
+    scale = kept_scale(workload_of(around, savings))
+    return scale * sum(saved_bytes(row) for row in rows if any(belongs(row, part) for part in savings.swapped))

@@ -43,11 +43,13 @@ class Allowed:
         bf16: autocast, since the processor is quick at it and nobody asked for another format.
         returned: the C library can be told to give memory back.
         chains: parts that run one after another, as `checkpointed.segments_of` tells them.
+        swappable: parts whose activations can lie on disk, in the same form; tried only where nothing else fits.
     """
 
     bf16: bool = False
     returned: bool = False
     chains: tuple[tuple[Segment, ...], ...] = ()
+    swappable: tuple[tuple[Segment, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def way_of(rows_at: Rows, around: Around, savings: Savings) -> Way:
 def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, allowed: Allowed) -> Found:
     """Choose techniques: the upper bound of the predicted peak is within the limit, and the time is least.
 
-    Batch normalizations over fewer than 16 samples are chosen only where nothing else fits.
+    Batch normalizations over fewer than 16 samples are chosen only where nothing else fits, and before them activations
+    on disk, which are as slow as the disk is.
 
     Args:
         limit_bytes: for the whole process.
@@ -79,15 +82,19 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
     bare = way_of(rows_at, around, _evaluated(limit_bytes, rows_at, around, plain))
     if bare.memory.high <= limit_bytes:  # quicker ways change results: not done unasked
         return Found(bare, bare)
-    tried = [
-        _fitted(limit_bytes, rows_at, around, each, allowed) for each in _combinations(rows_at, around, plain, allowed)
-    ]
-    fitting = [way for way in tried if way.memory.high <= limit_bytes]
+    ways = list(_combinations(rows_at, around, plain, allowed))
+    tried = [_fitted(limit_bytes, rows_at, around, each, allowed.chains) for each in ways]
     norms = _normalizes(rows_at(1))
+    fewest = min(FEWEST_WITH_NORMS, around.batch) if norms else 1
+    if allowed.swappable and not any(_fits(way, limit_bytes, fewest) for way in tried):
+        # Where freed memory is kept, what comes back finds no room in what was freed.
+        returning = [each for each in ways if each.returned or not allowed.returned]
+        tried += [_fitted(limit_bytes, rows_at, around, each, allowed.swappable, swapped=True) for each in returning]
+    fitting = [way for way in tried if way.memory.high <= limit_bytes]
 
-    def rank(way: Way) -> tuple[bool, float, int]:
-        few = norms and way.savings.micro_batch < min(FEWEST_WITH_NORMS, around.batch)
-        return few, round(way.time_factor, 3), len(way.savings.words(around.batch))
+    def rank(way: Way) -> tuple[bool, bool, float, int]:
+        few = way.savings.micro_batch < fewest
+        return few, bool(way.savings.swapped), round(way.time_factor, 3), len(way.savings.words(around.batch))
 
     return Found(min(fitting, key=rank, default=None), min(tried, key=lambda way: way.memory.high))
 
@@ -152,10 +159,10 @@ def cheapest_cover(items: Sequence[tuple[float, float]], need: float) -> list[in
 def none_fits(fit: TrainingFit, told: str, least: str) -> GoalMissedError:
     """The error where no way fits; `told` and `least` are the limit and the smallest peak in words."""
     assert fit.smallest is not None
-    how = ", ".join(fit.smallest.savings.words(fit.batch_size)) or "as it is"
+    how = ", ".join(fit.smallest.words(fit.batch_size)) or "as it is"
     return GoalMissedError(
         f"training {fit.network} with batch {fit.batch_size} does not fit into {told}: at least {least} ({how})",
-        hint=f"--memory {least}, a smaller --batch-size, or --optimizer sgd, whose state is half of Adam's",
+        hint=f"--memory {least}, a smaller --batch-size, --optimizer sgd (half of Adam's state), or --mesh auto:4",
     )
 
 
@@ -175,18 +182,34 @@ def _normalizes(rows: Sequence[Layer]) -> bool:
     return any(row.op == "BatchNormalization" for row in rows)
 
 
-def _fitted(limit: int, rows_at: Rows, around: Around, savings: Savings, allowed: Allowed) -> Way:
-    """The same with as many segments computed again as it takes."""
+def _fits(way: Way, limit: int, fewest: int) -> bool:
+    return way.memory.high <= limit and way.savings.micro_batch >= fewest
+
+
+def _fitted(
+    limit: int,
+    rows_at: Rows,
+    around: Around,
+    savings: Savings,
+    chains: Sequence[Sequence[Segment]],
+    *,
+    swapped: bool = False,
+) -> Way:
+    """The same with as many segments computed again, or swapped, as it takes."""
     savings = _evaluated(limit, rows_at, around, savings)
     bare = way_of(rows_at, around, savings)
     rows = rows_at(savings.micro_batch)
-    units = units_of(allowed.chains, rows)
+    units = units_of(chains, rows)
     if bare.memory.high <= limit or not units:
         return bare
-    all_again = way_of(rows_at, around, replace(savings, again=tuple(units)))
-    if all_again.memory.high > limit:
-        return min(bare, all_again, key=lambda way: way.memory.high)
-    return _selected(limit, rows_at, around, bare, all_again)
+    everything = way_of(rows_at, around, _using(savings, tuple(units), swapped=swapped))
+    if everything.memory.high > limit:
+        return min(bare, everything, key=lambda way: way.memory.high)
+    return _selected(limit, rows_at, around, bare, everything, swapped=swapped)
+
+
+def _using(savings: Savings, segments: tuple[Segment, ...], *, swapped: bool) -> Savings:
+    return replace(savings, swapped=segments) if swapped else replace(savings, again=segments)
 
 
 def _evaluated(limit: int, rows_at: Rows, around: Around, savings: Savings) -> Savings:
@@ -196,19 +219,28 @@ def _evaluated(limit: int, rows_at: Rows, around: Around, savings: Savings) -> S
     return savings
 
 
-def _selected(limit: int, rows_at: Rows, around: Around, bare: Way, all_again: Way) -> Way:
+def _selected(limit: int, rows_at: Rows, around: Around, bare: Way, everything: Way, *, swapped: bool) -> Way:
     """The cheapest of the segments that make it fit, known to fit with all of them."""
-    units, rows = all_again.savings.again, rows_at(bare.savings.micro_batch)
-    items = [(_freed(rows, unit), float(again_flops(rows, unit))) for unit in units]
-    share = (bare.memory.high - all_again.memory.high) / (sum(size for size, _ in items) or 1)
+    rows, saved = rows_at(bare.savings.micro_batch), everything.savings
+    units = saved.swapped if swapped else saved.again
+    items = [_saved_or_again(rows, unit, swapped=swapped) for unit in units]
+    share = (bare.memory.high - everything.memory.high) / (sum(size for size, _ in items) or 1)
     need = (bare.memory.high - limit) / share
     for _ in range(_TRIES):
         chosen = tuple(units[place] for place in cheapest_cover(items, need))
-        way = way_of(rows_at, around, replace(bare.savings, again=chosen))
+        way = way_of(rows_at, around, _using(bare.savings, chosen, swapped=swapped))
         if way.memory.high <= limit:
             return way
         need += max((way.memory.high - limit) / share, 0.02 * need)
-    return all_again
+    return everything
+
+
+def _saved_or_again(rows: Sequence[Layer], unit: Segment, *, swapped: bool) -> tuple[float, float]:
+    """Bytes that a segment frees, and what that costs: bytes on disk, or FLOPs."""
+    if not swapped:
+        return _freed(rows, unit), float(again_flops(rows, unit))
+    saved = float(sum(saved_bytes(row) for row in rows if belongs(row, unit)))
+    return saved, saved
 
 
 def _freed(rows: Sequence[Layer], unit: Segment) -> float:

@@ -30,6 +30,7 @@ BACKBONE = "backbone"
 # Settings of how memory is saved, and what changes nothing.
 OF_MEMORY: dict[str, str | int | bool | None] = {
     "micro_batch": None, "recompute": None, "return_memory": False, "evaluation_batch": USUAL_EVALUATION,
+    "swapped": None,
 }  # fmt: skip
 
 # Settings of how steps are computed, and what is usual.
@@ -84,6 +85,8 @@ class Settings:
             gradients add up; None for all of them. Batch normalizations see one part at a time.
         recompute: segments that are computed again in the backward pass rather than kept, as
             `checkpointed.as_text` writes them; None for none.
+        swapped: segments whose saved activations lie in a file beside the run until the backward pass, written as those
+            of `recompute`; None for none.
         return_memory: freed memory goes back to the system at once: less of it is held, and steps take longer.
         evaluation_batch: samples that are evaluated at a time.
         seed: of order, dropout and augmentation (and of the initial weights when built inside `seeds.seeded`).
@@ -124,6 +127,7 @@ class Settings:
     channels_last: bool = False
     micro_batch: int | None = None
     recompute: str | None = None
+    swapped: str | None = None
     return_memory: bool = False
     evaluation_batch: int = USUAL_EVALUATION
     seed: int = 0
@@ -155,8 +159,10 @@ class Settings:
         _check_ranges(self)
         _check_freezing(self)
         _check_momentum(self)
-        if self.compiled and self.recompute is not None:
-            raise InputError("compiled=True leaves no segments to compute again", hint="one of compiled and recompute")
+        if self.compiled and (self.recompute or self.swapped) is not None:
+            raise InputError(
+                "compiled=True leaves no segments to compute again or to swap", hint="leave compiled out, or the other"
+            )
         if self.loading == "ram" and self.workers is not None:
             raise InputError(f"workers={self.workers} have nothing to read with loading=ram", hint="one of them")
 

@@ -44,6 +44,7 @@ from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.runs import Host, RunFacts, note_run
 from chipwise.training.settings import OF_READING, Settings, as_json, resolve
 from chipwise.training.stream import reading, with_loading
+from chipwise.training.swapped import swapped_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,8 +178,9 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     if chosen.dropout is not None:
         set_dropout(module, chosen.dropout)
     memory = memory_returned if chosen.return_memory else memory_kept
-    again = run_again(module, from_text(chosen.recompute))
-    with reading(data, network, chosen) as reader, threads(chosen.threads), memory(), again:
+    again, swapped = from_text(chosen.recompute), from_text(chosen.swapped)
+    techniques = run_again(module, again), swapped_out(module, swapped, run.folder)
+    with reading(data, network, chosen) as reader, threads(chosen.threads), memory(), techniques[0], techniques[1]:
         run = dataclasses.replace(run, reader=reader)
         found = _found(run)
         done = found if found is not None and found.state.stopped else (epochs or _train)(run, found)

@@ -36,6 +36,7 @@ _PARTS = (
     ("copies", "2-byte copies of weights"),
     ("activations", "activations and gradients of them"),
     ("workspace", "workspace of kernels"),
+    ("messages", "gathered weights, messages"),
     ("holes", "holes in freed memory"),
 )
 
@@ -67,24 +68,30 @@ def memory_facts(memory: MeasuredMemory | None) -> list[tuple[str, str]]:
     """One line on the measured peak beside the prediction; none where there was no limit."""
     if memory is None:
         return []
+    several = memory.mesh != "1"
     predicted = f"{format_bytes(memory.predicted_bytes)} predicted"
     if memory.measured_bytes is not None:
         off = memory.predicted_bytes / memory.measured_bytes - 1
-        predicted = f"{format_bytes(memory.measured_bytes)} at most, {predicted} ({format_share(off, 0)} off)"
-    how = ", ".join(memory.techniques) or "nothing had to be saved"
+        whose = " in a process" if several else ""
+        predicted = f"{format_bytes(memory.measured_bytes)} at most{whose}, {predicted} ({format_share(off, 0)} off)"
+    how = ", ".join((memory.mesh, *memory.techniques)) if several else ", ".join(memory.techniques)
+    how = how or "nothing had to be saved"
     return [("memory", f"{predicted}; {how}, {significant(memory.time_factor, 2)} times as long")]
 
 
 def _told(way: Way, batch: int) -> str:
-    how = ", ".join(way.savings.words(batch)) or "no techniques"
+    how = ", ".join(way.words(batch)) or "no techniques"
     time = f"{significant(way.time_factor, 2)} times as long"
     return f"{how}; {time}; at most {format_bytes(way.memory.high)}; fullest {way.memory.moment}"
 
 
 def _parts(ways: Sequence[tuple[str, Way]]) -> Table:
-    """A column for the step of each way, and one for its fullest moment where that is another."""
+    """A column for the step of each way, and one for its fullest moment where that is another; of processes theirs."""
     columns = []
     for name, way in ways:
+        if way.processes:
+            columns += [(f"{name},\n{way.mesh}:\n{each.place}", each.memory) for each in way.processes]
+            continue
         columns.append((f"{name},\na step", way.step))
         if way.memory.moment != way.step.moment:
             columns.append((f"{name},\nat its most", way.memory))

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.runtime
         ("dp2", "normed", {"freeze": "backbone"}, "freeze=backbone cannot be had with dp2"),
         ("dp2", "normed", {"ema": 0.9}, "ema=0.9 cannot be had with dp2"),
         ("dp2", "normed", {"micro_batch": 4}, "micro_batch=4 cannot be had with dp2"),
+        ("dp2", "normed", {"swapped": "0"}, "swapped=0 cannot be had with dp2"),
         ("fsdp2", "normed", {"l1": 0.1}, "l1=0.1 cannot be had with fsdp2"),
         ("tp2", "normed", {"precision": "bf16"}, "precision=bf16 cannot be had with tp2"),
         ("fsdp2", "normed", {"precision": "fp16"}, "precision=fp16 cannot be had with fsdp2"),
@@ -56,7 +57,9 @@ def test_refused_in_one_line(mesh: str, net: str, changes: dict[str, object], sa
 @pytest.mark.parametrize(
     ("ways", "said"),
     [
-        ({"mesh": "dp2", "memory": "8GB"}, "memory=8GB is of one process, and mesh=dp2 has several"),
+        ({"mesh": "sph2", "memory": "8GB"}, "what sph2 takes is not predicted"),
+        ({"mesh": "auto:2"}, "mesh=auto:2 is chosen by what fits"),
+        ({"mesh": "auto:0", "memory": "8GB"}, "'auto:0' has 0 processes"),
         ({"machines": "1/2@here:29500"}, "is for several processes"),
         ({"mesh": "dp3", "machines": "1/2@here:29500"}, "2 machines cannot share evenly"),
         ({"mesh": "dp2", "machines": "3/2@here:29500"}, "is machine 3 of 2"),

@@ -15,12 +15,14 @@ from chipwise.codec.files import atomic_write
 from chipwise.codec.records import decode, encode
 from chipwise.core import errors
 from chipwise.core.errors import ChipwiseError, MissingExtraError
+from chipwise.core.training_memory import RankMemory
 from chipwise.training.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 INITIAL, DATA, STATUS = "initial.safetensors", "data.safetensors", "status.json"
+MEMORY = "memory.json"
 _REFUSAL = "refusal.json"
 
 
@@ -64,6 +66,13 @@ class Status:
     message: str
     restarts: int
     running: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What each process took of memory, in order of their numbers."""
+
+    ranks: tuple[RankMemory, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, optim
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.state_dict import get_model_state_dict, set_model_state_dict
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from chipwise.training.parallel.strategy import Strategy
 
+_FILE_BYTES = 32 * 10**6  # what a process holds of the tensors of a file, unless one alone is larger
 MODEL, OPTIMIZER, BEST = "model.", "optimizer.", "best."
 _MOMENTS = {
     optim.SGD: ("momentum_buffer",),
@@ -95,8 +97,13 @@ def model_state(strategy: Strategy) -> dict[str, Any]:
 
 
 def write_tensors(state: dict[str, Any], folder: Path, *, alone: bool) -> None:
-    """Write tensors, or what each process holds of them, as safetensors."""
-    writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+    """Write tensors, or what each process holds of them, as safetensors.
+
+    torch makes the bytes of a file before it writes them, twice: so there are several files.
+    """
+    writer = HuggingFaceStorageWriter(
+        str(folder), fqn_to_index_mapping=_files(state, alone=alone), save_distributed=True
+    )
     with _alone_is_meant():
         save(_apart(state), storage_writer=writer, no_dist=alone)
 
@@ -107,12 +114,34 @@ def read_tensors(state: dict[str, Any], folder: Path, *, alone: bool) -> None:
         load(state, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=alone)
 
 
+def _files(state: dict[str, Any], *, alone: bool) -> dict[str, int]:
+    """The number of the file, from 1, that each tensor goes into, of those that any process holds."""
+    mine = {name: _local(value).nbytes for name, value in state.items()}
+    every = [mine]
+    if not alone:
+        every = [mine] * dist.get_world_size()
+        dist.all_gather_object(every, mine)
+    made: dict[str, int] = {}
+    number, filled = 1, 0
+    for name in sorted(set().union(*every)):
+        size = max(each.get(name, 0) for each in every)
+        if filled and filled + size > _FILE_BYTES:
+            number, filled = number + 1, 0
+        made[name], filled = number, filled + size
+    return made
+
+
+def _local(value: Tensor) -> Tensor:
+    """What of a tensor lies in this process."""
+    return value.to_local() if isinstance(value, DTensor) else value
+
+
 def _apart(state: dict[str, Any]) -> dict[str, Any]:
     """The same values as safetensors takes them: in order in memory, and no memory twice, as weights that are tied."""
     made, seen = {}, set()
     for name, value in state.items():
         ordered = value.detach().contiguous()
-        place = (ordered.to_local() if isinstance(ordered, DTensor) else ordered).data_ptr()
+        place = _local(ordered).data_ptr()
         made[name] = ordered.clone() if place and place in seen else ordered
         seen.add(place)
     return made

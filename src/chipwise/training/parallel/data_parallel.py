@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
 
 def copied(module: nn.Module, grid: DeviceMesh | None = None) -> nn.Module:
-    """Wrap a network whose gradients are averaged over a dimension of the mesh, or over all processes."""
-    return DistributedDataParallel(module, process_group=None if grid is None else grid.get_group())
+    """Wrap a network whose gradients are averaged over a dimension of the mesh, or over all processes.
+
+    Gradients are views of the buckets in which they are averaged: else they would be there twice.
+    """
+    group = None if grid is None else grid.get_group()
+    return DistributedDataParallel(module, process_group=group, gradient_as_bucket_view=True)
 
 
 def copies_wrong(module: nn.Module, copies: int) -> list[str]:

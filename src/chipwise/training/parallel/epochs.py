@@ -22,8 +22,10 @@ from chipwise.codec.files import atomic_write
 from chipwise.codec.records import encode
 from chipwise.core.epoch import Epoch
 from chipwise.core.errors import InputError
+from chipwise.core.training_memory import RankMemory
 from chipwise.training.checkpoint import State
 from chipwise.training.divergence import diverged
+from chipwise.training.dropout import set_dropout
 from chipwise.training.events import event_log
 from chipwise.training.feed import Feed, as_fed
 from chipwise.training.finish import write_history
@@ -31,15 +33,15 @@ from chipwise.training.history import best_of, message, why_stop
 from chipwise.training.loop import Lesson, run_epoch
 from chipwise.training.objective import loss_of
 from chipwise.training.parallel import shards
-from chipwise.training.parallel.assignment import DATA, INITIAL, STATUS, Status
+from chipwise.training.parallel.assignment import DATA, INITIAL, MEMORY, STATUS, Status, Taken
 from chipwise.training.parallel.checkpoint import load_checkpoint, model_state
-from chipwise.training.parallel.grid import make_grid, share_of
+from chipwise.training.parallel.grid import make_grid, place_of, share_of
 from chipwise.training.parallel.mesh import SHARING, parse_mesh
 from chipwise.training.parallel.norms import joined
 from chipwise.training.parallel.step import ELSEWHERE, Blend, Learner, method_of, summed, whole_of
 from chipwise.training.parallel.strategy import build_strategy
 from chipwise.training.precision import resume_scaling
-from chipwise.training.process import memory_kept
+from chipwise.training.process import forget_peak, memory_kept, memory_returned, peak_bytes, settled_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,9 +87,12 @@ def run_epochs(told: Assignment) -> None:
         machines train something else. StorageError: a checkpoint cannot be written.
     """
     _check_alike(told)
-    here = _built(told)
-    state, best = _taken_up(here)
-    with memory_kept(), ExitStack() as stack:
+    before = settled_bytes()
+    forget_peak()
+    returned = told.settings.return_memory or parse_mesh(told.mesh).has("zero2", "fsdp")  # holes would eat what is cut
+    with memory_returned() if returned else memory_kept(), ExitStack() as stack:
+        here = _built(told)
+        state, best = _taken_up(here)
         log: Callable[[Epoch], None] = lambda _: None  # noqa: E731  (others than the first keep no log)
         if here.first:
             log = stack.enter_context(event_log(Path(told.folder) / "events", len(state.history) + 1))
@@ -97,6 +102,7 @@ def run_epochs(told: Assignment) -> None:
             shards.write(here.strategy, here.grid, here.checkpoints, state, best, first=here.first)
             if here.first:
                 write_history(Path(told.folder), state.history)
+        _tell_memory(here, before)
 
 
 def _built(told: Assignment) -> _Here:
@@ -104,6 +110,8 @@ def _built(told: Assignment) -> _Here:
     mesh, settings, work = parse_mesh(told.mesh), told.settings, Path(told.work)
     grid = make_grid(mesh)
     module = resolve_name(told.factory)(**told.arguments)
+    if settings.dropout is not None:
+        set_dropout(module, settings.dropout)
     module.load_state_dict(load_file(work / INITIAL))
     whole, blend = whole_of(module), Blend()
     joined(module, [grid[name].get_group() for name, _ in mesh.sizes if name in SHARING])
@@ -201,6 +209,15 @@ def _validated(here: _Here, number: int) -> tuple[float, float]:
     if not math.isfinite(loss):
         raise diverged(loss, f"on the validation split after epoch {number}", settings, ELSEWHERE)
     return loss / all_seen, hits / all_seen
+
+
+def _tell_memory(here: _Here, before: int | None) -> None:
+    """Leave what each process took for whoever started them."""
+    mine = RankMemory(dist.get_rank(), place_of(here.mesh, here.grid), before, peak_bytes())
+    ranks: list[RankMemory] = [mine] * dist.get_world_size()
+    dist.all_gather_object(ranks, mine)
+    if here.first:
+        atomic_write(Path(here.told.work) / MEMORY, encode(Taken(tuple(ranks))))
 
 
 def _agreed(numbers: list[float]) -> list[float]:

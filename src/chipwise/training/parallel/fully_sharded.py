@@ -25,7 +25,7 @@ def sharded(module: nn.Module, grid: DeviceMesh, *, reshard: bool) -> nn.Module:
         grid: one dimension, or two: copies, and parts.
         reshard: give up the whole weights between forward and backward.
     """
-    for unit in _units(module):
+    for unit in units_of(module):
         fully_shard(unit, mesh=grid, reshard_after_forward=reshard)
     fully_shard(module, mesh=grid, reshard_after_forward=reshard)
     return module
@@ -43,11 +43,11 @@ def shards_wrong(module: nn.Module, names: tuple[str, ...]) -> list[str]:
     return [wrong for name, value in module.named_parameters() for wrong in _wrong(name, value, names)]
 
 
-def _units(module: nn.Module) -> Iterator[nn.Module]:
+def units_of(module: nn.Module) -> Iterator[nn.Module]:
     """Children with parameters; of containers that are never called, what they contain."""
     for child in module.children():
         if isinstance(child, nn.ModuleList | nn.ModuleDict):
-            yield from _units(child)
+            yield from units_of(child)
         elif any(True for _ in child.parameters()):
             yield child
 

@@ -29,9 +29,11 @@ from chipwise.training.parallel.agent import Launch
 from chipwise.training.parallel.assignment import (
     DATA,
     INITIAL,
+    MEMORY,
     STATUS,
     Assignment,
     Status,
+    Taken,
     forget_refusal,
     refusal_in,
 )
@@ -42,6 +44,8 @@ from chipwise.training.runs import note_run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from chipwise.core.training_memory import RankMemory
+    from chipwise.training.feed import Feed
     from chipwise.training.parallel.mesh import Mesh
     from chipwise.training.train import Run
 
@@ -80,19 +84,26 @@ class Placement:
 
 
 def epochs_on(
-    placement: Placement, made: tuple[str, dict[str, object]]
+    placement: Placement,
+    made: tuple[str, dict[str, object]],
+    take: Callable[[tuple[RankMemory, ...]], None] = lambda _: None,
 ) -> Callable[[Run, Checkpoint | None], Checkpoint]:
     """What `train` takes to run epochs in several processes.
 
     Args:
         placement: where they run.
         made: the factory that makes the network again, "package.module:callable", and its arguments.
+        take: called with what each process took of memory, once they end; on the first machine.
     """
-    return partial(_epochs, placement, made)
+    return partial(_epochs, placement, made, take)
 
 
 def _epochs(
-    placement: Placement, made: tuple[str, dict[str, object]], run: Run, found: Checkpoint | None
+    placement: Placement,
+    made: tuple[str, dict[str, object]],
+    take: Callable[[tuple[RankMemory, ...]], None],
+    run: Run,
+    found: Checkpoint | None,
 ) -> Checkpoint:
     """Run the epochs that are left after a checkpoint, of one process or of several.
 
@@ -115,12 +126,13 @@ def _epochs(
             save_file(run.module.state_dict(), work / INITIAL)
             _keep(work, feed, validation)
             _run(placement, run, file)
+            if (work / MEMORY).exists():
+                take(decode((work / MEMORY).read_bytes(), Taken, "what the processes took").ranks)
     if placement.machine > 1:
         return _done_elsewhere(run)
     path = shards.newest(folder)
     assert path is not None, "processes that end well leave a checkpoint"
-    last = shards.together(run.module, run.settings, path)
-    done = Checkpoint(last.state, {f"best.{name}": value for name, value in last.part("best.").items()})
+    done = shards.best_of(path)
     checkpoints.save(run.path, done)
     shards.remove(folder)
     return done

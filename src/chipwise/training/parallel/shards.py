@@ -138,6 +138,22 @@ def together(module: nn.Module, settings: Settings, path: Path) -> Checkpoint:
     return Checkpoint(state, made)
 
 
+def best_of(path: Path) -> Checkpoint:
+    """Where the run stands, with the best weights alone.
+
+    Args:
+        path: as `newest` gives it.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    state = state_of(path)
+    try:
+        return Checkpoint(state, _read(path, BEST))
+    except (SafetensorError, CheckpointException, OSError, ValueError) as error:
+        raise _damaged(path, first_line(error)) from error
+
+
 def apart(module: nn.Module, settings: Settings, found: Checkpoint, folder: Path) -> None:
     """Write one process's checkpoint as several processes read it.
 
@@ -206,13 +222,13 @@ def _flush(folder: Path) -> None:
         os.close(opened)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Whole tensors, of what processes had parts."""
+def _read(path: Path, prefix: str = "") -> dict[str, Tensor]:
+    """Whole tensors whose names begin so, of what processes had parts."""
     found = HuggingFaceStorageReader(str(path)).read_metadata().state_dict_metadata
     made = {
         name: torch.empty(each.size, dtype=each.properties.dtype)
         for name, each in found.items()
-        if isinstance(each, TensorStorageMetadata)
+        if isinstance(each, TensorStorageMetadata) and name.startswith(prefix)
     }
     read_tensors(made, path, alone=True)
     return made

@@ -13,6 +13,8 @@ from chipwise.training.precision import HALF
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import nn
+
     from chipwise.training.parallel.mesh import Mesh
     from chipwise.training.settings import Settings
     from chipwise.training.train import Run
@@ -38,10 +40,18 @@ def check_takes(run: Run, mesh: Mesh, samples: int, size: Sequence[int]) -> None
     Raises:
         InputError: a setting, or a batch that cannot be cut. NetworkError: there is nothing to cut.
     """
-    settings, module = run.settings, run.module
-    check_cuts(module, mesh, min(settings.batch_size, samples), size, microbatches=microbatches_of(mesh))
     if run.teacher is not None:
         raise InputError(f"{mesh} trains without a teacher", hint=_LESS)
+    check_network(run.module, run.settings, mesh, samples, size)
+
+
+def check_network(module: nn.Module, settings: Settings, mesh: Mesh, samples: int, size: Sequence[int]) -> None:
+    """The same of a network and settings alone.
+
+    Raises:
+        InputError, NetworkError: as `check_takes`.
+    """
+    check_cuts(module, mesh, min(settings.batch_size, samples), size, microbatches=microbatches_of(mesh))
     _check_settings(settings, mesh)
     if drops(module) and mesh.has("tp", *AXES):
         raise InputError(
@@ -61,7 +71,7 @@ def _check_settings(settings: Settings, mesh: Mesh) -> None:
         "ema": settings.ema,
         "micro_batch": settings.micro_batch,
         "recompute": settings.recompute,
-        "return_memory": settings.return_memory or None,
+        "swapped": settings.swapped,
         "compiled": settings.compiled or None,
     }
     copies = {"l1": settings.l1 or None, "precision": settings.precision if settings.precision in HALF else None}

@@ -74,6 +74,12 @@ def cut_pairs(module: nn.Module, pairs: list[Pair], grid: DeviceMesh) -> nn.Modu
     return parallelize_module(module, grid, plan) if plan else module  # type: ignore[arg-type]
 
 
+def pairs_within(module: nn.Module, pairs: list[Pair]) -> list[Pair]:
+    """The pairs that a stage has both layers of."""
+    names = {name for name, _ in module.named_modules()}
+    return [pair for pair in pairs if names.issuperset(pair)]
+
+
 def found_wrong(module: nn.Module, pairs: list[Pair], dimension: str) -> list[str]:
     """What of the pairs is not cut as it should be; empty when all is.
 
