@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from chipwise.core.trial import Score, Trial
 
 Field = Literal["score", "test", "fit_s", "predict_s_per_item", "size_bytes", "energy_j", "price_usd"]
+FIELDS: tuple[Field, ...] = get_args(Field)
 HIGHER: tuple[Field, ...] = ("score", "test")  # of all others less is better
 
 
@@ -47,6 +48,7 @@ class Leaderboard:
         others: what failed or was refused.
         notes: what else to know, a sentence each.
         page: a picture or page that was written; None where none was.
+        most: rows that a terminal shows; None for all.
     """
 
     ledger: str
@@ -59,6 +61,7 @@ class Leaderboard:
     others: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
     page: str | None = None
+    most: int | None = None
     schema: str = "chipwise.leaderboard/1"
 
 

@@ -15,9 +15,9 @@ from chipwise.views.leaderboard_charts import drawable, pareto_chart
 from chipwise.views.leaderboard_table import (
     HEADS,
     NAMES,
+    columns_of,
     details,
     field_text,
-    columns_of,
     note,
     place_of,
     reason_of,

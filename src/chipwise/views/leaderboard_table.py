@@ -50,10 +50,14 @@ def leaderboard_table(record: Leaderboard) -> Group:
     if record.rows:
         fields = columns_of(record)
         made = grid("#!", *(f">{HEADS[field]}!" for field in fields))
-        for row in record.rows:
+        shown = record.rows[: record.most]
+        for row in shown:
             numbers = (cell(field_text(row.trial, field), "bold" * (row.rank == 1)) for field in fields)
             made.add_row(cell(place_of(row)), *numbers)
-        blocks += [Fitted(made, tuple(map(_model, record.rows))), Text(), muted(note(record))]
+        left = len(record.rows) - len(shown)
+        blocks += [Fitted(made, tuple(map(_model, shown)))]
+        blocks += [muted(f"and {left} more")] if left else []
+        blocks += [Text(), muted(note(record))]
     else:
         blocks.append(line("no trial has finished yet"))
     if record.claims:
