@@ -13,7 +13,8 @@ from chipwise.core.trial import Claim, Rung, Score, Trial, identity
 ID = identity("d1", "GaussianNB()", 3, Rung(0.5, 2))
 ROW = Trial(
     id=ID, state="finished", data="digits", data_digest="d1", model="GaussianNB()",
-    group="group 1", when="2026-11-30T10:00:00+00:00", seed=3, rung=Rung(0.5, 2), score=Score(0.9, 0.85, 0.93, 300), fit_s=0.1, versions={"scikit-learn": "1.7"},
+    group="group 1", when="2026-11-30T10:00:00+00:00", seed=3, rung=Rung(0.5, 2),
+    score=Score(0.9, 0.85, 0.93, 300), fit_s=0.1, versions={"scikit-learn": "1.7"},
     claim=Claim("score=0.9", ("no data set",), "confirmed", Score(0.9)),
 )  # fmt: skip
 

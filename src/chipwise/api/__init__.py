@@ -8,6 +8,7 @@ from chipwise.api.estimating import estimate
 from chipwise.api.formatting import format_names, formats
 from chipwise.api.given import augmentation_names, data_names, label_names, network_names, variant_names
 from chipwise.api.hardware import hardware, hardware_names
+from chipwise.api.leaderboard import leaderboard
 from chipwise.api.line import fit, report
 from chipwise.api.memory import training_memory
 from chipwise.api.moving import check_moved
@@ -47,6 +48,7 @@ __all__ = [
     "hardware_names",
     "inspect",
     "label_names",
+    "leaderboard",
     "learning_curve",
     "load",
     "network_names",

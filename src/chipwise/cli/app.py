@@ -25,6 +25,7 @@ from chipwise.cli import (
     fit,
     formats,
     inspect,
+    leaderboard,
     prove,
     quantize,
     report,
@@ -51,7 +52,7 @@ _LINE = (
     fit, inspect, tune, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate, bench,
     export, report,
 )  # fmt: skip
-for command in (*_LINE, formats, doctor, devices, zoo):
+for command in (*_LINE, leaderboard, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)
 
 

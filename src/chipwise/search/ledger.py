@@ -27,6 +27,7 @@ from chipwise.core.trial import Trial, identity
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+FILE = "board.jsonl"  # in the folder of a search
 LIMIT_BYTES = 1 << 30
 _TOLD = 3  # lines that are named
 
@@ -107,11 +108,17 @@ def counted_once(rows: Iterable[Trial]) -> tuple[Trial, ...]:
     """Rows without those that another one of the same trial, or of the same claim, takes the place of."""
     kept: dict[tuple[object, ...], Trial] = {}
     for row in rows:
-        said = None if row.score is None else row.score.value
-        key = (row.id, row.group, row.when, said) if row.state == "claimed" else (row.id,)
+        key = key_of(row)
         if key not in kept or kept[key].state != "finished":
             kept[key] = row
     return tuple(kept.values())
+
+
+def key_of(row: Trial) -> tuple[object, ...]:
+    """What rows of the same trial, or of the same claim, have in common."""
+    if row.state != "claimed":
+        return (row.id,)
+    return (row.id, row.group, row.when, None if row.score is None else row.score.value)
 
 
 def _notes(unread: list[int], *, torn: bool) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
+from chipwise.core.board import Leaderboard
 from chipwise.core.compression import Compression
 from chipwise.core.curve import Curve
 from chipwise.core.device import Machine
@@ -58,6 +59,7 @@ from chipwise.views.features_table import features_table
 from chipwise.views.fixed_table import fixed_table
 from chipwise.views.formats_table import FormatsTable
 from chipwise.views.grid import cell, facts, grid, heading, line, muted
+from chipwise.views.leaderboard_table import leaderboard_table
 from chipwise.views.ledger_table import ledger_table
 from chipwise.views.moved_table import moved_table
 from chipwise.views.plan_sheet_table import PlanSheetTable, exported_table
@@ -246,6 +248,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Curve: curve_table,
     Proof: proof_table,
     TrainingFit: training_fit,
+    Leaderboard: leaderboard_table,
     Tuning: tuning_table,
     Compression: compression_table,
     Quantization: fixed_table,
