@@ -95,13 +95,13 @@ def leaderboard(
         StorageError: the ledger or the page cannot be written.
         MissingExtraError: scikit-learn is not installed, which verifies.
     """
-    from chipwise.search.ledger import read
+    from chipwise.search.ledger import ledger_file, read
 
     for field in (by, *pareto):
         if field not in FIELDS:
             raise unknown_name("field", field, FIELDS)
     page = None if output is None else check_picture(Path(output), "a board", _PAGES)
-    path = _path_of(Path(ledger))
+    path = ledger_file(Path(ledger))
     if not path.is_file() and not imports:
         raise InputError(f"there is no ledger {path}", hint="chipwise search makes one; so does --import FILE")
     notes = [note for file in imports for note in _imported(path, Path(file), group)]
@@ -112,12 +112,6 @@ def leaderboard(
     record = _ranked(board, path, _Choice(by, pareto, metric, name, group))
     record = replace(record, notes=(*board.notes, *notes, *record.notes), most=most)
     return record if page is None else _with_page(record, page)
-
-
-def _path_of(given: Path) -> Path:
-    from chipwise.search.ledger import FILE
-
-    return given / FILE if given.is_dir() or not given.suffix else given
 
 
 def _imported(path: Path, file: Path, group: str | None) -> list[str]:
