@@ -136,6 +136,9 @@ class Driver:
         able = [entry for entry in self.waiting if self.forecast.path_s(entry) * _MARGIN < left]
         if not able:
             return None
+        own = [entry for entry in able if entry.number < 0 and not entry.seen]
+        if own:
+            return own[0]
         for_kinds = [entry for entry in able if entry.usual
                      and self.forecast.path_s(entry) < _DEAR_SHARE * self.wanted.for_s]  # fmt: skip
         if for_kinds and self.starts % _FOR_KINDS == 0:

@@ -56,17 +56,14 @@ class Asked(Protocol):
         """One of several."""
 
 
-def suggested(asked: Asked, name: str, knob: Knob, *, grid: bool = False) -> Setting:
+def suggested(asked: Asked, name: str, knob: Knob) -> Setting:
     """Let a sampler turn a knob.
 
     Args:
         asked: the trial.
         name: of the knob, which is the trial's parameter.
         knob: what there is to choose from.
-        grid: choose among the few values of a grid.
     """
-    if grid:
-        return asked.suggest_categorical(name, grid_of(knob))
     if isinstance(knob, Choice):
         return asked.suggest_categorical(name, knob.options)
     if isinstance(knob, Whole):

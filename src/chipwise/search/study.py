@@ -7,29 +7,32 @@ what it was in the middle of is asked for again.
 from __future__ import annotations
 
 import hashlib
+import random
 import warnings
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
 from optuna.pruners import SuccessiveHalvingPruner
-from optuna.samplers import BruteForceSampler, RandomSampler, TPESampler
+from optuna.samplers import RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from chipwise.core.errors import unknown_name
 from chipwise.search.contestant import epochs_of
-from chipwise.search.knobs import suggested
+from chipwise.search.knobs import grid_of, suggested
 from chipwise.search.model_string import written
 from chipwise.search.standing import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from optuna.samplers import BaseSampler
 
     from chipwise.search.kinds import Kind
+    from chipwise.search.knobs import Setting
 
 SAMPLERS = ("tpe", "random", "grid")
 REDUCTION = 4  # of a rung's contestants one in so many goes on
@@ -54,7 +57,7 @@ class Study:
     def __init__(self, file: Path, kinds: Sequence[Kind], seed: int, sampler: str, about: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._kinds = {kind.name: kind for kind in kinds}
-        self._grid = sampler == "grid"
+        self._grid = iter(_grid(kinds, seed)) if sampler == "grid" else None
         said = "\n".join((about, sampler, str(seed), *self._kinds))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -73,14 +76,13 @@ class Study:
     def ask(self) -> Entry | None:
         """A contestant that was not asked for yet; None where there seems to be none any more."""
         for _ in range(_TRIES):
+            if self._grid is not None and not self._from_grid(self._grid):
+                return None
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 trial = self._study.ask()
-                name = str(trial.suggest_categorical(_KIND, list(self._kinds)))
-                kind = self._kinds[name]
-                values = {
-                    knob: suggested(trial, f"{name}.{knob}", kind.knobs[knob], grid=self._grid) for knob in kind.knobs
-                }
+                kind = self._kinds[str(trial.suggest_categorical(_KIND, list(self._kinds)))]
+                values = {knob: suggested(trial, f"{kind.name}.{knob}", kind.knobs[knob]) for knob in kind.knobs}
             model = written(kind.model(values))
             if model in self._asked:
                 self._study.tell(trial, state=TrialState.FAIL)
@@ -124,15 +126,35 @@ class Study:
                 self._study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
         if not trials:
             for kind in self._kinds.values():
-                usual = {} if self._grid else {f"{kind.name}.{knob}": value for knob, value in kind.usual.items()}
+                usual = {f"{kind.name}.{knob}": value for knob, value in kind.usual.items()}
                 self._study.enqueue_trial({_KIND: kind.name, **usual}, user_attrs={_USUAL: True})
+
+    def _from_grid(self, grid: Iterator[dict[str, Setting]]) -> bool:
+        """Queue the next point of the grid, unless something waits already; whether there was one."""
+        if self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            return True
+        point = next(grid, None)
+        if point is not None:
+            self._study.enqueue_trial(point)
+        return point is not None
+
+
+def _grid(kinds: Sequence[Kind], seed: int) -> list[dict[str, Setting]]:
+    """All points of the grids of all kinds, in an order that the seed makes."""
+    points: list[dict[str, Setting]] = []
+    for kind in kinds:
+        names = [f"{kind.name}.{knob}" for knob in kind.knobs]
+        points += [
+            {_KIND: kind.name, **dict(zip(names, values, strict=True))}
+            for values in product(*(grid_of(knob) for knob in kind.knobs.values()))
+        ]
+    random.Random(seed).shuffle(points)  # noqa: S311  no secret
+    return points
 
 
 def _sampler(name: str, seed: int) -> BaseSampler:
     if name == "tpe":
         return TPESampler(multivariate=True, group=True, seed=seed)
-    if name == "random":
+    if name in ("random", "grid"):
         return RandomSampler(seed=seed)
-    if name == "grid":
-        return BruteForceSampler(seed=seed)
     raise unknown_name("sampler", name, SAMPLERS)
