@@ -48,6 +48,11 @@ def state_folder(ledger: Path) -> Path:
     return ledger.with_suffix(".search")
 
 
+def model_folder(ledger: Path, trial: str) -> Path:
+    """Where the model of a finalist is kept, by the id of its row."""
+    return state_folder(ledger) / "models" / trial
+
+
 def check_wanted(wanted: Wanted) -> None:
     """Refuse what cannot be asked for, before any work.
 

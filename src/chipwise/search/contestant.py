@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from chipwise.core.errors import MissingExtraError, unknown_name
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 USUAL_EPOCHS = 3
 # A network's name in a model string, which takes no dashes: its name in the zoo.
 NETWORKS = {name.replace("-", "_"): name for name in ZOO if name.replace("-", "_").isidentifier()}
-_LIBRARIES = ("torch", "safetensors")
+_EXTRAS = {"torch": "torch", "safetensors": "torch", "skl2onnx": "search", "ray": "ray"}
 
 
 class Contestant(Protocol):
@@ -115,12 +116,20 @@ def epochs_of(model: str) -> int | None:
 
 def _network(parsed: Model, given: Given) -> Contestant:
     """Networks bring torch, which is imported for them alone."""
+    made: Contestant = late("trained").TrainedNetwork(parsed, NETWORKS[parsed.name], given)
+    return made
+
+
+def late(module: str) -> ModuleType:
+    """Import a module of this folder that brings a heavy library.
+
+    Raises:
+        MissingExtraError: the library is not installed.
+    """
     try:
-        module = importlib.import_module("chipwise.search.trained")
+        return importlib.import_module(f"chipwise.search.{module}")
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
-        if library in _LIBRARIES:
-            raise MissingExtraError(library, "torch") from error
+        if library in _EXTRAS:
+            raise MissingExtraError(library, _EXTRAS[library]) from error
         raise
-    made: Contestant = module.TrainedNetwork(parsed, NETWORKS[parsed.name], given)
-    return made

@@ -180,6 +180,7 @@ class Driver:
             metric=self.wanted.metric,
             own=self.owned.get(model, ""),
             keep=keep,
+            graph=bool(keep) and self.wanted.graph,
         )
 
     def _heard(self, outcome: Outcome) -> None:

@@ -20,8 +20,10 @@ import numpy as np
 
 from chipwise.codec.files import atomic_write
 from chipwise.core.errors import ChipwiseError, InputError, first_line
+from chipwise.networks import run_folder
 from chipwise.search import arrays
-from chipwise.search.contestant import Given, contestant_of
+from chipwise.search.contestant import Given, contestant_of, late
+from chipwise.search.estimators import Estimator
 from chipwise.search.job import Job, Outcome
 from chipwise.search.metrics import score_of
 
@@ -83,7 +85,8 @@ def _run(job: Job) -> Outcome:
     saved = model.save()
     if job.keep:
         atomic_write(Path(job.keep) / MODEL_FILE, saved)
-        _keep_graph(model, Path(job.keep))
+    if job.graph:
+        _write_network(model, Path(job.keep), asked.shape[1:], job.class_names)
     outcome = partial(Outcome, job.id, fitted - start, done - fitted, len(asked), len(saved))
     if job.asks == "test":
         return outcome(answers=predicted.astype("<i4").tobytes())
@@ -92,11 +95,19 @@ def _run(job: Job) -> Outcome:
     return outcome(value=value, correct=int((truth == predicted).sum()))
 
 
-def _keep_graph(model: Any, folder: Path) -> None:
-    """Let a contestant that can become a network write that, too."""
-    keep = getattr(model, "keep", None)
-    if callable(keep):
-        keep(folder)
+def _write_network(model: Contestant, folder: Path, shape: tuple[int, ...], class_names: tuple[str, ...]) -> None:
+    """Write a contestant as what the compiler takes.
+
+    Raises:
+        InputError: a model of the user's own; or as `graphs.write_graph`. MissingExtraError: skl2onnx is missing.
+    """
+    if isinstance(model, Estimator):
+        late("graphs").write_graph(model.fitted, "winner", shape, class_names, folder)
+        return
+    network = getattr(model, "network", None)
+    if network is None:
+        raise InputError(f"{model.describe()} is a model of your own, which cannot be compiled")
+    run_folder.save(folder, network, folder / MODEL_FILE)
 
 
 def _checked(predicted: Any, count: int) -> np.ndarray[Any, np.dtype[Any]]:

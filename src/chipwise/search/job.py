@@ -27,7 +27,7 @@ class Job:
         class_names: of the data.
         memory_bytes: that the process may have.
         metric: of the score.
-        keep: folder for the fitted model; empty where nobody wants it.
+        keep: folder for the fitted model; empty where nobody wants it. graph: as a network, too, for the compiler.
     """
 
     id: str
@@ -42,6 +42,7 @@ class Job:
     metric: str = "accuracy"
     own: str = ""
     keep: str = ""
+    graph: bool = False
 
 
 @dataclass(frozen=True, slots=True)

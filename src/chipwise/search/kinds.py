@@ -105,7 +105,7 @@ def _scaled(kind: Kind, facts: Facts) -> Kind:
     width = 1.0 if kind.library == "torch" else facts.features / _FEATURES
     seconds = kind.seconds * share**kind.grows * width
     if not kind.epochs:
-        return replace(kind, seconds=seconds)
+        return replace(_narrowed(kind, facts.features), seconds=seconds)
     times = min(max(share**-0.75, 1.0), _MOST_EPOCHS_TIMES)
     knobs, usual = dict(kind.knobs), dict(kind.usual)
     epochs = knobs["epochs"]
@@ -113,6 +113,17 @@ def _scaled(kind: Kind, facts: Facts) -> Kind:
     knobs["epochs"] = replace(epochs, low=max(1, round(epochs.low * times)), high=round(epochs.high * times))
     usual["epochs"] = round(int(str(usual["epochs"])) * times)
     return replace(kind, knobs=knobs, usual=usual, seconds=seconds * times)
+
+
+def _narrowed(kind: Kind, features: int) -> Kind:
+    """No more principal components than there are features."""
+    knob = kind.knobs.get("n_components")
+    if not isinstance(knob, Whole):
+        return kind
+    high = min(knob.high, features)
+    knobs = {**kind.knobs, "n_components": replace(knob, low=min(knob.low, high), high=high)}
+    usual = int(str(kind.usual["n_components"]))
+    return replace(kind, knobs=knobs, usual={**kind.usual, "n_components": min(usual, high)})
 
 
 def _plain(name: str, **fixed: Setting) -> Callable[[Settings], Model]:

@@ -24,6 +24,7 @@ SHARES = (1 / 16, 1 / 4, 1.0)
 _FEWEST, _FEWEST_A_CLASS = 200, 10  # samples of a rung
 # Standard deviations of the logarithm of an error: of a kind nobody has seen here, of knobs within a kind, and for each
 # fourfold step that is left to the top.
+_TELLING_S = 0.05  # below, a trial's time says more about its fixed costs than about this machine
 _NEW_KIND, _NEW_KNOBS, _PER_STEP = 1.0, 0.35, 0.2
 
 
@@ -116,7 +117,7 @@ class Forecast:
             known.learns.see(before.work, seen.work, before.error, seen.error)
             known.grows.see(before.work, seen.work, before.seconds, seen.seconds)
         whole = known.grows.at(seen.seconds, share=seen.work, wanted=1.0) / entry.effort
-        if not known.seconds:
+        if not known.seconds and seen.seconds > _TELLING_S:
             self._pace.append(math.log(whole / entry.kind.seconds))
         known.seconds.append(math.log(whole))
         entry.seen.append(seen)

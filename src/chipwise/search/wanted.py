@@ -50,6 +50,7 @@ class Wanted:
         group: who asks; own: models of the user's own, "FILE.py:function" each.
         kinds: names of kinds that may compete; empty for all.
         usd_an_hour: price of one thread for an hour; memory_bytes: of each trial.
+        graph: the finalists are written as networks, too, for the compiler.
         limits: on contestants.
     """
 
@@ -64,6 +65,7 @@ class Wanted:
     kinds: tuple[str, ...] = ()
     usd_an_hour: float = USD_AN_HOUR
     memory_bytes: int = 1 << 32
+    graph: bool = False
     limits: Limits = field(default_factory=Limits)
 
     def price_usd(self, seconds: float) -> float:
