@@ -37,7 +37,7 @@ def ranked(trials: Iterable[Trial], by: Field, pareto: tuple[Field, Field]) -> t
 
 
 def given_most(trials: Iterable[Trial]) -> tuple[Trial, ...]:
-    """Of each model and seed the trial on the highest rung: most data, then most epochs."""
+    """Of each model and seed the trial on the highest rung: most data, then most epochs, then most test samples."""
     kept: dict[tuple[object, ...], Trial] = {}
     for trial in trials:
         key = (trial.model, trial.seed, trial.score is None)
@@ -81,5 +81,6 @@ def _cost(trial: Trial, field: Field) -> float:
     return math.inf if value is None else -value if field in HIGHER else value
 
 
-def _height(trial: Trial) -> tuple[float, int]:
-    return (trial.rung.share, trial.rung.epochs or 0)
+def _height(trial: Trial) -> tuple[float, int, int]:
+    samples = 0 if trial.test is None else trial.test.samples or 0
+    return (trial.rung.share, trial.rung.epochs or 0, samples)

@@ -20,6 +20,7 @@ from chipwise.core.trial import Rung, Score, Trial, identity
 from chipwise.search import arrays, ledger
 from chipwise.search.claims import same_data
 from chipwise.search.contestant import epochs_of
+from chipwise.search.energy import energy_j
 from chipwise.search.job import Job
 from chipwise.search.metrics import score_of, with_interval
 from chipwise.search.wanted import USD_AN_HOUR
@@ -194,6 +195,7 @@ def _ended(row: Trial, outcome: Outcome, bench: Bench) -> Trial:
         fit_s=outcome.fit_s,
         predict_s_per_item=outcome.predict_s / max(outcome.items, 1),
         size_bytes=outcome.size_bytes,
+        energy_j=energy_j(outcome.fit_s),
         price_usd=USD_AN_HOUR * outcome.fit_s / 3600,
     )
 
