@@ -181,10 +181,10 @@ def _verified(path: Path, run: _Run, progress: Progress) -> list[str]:
 
 def _bench(dataset: Dataset, run: _Run) -> Bench:
     from chipwise.devices.detect import detect, versions
-    from chipwise.search.verify import Bench, test_part
+    from chipwise.search.verify import Bench, parts_of
 
     machine = detect()
-    splits, digest = test_part(dataset, run.samples, run.seed)
+    splits, digest = parts_of(dataset, run.samples, run.seed)
     memory = machine.memory_bytes // 2 if machine.memory_bytes else _MEMORY_BYTES
     return Bench(
         dataset.name,
@@ -202,7 +202,7 @@ def _bench(dataset: Dataset, run: _Run) -> Bench:
 def _ranked(board: Board, path: Path, choice: _Choice) -> Leaderboard:
     """Choose the rows and put them in their order."""
     from chipwise.search.claims import same_data
-    from chipwise.search.ranking import given_most, ranked
+    from chipwise.search.ranking import one_each, ranked
 
     finished = [row for row in board.trials if row.state == "finished"]
     metrics = list(dict.fromkeys(row.metric for row in reversed(finished)))
@@ -213,10 +213,11 @@ def _ranked(board: Board, path: Path, choice: _Choice) -> Leaderboard:
     theirs = [row for row in board.trials if choice.group in (None, row.group)]
     mine = [row for row in theirs if same_data(data, row.data)]
     own = [row for row in mine if row.state == "finished" and row.metric == metric]
-    kept = given_most(own)
+    kept = one_each(own)
     notes = []
-    if len(kept) < len(own):
-        notes.append(f"{len(own) - len(kept)} rows of the same models on less data or fewer epochs are not shown")
+    lower = sum(row.score is not None for row in own) - sum(row.score is not None for row in kept)
+    if lower:
+        notes.append(f"not shown: {lower} rows of the same models on less data or with fewer epochs")
     elsewhere = sorted({row.data for row in finished if not same_data(data, row.data)})
     if elsewhere:
         notes.append(f"rows of other data sets are not shown: {', '.join(elsewhere)}; --data says which")
