@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.views.board_samples import board
 
+from chipwise.core.trial import Claim, Rung, Score, Trial, identity
 from chipwise.search import ledger
+from chipwise.tasks.metrics import wilson
 
 CLAIMS = (
     '08/10 10:01> "A: best: dat=digits, score=0.98, model=KNeighborsClassifier(n_neighbors=4)"\n'
