@@ -17,6 +17,7 @@ from chipwise.api.plans import export, show
 from chipwise.api.proving import prove
 from chipwise.api.quantizing import quantize
 from chipwise.api.running import load, run
+from chipwise.api.searching import kind_names, search
 from chipwise.api.shrinking import compress
 from chipwise.api.shrunk_pictures import sensitivity
 from chipwise.api.targets import PRECISIONS, TECHNIQUES, device_names
@@ -47,6 +48,7 @@ __all__ = [
     "hardware",
     "hardware_names",
     "inspect",
+    "kind_names",
     "label_names",
     "leaderboard",
     "learning_curve",
@@ -56,6 +58,7 @@ __all__ = [
     "quantize",
     "report",
     "run",
+    "search",
     "sensitivity",
     "show",
     "train",

@@ -96,12 +96,12 @@ def leaderboard(
         StorageError: the ledger or the page cannot be written.
         MissingExtraError: scikit-learn is not installed, which verifies.
     """
-    from chipwise.search.ledger import read
+    from chipwise.search.ledger import ledger_file, read
 
     ranking, (first, second) = _field(by), pareto
     front = _field(first), _field(second)
     page = None if output is None else check_picture(Path(output), "a board", _PAGES)
-    path = _path_of(Path(ledger))
+    path = ledger_file(Path(ledger))
     if not path.is_file() and not imports:
         raise InputError(f"there is no ledger {path}", hint="chipwise search makes one; so does --import FILE")
     notes = [note for file in imports for note in _imported(path, Path(file), group)]
@@ -123,12 +123,6 @@ def _field(name: str) -> Field:
     if name not in FIELDS:
         raise unknown_name("field", name, FIELDS)
     return name
-
-
-def _path_of(given: Path) -> Path:
-    from chipwise.search.ledger import FILE
-
-    return given / FILE if given.is_dir() or not given.suffix else given
 
 
 def _imported(path: Path, file: Path, group: str | None) -> list[str]:

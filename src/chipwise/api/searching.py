@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from chipwise.core.contest import Contest
     from chipwise.datasets.dataset import Dataset
 
-LEDGER = "board.jsonl"
+LEDGER = "runs/search"
 _PLACES = ("", "ray")
 _THEN = ("", "compile")
 _MEMORY_SHARE, _LEAST_MEMORY = 0.8, 1 << 30
@@ -61,7 +61,7 @@ def search(
     Args:
         data: a data set or its name.
         for_s: wall time for all of it.
-        ledger: file for the rows; others may write to it at the same time.
+        ledger: file for the rows, or a folder for it; others may write to it at the same time.
         metric: "accuracy" or "balanced-accuracy".
         max_predict_s: most time to predict one item.
         max_size_bytes: most bytes of the saved model.
@@ -92,6 +92,7 @@ def search(
     from chipwise.devices.detect import detect
     from chipwise.search.contest import hold
     from chipwise.search.contestant import late
+    from chipwise.search.ledger import ledger_file
     from chipwise.search.wanted import USD_AN_HOUR, Limits, Wanted
 
     dataset = data_from(data, progress, skip_bad=skip_bad)
@@ -112,7 +113,7 @@ def search(
         limits=Limits(max_predict_s, max_size_bytes, max_cost_usd),
     )
     place = late("on_ray").place(count) if on == "ray" else None
-    held = hold(dataset, wanted, Path(ledger), progress, place)
+    held = hold(dataset, wanted, ledger_file(Path(ledger)), progress, place)
     return _compiled(held, dataset, output, progress) if then and held.complete else held
 
 

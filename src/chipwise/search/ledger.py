@@ -32,6 +32,15 @@ LIMIT_BYTES = 1 << 30
 _TOLD = 3  # lines that are named
 
 
+def ledger_file(given: Path) -> Path:
+    """The file that is meant by a path, which may be the folder of a search.
+
+    >>> ledger_file(Path("runs/search")).parent, ledger_file(Path("board.jsonl"))
+    (PosixPath('runs/search'), PosixPath('board.jsonl'))
+    """
+    return given / FILE if given.is_dir() or not given.suffix else given
+
+
 @dataclass(frozen=True, slots=True)
 class Board:
     """What a ledger holds.

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from chipwise.core.board import Leaderboard
 from chipwise.core.compression import Compression
+from chipwise.core.contest import Contest
 from chipwise.core.curve import Curve
 from chipwise.core.device import Machine
 from chipwise.core.estimation import Estimation
@@ -50,6 +51,7 @@ from chipwise.core.training_memory import TrainingFit
 from chipwise.core.tuning import Tuning
 from chipwise.views import claims
 from chipwise.views.compression_table import compression_table
+from chipwise.views.contest_table import contest_table
 from chipwise.views.counts_table import counts_table
 from chipwise.views.curve_table import curve_table
 from chipwise.views.device_table import HardwareTable
@@ -248,6 +250,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Curve: curve_table,
     Proof: proof_table,
     TrainingFit: training_fit,
+    Contest: contest_table,
     Leaderboard: leaderboard_table,
     Tuning: tuning_table,
     Compression: compression_table,
