@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from chipwise.views import tables
 
 from . import (
+    board_samples,
     compression_samples,
     curve_samples,
     device_samples,
@@ -37,6 +38,7 @@ RECORDS = {
     **format_samples.RECORDS,
     **fixed_samples.RECORDS,
     **compression_samples.RECORDS,
+    **board_samples.RECORDS,
     **curve_samples.RECORDS,
     **proof_samples.RECORDS,
     **training_memory_samples.RECORDS,

@@ -52,6 +52,7 @@ class _Run:
     samples: int | None
     each_s: float
     seed: int
+    group: str | None
 
 
 @drawn
@@ -59,8 +60,8 @@ def leaderboard(
     ledger: str | Path = HOME,
     *,
     metric: str | None = None,
-    by: Field = "score",
-    pareto: tuple[Field, Field] = PARETO,
+    by: str = "score",
+    pareto: Sequence[str] = PARETO,
     data: DataLike | None = None,
     group: str | None = None,
     imports: Sequence[str | Path] = (),
@@ -80,7 +81,7 @@ def leaderboard(
         by: what ranks them.
         pareto: two fields, of which the front is marked and drawn.
         data: rows of this data set alone, that of the last one where nothing is said; with `verify` the data itself.
-        group: rows of this group alone; of what is imported, who says so where nobody is named.
+        group: rows and claims of this group alone; of what is imported, who says so where nobody is named.
         imports: files of score messages, or of others' rows.
         verify: fit what is claimed, and ask for the test split: a claim inside the 99% interval is confirmed.
         samples: of the test split to ask, drawn at random; None for all.
@@ -97,21 +98,31 @@ def leaderboard(
     """
     from chipwise.search.ledger import ledger_file, read
 
-    for field in (by, *pareto):
-        if field not in FIELDS:
-            raise unknown_name("field", field, FIELDS)
+    ranking, (first, second) = _field(by), pareto
+    front = _field(first), _field(second)
     page = None if output is None else check_picture(Path(output), "a board", _PAGES)
     path = ledger_file(Path(ledger))
     if not path.is_file() and not imports:
         raise InputError(f"there is no ledger {path}", hint="chipwise search makes one; so does --import FILE")
     notes = [note for file in imports for note in _imported(path, Path(file), group)]
     if verify:
-        notes += _verified(path, _Run(data, samples, each_s, seed), progress)
+        notes += _verified(path, _Run(data, samples, each_s, seed, group), progress)
     board = read(path)
     name = data if data is None or isinstance(data, str) else str(data.name)
-    record = _ranked(board, path, _Choice(by, pareto, metric, name, group))
+    record = _ranked(board, path, _Choice(ranking, front, metric, name, group))
     record = replace(record, notes=(*board.notes, *notes, *record.notes), most=most)
     return record if page is None else _with_page(record, page)
+
+
+def _field(name: str) -> Field:
+    """A field of the board.
+
+    Raises:
+        UnknownNameError: there is no such field.
+    """
+    if name not in FIELDS:
+        raise unknown_name("field", name, FIELDS)
+    return name
 
 
 def _imported(path: Path, file: Path, group: str | None) -> list[str]:
@@ -144,30 +155,30 @@ def _verified(path: Path, run: _Run, progress: Progress) -> list[str]:
     from chipwise.search.verify import Place, to_verify, verified
 
     dataset = data_from(run.data, progress)
-    claims = to_verify([row for row in read(path).trials if row.state == "claimed"], dataset.name)
+    bench = _bench(dataset, run)
+    said = [row for row in read(path).trials if row.state == "claimed" and run.group in (None, row.group)]
+    claims = to_verify(said, bench)
     if not claims:
         return [f"no claim on {dataset.name} is left to verify"]
-    bench = _bench(dataset, run)
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Processes(Path(folder), min(bench.cores, len(claims))), Path(folder), path)
         try:
             verified(claims, bench, place, partial(progress.update, "verify"))
         finally:
             place.executor.close()
-    test = bench.splits.test
-    part = (
-        f"the test split of {dataset.name}" if dataset.test_count else f"a fifth of {dataset.name}, split by chipwise"
-    )
-    told = f"verified on {len(test):,} samples of {part}; what a claim was measured on may be another split"
-    return [told]
+    part = "official test split" if dataset.test_count else "held-out fifth"
+    return [
+        f"verified on {len(bench.splits.test):,} samples of the {part} of {dataset.name}, after learning from all "
+        "others; whoever claims may have measured on another split"
+    ]
 
 
 def _bench(dataset: Dataset, run: _Run) -> Bench:
     from chipwise.devices.detect import detect, versions
-    from chipwise.search.verify import Bench, test_part
+    from chipwise.search.verify import Bench, parts_of
 
     machine = detect()
-    splits, digest = test_part(dataset, run.samples, run.seed)
+    splits, digest = parts_of(dataset, run.samples, run.seed)
     memory = machine.memory_bytes // 2 if machine.memory_bytes else _MEMORY_BYTES
     return Bench(
         dataset.name,
@@ -185,7 +196,7 @@ def _bench(dataset: Dataset, run: _Run) -> Bench:
 def _ranked(board: Board, path: Path, choice: _Choice) -> Leaderboard:
     """Choose the rows and put them in their order."""
     from chipwise.search.claims import same_data
-    from chipwise.search.ranking import given_most, ranked
+    from chipwise.search.ranking import one_each, ranked
 
     finished = [row for row in board.trials if row.state == "finished"]
     metrics = list(dict.fromkeys(row.metric for row in reversed(finished)))
@@ -196,10 +207,11 @@ def _ranked(board: Board, path: Path, choice: _Choice) -> Leaderboard:
     theirs = [row for row in board.trials if choice.group in (None, row.group)]
     mine = [row for row in theirs if same_data(data, row.data)]
     own = [row for row in mine if row.state == "finished" and row.metric == metric]
-    kept = given_most(own)
+    kept = one_each(own)
     notes = []
-    if len(kept) < len(own):
-        notes.append(f"{len(own) - len(kept)} rows of the same models on less data or fewer epochs are not shown")
+    lower = sum(row.score is not None for row in own) - sum(row.score is not None for row in kept)
+    if lower:
+        notes.append(f"not shown: {lower} rows of the same models on less data or with fewer epochs")
     elsewhere = sorted({row.data for row in finished if not same_data(data, row.data)})
     if elsewhere:
         notes.append(f"rows of other data sets are not shown: {', '.join(elsewhere)}; --data says which")

@@ -8,6 +8,7 @@ True
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chipwise.core.board import HIGHER, BoardRow, judged, value_of
@@ -36,14 +37,16 @@ def ranked(trials: Iterable[Trial], by: Field, pareto: tuple[Field, Field]) -> t
     )
 
 
-def given_most(trials: Iterable[Trial]) -> tuple[Trial, ...]:
-    """Of each model and seed the trial on the highest rung: most data, then most epochs."""
-    kept: dict[tuple[object, ...], Trial] = {}
+def one_each(trials: Iterable[Trial]) -> tuple[Trial, ...]:
+    """Of each model and seed one row: that on the highest rung, with the test score of one that was fitted again."""
+    scored: dict[tuple[str, int], Trial] = {}
+    tested: dict[tuple[str, int], Trial] = {}
     for trial in trials:
-        key = (trial.model, trial.seed, trial.score is None)
+        kept, key = tested if trial.score is None else scored, (trial.model, trial.seed)
         if key not in kept or _height(trial) > _height(kept[key]):
             kept[key] = trial
-    return tuple(kept.values())
+    both = {key: replace(scored[key], test=tested[key].test) for key in scored.keys() & tested.keys()}
+    return tuple((tested | scored | both).values())
 
 
 def front(trials: Sequence[Trial], pareto: tuple[Field, Field]) -> list[Trial]:
@@ -81,5 +84,7 @@ def _cost(trial: Trial, field: Field) -> float:
     return math.inf if value is None else -value if field in HIGHER else value
 
 
-def _height(trial: Trial) -> tuple[float, int]:
-    return (trial.rung.share, trial.rung.epochs or 0)
+def _height(trial: Trial) -> tuple[float, int, int]:
+    """How much a trial was given: data, then epochs, then samples that it was tested on."""
+    samples = 0 if trial.test is None else trial.test.samples or 0
+    return (trial.rung.share, trial.rung.epochs or 0, samples)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.core.trial import Rung, Score, State, Trial, identity
+from chipwise.search.energy import energy_j
 from chipwise.search.ledger import append, read
 from chipwise.search.metrics import with_interval
 
@@ -54,6 +55,7 @@ class Rows:
             fit_s=outcome.fit_s,
             predict_s_per_item=outcome.predict_s / max(outcome.items, 1),
             size_bytes=outcome.size_bytes,
+            energy_j=energy_j(outcome.fit_s),
             price_usd=self.wanted.price_usd(outcome.fit_s),
         )
         return self._write(row)

@@ -20,8 +20,10 @@ from chipwise.core.trial import Rung, Score, Trial, identity
 from chipwise.search import arrays, ledger
 from chipwise.search.claims import same_data
 from chipwise.search.contestant import epochs_of
+from chipwise.search.energy import energy_j
 from chipwise.search.job import Job
 from chipwise.search.metrics import score_of, with_interval
+from chipwise.search.wanted import USD_AN_HOUR
 from chipwise.tasks.metrics import wilson
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ class Place:
     ledger: Path
 
 
-def test_part(dataset: Dataset, samples: int | None, seed: int) -> tuple[Splits, str]:
+def parts_of(dataset: Dataset, samples: int | None, seed: int) -> tuple[Splits, str]:
     """The parts of a data set with so many test samples, drawn at random, and a digest of both.
 
     Raises:
@@ -94,16 +96,17 @@ def test_part(dataset: Dataset, samples: int | None, seed: int) -> tuple[Splits,
     return replace(splits, test=test), hashlib.sha256(f"{dataset.digest}{test.digest}".encode()).hexdigest()
 
 
-def to_verify(claims: Iterable[Trial], data: str) -> list[Trial]:
-    """Claims that have no verdict from a run yet, and may be of this data set."""
-    return [
-        each
-        for each in claims
-        if each.claim is not None
-        and each.claim.verdict in (None, "not run")
-        and each.metric == "accuracy"
-        and same_data(each.data, data)
-    ]
+def to_verify(claims: Iterable[Trial], bench: Bench) -> list[Trial]:
+    """Claims that may be of this data set and have no verdict yet, or one on fewer samples."""
+    made = []
+    for each in claims:
+        if each.claim is None:
+            continue
+        measured = each.claim.measured
+        fewer = measured is None or (measured.samples or 0) < len(bench.splits.test)
+        if fewer and each.metric == "accuracy" and same_data(each.data, bench.data):
+            made.append(each)
+    return made
 
 
 def verified(
@@ -193,15 +196,19 @@ def _ended(row: Trial, outcome: Outcome, bench: Bench) -> Trial:
         fit_s=outcome.fit_s,
         predict_s_per_item=outcome.predict_s / max(outcome.items, 1),
         size_bytes=outcome.size_bytes,
+        energy_j=energy_j(outcome.fit_s),
+        price_usd=USD_AN_HOUR * outcome.fit_s / 3600,
     )
 
 
 def _judge(claims: Sequence[Trial], row: Trial, path: Path) -> None:
-    """Append a verdict on each claim of a model that was run, or could not be."""
+    """Append a verdict on each claim of a model that was run, or could not be and has no other verdict."""
     for each in claims:
         assert each.claim is not None, "a claim says what was said"
         assert each.score is not None, "and which score"
         if row.test is None or row.test.samples is None:
+            if each.claim.measured is not None:
+                continue
             made = replace(each, claim=replace(each.claim, verdict="not run"), reason=row.reason)
         else:
             correct = round(row.test.value * row.test.samples)
