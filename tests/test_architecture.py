@@ -36,10 +36,13 @@ MAY_IMPORT = {
         "core", "codec", "networks", "datasets", "tasks", "training", "optimize", "runtimes", "clock", "cost",
     },
     "compiler": {"core", "codec", "cost", "datasets", "devices", "tasks", "optimize", "runtimes", "clock"},
+    "search": {
+        "core", "codec", "tasks", "datasets", "networks", "devices", "clock", "cost", "training", "runtimes",
+    },
     "views": {"core"},
     "api": {
         "core", "codec", "tasks", "networks", "datasets", "devices", "clock", "cost", "optimize", "runtimes",
-        "training", "compression", "compiler", "views",
+        "training", "compression", "compiler", "search", "views",
     },
     "cli": {"core", "api", "views"},
 }  # fmt: skip
@@ -65,7 +68,8 @@ AT_HOME = {
     "cv2": {"tasks", "datasets"},
     "platformdirs": {"codec"},
     "constriction": {"codec"},
-    "sklearn": {"training"},
+    "sklearn": {"training", "search"},
+    "optuna": {"search"},
 }
 HEAVY = {
     "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "openvino", "nncf", "sympy", "sklearn", "scipy", "numpy",

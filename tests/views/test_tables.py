@@ -16,6 +16,7 @@ from chipwise.core.epoch import Scaling
 from chipwise.views import tables
 
 from . import (
+    board_samples,
     compression_samples,
     curve_samples,
     device_samples,
@@ -38,6 +39,7 @@ RECORDS = {
     **format_samples.RECORDS,
     **fixed_samples.RECORDS,
     **compression_samples.RECORDS,
+    **board_samples.RECORDS,
     **curve_samples.RECORDS,
     **proof_samples.RECORDS,
     **training_memory_samples.RECORDS,

@@ -8,15 +8,17 @@ from chipwise.api.estimating import estimate
 from chipwise.api.formatting import format_names, formats
 from chipwise.api.given import augmentation_names, data_names, label_names, network_names, variant_names
 from chipwise.api.hardware import hardware, hardware_names
+from chipwise.api.leaderboard import leaderboard
 from chipwise.api.line import fit, report
 from chipwise.api.memory import training_memory
 from chipwise.api.moving import check_moved
+from chipwise.api.parameter_servers import train_with_servers
 from chipwise.api.pictures import features
 from chipwise.api.plans import export, show
 from chipwise.api.proving import prove
 from chipwise.api.quantizing import quantize
 from chipwise.api.running import load, run
-from chipwise.api.serving import train_with_servers
+from chipwise.api.searching import kind_names, search
 from chipwise.api.shrinking import compress
 from chipwise.api.shrunk_pictures import sensitivity
 from chipwise.api.targets import PRECISIONS, TECHNIQUES, device_names
@@ -47,7 +49,9 @@ __all__ = [
     "hardware",
     "hardware_names",
     "inspect",
+    "kind_names",
     "label_names",
+    "leaderboard",
     "learning_curve",
     "load",
     "network_names",
@@ -55,6 +59,7 @@ __all__ = [
     "quantize",
     "report",
     "run",
+    "search",
     "sensitivity",
     "show",
     "train",

@@ -25,10 +25,12 @@ from chipwise.cli import (
     fit,
     formats,
     inspect,
+    leaderboard,
     prove,
     quantize,
     report,
     run,
+    search,
     sensitivity,
     show,
     train,
@@ -48,10 +50,10 @@ app = typer.Typer(
     context_settings={"help_option_names": HELP_NAMES},
 )
 _LINE = (
-    fit, inspect, tune, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate, bench,
-    export, report,
+    fit, inspect, search, tune, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate,
+    bench, export, report,
 )  # fmt: skip
-for command in (*_LINE, formats, doctor, devices, zoo):
+for command in (*_LINE, leaderboard, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)
 
 

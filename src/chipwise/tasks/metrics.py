@@ -21,7 +21,6 @@ from chipwise.core.measure import Accuracy, PairedDrop
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_TWO_SIDED_Z = NormalDist().inv_cdf(0.975)
 ONE_SIDED_Z = NormalDist().inv_cdf(0.95)
 _BISECTIONS = 60  # halves an interval of length 2 down to the spacing of doubles
 
@@ -38,15 +37,16 @@ def accuracy(correct: int, count: int) -> Accuracy:
     return Accuracy(correct, count, low=low, high=high)
 
 
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95% interval of a share of `count` samples (Wilson 1927), within 0..1.
+def wilson(share: float, count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of a share of `count` samples (Wilson 1927), within 0..1.
 
     A mean over several answers to the same samples may be given too: each sample then has a value from 0 to 1, whose
     variance is at most that of a right or wrong answer, so that the interval is wide enough.
     """
-    z2 = _TWO_SIDED_Z**2
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z2 = z**2
     centre = share + z2 / (2 * count)
-    spread = _TWO_SIDED_Z * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    spread = z * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
     low, high = ((centre + sign * spread) / (1 + z2 / count) for sign in (-1, 1))
     return max(low, 0.0) if share else 0.0, min(high, 1.0) if share < 1 else 1.0
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -28,21 +30,28 @@ _RULES = box.Box(
     "    \n    \n────\n    \n────\n────\n    \n    \n",
 )
 
+_INDENT = 4  # of a text below a row
 _WORD = 12  # columns of the terminal that a word keeps before it is broken
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A table whose numbers are never cut: bounds go below their middle, or each row becomes a list where it must."""
+    """A table whose numbers are never cut: bounds go below their middle, or each row becomes a list where it must.
+
+    `under` is a text below each row, as wide as the terminal; no cell of such a table may wrap.
+    """
 
     table: Table
+    under: tuple[Text, ...] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it for this width."""
-        del console
         layouts = (self.table, _bounds_below(self.table))
         fits = [each for each in layouts if _least_width(each) <= options.max_width]
-        yield from fits[:1] or _lists(self.table, options.max_width)
+        if fits and self.under:
+            yield from _with_texts(fits[0], self.under, console, options)
+        else:
+            yield from fits[:1] or _lists(self.table, options.max_width, self.under)
 
 
 def grid(*columns: str) -> Table:
@@ -120,7 +129,19 @@ def _bounds_below(table: Table) -> Table:
     return made
 
 
-def _lists(table: Table, width: int) -> Iterable[RenderableType]:
+def _with_texts(table: Table, under: Iterable[Text], console: Console, options: ConsoleOptions) -> RenderResult:
+    """The table with a text below each of its rows."""
+    lines = iter(console.render_lines(table, options, pad=False))
+    heights = [max(str(each).count("\n") + 1 for each in cells) for cells in _rows(table)]
+    for height, text in zip((2, *heights), (None, *under), strict=True):
+        for _ in range(height):
+            yield from next(lines)
+            yield Segment.line()
+        if text is not None:
+            yield Padding(text, (0, 0, 0, _INDENT))
+
+
+def _lists(table: Table, width: int, under: tuple[Text, ...] = ()) -> Iterable[RenderableType]:
     """One list of names and values a row."""
     names = [" ".join(str(column.header).split()) for column in table.columns]
     room = width - max(map(len, names)) - 2
@@ -132,3 +153,4 @@ def _lists(table: Table, width: int) -> Iterable[RenderableType]:
         yield facts(
             (name, each if isinstance(each, Text) else str(each)) for name, each in zip(names, cells, strict=True)
         )
+        yield from under[place : place + 1]

@@ -44,7 +44,7 @@ _VALUES = "Left what training under the masks left; right the few values that we
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a page: pictures, then a table; either may be absent."""
+    """A part of a page: pictures, then a table; either may be absent. `wordy` columns hold text, all others numbers."""
 
     title: str
     text: str = ""
@@ -53,6 +53,7 @@ class Section:
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
+    wordy: frozenset[str] = frozenset()
 
 
 def compression_html(record: Compression) -> str:

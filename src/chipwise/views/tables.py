@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
+from chipwise.core.board import Leaderboard
 from chipwise.core.compression import Compression
+from chipwise.core.contest import Contest
 from chipwise.core.curve import Curve
 from chipwise.core.device import Machine
 from chipwise.core.estimation import Estimation
@@ -49,6 +51,7 @@ from chipwise.core.training_memory import TrainingFit
 from chipwise.core.tuning import Tuning
 from chipwise.views import claims
 from chipwise.views.compression_table import compression_table
+from chipwise.views.contest_table import contest_table
 from chipwise.views.counts_table import counts_table
 from chipwise.views.curve_table import curve_table
 from chipwise.views.device_table import HardwareTable
@@ -58,6 +61,7 @@ from chipwise.views.features_table import features_table
 from chipwise.views.fixed_table import fixed_table
 from chipwise.views.formats_table import FormatsTable
 from chipwise.views.grid import cell, facts, grid, heading, line, muted
+from chipwise.views.leaderboard_table import leaderboard_table
 from chipwise.views.ledger_table import ledger_table
 from chipwise.views.moved_table import moved_table
 from chipwise.views.plan_sheet_table import PlanSheetTable, exported_table
@@ -246,6 +250,8 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Curve: curve_table,
     Proof: proof_table,
     TrainingFit: training_fit,
+    Contest: contest_table,
+    Leaderboard: leaderboard_table,
     Tuning: tuning_table,
     Compression: compression_table,
     Quantization: fixed_table,

@@ -19,7 +19,7 @@ from torch import nn, optim  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from chipwise.core.errors import GoalMissedError, InputError, MachineError, NetworkError  # noqa: E402
-from chipwise.core.served import ServedTraining, Staleness  # noqa: E402
+from chipwise.core.parameter_servers import ServedTraining, Staleness  # noqa: E402
 from chipwise.training.parallel.parameter_server import Server, parts_of  # noqa: E402
 from chipwise.training.parallel.served import Serving, train_served  # noqa: E402
 from training.parallel import nets  # noqa: E402

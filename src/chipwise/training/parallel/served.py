@@ -19,7 +19,7 @@ from chipwise.codec.files import atomic_write
 from chipwise.codec.records import decode, encode
 from chipwise.core.errors import InputError, MachineError, NetworkError
 from chipwise.core.events import Progress, silent
-from chipwise.core.served import ServedTraining, Staleness
+from chipwise.core.parameter_servers import ServedTraining, Staleness
 from chipwise.training.parallel.agent import Launch
 from chipwise.training.parallel.assignment import STATUS, Status, refusal_in
 from chipwise.training.parallel.job import DATA, INITIAL

@@ -17,7 +17,7 @@ from chipwise.core.events import Progress, silent
 if TYPE_CHECKING:
     from chipwise.api.given import DataLike, NetworkLike
     from chipwise.core.network import Network
-    from chipwise.core.served import ServedTraining
+    from chipwise.core.parameter_servers import ServedTraining
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.parallel.served import Serving
 

@@ -1,0 +1,98 @@
+"""Trials as tasks of a Ray cluster: the one that RAY_ADDRESS names, whose machines must see the folder, or one here.
+
+Ray begins a task again whose worker died; the driver is the only one that writes rows, so that nothing counts twice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from chipwise.codec.records import decode, encode
+from chipwise.core.errors import first_line
+from chipwise.search.execute import execute
+from chipwise.search.job import Job, Outcome
+from chipwise.search.processes import environment
+
+_ADDRESS = "RAY_ADDRESS"
+_RETRIES = 3
+_STORE_BYTES = 80 << 20  # arrays lie in files: few bytes go through Ray
+
+
+class RayTasks:
+    """An `Executor` on Ray.
+
+    Args:
+        count: of trials at once.
+    """
+
+    def __init__(self, count: int) -> None:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves this machine
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        seen = {name: value for name, value in environment().items() if name not in os.environ or name == "PYTHONPATH"}
+        quiet |= {"runtime_env": {"env_vars": seen}}
+        if os.environ.get(_ADDRESS):
+            ray.init(**quiet)
+        else:
+            ray.init(
+                address="local",
+                num_cpus=count,
+                include_dashboard=False,
+                object_store_memory=_STORE_BYTES,
+                **quiet,
+            )
+        self._count = count
+        self._task = ray.remote(num_cpus=1, max_retries=_RETRIES)(_executed)
+        self._running: dict[Any, tuple[Job, float, float]] = {}
+
+    def free(self) -> int:
+        """How many trials could be started now."""
+        return self._count - len(self._running)
+
+    def start(self, job: Job, limit_s: float) -> None:
+        """Start a trial as a task."""
+        self._running[self._task.remote(encode(job))] = job, time.monotonic() + limit_s, limit_s
+
+    def wait(self, timeout_s: float) -> list[Outcome]:
+        """Outcomes of tasks that ended, and of those that took too long."""
+        if not self._running:
+            return []
+        done, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=timeout_s)
+        outcomes = [self._outcome(task) for task in done]
+        for task, (job, ends, limit_s) in list(self._running.items()):
+            if time.monotonic() >= ends:
+                ray.cancel(task, force=True)
+                del self._running[task]
+                outcomes.append(Outcome(job.id, error=f"it took more than the {limit_s:.3g} s it may take"))
+        return outcomes
+
+    def close(self) -> None:
+        """End what runs, and a cluster that was begun here."""
+        for task in self._running:
+            ray.cancel(task, force=True)
+        ray.shutdown()
+
+    def _outcome(self, task: Any) -> Outcome:
+        job, _, _ = self._running.pop(task)
+        try:
+            return decode(ray.get(task), Outcome, "outcome")
+        except RayError as error:
+            return Outcome(job.id, error=f"its worker died, {_RETRIES + 1} times: {first_line(error)}", gone=True)
+
+
+def place(count: int) -> Any:
+    """What makes the executor, from the folder with the arrays, which tasks find by themselves."""
+
+    def made(_folder: Path) -> RayTasks:
+        return RayTasks(count)
+
+    return made
+
+
+def _executed(job: bytes) -> bytes:
+    return encode(execute(decode(job, Job, "job")))

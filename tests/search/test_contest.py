@@ -1,0 +1,224 @@
+"""A whole contest, with trials in this process: rows, rungs, limits, the end, and going on."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("optuna")
+pytest.importorskip("sklearn")
+
+from chipwise.core.contest import Contest
+from chipwise.core.errors import InputError
+from chipwise.core.events import Silent, silent
+from chipwise.datasets import load
+from chipwise.search import driver as driving
+from chipwise.search import execute as executing
+from chipwise.search.contest import hold, state_folder
+from chipwise.search.execute import execute
+from chipwise.search.finals import verdict_of
+from chipwise.search.job import Job, Outcome
+from chipwise.search.ledger import read
+from chipwise.search.wanted import Limits, Wanted
+from chipwise.tasks.metrics import paired_drop
+
+KINDS = ("naive-bayes", "pca-knn")
+
+
+class Here:
+    """Trials in this process, one at a time."""
+
+    def __init__(self, _folder: Path) -> None:
+        self.jobs: list[Job] = []
+        self.outcomes: list[Outcome] = []
+
+    def free(self) -> int:
+        return 0 if self.outcomes else 1
+
+    def start(self, job: Job, limit_s: float) -> None:
+        assert limit_s > 0
+        self.jobs.append(job)
+        self.outcomes.append(execute(job))
+
+    def wait(self, timeout_s: float) -> list[Outcome]:
+        done, self.outcomes = self.outcomes, []
+        return done
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory of this process, which other tests need, too, stays as it is."""
+    monkeypatch.setattr(executing, "_limit", lambda _bytes: None)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search ends after so many starts."""
+    first = driving.Driver._next_up
+
+    def some(self: driving.Driver) -> object:
+        return None if self.starts >= 14 else first(self)
+
+    monkeypatch.setattr(driving.Driver, "_next_up", some)
+
+
+def held(ledger: Path, places: list[Here] | None = None, progress: object = silent, **wanted: object) -> Contest:
+    def place(folder: Path) -> Here:
+        made = Here(folder)
+        if places is not None:
+            places.append(made)
+        return made
+
+    asked = Wanted(**{"for_s": 300.0, "kinds": KINDS, **wanted})  # type: ignore[arg-type]
+    return hold(load("digits"), asked, ledger, progress, place)  # type: ignore[arg-type]
+
+
+def test_a_contest_chooses_on_validation_and_tests_once(few: None, tmp_path: Path) -> None:
+    places: list[Here] = []
+    contest = held(tmp_path / "board.jsonl", places, group="us")
+    assert contest.winner is not None
+    assert contest.winner.test is not None
+    assert contest.winner.test.value > 0.95
+    assert contest.winner.test.samples == 360
+    assert "pca" in contest.winner.model.lower()
+    scores = [each.score.value for each in contest.finalists]
+    assert scores == sorted(scores, reverse=True)
+    assert contest.verdict
+    asked = [job.asks for job in places[0].jobs]
+    assert asked.count("test") == len(contest.finalists)
+    assert set(asked[: -len(contest.finalists)]) == {"validation"}  # the test split comes last
+    rows = read(tmp_path / "board.jsonl").trials
+    assert {row.group for row in rows} == {"us"}
+    assert {row.rung.share for row in rows if row.state == "finished" and row.test is None} == {0.25, 1.0}
+    finals = [row for row in rows if row.test is not None]
+    assert {row.rung.share for row in finals} == {1 + 360 / 1077}
+    assert all(row.score is None for row in finals)
+    assert all(row.reason for row in rows if row.state == "refused")
+    assert contest.winner.trial in {row.id for row in finals}
+    assert (state_folder(tmp_path / "board.jsonl") / "models" / contest.winner.trial / "model.bin").is_file()
+
+
+def test_what_the_ledger_has_is_not_run_again(few: None, tmp_path: Path) -> None:
+    places: list[Here] = []
+    held(tmp_path / "board.jsonl", places)
+    before = [row for row in read(tmp_path / "board.jsonl").trials if row.state == "finished"]
+    held(tmp_path / "board.jsonl", places)
+    ran = [job.id for place in places for job in place.jobs if job.asks == "validation"]
+    assert max(Counter(ran).values()) == 1
+    rows = [json.loads(line) for line in (tmp_path / "board.jsonl").read_text().splitlines()]
+    finished = [row["id"] for row in rows if row["state"] == "finished"]
+    assert len(finished) == len(set(finished))
+    assert {row.id for row in before} <= {row.id for row in read(tmp_path / "board.jsonl").trials}
+
+
+def test_equal_models_are_tried_once(tmp_path: Path) -> None:
+    places: list[Here] = []
+    contest = held(tmp_path / "board.jsonl", places, sampler="grid", kinds=("naive-bayes",))
+    models = [(job.model, job.rows) for job in places[0].jobs if job.asks == "validation"]
+    assert len(models) == len(set(models))
+    assert len({model for model, _ in models}) == 4  # the usual one, and all values of the one knob
+    assert any("everything" in note for note in contest.notes)
+
+
+def test_limits_leave_out_what_breaks_them(few: None, tmp_path: Path) -> None:
+    contest = held(tmp_path / "board.jsonl", limits=Limits(size_bytes=20_000))
+    assert contest.over_limits > 0
+    assert contest.winner is not None
+    assert "GaussianNB" in contest.winner.model
+    assert all(each.size_bytes <= 20_000 for each in contest.trials if each.size_bytes is not None)
+
+
+def test_a_trial_that_fails_is_a_row_with_its_reason(
+    few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: Here, job: Job, limit_s: float) -> None:
+        bad = "GaussianNB" in job.model
+        self.outcomes.append(Outcome(job.id, error="it crashed") if bad else execute(job))
+
+    monkeypatch.setattr(Here, "start", failing)
+    contest = held(tmp_path / "board.jsonl")
+    failed = [row for row in read(tmp_path / "board.jsonl").trials if row.state == "failed"]
+    assert failed
+    assert {row.reason for row in failed} == {"it crashed"}
+    assert contest.winner is not None
+
+
+def test_an_interruption_gives_the_board_so_far(tmp_path: Path) -> None:
+    class Pressed(Silent):
+        def update(self, stage: str, fraction: float, message: str = "") -> None:
+            if "best" in message:
+                raise KeyboardInterrupt
+
+    class InTheJournal(Silent):
+        def update(self, stage: str, fraction: float, message: str = "") -> None:
+            if "best" in message:
+                try:
+                    raise KeyboardInterrupt
+                finally:
+                    raise RuntimeError("did not possess lock")
+
+    for progress in (Pressed(), InTheJournal()):
+        contest = held(tmp_path / "board.jsonl", progress=progress)
+        assert not contest.complete
+        assert contest.trials
+        assert not contest.finalists
+
+
+def test_a_model_of_ones_own_competes(few: None, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from sklearn.svm import SVC\n"
+        "class Mine:\n"
+        "    def fit(self, inputs, labels):\n        rows = inputs.reshape(len(inputs), -1)\n"
+        "        self.svc = SVC(C=10).fit(rows, labels)\n"
+        "    def predict(self, inputs):\n        return self.svc.predict(inputs.reshape(len(inputs), -1))\n"
+        "    def save(self):\n        return self.svc.support_vectors_.tobytes()\n"
+        "    def describe(self):\n        return 'Mine()'\n"
+    )
+    contest = held(tmp_path / "board.jsonl", own=(f"{tmp_path / 'mine.py'}:Mine",))
+    assert any(row.model == "Mine()" and row.rung.share == 1 for row in contest.trials)
+
+
+def test_no_time_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driving.Driver, "left_s", lambda self: 0.0)
+    contest = held(tmp_path / "board.jsonl")
+    assert contest.winner is None
+    rows = read(tmp_path / "board.jsonl").trials
+    assert rows
+    assert all(row.state == "refused" and "left" in str(row.reason) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        ({"for_s": 1.0}, "too short"),
+        ({"metric": "beauty"}, "unknown metric"),
+        ({"sampler": "tarot"}, "unknown sampler"),
+        ({"kinds": ("oracle",)}, "unknown kind"),
+        ({"jobs": 0}, "jobs=0"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(wanted: dict[str, object], told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        held(tmp_path / "board.jsonl", **wanted)
+
+
+def test_equals_are_said_to_be_so(few: None, tmp_path: Path) -> None:
+    finalists = held(tmp_path / "board.jsonl").finalists
+    same = np.arange(360) % 50 != 0
+    assert "not distinguishable" in verdict_of(finalists, paired_drop(same, same))
+    worse = same & (np.arange(360) % 5 != 1)
+    assert "is better than" in verdict_of(finalists, paired_drop(same, worse))
+
+
+def test_searches_end_in_time(tmp_path: Path) -> None:
+    began = time.monotonic()
+    held(tmp_path / "board.jsonl", for_s=6.0)
+    assert time.monotonic() - began < 60  # a search that does not look at the clock never ends

@@ -1,0 +1,83 @@
+"""Expectations: power laws that learn, and the contestant that improves most per second."""
+
+from __future__ import annotations
+
+import pytest
+
+from chipwise.search.kinds import Facts, Kind, kinds_for
+from chipwise.search.laws import PowerLaw, expected_gain
+from chipwise.search.standing import Entry, Forecast, Seen, ladder, rung_of
+
+SHARES = (1 / 16, 1 / 4, 1.0)
+
+
+def entry(kind: Kind, number: int = 0, epochs: int | None = None) -> Entry:
+    return Entry(number, kind, kind.usual_model(), epochs)
+
+
+def kind(name: str) -> Kind:
+    return next(each for each in kinds_for(Facts(54_000, 784, 10, 1)) if each.name == name)
+
+
+def test_a_law_turns_to_what_is_measured() -> None:
+    law = PowerLaw(slope=1.0)
+    assert law.at(2.0, share=0.25, wanted=1.0) == pytest.approx(8.0)
+    for _ in range(20):
+        law.see(0.25, 1.0, 1.0, 16.0)  # squares
+    assert law.at(2.0, share=0.25, wanted=1.0) == pytest.approx(32.0, rel=0.1)
+
+
+def test_gain_is_certain_where_nothing_is_uncertain() -> None:
+    assert expected_gain(0.1, 0.04, 1e-9) == pytest.approx(0.06)
+    assert expected_gain(0.1, 0.2, 1e-9) == 0.0
+    assert 0 < expected_gain(0.1, 0.2, 1.0) < 0.1
+
+
+def test_rungs_have_fewer_samples_and_fewer_epochs() -> None:
+    assert ladder(54_000, 10) == SHARES
+    assert ladder(100, 10) == (1.0,)
+    assert rung_of(1 / 16, 8).epochs == 2
+    assert rung_of(1 / 16, 1).epochs == 1
+    assert rung_of(0.25, None).epochs is None
+
+
+def test_the_cheap_and_good_come_first() -> None:
+    forecast = Forecast(SHARES)
+    gains = {name: forecast.gain(entry(kind(name)), best=0.1) for name in ("pca-knn", "hist-boosting", "pca-svc")}
+    assert max(gains, key=lambda name: gains[name]) == "pca-knn"
+
+
+def test_seconds_of_the_top_follow_from_smaller_rungs_of_the_kind() -> None:
+    forecast, first, second = Forecast(SHARES), entry(kind("forest")), entry(kind("forest"), 1)
+    forecast.see(first, Seen(1 / 16, 0.1, 2.0))
+    assert forecast.seconds(first, 2) == pytest.approx(2.0 * 16**1.1, rel=0.01)
+    forecast.see(first, Seen(1 / 4, 0.06, 4.0))  # it grows by less than was assumed
+    forecast.see(first, Seen(1.0, 0.03, 8.0))
+    assert forecast.seconds(second, 2) < 20
+    error, spread = forecast.error(second)
+    assert error == pytest.approx(0.03, rel=0.5)
+    assert spread > 0
+
+
+def test_a_slow_machine_is_slow_for_kinds_that_were_not_seen_yet() -> None:
+    forecast, seen = Forecast(SHARES), entry(kind("forest"))
+    before = forecast.seconds(entry(kind("pca-svc")), 2)
+    forecast.see(seen, Seen(1.0, 0.03, 10 * seen.kind.seconds))
+    assert forecast.seconds(entry(kind("pca-svc")), 2) == pytest.approx(10 * before)
+
+
+def test_few_samples_are_gone_through_more_often() -> None:
+    few = next(each for each in kinds_for(Facts(1077, 64, 10, 1)) if each.name == "convnet")
+    many = kind("convnet")
+    assert few.usual["epochs"] > 10 * many.usual["epochs"]  # type: ignore[operator]
+    assert few.knobs["epochs"].high > many.knobs["epochs"].high  # type: ignore[union-attr]
+
+
+def test_kinds_suit_the_data() -> None:
+    arrays = {each.name for each in kinds_for(Facts(1000, 20, 3, None))}
+    assert "convnet" not in arrays
+    assert "knn" in arrays
+    colour = {each.name for each in kinds_for(Facts(16_000, 3072, 10, 3))}
+    assert "resnet20" in colour
+    narrow = next(each for each in kinds_for(Facts(1000, 4, 3, None)) if each.name == "pca-knn")
+    assert narrow.usual["n_components"] == 4
