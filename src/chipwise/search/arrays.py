@@ -29,7 +29,7 @@ def written(folder: Path, splits: Splits, shares: Sequence[float], seed: int) ->
         StorageError: they cannot be written.
     """
     for name, part in (("train", splits.train), ("validation", splits.validation), ("test", splits.test)):
-        _save(folder / f"{name}-inputs.npy", part.inputs)
+        _save(folder / f"{name}-inputs.npy", part.arrays)
         if name != "test":
             _save(folder / f"{name}-labels.npy", part.labels)
     for share, rows in zip(shares, nested(splits.train, shares, seed), strict=True):
@@ -68,7 +68,7 @@ def labels_of(folder: Path) -> NDArray[np.int64]:
 
 def memory_of(data: Dataset) -> int:
     """Bytes that a data set takes as float32, which most contestants make of it."""
-    return 4 * int(data.inputs.size)
+    return 4 * int(data.arrays.size)
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:

@@ -91,7 +91,7 @@ def hold(
     check_wanted(wanted)
     rows = rows_of(ledger, data, wanted, detect().cpu, versions())
     splits = rows.splits
-    facts = Facts(len(splits.train), int(data.inputs[0].size), data.classes, _channels(data))
+    facts = Facts(len(splits.train), int(data.arrays[0].size), data.classes, _channels(data))
     kinds = kinds_for(facts, wanted.kinds)
     if not kinds and not wanted.own:
         raise InputError("no contestant can learn these data here", hint="pip install 'chipwise[search,torch]'")
