@@ -88,7 +88,7 @@ def scores(monkeypatch: pytest.MonkeyPatch, *values: tuple[float, float]) -> Non
     """Let validation say these accuracies and losses, epoch by epoch."""
     left = list(values)
 
-    def fake(module: torch.nn.Module, inputs: torch.Tensor, labels: torch.Tensor, loss: str, *, batch: int) -> Score:
+    def fake(module: torch.nn.Module, feed: Feed, loss: str, *, batch: int) -> Score:
         accuracy, loss = left.pop(0)
         return Score(loss, accuracy, labels)
 

@@ -162,11 +162,9 @@ def train(
     need("torch", "safetensors", "tensorboard", extra="torch")
     from chipwise.api.host import host_of
     from chipwise.api.teaching import taught_by
-    from chipwise.codec.files import atomic_write
     from chipwise.devices.detect import detect
     from chipwise.training.memory import enough_memory
     from chipwise.training.train import train as train_module
-    from chipwise.views import charts
 
     home = Path(folder)
     loaded = network_to_train(network, weights, input_shape, preprocess)
@@ -195,19 +193,21 @@ def train(
         take_over(start, home, chosen)
     with enough_memory():
         result = measured(train_module(module, fitted, dataset, chosen, home, progress, **ways), limited, tuple(ranks))
-    _save(home, fitted, kept.file)
-    atomic_write(home / "curves.png", charts.training_png(result))
+    _save(home, fitted, kept.file, result)
     return result
 
 
-def _save(home: Path, fitted: Network, file: str) -> None:
-    """Write what makes the folder a network, beside the weights in `file`."""
+def _save(home: Path, fitted: Network, file: str, result: Training) -> None:
+    """Write what makes the folder a network, beside the weights in `file`, and the picture of its curves."""
+    from chipwise.codec.files import atomic_write
     from chipwise.networks import run_folder
+    from chipwise.views import charts
 
     if fitted.source is None:
         run_folder.save_graph(home, fitted, file)
     else:
         run_folder.save(home, fitted, home / file)
+    atomic_write(home / "curves.png", charts.training_png(result))
 
 
 def _beginning(loaded: Network, dataset: Dataset, home: Path, chosen: Settings, progress: Progress) -> Beginning:

@@ -151,14 +151,12 @@ def main(
     """Train a network on this machine; an interrupted run goes on where it stopped."""
     given = locals()
     settings = recipe.given(**recipe.among(given)) | {name: given[name] for name in _ALWAYS}
-    settings["input_shape"] = shape(input_shape)
+    settings |= {"input_shape": shape(input_shape)}
     if curve is not None:
         _curve(network, data, settings, given)
         return
     _refuse("needs a kind of curve: --curve", **{name: given[name] for name in _OF_CURVES})
-    if explain:
-        _explain(network, data, settings, given)
-    _train(network, data, settings, given)
+    (_explain if explain else _train)(network, data, settings, given)
 
 
 def _train(network: str, data: str, settings: dict[str, Any], given: dict[str, Any]) -> NoReturn:
