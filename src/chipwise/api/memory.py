@@ -9,8 +9,6 @@ from dataclasses import fields, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from chipwise.api.given import need
 from chipwise.api.graph_training import beginning
 from chipwise.api.notebook import drawn
@@ -182,7 +180,7 @@ def around_of(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
 
     splits = dataset.split(seed=settings.split_seed)
     batch = min(settings.batch_size, len(splits.train))
-    lazy = not isinstance(dataset.inputs, np.ndarray) and settings.loading != "ram"
+    lazy = dataset.lazy and settings.loading != "ram"
     size = sample_bytes(start.network) if lazy else _input_bytes(start)
     fed = size * (_ARRIVED * batch if lazy else len(splits.train) + len(splits.validation))
     weights = sum(value.nbytes for value in start.module.state_dict().values())

@@ -152,11 +152,16 @@ def main(
     given = locals()
     settings = recipe.given(**recipe.among(given)) | {name: given[name] for name in _ALWAYS}
     settings["input_shape"] = shape(input_shape)
-    if curve is not None:
+    _answer(network, data, settings, given)
+
+
+def _answer(network: str, data: str, settings: dict[str, Any], given: dict[str, Any]) -> None:
+    """Draw a curve, explain, or train: what was asked for."""
+    if given["curve"] is not None:
         _curve(network, data, settings, given)
         return
     _refuse("needs a kind of curve: --curve", **{name: given[name] for name in _OF_CURVES})
-    if explain:
+    if given["explain"]:
         _explain(network, data, settings, given)
     _train(network, data, settings, given)
 

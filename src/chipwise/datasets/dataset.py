@@ -69,6 +69,11 @@ class Dataset:
         return self.inputs.dtype == np.uint8
 
     @property
+    def lazy(self) -> bool:
+        """True when pictures stay in their files."""
+        return not isinstance(self.inputs, np.ndarray)
+
+    @property
     def arrays(self) -> NDArray[np.uint8] | NDArray[np.float32]:
         """`inputs` in memory: read now, where they are in files."""
         return self.inputs if isinstance(self.inputs, np.ndarray) else np.asarray(self.inputs, np.uint8)
