@@ -236,7 +236,7 @@ def around_of(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
 
     splits = dataset.split(seed=settings.split_seed)
     batch = min(settings.batch_size, len(splits.train))
-    lazy = dataset.read_lazily and settings.loading != "ram"
+    lazy = dataset.lazy and settings.loading != "ram"
     size = sample_bytes(start.network) if lazy else _input_bytes(start)
     fed = size * (_ARRIVED * batch if lazy else len(splits.train) + len(splits.validation))
     weights = sum(value.nbytes for value in start.module.state_dict().values())

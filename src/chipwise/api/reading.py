@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from chipwise.api.given import data_from
 from chipwise.core.errors import InputError, MachineError
 from chipwise.core.events import Progress, silent
@@ -85,18 +83,18 @@ def stand_on(dataset: Dataset, network: Network, settings: Settings) -> tuple[Sp
     """
     from chipwise.datasets.dataset import Splits
     from chipwise.datasets.memory import available_bytes
+    from chipwise.datasets.picture_files import PictureFiles
     from chipwise.views.units import format_bytes
 
     splits = dataset.split(seed=settings.split_seed)
-    if isinstance(dataset.inputs, np.ndarray) or settings.loading == "ram":
+    if not isinstance(dataset.inputs, PictureFiles) or settings.loading == "ram":
         size = format_bytes(int(dataset.arrays.nbytes))
         told = f"all {len(dataset):,} samples are in memory ({size} as read): there is nothing to read, and no workers"
         return splits, None, told
-    files: PictureFiles = dataset.inputs
-    each = _HELD * files.read_bytes // len(files) + sample_bytes(network)
+    each = _HELD * dataset.inputs.read_bytes // len(dataset) + sample_bytes(network)
     left = available_bytes()
     count = _MOST_TUNED if left is None else min(_MOST_TUNED, int(_TUNED * left) // each)
-    part = min(1.0, count / len(files))
+    part = min(1.0, count / len(dataset))
     few = Splits(*(_some(split, part) for split in (splits.train, splits.validation, splits.test)))
     told = (
         f"pictures stay in their files: workers were timed on all of them, steps on {len(few.train):,} of "
@@ -107,12 +105,16 @@ def stand_on(dataset: Dataset, network: Network, settings: Settings) -> tuple[Sp
 
 def _some(split: Dataset, part: float) -> Dataset:
     """That part of a split, from all over it, in memory."""
+    import numpy as np
+
     count = min(len(split), max(1, round(part * len(split)))) if len(split) else 0
     return split.take(np.arange(count, dtype=np.int64) * len(split) // max(count, 1)).in_memory()
 
 
 def sample_bytes(network: Network) -> int:
     """One input, of a network that takes pictures; 0 for any other, which is refused later."""
+    import numpy as np
+
     preprocess = network.task.preprocess
     if preprocess is None:
         return 0

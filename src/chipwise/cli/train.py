@@ -151,12 +151,19 @@ def main(
     """Train a network on this machine; an interrupted run goes on where it stopped."""
     given = locals()
     settings = recipe.given(**recipe.among(given)) | {name: given[name] for name in _ALWAYS}
-    settings |= {"input_shape": shape(input_shape)}
-    if curve is not None:
+    settings["input_shape"] = shape(input_shape)
+    _answer(network, data, settings, given)
+
+
+def _answer(network: str, data: str, settings: dict[str, Any], given: dict[str, Any]) -> None:
+    """Draw a curve, explain, or train: what was asked for."""
+    if given["curve"] is not None:
         _curve(network, data, settings, given)
         return
     _refuse("needs a kind of curve: --curve", **{name: given[name] for name in _OF_CURVES})
-    (_explain if explain else _train)(network, data, settings, given)
+    if given["explain"]:
+        _explain(network, data, settings, given)
+    _train(network, data, settings, given)
 
 
 def _train(network: str, data: str, settings: dict[str, Any], given: dict[str, Any]) -> NoReturn:

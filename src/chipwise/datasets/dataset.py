@@ -69,8 +69,8 @@ class Dataset:
         return self.inputs.dtype == np.uint8
 
     @property
-    def read_lazily(self) -> bool:
-        """True when `inputs` are pictures in their files."""
+    def lazy(self) -> bool:
+        """True when pictures stay in their files."""
         return not isinstance(self.inputs, np.ndarray)
 
     @property

@@ -72,10 +72,9 @@ def with_loading(settings: Settings, data: Dataset) -> Settings:
     Raises:
         InputError: workers are asked for, and the data are in memory.
     """
-    lazy = isinstance(data.inputs, PictureFiles)
-    if settings.loading == "workers" and not lazy:
+    if settings.loading == "workers" and not data.lazy:
         raise InputError(f"{data.name} is in memory already", hint="loading=workers is for folder:DIR")
-    if not lazy or settings.loading == "ram":
+    if not data.lazy or settings.loading == "ram":
         return settings
     workers = settings.workers or usual_workers(settings.threads or torch.get_num_threads())
     return replace(settings, loading="workers", workers=workers)
