@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from chipwise.core.epoch import Scaling
+from chipwise.core.epoch import Scaling  # noqa: E402
 from chipwise.core.errors import GoalMissedError, InputError, MachineError  # noqa: E402
 from chipwise.core.report import Training  # noqa: E402
 from chipwise.training import checkpoint as checkpoints  # noqa: E402
