@@ -1,14 +1,15 @@
-"""Whether networks trained in bf16 answer as well as those trained in fp32: several seeds, test answers in pairs.
+"""Whether networks trained in bf16 or fp16 answer as well as those trained in fp32: several seeds, answers in pairs.
 
     python benchmarks/mixed_precision.py --shared ../shared/data
+    python benchmarks/mixed_precision.py --shared ../shared/data --half fp16 --networks lenet-300-100 --seeds 0 1
 
-Each network is trained from the same weights, on the same pictures in the same order, once in fp32 and once in bf16
-(autocast: products in bf16; weights, sums, optimizer in fp32). Both are then run in fp32 on the test set. The drop is
-of all seeds' answers together, in pairs; the spread of the seeds' own differences is given beside it, for what two runs
-differ by is mostly which way rounding sends them.
+Each network is trained from the same weights, on the same pictures in the same order, once in fp32 and once in bf16,
+or in fp16 with scaling of the loss (autocast: products in 2 bytes; weights, sums, optimizer in fp32). Both are then
+run in fp32 on the test set. The drop is of all seeds' answers together, in pairs; the spread of the seeds' own
+differences is given beside it, for what two runs differ by is mostly which way rounding sends them.
 
-The last line on stdout is one JSON document. Exit code 1 when a network's mean accuracy in bf16 is more than 0.2 point
-lower.
+The last line on stdout is one JSON document. Exit code 1 when a network's mean accuracy in 2 bytes is more than 0.2
+point lower.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, required=True, help="folder of the reference data")
     parser.add_argument("--networks", nargs="+", choices=sorted(CONTESTANTS), default=sorted(CONTESTANTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--half", choices=("bf16", "fp16"), default="bf16", help="what is compared with fp32")
     parser.add_argument("--threads", type=int, help="of training; all cores where nothing is said")
     parser.add_argument("--rows", type=Path, help="file of rows, to go on where an interrupted run ended")
     options = parser.parse_args()
@@ -65,7 +67,7 @@ def main() -> int:
             for seed in options.seeds:
                 made = partial(compared, name, seed, options, progress)
                 rows.append(remembered(options.rows, f"{name} seed {seed}", made))
-            networks[name] = {**summary(rows), "seeds": rows}
+            networks[name] = {**summary(rows, options.half), "seeds": rows}
     ok = all(each["drop"] <= MOST for each in networks.values())
     give("mixed_precision", {**here(), "most": MOST, "networks": networks, "ok": ok}, options.output)
     return 0 if ok else 1
@@ -77,7 +79,7 @@ def compared(name: str, seed: int, options: argparse.Namespace, progress: Progre
     data, network = pictures(on, options.shared), str(options.shared / CIFAR[name][0]) if on == "cifar" else name
     with tempfile.TemporaryDirectory() as folder:
         paths, seconds = {}, {}
-        for precision in ("fp32", "bf16"):
+        for precision in ("fp32", options.half):
             run, paths[precision] = Path(folder) / precision, Path(folder) / f"{precision}.onnx"
             trained = chipwise.train(
                 network, data, folder=run, seed=seed, precision=precision, channels_last=True, threads=options.threads,
@@ -93,7 +95,7 @@ def compared(name: str, seed: int, options: argparse.Namespace, progress: Progre
         "test_samples": data.test_count,
         "accuracy": {precision: judged[precision]["accuracy"] for precision in paths},
         "train_s": seconds,
-        **judged["bf16"]["against"]["fp32"],
+        **judged[options.half]["against"]["fp32"],
     }
 
 
@@ -102,12 +104,12 @@ def pictures(on: str, shared: Path) -> Dataset:
     return cifar_to_train(shared) if on == "cifar" else load_data(f"idx:{shared / 'mnist'}")
 
 
-def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def summary(rows: list[dict[str, Any]], half: str) -> dict[str, Any]:
     """Over all seeds: mean accuracies, the drop of all answers together, and how single seeds differ."""
     lost, won, count = (sum(row[name] for row in rows) for name in ("lost", "won", "test_samples"))
     each = [row["drop"] for row in rows]
     return {
-        "mean_accuracy": {name: mean(row["accuracy"][name] for row in rows) for name in ("fp32", "bf16")},
+        "mean_accuracy": {name: mean(row["accuracy"][name] for row in rows) for name in ("fp32", half)},
         "drop": (lost - won) / count,
         "drop_upper_95": upper_bound(lost, won, count),
         "drop_standard_error_over_seeds": stdev(each) / len(each) ** 0.5 if len(each) > 1 else None,

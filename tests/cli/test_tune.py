@@ -79,7 +79,7 @@ def test_a_table(cli: Callable[..., object]) -> None:
         "Validation error after 1,077 samples each.",
         "bound by",
         "kept      channels_last",
-        "graphics processors",
+        "tf32 and pinned memory",
     ):
         assert words in told.out
 

@@ -166,7 +166,7 @@ def test_interrupted_run_continues_exactly(killed_in: int, tmp_path: Path, monke
 
 def test_patience_waits_for_the_whole_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([0.9, 0.5, 0.5, 0.5, 0.5, 0.5])
-    monkeypatch.setattr(trainer, "evaluate", lambda *_, **__: Score(0.1, next(values), torch.zeros(0)))
+    monkeypatch.setattr(trainer, "evaluate_fed", lambda *_, **__: Score(0.1, next(values), torch.zeros(0)))
     settings = dataclasses.replace(FROZEN, unfreeze_after=3, patience=2)
     result = tiny.run(tmp_path, settings=settings)
     assert (result.stopped, len(result.history)) == ("no improvement for 2 epochs", 5)
