@@ -3,7 +3,8 @@
     python benchmarks/published_scaling.py --tables FOLDER --picture docs/images/scaling-published.svg
 
 Errors are |predicted / published - 1| of the scaling efficiency, images/s of n GPUs over n times those of one. With
---fit the two numbers are fitted again. See `published/tf_scaling.py` for what is held out, and what the model is.
+--fit the two numbers are fitted again. See `published/tf_scaling.py` for what is held out, and what the model is; and
+`published/nccl.py` for the ring alone.
 
 The last line on stdout is one JSON document; the table goes to stderr.
 """
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 
 from chipwise.views.ink import Palette, as_file, quiet_axes
 from document import command_line, give
+from published import nccl
 from published.tf2017 import NETWORKS
 from published.tf_scaling import BOARD, LINK_SHARE, Row, fit, predicted, read
 
@@ -50,6 +52,7 @@ def main() -> int:
         "board": board,
         "usual_efficiency": round(usual, 4),
         "groups": groups,
+        "nccl": rings(options.tables),
         "rows": [
             {
                 "platform": row.platform,
@@ -67,6 +70,19 @@ def main() -> int:
     }
     give("published_scaling", document, options.output)
     return 0
+
+
+def rings(tables: Path) -> dict[str, Any]:
+    """By kind of GPU what was fitted of NCCL's all-reduce, and the errors of its times; nothing without its table."""
+    if not (tables / nccl.FILE).is_file():
+        return {}
+    found = {}
+    for gpu, rows in nccl.read(tables).items():
+        wire = nccl.fit([row for row in rows if row[0] == nccl.FITTED])
+        off = {str(gpus): round(error, 4) for gpus, error in nccl.errors(rows, wire).items()}
+        found[gpu] = {"bytes_s": wire.bytes_s, "latency_s": wire.latency_s, "median_by_gpus": off}
+        print(f"NCCL, {gpu}: {found[gpu]}", file=sys.stderr)
+    return found
 
 
 def group(row: Row) -> str:

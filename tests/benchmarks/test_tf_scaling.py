@@ -8,7 +8,8 @@ from statistics import median
 import pytest
 
 import published_scaling
-from published import tf_scaling
+from chipwise.cost.parallel import Wire, ring_s
+from published import nccl, tf_scaling
 from published.tf_scaling import Row, predicted
 
 EC2, DGX = "Amazon EC2 p2.8xlarge", "NVIDIA DGX-1"
@@ -58,6 +59,24 @@ def test_picture_and_groups() -> None:
     assert found["held out, DGX-1, P100"]["median"] == pytest.approx(0.1)
     assert found["held out, all with synthetic data"]["linear_mean"] == pytest.approx(0.25)
     assert found["held out, all with synthetic data"]["usual_mean"] == pytest.approx(0)
+
+
+def test_a_ring_is_found_again() -> None:
+    wire = Wire(50e9, 8e-6)
+    rows = [(gpus, size, ring_s(size, gpus, wire)) for gpus in (2, 4) for size in (1 << 20, 1 << 28)]
+    found = nccl.fit(rows[2:])
+    assert (found.bytes_s, found.latency_s) == (pytest.approx(50e9), pytest.approx(8e-6))
+    assert nccl.errors(rows, found) == {2: pytest.approx(0, abs=1e-9), 4: pytest.approx(0, abs=1e-9)}
+
+
+@pytest.mark.shared
+def test_nccl_through_a_switch_is_a_ring(shared_data: Path) -> None:
+    tables = shared_data.parent / "reference" / "tables"
+    if not (tables / nccl.FILE).is_file():
+        pytest.skip("no reference tables beside this checkout")
+    rows = nccl.read(tables)["A100"]
+    off = nccl.errors(rows, nccl.fit([row for row in rows if row[0] == nccl.FITTED]))
+    assert max(off.values()) < 0.15
 
 
 @pytest.mark.shared
