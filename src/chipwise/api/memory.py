@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chipwise.api.given import need
 from chipwise.api.graph_training import beginning
-from chipwise.api.mesh_memory import Meshes, candidates, most_processes, quickest, ways_on
+from chipwise.api.mesh_memory import Meshes, candidates, is_chosen, most_processes, quickest, ways_on
 from chipwise.api.notebook import drawn
 from chipwise.api.reading import AVAILABLE, data_to_train, limit_from, sample_bytes
 from chipwise.api.settings import usual_settings
@@ -42,11 +42,18 @@ _ARRIVED = 2  # batches from workers that the process has: one that is learned, 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked for: what a process may take, the mesh, and how many machines share it; None where nothing was."""
+    """What was asked for.
+
+    Attributes:
+        memory: what a process may take; None for any.
+        mesh: as in `train`; machines: that share its processes.
+        folder: of a run that goes on with what it began with; None for none.
+    """
 
     memory: str | int | None = None
     mesh: str | None = None
     machines: int = 1
+    folder: Path | None = None
 
 
 @drawn
@@ -182,12 +189,12 @@ def fitted_settings(
     chosen: Settings,
     given: Collection[str],
     *,
-    folder: Path | None,
     progress: Progress,
-) -> tuple[Settings, TrainingFit]:
-    """Settings with the techniques that make training fit; those of the run in `folder`, which goes on.
+) -> tuple[Settings, TrainingFit | None, str | None]:
+    """Settings with the techniques that make training fit, or those of a run that goes on; what it takes; and the mesh.
 
-    The peak of the process is measured from here on.
+    The peak of the process is measured from here on. Where neither memory is limited nor a mesh is to be chosen,
+    all is as it was asked for.
 
     Raises:
         GoalMissedError: nothing fits. MachineError: the same, into what is available.
@@ -196,6 +203,8 @@ def fitted_settings(
     from chipwise.training.process import forget_peak
     from chipwise.views.units import format_bytes
 
+    if wish.memory is None and not is_chosen(wish.mesh):
+        return chosen, None, wish.mesh
     fit = fit_of(wish, start, dataset, chosen, given)
     way = fit.chosen
     if way is None:
@@ -204,14 +213,14 @@ def fitted_settings(
         error = none_fits(fit, format_bytes(fit.limit_bytes), format_bytes(fit.smallest.memory.high))
         raise MachineError(error.message, hint=error.hint) if wish.memory == AVAILABLE else error
     settings = _with(chosen, way)
-    settings = settings if folder is None else _going_on(settings, folder)
+    settings = settings if wish.folder is None else _going_on(settings, wish.folder)
     how = ", ".join(way.words(fit.batch_size)) or "no techniques needed"
     progress.note(
         f"memory: {how}; {format_bytes(way.memory.total)} predicted, at most {format_bytes(way.memory.high)}, "
         f"{way.time_factor:.2f} times as long"
     )
     forget_peak()
-    return settings, fit
+    return settings, fit, way.mesh
 
 
 def measured(result: Training, fit: TrainingFit | None, ranks: tuple[RankMemory, ...] = ()) -> Training:

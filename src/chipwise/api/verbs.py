@@ -29,7 +29,6 @@ from chipwise.api.given import (
 )
 from chipwise.api.graph_training import beginning
 from chipwise.api.memory import Wish, fitted_settings, measured
-from chipwise.api.mesh_memory import is_chosen
 from chipwise.api.meshes import machine_count, take_over, ways_of
 from chipwise.api.notebook import drawn
 from chipwise.api.reading import data_to_train
@@ -182,11 +181,8 @@ def train(
         found = tuned(start, dataset, chosen, settings, budget_s=tune_s, file=home / RECIPE, progress=progress)
         chosen = replace(chosen, **found)
     chosen, master = taught_by(teacher, teacher_weights, fitted, dataset, chosen)
-    limited, began, ranks = None, home if not fresh else None, list[RankMemory]()
-    if memory is not None or is_chosen(mesh):
-        wish = Wish(memory, mesh, machine_count(machines))
-        chosen, limited = fitted_settings(wish, start, dataset, chosen, settings, folder=began, progress=progress)
-        mesh = (limited.chosen or limited.plain).mesh
+    wish, ranks = Wish(memory, mesh, machine_count(machines), None if fresh else home), list[RankMemory]()
+    chosen, limited, mesh = fitted_settings(wish, start, dataset, chosen, settings, progress=progress)
     ways = ways_of(mesh, machines, start, machine, on=on, take=ranks.extend)
     ways |= {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
     if "epochs" not in ways and not fresh:
