@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chipwise.core.errors import InputError
@@ -50,6 +50,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(models(VALUES))
 def test_what_is_written_is_read_again(model: Model) -> None:
     text = written(model)

@@ -76,7 +76,7 @@ def title(record: Leaderboard) -> str:
     if not record.rows:
         return f"Leaderboard {plain(record.ledger)}"
     trials = "trial" if len(record.rows) == 1 else "trials"
-    return f"Leaderboard of {plain(record.data)}: {record.metric}, {len(record.rows)} {trials}, by {NAMES[record.by]}"
+    return f"Leaderboard of {plain(record.data)}: {plain(record.metric)}, {len(record.rows)} {trials}, by {NAMES[record.by]}"
 
 
 def note(record: Leaderboard) -> str:
