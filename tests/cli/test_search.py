@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -93,14 +92,14 @@ def test_ctrl_c_gives_the_board_and_a_kill_loses_nothing(tmp_path: Path) -> None
     assert max(finished.values()) == 1
     assert set(record["counts"]) <= {"finished", "failed"}
     time.sleep(0.5)  # workers look for their parent five times a second
-    left = [pid for pid in os.listdir("/proc") if pid.isdigit() and str(again.pid) in _worker(pid)]
+    left = [each for each in Path("/proc").iterdir() if str(again.pid) in _worker(each)]
     assert not left, "a worker outlived the search"
 
 
-def _worker(pid: str) -> list[str]:
+def _worker(process: Path) -> list[str]:
     """Arguments of a process that runs trials."""
     try:
-        words = Path("/proc", pid, "cmdline").read_bytes().decode().split("\0")
+        words = (process / "cmdline").read_bytes().decode().split("\0")
     except OSError:
         return []
     return words if "chipwise.search.worker" in words else []

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ray")
-pytest.importorskip("sklearn")
-pytestmark = [pytest.mark.runtime, pytest.mark.slow]
-
 from chipwise.datasets import load
 from chipwise.search import arrays
+from chipwise.search.contestant import late
 from chipwise.search.job import Job, Outcome
-from chipwise.search.on_ray import RayTasks
+
+pytestmark = [pytest.mark.runtime, pytest.mark.slow]
 
 OWN = """
 import os, signal
@@ -37,12 +35,13 @@ class Model:
 
 
 def test_a_worker_that_dies_has_its_trial_run_again(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
     (tmp_path / "own.py").write_text(OWN)
     data = load("digits")
     arrays.written(tmp_path, data.split(), (0.25, 1.0), seed=0)
     about = {"seed": 0, "epochs": None, "folder": str(tmp_path), "asks": "validation", "class_names": data.class_names}
     about |= {"rows": arrays.rows_file(0.25), "memory_bytes": 1 << 35}
-    tasks = RayTasks(2)
+    tasks = late("on_ray").RayTasks(2)
     outcomes: list[Outcome] = []
     try:
         tasks.start(Job(id="own", model="Model()", own=f"{tmp_path / 'own.py'}:Model", **about), 200.0)  # type: ignore[arg-type]

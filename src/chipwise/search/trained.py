@@ -32,7 +32,6 @@ from chipwise.training.settings import Settings, resolve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import nn
 
     from chipwise.core.network import Network
     from chipwise.search.contestant import Given
@@ -60,7 +59,7 @@ class TrainedNetwork:
         self.network = _network(name, options, given)
         assert self.network.source is not None, "the zoo's networks have one"
         with seeded(given.seed, "weights"):
-            self.module: nn.Module = build_module(self.network.source)
+            self.module: Any = build_module(self.network.source)
 
     def fit(self, inputs: NDArray[Any], labels: NDArray[Any]) -> None:
         """Train on [N, ...] and classes [N].
