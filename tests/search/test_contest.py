@@ -157,10 +157,19 @@ def test_an_interruption_gives_the_board_so_far(tmp_path: Path) -> None:
             if "best" in message:
                 raise KeyboardInterrupt
 
-    contest = held(tmp_path / "board.jsonl", progress=Pressed())
-    assert not contest.complete
-    assert contest.trials
-    assert not contest.finalists
+    class InTheJournal(Silent):
+        def update(self, stage: str, fraction: float, message: str = "") -> None:
+            if "best" in message:
+                try:
+                    raise KeyboardInterrupt
+                finally:
+                    raise RuntimeError("did not possess lock")
+
+    for progress in (Pressed(), InTheJournal()):
+        contest = held(tmp_path / "board.jsonl", progress=progress)
+        assert not contest.complete
+        assert contest.trials
+        assert not contest.finalists
 
 
 def test_a_model_of_ones_own_competes(few: None, tmp_path: Path) -> None:

@@ -119,7 +119,9 @@ def _held(driver: Driver, ledger: Path, state: Path) -> Contest:
         driver.run()
         driver.progress.update("search", 1.0, f"{sum(driver.rows.counts.values())} trials")
         finalists, paired = finals(driver, state / "models")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if not _interrupted(error):
+            raise
         complete = False
     data, wanted = driver.rows.data, driver.wanted
     return Contest(
@@ -140,6 +142,13 @@ def _held(driver: Driver, ledger: Path, state: Path) -> Contest:
         notes=_notes(driver),
         complete=complete,
     )
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether it began with Ctrl-C: the lock of Optuna's journal makes another error of that."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _board(driver: Driver) -> tuple[Trial, ...]:
