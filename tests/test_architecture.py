@@ -49,7 +49,7 @@ MAY_IMPORT = {
 
 # Libraries that cost a quarter of a second or more, or hundreds of megabytes: each at home in these folders only.
 AT_HOME = {
-    "torch": {"networks", "training", "runtimes", "compression"},
+    "torch": {"networks", "training", "runtimes", "compression", "search"},
     "safetensors": {"networks", "training"},
     "tensorboard": {"training"},
     "onnx": {"networks", "optimize", "runtimes", "compiler"},

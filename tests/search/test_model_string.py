@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chipwise.core.errors import InputError
+from chipwise.core.errors import InputError, UnknownNameError
+from chipwise.search.contestant import Given, contestant_of
 from chipwise.search.model_string import Model, canonical, parse, written
 
 NAMES = st.from_regex(r"[a-zA-Z][a-z0-9]{0,8}_?[a-z]{1,3}", fullmatch=True).filter(
@@ -50,6 +51,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(models(VALUES))
 def test_what_is_written_is_read_again(model: Model) -> None:
     text = written(model)
@@ -202,3 +204,10 @@ def test_ten_thousand_hostile_strings_are_refused_and_nothing_runs(tmp_path: Pat
     assert all(error.hint and "\n" not in error.message and len(error.message) < 400 for error in errors)
     assert not events
     assert not target.exists()
+
+
+@pytest.mark.parametrize("text", ["exit()", "breakpoint()", "open(file='x', mode='w')", "eval(source='1')", "print()"])
+def test_what_is_no_model_is_in_no_table(text: str) -> None:
+    """These are well formed, and name nothing that a contestant is built from."""
+    with pytest.raises(UnknownNameError, match="unknown model"):
+        contestant_of(canonical(text), Given(classes=2))

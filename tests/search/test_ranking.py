@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chipwise.core.board import value_of
@@ -57,6 +57,7 @@ def test_told_apart_as_newcombe_does() -> None:
 SCORES = st.integers(1, 6).map(lambda tenth: tenth / 10)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(SCORES, st.none() | st.integers(1, 6)), max_size=8))
 def test_the_front_is_what_nothing_dominates(pairs: list[tuple[float, int | None]]) -> None:
     trials = [trial(f"M{place}()", value, cost) for place, (value, cost) in enumerate(pairs)]

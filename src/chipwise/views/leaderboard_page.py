@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from chipwise.core.board import HIGHER, judged
 from chipwise.views.leaderboard_charts import drawable, pareto_chart
 from chipwise.views.leaderboard_table import (
     HEADS,
@@ -73,14 +74,13 @@ def _claims(record: Leaderboard) -> Section:
         (
             _with_small(each.model, who_said(each)),
             score_text(each.score),
-            verdict_text(each),
-            "; ".join(map(plain, each.claim.flags)) if each.claim else "",
+            _with_small(verdict_text(each), "; ".join(map(plain, each.claim.flags)) if each.claim else ""),
         )
         for each in record.claims
     )
-    columns = (_MODEL, "claimed", "verdict", "flags")
-    text = "What others say, and what a second run made of it."
-    return Section("Claims", text, columns=columns, rows=rows, wordy=frozenset(("verdict", "flags")))
+    columns = (_MODEL, "claimed", "verdict")
+    text = "What others say, what a second run made of it, and what is wrong with it."
+    return Section("Claims", text, columns=columns, rows=rows, wordy=frozenset(columns[2:]))
 
 
 def _with_small(text: str, below: str) -> Markup:
@@ -100,4 +100,5 @@ def _says(record: Leaderboard) -> str:
     first = record.rows[0].trial
     tied = sum(row.tied for row in record.rows)
     others = f"; {tied} more cannot be told from it" if tied else ""
-    return f"{plain(first.model)} leads with {field_text(first, record.by)}{others}."
+    led = score_text(judged(first, record.by)) if record.by in HIGHER else field_text(first, record.by)
+    return f"{plain(first.model)} leads with {led}{others}."

@@ -76,7 +76,8 @@ def title(record: Leaderboard) -> str:
     if not record.rows:
         return f"Leaderboard {plain(record.ledger)}"
     trials = "trial" if len(record.rows) == 1 else "trials"
-    return f"Leaderboard of {plain(record.data)}: {record.metric}, {len(record.rows)} {trials}, by {NAMES[record.by]}"
+    what = f"{plain(record.metric)}, {len(record.rows)} {trials}"
+    return f"Leaderboard of {plain(record.data)}: {what}, by {NAMES[record.by]}"
 
 
 def note(record: Leaderboard) -> str:
@@ -128,8 +129,8 @@ def score_text(score: Score | None) -> str:
 
 
 def details(trial: Trial) -> str:
-    """What it cost, who, when, with which seed, and on how much."""
-    epochs = trial.rung.epochs
+    """What it cost, who, when, with which seed, on how much, and how many samples it was asked at last."""
+    epochs, asked = trial.rung.epochs, trial.test or trial.score
     parts = [
         *(text for field in _BELOW if (text := field_text(trial, field)) != "-"),
         plain(trial.group),
@@ -139,6 +140,7 @@ def details(trial: Trial) -> str:
         if trial.rung.share < 1
         else "on training and validation data" * (trial.rung.share > 1),
         "" if epochs is None else f"{format_count(epochs)} epoch{'s' * (epochs != 1)}",
+        "" if asked is None or asked.samples is None else f"{format_count(asked.samples)} samples asked",
     ]
     return ", ".join(part for part in parts if part)
 
