@@ -44,10 +44,10 @@ def test_a_worker_that_dies_has_its_trial_run_again(tmp_path: Path) -> None:
     tasks = late("on_ray").RayTasks(2)
     outcomes: list[Outcome] = []
     try:
-        tasks.start(Job(id="own", model="Model()", own=f"{tmp_path / 'own.py'}:Model", **about), 200.0)  # type: ignore[arg-type]
-        tasks.start(Job(id="bayes", model="GaussianNB()", **about), 200.0)  # type: ignore[arg-type]
+        tasks.start(Job(id="own", model="Model()", own=f"{tmp_path / 'own.py'}:Model", **about), 500.0)  # type: ignore[arg-type]
+        tasks.start(Job(id="bayes", model="GaussianNB()", **about), 500.0)  # type: ignore[arg-type]
         assert tasks.free() == 0
-        ends = time.monotonic() + 200
+        ends = time.monotonic() + 500
         while len(outcomes) < 2 and time.monotonic() < ends:
             outcomes += tasks.wait(1.0)
     finally:

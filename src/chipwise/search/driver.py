@@ -99,7 +99,9 @@ class Driver:
 
     def left_s(self) -> float:
         """Time until the tests have to begin."""
-        costs = [((row.fit_s or 0.0) * 1.2 + 10_000 * (row.predict_s_per_item or 0.0)) for row in self.leaders()[:2]]
+        splits = self.rows.splits
+        more, asked = 1 + len(splits.validation) / len(splits.train), len(splits.test)
+        costs = [more * (row.fit_s or 0.0) + asked * (row.predict_s_per_item or 0.0) for row in self.leaders()[:2]]
         reserve = (max(costs) if self.wanted.jobs > 1 else sum(costs)) if costs else 0.0
         return self.ends - time.monotonic() - _MARGIN * reserve - 1.0
 
