@@ -1,8 +1,8 @@
 """NCCL's all-reduce among 2 to 8 GPUs of one machine, 1 MB to 1 GB: how near the formula of a ring is.
 
 vTrain's tables (github.com/VIA-Research/vTrain) of A100, whose switch joins all GPUs alike, and of V100, whose links in
-machines of 8 form a hybrid cube mesh. Two numbers a kind of GPU, bandwidth and latency, are fitted on the rows of 4
-GPUs by least squares of the relative error; all others are held out.
+machines of 8 form a hybrid cube mesh. Two numbers a kind of GPU, bandwidth and latency, are fitted on rows of 4 GPUs
+by least squares of the relative error; all others are held out.
 """
 
 from __future__ import annotations
