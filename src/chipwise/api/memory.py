@@ -157,11 +157,14 @@ def fit_of(wish: Wish, start: Beginning, dataset: Dataset, chosen: Settings, giv
 
 def _on_mesh(wish: Wish, meshes: Meshes, limit: int | None, alone: Way, allowed: Allowed) -> tuple[Way, Found | None]:
     """What a mesh takes as it is, and the quickest way that fits; of "auto" one process is a way, too."""
+    from chipwise.training.dropout import set_dropout
     from chipwise.training.memory import Found, fit_into
     from chipwise.training.parallel.mesh import parse_mesh
     from chipwise.training.parallel.takes import check_network
 
     mesh, machines = str(wish.mesh), wish.machines
+    if meshes.settings.dropout is not None:  # tp cuts only what drops nothing
+        set_dropout(meshes.start.module, meshes.settings.dropout)
     most = most_processes(mesh, meshes.settings.threads or 1)
     if most is None:
         wanted = parse_mesh(mesh)

@@ -17,7 +17,9 @@ GOES_ON = "the same command goes on from here"
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document with a schema field.")]
 
 
-_MESHES = ("dp2", "zero12", "zero22", "fsdp2", "tp2", "pp2", "sph2", "oc2", "dp2,fsdp2", "fsdp2,tp2", "dp2,pp2,tp2")
+_MESHES = (
+    "dp2", "zero12", "zero22", "fsdp2", "tp2", "pp2", "sph2", "oc2", "dp2,fsdp2", "fsdp2,tp2", "dp2,pp2,tp2", "auto:2",
+)  # fmt: skip
 
 
 def network_names(incomplete: str) -> list[str]:

@@ -155,11 +155,13 @@ class _Step:
                 left += sum(self.saved[other] for other in members)
                 copies += sum(self._copy(self.rows[other]) for other in members)
             inside = mine
-            left += self.saved[place] if self.swapped[place] else 0.0  # read back
+            first, second = self._read_back(place)
+            left += first
             alive.setdefault(place, _Gradient(self._result(row)))
             held = _whole(alive)
             if row.activation:
                 yield Moment(row.name, True, left, copies, gradients, held + self._result(row))
+            left += second - first
             made = self._handed(place, alive)
             new, held = self._weights(row), max(held, _whole(alive)) + made
             gradients += 0.0 if self._accumulates() else new
@@ -167,8 +169,16 @@ class _Step:
             fresh = new if self._accumulates() else 0.0
             yield Moment(row.name, True, left, copies, gradients, held + fresh, ordered)
             del alive[place]
-            left -= self.saved[place] + self.border[place]
+            left -= (second if self.swapped[place] else self.saved[place]) + self.border[place]
             copies -= self._copy(row)
+
+    def _read_back(self, place: int) -> tuple[float, float]:
+        """Bytes of a swapped row that are there for its activation's gradient, and then for its own."""
+        if not self.swapped[place]:
+            return 0.0, 0.0
+        row, saved = self.rows[place], self.saved[place]
+        kept = min(saved, self._result(row)) if row.activation in _KEEPS_RESULT else 0.0
+        return (kept, saved - kept) if row.activation else (0.0, saved)
 
     def _stays(self, place: int) -> bool:
         """Whether what a row saves is in memory from forward to backward."""

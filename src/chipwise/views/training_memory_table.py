@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from chipwise.core.training_memory import MeasuredMemory, TrainingFit, Way
+    from chipwise.core.training_memory import MeasuredMemory, ProcessMemory, TrainingFit, Way
 
+_COLUMNS = 4  # beside the names of parts
 # Parts in the order in which they come, and what they are.
 _PARTS = (
     ("process", "Python, libraries, compiled kernels"),
@@ -90,7 +91,8 @@ def _parts(ways: Sequence[tuple[str, Way]]) -> Table:
     columns = []
     for name, way in ways:
         if way.processes:
-            columns += [(f"{name},\n{way.mesh}:\n{each.place}", each.memory) for each in way.processes]
+            told = _fullest(way, _COLUMNS // len(ways))
+            columns += [(f"{name},\n{way.mesh}:\n{each.place}", each.memory) for each in told]
             continue
         columns.append((f"{name},\na step", way.step))
         if way.memory.moment != way.step.moment:
@@ -103,6 +105,12 @@ def _parts(ways: Sequence[tuple[str, Way]]) -> Table:
     rows.add_section()
     rows.add_row(cell("peak, predicted", "bold"), *(cell(format_bytes(memory.total), "bold") for _, memory in columns))
     return rows
+
+
+def _fullest(way: Way, most: int) -> list[ProcessMemory]:
+    """So many of its processes, those that take most, in their order."""
+    by_size = sorted(way.processes, key=lambda each: -each.memory.high)[:most]
+    return [each for each in way.processes if each in by_size]
 
 
 def _layers(record: TrainingFit) -> RenderableType:

@@ -204,6 +204,12 @@ def test_dropout_is_the_same_each_time(tmp_path: Path) -> None:
     assert difference(first, second) == 0
 
 
+def test_a_rate_of_dropout_reaches_all_processes(tmp_path: Path) -> None:
+    settings = dataclasses.replace(runs.short(1), dropout=0.0)
+    one = run(tmp_path / "one", net="dropped", settings=settings)
+    assert difference(run(tmp_path / "two", "dp2", net="dropped", settings=settings), one) < TOLERANCE
+
+
 @pytest.mark.slow
 def test_dropout_behind_channels_that_were_gathered(tmp_path: Path) -> None:
     """As on a mesh of one process, which draws the same masks."""
