@@ -33,7 +33,8 @@ _AHEAD = 3  # contestants that were asked for and wait, beside those that were p
 _FOR_KINDS = 3  # one start in so many is for a kind that has not been seen at the top
 _DEAR_SHARE = 0.15  # of the time, which such a start may take
 _MARGIN = 1.25  # what is expected to take so long may take so much longer
-_LEAST_LIMIT_S, _LIMIT_TIMES = 20.0, 8.0  # after which a trial is ended, whatever it does
+# After the largest of these a trial is ended, whatever it does: seconds, of the whole time, times what is expected.
+_LEAST_LIMIT_S, _LIMIT_SHARE, _LIMIT_TIMES = 20.0, 1 / 6, 8.0
 _LOOK_S = 0.2
 _FINALISTS = 3
 
@@ -167,7 +168,8 @@ class Driver:
             self._out(entry, rung, "refused", f"fitting it is expected to cost about {price:.2g} USD")
             return
         self.running[identity] = entry
-        limit_s = max(1.0, min(self.left_s(), max(_LEAST_LIMIT_S, _LIMIT_TIMES * expected)))
+        least = max(_LEAST_LIMIT_S, _LIMIT_SHARE * self.wanted.for_s)
+        limit_s = max(1.0, min(self.left_s(), max(least, _LIMIT_TIMES * expected)))
         self.executor.start(self.job(entry.model, rung, identity, rows_file(rung.share)), limit_s)
 
     def job(self, model: str, rung: Rung, identity: str, rows: str, keep: str = "") -> Job:
