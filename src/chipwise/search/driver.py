@@ -127,7 +127,7 @@ class Driver:
             self._start(entry)
 
     def _next_up(self) -> Entry | None:
-        """The contestant to run next; None where none can end in time."""
+        """The contestant to run next; None where none can end its next rung in time."""
         fresh = sum(not entry.seen for entry in self.waiting)
         while fresh < _AHEAD + self._untried() and not self.exhausted:
             asked = self.study.ask()
@@ -138,7 +138,7 @@ class Driver:
         left = self.left_s()
         able = [entry for entry in self.waiting if self.forecast.path_s(entry) * _MARGIN < left]
         if not able:
-            return None
+            return self._look(left)
         own = [entry for entry in able if entry.number < 0 and not entry.seen]
         if own:
             return own[0]
@@ -148,6 +148,12 @@ class Driver:
             return min(for_kinds, key=self.forecast.path_s)
         best = min((1 - row.score.value for row in self.top.values() if row.score), default=1.0)
         return max(able, key=lambda entry: self.forecast.gain(entry, best))
+
+    def _look(self, left: float) -> Entry | None:
+        """Where nothing is expected to get to the top in time, the quickest next rung: expectations may be wrong."""
+        looks = [(self.forecast.seconds(entry, entry.next), entry.number, entry) for entry in self.waiting]
+        seconds, _, entry = min(looks, default=(0.0, 0, None), key=lambda look: look[:2])
+        return entry if entry is not None and seconds * _MARGIN < left else None
 
     def _untried(self) -> int:
         """Contestants of the portfolio that wait for their first trial: they leave room for the sampler's own."""
