@@ -24,6 +24,7 @@ from chipwise.search.execute import execute
 from chipwise.search.finals import verdict_of
 from chipwise.search.job import Job, Outcome
 from chipwise.search.ledger import read
+from chipwise.search.standing import Forecast
 from chipwise.search.wanted import Limits, Wanted
 from chipwise.tasks.metrics import paired_drop
 
@@ -184,6 +185,15 @@ def test_a_model_of_ones_own_competes(few: None, tmp_path: Path) -> None:
     )
     contest = held(tmp_path / "board.jsonl", own=(f"{tmp_path / 'mine.py'}:Mine",))
     assert any(row.model == "Mine()" and row.rung.share == 1 for row in contest.trials)
+
+
+def test_time_is_used_though_nothing_is_expected_to_get_to_the_top(
+    few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Forecast, "path_s", lambda self, entry: 1e6)
+    contest = held(tmp_path / "board.jsonl")
+    assert contest.winner is not None
+    assert contest.winner.test is not None
 
 
 def test_no_time_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

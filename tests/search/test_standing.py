@@ -63,7 +63,7 @@ def test_a_slow_machine_is_slow_for_kinds_that_were_not_seen_yet() -> None:
     forecast, seen = Forecast(SHARES), entry(kind("forest"))
     before = forecast.seconds(entry(kind("pca-svc")), 2)
     forecast.see(seen, Seen(1.0, 0.03, 10 * seen.kind.seconds))
-    assert forecast.seconds(entry(kind("pca-svc")), 2) == pytest.approx(10 * before)
+    assert forecast.seconds(entry(kind("pca-svc")), 2) > 3 * before
 
 
 def test_few_samples_are_gone_through_more_often() -> None:

@@ -33,7 +33,8 @@ _AHEAD = 3  # contestants that were asked for and wait, beside those that were p
 _FOR_KINDS = 3  # one start in so many is for a kind that has not been seen at the top
 _DEAR_SHARE = 0.15  # of the time, which such a start may take
 _MARGIN = 1.25  # what is expected to take so long may take so much longer
-_LEAST_LIMIT_S, _LIMIT_TIMES = 20.0, 8.0  # after which a trial is ended, whatever it does
+# After the largest of these a trial is ended, whatever it does: seconds, of the whole time, times what is expected.
+_LEAST_LIMIT_S, _LIMIT_SHARE, _LIMIT_TIMES = 20.0, 1 / 6, 8.0
 _LOOK_S = 0.2
 _FINALISTS = 3
 
@@ -126,7 +127,7 @@ class Driver:
             self._start(entry)
 
     def _next_up(self) -> Entry | None:
-        """The contestant to run next; None where none can end in time."""
+        """The contestant to run next; None where none can end its next rung in time."""
         fresh = sum(not entry.seen for entry in self.waiting)
         while fresh < _AHEAD + self._untried() and not self.exhausted:
             asked = self.study.ask()
@@ -137,7 +138,7 @@ class Driver:
         left = self.left_s()
         able = [entry for entry in self.waiting if self.forecast.path_s(entry) * _MARGIN < left]
         if not able:
-            return None
+            return self._look(left)
         own = [entry for entry in able if entry.number < 0 and not entry.seen]
         if own:
             return own[0]
@@ -147,6 +148,12 @@ class Driver:
             return min(for_kinds, key=self.forecast.path_s)
         best = min((1 - row.score.value for row in self.top.values() if row.score), default=1.0)
         return max(able, key=lambda entry: self.forecast.gain(entry, best))
+
+    def _look(self, left: float) -> Entry | None:
+        """Where nothing is expected to get to the top in time, the quickest next rung: expectations may be wrong."""
+        looks = [(self.forecast.seconds(entry, entry.next), entry.number, entry) for entry in self.waiting]
+        seconds, _, entry = min(looks, default=(0.0, 0, None), key=lambda look: look[:2])
+        return entry if entry is not None and seconds * _MARGIN < left else None
 
     def _untried(self) -> int:
         """Contestants of the portfolio that wait for their first trial: they leave room for the sampler's own."""
@@ -167,7 +174,8 @@ class Driver:
             self._out(entry, rung, "refused", f"fitting it is expected to cost about {price:.2g} USD")
             return
         self.running[identity] = entry
-        limit_s = max(1.0, min(self.left_s(), max(_LEAST_LIMIT_S, _LIMIT_TIMES * expected)))
+        least = max(_LEAST_LIMIT_S, _LIMIT_SHARE * self.wanted.for_s)
+        limit_s = max(1.0, min(self.left_s(), max(least, _LIMIT_TIMES * expected)))
         self.executor.start(self.job(entry.model, rung, identity, rows_file(rung.share)), limit_s)
 
     def job(self, model: str, rung: Rung, identity: str, rows: str, keep: str = "") -> Job:

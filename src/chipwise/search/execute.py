@@ -27,15 +27,22 @@ from chipwise.search.job import Job, Outcome
 from chipwise.search.metrics import score_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from chipwise.search.contestant import Contestant
 
 MODEL_FILE = "model.bin"  # what a contestant saves, where it is kept
 
 
-def execute(job: Job) -> Outcome:
-    """Run a trial within its memory. Nothing is raised, whatever a model does."""
+def execute(job: Job, began: Callable[[], None] = lambda: None) -> Outcome:
+    """Run a trial within its memory. Nothing is raised, whatever a model does.
+
+    Args:
+        job: the trial.
+        began: called when libraries are loaded and fitting begins.
+    """
     with ThreadPoolExecutor(1) as alone:
-        future = alone.submit(_run, job)
+        future = alone.submit(_run, job, began)
         error = future.exception()
     if error is None:
         return future.result()
@@ -68,7 +75,7 @@ def own_model(spec: str) -> Contestant:
     return made
 
 
-def _run(job: Job) -> Outcome:
+def _run(job: Job, began: Callable[[], None]) -> Outcome:
     _limit(job.memory_bytes)
     warnings.simplefilter("ignore")  # of iterations that did not converge: the score says it
     folder = Path(job.folder)
@@ -76,6 +83,7 @@ def _run(job: Job) -> Outcome:
     model = own_model(job.own) if job.own else contestant_of(job.model, given)
     inputs, labels = arrays.learned_from(folder, job.rows)
     asked = arrays.asked(folder, job.asks)
+    began()
     start = time.perf_counter()
     model.fit(inputs, labels)
     fitted = time.perf_counter()

@@ -17,7 +17,7 @@ from chipwise.codec.records import decode, encode
 from chipwise.core.errors import first_line
 from chipwise.search.execute import execute
 from chipwise.search.job import Job, Outcome
-from chipwise.search.processes import environment
+from chipwise.search.processes import START_S, environment
 
 _ADDRESS = "RAY_ADDRESS"
 _RETRIES = 3
@@ -56,7 +56,7 @@ class RayTasks:
 
     def start(self, job: Job, limit_s: float) -> None:
         """Start a trial as a task."""
-        self._running[self._task.remote(encode(job))] = job, time.monotonic() + limit_s, limit_s
+        self._running[self._task.remote(encode(job))] = job, time.monotonic() + START_S + limit_s, limit_s
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         """Outcomes of tasks that ended, and of those that took too long."""

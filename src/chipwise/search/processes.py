@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 _PIECE = 1 << 16
 _ATTEMPTS = 2
+START_S = 60.0  # that a process may take to load its libraries, which is not the trial's fault
 
 
 class Executor(Protocol):
@@ -35,7 +36,7 @@ class Executor(Protocol):
         """How many trials could be started now."""
 
     def start(self, job: Job, limit_s: float) -> None:
-        """Start a trial, which may take so long."""
+        """Start a trial, whose fitting and predicting may take so long."""
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         """Outcomes of trials that ended; none where none does within that time."""
@@ -109,7 +110,7 @@ class Processes:
         if place.process is None or place.process.poll() is not None:
             self._end(place, keep=True)
             place.process = _process(place.log)
-        place.ends, place.said = time.monotonic() + place.limit_s, b""
+        place.ends, place.said = time.monotonic() + START_S + place.limit_s, b""
         place.attempts += 1
         stdin = place.process.stdin
         assert stdin is not None, "a pipe"
@@ -136,6 +137,8 @@ class Processes:
         assert place.job is not None, "and a job"
         piece = os.read(place.process.stdout.fileno(), _PIECE)
         place.said += piece
+        if place.said.startswith(b"\n"):  # its libraries are there, and fitting begins
+            place.ends, place.said = time.monotonic() + place.limit_s, place.said[1:]
         if place.said.endswith(b"\n"):
             outcome = decode(place.said, Outcome, "outcome")
             place.job = None

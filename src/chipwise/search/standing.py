@@ -24,7 +24,7 @@ SHARES = (1 / 16, 1 / 4, 1.0)
 _FEWEST, _FEWEST_A_CLASS = 200, 10  # samples of a rung
 # Standard deviations of the logarithm of an error: of a kind nobody has seen here, of knobs within a kind, and for each
 # fourfold step that is left to the top.
-_TELLING_S = 0.05  # below, a trial's time says more about its fixed costs than about this machine
+_TELLING_S = 0.2  # below, a trial's time says more about its fixed costs than about this machine
 _NEW_KIND, _NEW_KNOBS, _PER_STEP = 1.0, 0.35, 0.2
 
 
@@ -108,7 +108,7 @@ class Forecast:
     def __init__(self, shares: Sequence[float]) -> None:
         self._shares = tuple(shares)
         self._known: dict[str, _Known] = {}
-        self._pace: list[float] = []  # logarithms of measured over expected seconds
+        self._pace = [0.0]  # logarithms of measured over expected seconds, the first of them assumed
 
     def see(self, entry: Entry, seen: Seen) -> None:
         """Take a measurement in."""
@@ -141,10 +141,8 @@ class Forecast:
         if entry.seen:
             last = entry.seen[-1]
             return known.grows.at(last.seconds, share=last.work, wanted=wanted)
-        if known.seconds:
-            whole = math.exp(fmean(known.seconds))
-        else:
-            whole = entry.kind.seconds * (math.exp(fmean(self._pace)) if self._pace else 1.0)
+        guess = math.log(entry.kind.seconds) + fmean(self._pace)
+        whole = math.exp(fmean(known.seconds) if known.seconds else guess)
         return known.grows.at(whole * entry.effort, share=1.0, wanted=wanted)
 
     def path_s(self, entry: Entry) -> float:

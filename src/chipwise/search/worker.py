@@ -1,7 +1,7 @@
 """A process that runs trials one after another: `python -m chipwise.search.worker PARENT`.
 
-Jobs come as lines of JSON on stdin, outcomes go as such lines to what was stdout; what models print goes to stderr, so
-that it cannot be taken for an outcome. It ends with its parent.
+Jobs come as lines of JSON on stdin, outcomes go as such lines to what was stdout, each after an empty line when fitting
+begins; what models print goes to stderr, so that it cannot be taken for an outcome. It ends with its parent.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ def main(parent: int) -> None:
     answers = os.dup(1)
     os.dup2(2, 1)
     with os.fdopen(answers, "wb") as file:
-        for line in sys.stdin.buffer:
-            file.write(encode(execute(decode(line, Job, "job"))) + b"\n")
+
+        def say(line: bytes) -> None:
+            file.write(line + b"\n")
             file.flush()
+
+        for line in sys.stdin.buffer:
+            say(encode(execute(decode(line, Job, "job"), began=lambda: say(b""))))
 
 
 if __name__ == "__main__":
