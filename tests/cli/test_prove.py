@@ -56,6 +56,7 @@ def test_another_training_is_not_the_same(cli: Callable[..., object], monkeypatc
         (("--mesh", "dq2"), 2, "did you mean"),
         (("--mesh", "dp64"), 3, "64 processes, too many"),
         (("--mesh", "tp7"), 2, "a hidden width that 7 divides"),
+        (("--mesh", "oc2"), 2, "oc2 cuts convolutions by output channels"),
         (("--mesh", "dp3", "--batch-size", "4"), 2, "a multiple of 3"),
         (("--mesh", "pp2", "--schedule", "zigzag"), 2, "unknown pipeline schedule"),
         (("--mesh", "dp2", "--tolerance", "-1"), 2, "tolerance is -1"),

@@ -73,7 +73,13 @@ def combined(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ProofLeg]:
 def test_two_processes(two: SimpleNamespace) -> None:
     """Running statistics of batch-norms are compared, too."""
     check_holds(two.whole)
-    assert {traffic.kind for rank in two.whole.ranks for traffic in rank.traffic} == {"all_gather", "all_reduce"}
+    for (
+        rank
+    ) in two.whole.ranks:  # of [16, 4, 4, 3] twice and of [16, 8, 3, 2], and of the gradient of its groups' input
+        assert [(row.kind, row.calls, row.sent_bytes) for row in rank.traffic] == [
+            ("all_gather", 4, 8 * (3 * 768 + 768)),
+            ("all_reduce", 3, 8 * 3 * 768),  # the sum of the pair, gradients of two inputs
+        ]
     said = "oc: 0 by output channels, 4 by input channels; 1, 3.0, 3.1 between them by channels; "
     assert two.whole.running == (said + "6.first, 6.second, 7 by output channels, gathered; 9 whole",)
 

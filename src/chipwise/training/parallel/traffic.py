@@ -25,8 +25,8 @@ _ONE_NAME = {"allreduce": "all_reduce", "allgather": "all_gather", "isend": "sen
 class Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts collectives while it is entered.
 
-    The bytes of a call are those of its largest argument: the whole value that is reduced or gathered, or the message
-    that is sent.
+    The bytes of a call are those of the largest of what it takes and gives: the whole value that is reduced or
+    gathered, or the message that is sent.
     """
 
     def __init__(self) -> None:
@@ -40,16 +40,17 @@ class Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Take note, and let it happen."""
         del types
         call: Callable[..., Any] = func
+        made = call(*args, **(kwargs or {}))
         if func.namespace in _NAMESPACES:
-            self._note(func, args)
-        return call(*args, **(kwargs or {}))
+            self._note(func, (*args, made))
+        return made
 
     @property
     def heard(self) -> tuple[Traffic, ...]:
         """By kind, in alphabetical order."""
         return tuple(Traffic(kind, self._calls[kind], self._bytes[kind]) for kind in sorted(self._calls))
 
-    def _note(self, func: Any, args: tuple[Any, ...]) -> None:
+    def _note(self, func: Any, values: tuple[Any, ...]) -> None:
         kind = func.overloadpacket.__name__.strip("_").removesuffix("_base")
         kind = kind.removesuffix("_tensor").removesuffix("_into")
         kind = _ONE_NAME.get(kind, kind)
@@ -57,7 +58,7 @@ class Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         sizes = [
             sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(each) if torch.is_tensor(leaf))
-            for each in args
+            for each in values
         ]
         self._calls[kind] = self._calls.get(kind, 0) + 1
         self._bytes[kind] = self._bytes.get(kind, 0) + max(sizes, default=0)
