@@ -159,9 +159,7 @@ class Reader:
         with suppress(RuntimeError):  # of a worker that died; all that was asked for is there, or `error` says it
             loader._iterator._shutdown_workers()  # type: ignore[union-attr]  # noqa: SLF001
         if isinstance(error, RuntimeError) and _DIED in str(error):  # torch raises it wherever the run is just then
-            raise MachineError(
-                f"a process that reads pictures died: {first_line(error)}", hint="fewer --workers, or --loading ram"
-            ) from error
+            raise _died(error) from error
 
     def read(self, names: Names, *, channels_last: bool = False) -> Tensor:
         """Read pictures in this process.
@@ -175,12 +173,15 @@ class Reader:
         """The inputs of each of these lists of files, in their order, read ahead.
 
         Raises:
-            DataError: naming a picture that cannot be read.
+            DataError: naming a picture that cannot be read. MachineError: a worker died.
         """
         assert self._loader is not None, "it is in a `with` block"
         self._wanted[:] = [(names, channels_last) for names in wanted]
-        for made in self._loader:
-            yield _sound(made)
+        try:
+            for made in self._loader:
+                yield _sound(made)
+        except (ConnectionError, EOFError, FileNotFoundError) as error:  # a tensor is fetched from whoever made it
+            raise _died(error) from error
 
     def _begun(self) -> DataLoader[Any]:
         """What hands work out; a generator of its own leaves that of the run as it is."""
@@ -249,6 +250,12 @@ def _room(like: Tensor, count: int) -> Tensor:
     nhwc = like.ndim == 4 and not like.is_contiguous() and like.is_contiguous(memory_format=torch.channels_last)
     form = torch.channels_last if nhwc else torch.contiguous_format
     return torch.empty((count, *like.shape[1:]), dtype=like.dtype, memory_format=form)
+
+
+def _died(error: BaseException) -> MachineError:
+    return MachineError(
+        f"a process that reads pictures died: {first_line(error)}", hint="fewer --workers, or --loading ram"
+    )
 
 
 def _sound(made: Tensor | ChipwiseError) -> Tensor:
