@@ -166,8 +166,8 @@ def compress(
     validation = feed_of(splits.validation, network, what="validation", channels_last=nhwc)
     check_fits(as_fed(source.module, channels_last=nhwc), train, splits.train.classes)
     check_computes(source.module, train.inputs[:2], settings.precision)
-    share = work.teacher_share
-    teacher = Teacher(source.module.eval(), share, precision=settings.precision) if share else None
+    share, precision = work.teacher_share, settings.precision
+    teacher = Teacher(source.module.eval(), share, precision=precision) if share else None
     layout, channels = layout_of(network)
     run = _Run(
         network,
