@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -107,3 +111,16 @@ def test_floating_point_pixels_are_refused(tmp_path):
     Image.new("F", (3, 3)).save(tmp_path / "f.tif")
     with pytest.raises(DataError, match="floating-point"):
         open_picture(tmp_path / "f.tif")
+
+
+def test_threads_that_read_leave_warnings_as_they_were(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(64)]
+    for number, path in enumerate(paths):
+        path.write_bytes(png_bytes(np.full((8 + number % 5, 8, 3), number, np.uint8)))
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            list(pool.map(open_picture, paths))
+    assert warnings.filters == before
+    with pytest.warns(UserWarning, match="still heard"):
+        warnings.warn("still heard", stacklevel=1)

@@ -17,6 +17,7 @@ from chipwise.core.errors import InputError, NetworkError  # noqa: E402
 from chipwise.core.task import Task  # noqa: E402
 from chipwise.training import train as trainer  # noqa: E402
 from chipwise.training.evaluate import Score  # noqa: E402
+from chipwise.training.feed import feed_of  # noqa: E402
 from chipwise.training.freeze import frozen_part, head_state, layers_in_order, phase_at  # noqa: E402
 from chipwise.training.loop import Lesson, run_epoch  # noqa: E402
 from chipwise.training.objective import l1_penalty, loss_of  # noqa: E402
@@ -229,7 +230,7 @@ def test_l1_makes_weights_smaller_and_hinge_learns(tmp_path: Path) -> None:
 
 
 def test_schedule_without_freezing_is_one_cycle_over_all_epochs() -> None:
-    feed = trainer.feed_of(tiny.pictures().split().train, tiny.NETWORK, what="training")
+    feed = feed_of(tiny.pictures().split().train, tiny.NETWORK, what="training")
     settings = resolve(tiny.SETTINGS, samples=len(feed), pictures=True)
     module = tiny.tiny()
     lesson = Lesson(module, build_optimizer(module, settings), feed, settings)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import warnings
 import zlib
 from contextlib import contextmanager
@@ -125,15 +126,40 @@ def with_colours(luma: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray
     return np.asarray(Image.merge("YCbCr", [Image.fromarray(plane) for plane in planes]).convert("RGB"), np.uint8)
 
 
+class _Quiet:
+    """Pillow's warnings are errors, where a picture is too large, or nothing, while any thread reads a picture.
+
+    Filters are the process's: a thread that put back those that it found would put back another's.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._readers, self._before = threading.Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                self._before.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[Image.Image]:
     """Open an image file; everything that goes wrong while it is open becomes a DataError that names it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                yield image
+        with _quiet, Image.open(path) as image:
+            yield image
     except FileNotFoundError as error:
         raise DataError(f"no such picture: {path}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
