@@ -17,6 +17,7 @@ from chipwise.core.errors import InputError, NetworkError  # noqa: E402
 from chipwise.core.task import Task  # noqa: E402
 from chipwise.training import train as trainer  # noqa: E402
 from chipwise.training.evaluate import Score  # noqa: E402
+from chipwise.training.feed import feed_of  # noqa: E402
 from chipwise.training.freeze import frozen_part, head_state, layers_in_order, phase_at  # noqa: E402
 from chipwise.training.loop import Lesson, run_epoch  # noqa: E402
 from chipwise.training.objective import l1_penalty, loss_of  # noqa: E402
@@ -166,7 +167,7 @@ def test_interrupted_run_continues_exactly(killed_in: int, tmp_path: Path, monke
 
 def test_patience_waits_for_the_whole_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = iter([0.9, 0.5, 0.5, 0.5, 0.5, 0.5])
-    monkeypatch.setattr(trainer, "evaluate", lambda *_, **__: Score(0.1, next(values), torch.zeros(0)))
+    monkeypatch.setattr(trainer, "evaluate_fed", lambda *_, **__: Score(0.1, next(values), torch.zeros(0)))
     settings = dataclasses.replace(FROZEN, unfreeze_after=3, patience=2)
     result = tiny.run(tmp_path, settings=settings)
     assert (result.stopped, len(result.history)) == ("no improvement for 2 epochs", 5)
@@ -229,7 +230,7 @@ def test_l1_makes_weights_smaller_and_hinge_learns(tmp_path: Path) -> None:
 
 
 def test_schedule_without_freezing_is_one_cycle_over_all_epochs() -> None:
-    feed = trainer.feed_of(tiny.pictures().split().train, tiny.NETWORK, what="training")
+    feed = feed_of(tiny.pictures().split().train, tiny.NETWORK, what="training")
     settings = resolve(tiny.SETTINGS, samples=len(feed), pictures=True)
     module = tiny.tiny()
     lesson = Lesson(module, build_optimizer(module, settings), feed, settings)

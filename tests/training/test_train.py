@@ -18,7 +18,7 @@ from chipwise.core.errors import DataError, GoalMissedError, InputError, Network
 from chipwise.datasets.dataset import make  # noqa: E402
 from chipwise.training import train as trainer  # noqa: E402
 from chipwise.training.evaluate import Score, evaluate  # noqa: E402
-from chipwise.training.feed import feed_of  # noqa: E402
+from chipwise.training.feed import Feed, feed_of  # noqa: E402
 
 from . import tiny  # noqa: E402
 
@@ -88,11 +88,11 @@ def scores(monkeypatch: pytest.MonkeyPatch, *values: tuple[float, float]) -> Non
     """Let validation say these accuracies and losses, epoch by epoch."""
     left = list(values)
 
-    def fake(module: torch.nn.Module, inputs: torch.Tensor, labels: torch.Tensor, loss: str, *, batch: int) -> Score:
+    def fake(module: torch.nn.Module, feed: Feed, kind: str, *, batch: int) -> Score:
         accuracy, loss = left.pop(0)
-        return Score(loss, accuracy, labels)
+        return Score(loss, accuracy, feed.labels)
 
-    monkeypatch.setattr(trainer, "evaluate", fake)
+    monkeypatch.setattr(trainer, "evaluate_fed", fake)
 
 
 def test_ties_in_accuracy_go_to_the_lower_loss_then_the_earlier_epoch(
