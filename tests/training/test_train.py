@@ -18,7 +18,7 @@ from chipwise.core.errors import DataError, GoalMissedError, InputError, Network
 from chipwise.datasets.dataset import make  # noqa: E402
 from chipwise.training import train as trainer  # noqa: E402
 from chipwise.training.evaluate import Score, evaluate  # noqa: E402
-from chipwise.training.feed import Fed, feed_of  # noqa: E402
+from chipwise.training.feed import Feed, feed_of  # noqa: E402
 
 from . import tiny  # noqa: E402
 
@@ -88,7 +88,7 @@ def scores(monkeypatch: pytest.MonkeyPatch, *values: tuple[float, float]) -> Non
     """Let validation say these accuracies and losses, epoch by epoch."""
     left = list(values)
 
-    def fake(module: torch.nn.Module, feed: Fed, loss: str, *, batch: int) -> Score:
+    def fake(module: torch.nn.Module, feed: Feed, kind: str, *, batch: int) -> Score:
         accuracy, loss = left.pop(0)
         return Score(loss, accuracy, feed.labels)
 
