@@ -36,10 +36,11 @@ MAY_IMPORT = {
         "core", "codec", "networks", "datasets", "tasks", "training", "optimize", "runtimes", "clock", "cost",
     },
     "compiler": {"core", "codec", "cost", "datasets", "devices", "tasks", "optimize", "runtimes", "clock"},
+    "serving": {"core", "codec", "devices", "tasks", "runtimes", "compiler"},
     "views": {"core"},
     "api": {
         "core", "codec", "tasks", "networks", "datasets", "devices", "clock", "cost", "optimize", "runtimes",
-        "training", "compression", "compiler", "views",
+        "training", "compression", "compiler", "serving", "views",
     },
     "cli": {"core", "api", "views"},
 }  # fmt: skip
@@ -66,10 +67,15 @@ AT_HOME = {
     "platformdirs": {"codec"},
     "constriction": {"codec"},
     "sklearn": {"training"},
+    "granian": {"serving"},
+    "grpc": {"serving"},
+    "google": {"serving"},
+    "prometheus_client": {"serving"},
 }
 HEAVY = {
     "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "openvino", "nncf", "sympy", "sklearn", "scipy", "numpy",
     "matplotlib", "ray", "pydantic", "keras", "h5py", "cv2",
+    "granian", "grpc", "google", "prometheus_client",
 }  # fmt: skip
 MAX_FUNCTION_LINES, MAX_FILE_LINES = 60, 400
 VAGUE = ("manager", "handler", "base", "utils", "common", "helpers")

@@ -16,6 +16,7 @@ from chipwise.api.plans import export, show
 from chipwise.api.proving import prove
 from chipwise.api.quantizing import quantize
 from chipwise.api.running import load, run
+from chipwise.api.serving import serve
 from chipwise.api.shrinking import compress
 from chipwise.api.shrunk_pictures import sensitivity
 from chipwise.api.targets import PRECISIONS, TECHNIQUES, device_names
@@ -55,6 +56,7 @@ __all__ = [
     "report",
     "run",
     "sensitivity",
+    "serve",
     "show",
     "train",
     "training_memory",

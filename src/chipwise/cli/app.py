@@ -30,6 +30,7 @@ from chipwise.cli import (
     report,
     run,
     sensitivity,
+    serve,
     show,
     train,
     tune,
@@ -49,7 +50,7 @@ app = typer.Typer(
 )
 _LINE = (
     fit, inspect, tune, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate, bench,
-    export, report,
+    serve, export, report,
 )  # fmt: skip
 for command in (*_LINE, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)

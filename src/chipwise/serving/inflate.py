@@ -9,8 +9,8 @@ from __future__ import annotations
 import gzip
 import zlib
 
-from chipwise.serve.limits import Limits
-from chipwise.serve.request_error import BAD, TOO_LARGE, UNKNOWN_ENCODING, RequestError
+from chipwise.serving.limits import Limits
+from chipwise.serving.request_error import BAD, TOO_LARGE, UNKNOWN_ENCODING, RequestError
 
 _WBITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}  # RFC 9110: "deflate" has zlib's header
 _ALWAYS_BYTES = 1 << 20  # so much may come of any body: zeros compress a thousandfold

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from chipwise.serve.datatypes import BYTES, from_bytes, from_values
-from chipwise.serve.limits import Limits
-from chipwise.serve.request_error import TOO_LARGE, RequestError
+from chipwise.serving.datatypes import BYTES, from_bytes, from_values
+from chipwise.serving.limits import Limits
+from chipwise.serving.request_error import TOO_LARGE, RequestError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,8 +1,8 @@
 """Write the answer to a request for inference: JSON, followed by those outputs that were asked for as binary data.
 
 >>> made = write_answer(Reply("m", "1", {"y": np.float32([[1, 2]])}), InferRequest({}))
->>> made.header_bytes, made.body
-(None, b'{"model_name":"m","model_version":"1","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[1.0,2.0]}]}')
+>>> made.header_bytes, msgspec.json.decode(made.body)["outputs"][0]["data"]
+(None, [1.0, 2.0])
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from chipwise.serve.datatypes import of_array, to_bytes, to_values
-from chipwise.serve.request import InferRequest, Wanted
-from chipwise.serve.request_error import RequestError
+from chipwise.serving.datatypes import of_array, to_bytes, to_values
+from chipwise.serving.request import InferRequest, Wanted
+from chipwise.serving.request_error import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

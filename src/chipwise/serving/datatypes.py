@@ -1,10 +1,10 @@
-"""Element types of the Open Inference Protocol: their names, their NumPy types, and arrays to bytes and back.
+r"""Element types of the Open Inference Protocol: their names, their NumPy types, and arrays to bytes and back.
 
 Source: "Open Inference Protocol v2", tensor data types, and Triton's "binary tensor data extension": numbers are
 little-endian and row-major, a BOOL is one byte, and each element of BYTES has its length in front of it, 4 bytes.
 
 >>> of_array("float32"), to_bytes(np.array([b"ab"], object))
-('FP32', b'\\x02\\x00\\x00\\x00ab')
+('FP32', b'\x02\x00\x00\x00ab')
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import ml_dtypes
 import numpy as np
 
-from chipwise.serve.request_error import TOO_LARGE, RequestError
+from chipwise.serving.request_error import TOO_LARGE, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from chipwise.serve.limits import Limits
+    from chipwise.serving.limits import Limits
 
 BYTES = "BYTES"
 NUMBERS: dict[str, np.dtype[Any]] = {

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from chipwise.serve.answer import Reply, best, write_answer
-from chipwise.serve.datatypes import BYTES, NUMBERS, from_bytes, from_values, of_array, to_bytes, to_values
-from chipwise.serve.inflate import accepted, deflate, inflate
-from chipwise.serve.limits import Limits
-from chipwise.serve.request import InferRequest, Wanted, header_bytes, read_request
-from chipwise.serve.request_error import RequestError
+from chipwise.serving.answer import Reply, best, write_answer
+from chipwise.serving.datatypes import BYTES, NUMBERS, from_bytes, from_values, of_array, to_bytes, to_values
+from chipwise.serving.inflate import accepted, deflate, inflate
+from chipwise.serving.limits import Limits
+from chipwise.serving.request import InferRequest, Wanted, header_bytes, read_request
+from chipwise.serving.request_error import RequestError
 
 LIMITS = Limits(body_bytes=1 << 20, json_bytes=1 << 16, elements=1 << 12, string_bytes=1 << 10)
 JSON_TYPES = [name for name in NUMBERS if name not in ("FP16", "BF16")]
