@@ -69,13 +69,12 @@ AT_HOME = {
     "sklearn": {"training"},
     "granian": {"serving"},
     "grpc": {"serving"},
-    "google": {"serving"},
     "prometheus_client": {"serving"},
 }
 HEAVY = {
     "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "openvino", "nncf", "sympy", "sklearn", "scipy", "numpy",
     "matplotlib", "ray", "pydantic", "keras", "h5py", "cv2",
-    "granian", "grpc", "google", "prometheus_client",
+    "granian", "grpc", "prometheus_client",
 }  # fmt: skip
 MAX_FUNCTION_LINES, MAX_FILE_LINES = 60, 400
 VAGUE = ("manager", "handler", "base", "utils", "common", "helpers")

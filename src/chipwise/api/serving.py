@@ -43,7 +43,8 @@ def serve(
     Args:
         plans: plan files, and folders of them; a model has its file's name without the suffix.
         host: address to listen on; only this machine can reach the usual one.
-        port: for HTTP; grpc_port: for gRPC, None for none.
+        port: for HTTP.
+        grpc_port: for gRPC; None for none.
         max_latency_s: requests are joined to batches that keep answers within it; None: each runs by itself.
         workers: calls that run at the same time; each is a process for every model.
         queue: requests that may wait for one model; what is more is refused at once.

@@ -21,7 +21,9 @@ def main(
     ],
     port: Annotated[int, typer.Option(min=1, max=_PORT_MAX, help="For HTTP.")] = 8000,
     grpc_port: Annotated[int | None, typer.Option(min=1, max=_PORT_MAX, help="For gRPC; none if not given.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; the usual one is reached from here only.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; the usual one is reached from here only.")
+    ] = "127.0.0.1",
     max_latency: Annotated[
         str | None, typer.Option(metavar="TIME", help="Join requests to batches that keep this bound, as 7ms.")
     ] = None,

@@ -68,7 +68,7 @@ def model_config(serving: Serving, workers: int) -> dict[str, Any]:
     }
 
 
-def model_statistics(serving: Serving) -> dict[str, Any]:
+def _model_statistics(serving: Serving) -> dict[str, Any]:
     """What became of a model's requests; copying, both ways, stands under `compute_input`."""
     tally = serving.tally
     return {
@@ -88,6 +88,17 @@ def model_statistics(serving: Serving) -> dict[str, Any]:
             for size, (copy, compute) in sorted(tally.calls.items())
         ],
     }
+
+
+def statistics(shelf: Shelf, model: str = "", version: str = "") -> dict[str, Any]:
+    """What became of a model's requests, or of all models'.
+
+    Raises:
+        RequestError: there is no such model or version, or it is not open.
+    """
+    servings = [place.serving for _, place in sorted(shelf.places.items()) if place.serving is not None]
+    asked = [shelf.find(model, version)] if model else servings
+    return {"model_stats": [_model_statistics(each) for each in asked]}
 
 
 def repository_index(shelf: Shelf, *, ready: bool = False) -> list[dict[str, Any]]:

@@ -25,7 +25,8 @@ from chipwise.serving.request_error import (
 from chipwise.serving.routes import OPEN, Answer, find_route
 
 if TYPE_CHECKING:
-    from granian.rsgi import HTTPProtocol, Scope
+    from granian._granian import RSGIHTTPProtocol as HTTPProtocol
+    from granian.rsgi import Scope
 
     from chipwise.serving.logs import Log
     from chipwise.serving.routes import Call

@@ -64,6 +64,7 @@ class Serving:
         version: str,
         path: Path,
         workers: list[Worker],
+        *,
         settings: Settings,
         freed: Callable[[], None],
     ) -> None:

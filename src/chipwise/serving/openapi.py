@@ -135,7 +135,7 @@ def _schemas() -> dict[str, Any]:
     text, number, whole = {"type": "string"}, {"type": "number"}, {"type": "integer"}
     sent = _object({**_NAMED, "parameters": _PARAMETERS, "data": {"type": "array"}}, "parameters", "data")
     wanted = _object({"name": text, "parameters": _PARAMETERS}, "parameters")
-    edges = {edge: number for edge in ("left", "top", "right", "bottom")}
+    edges = dict.fromkeys(("left", "top", "right", "bottom"), number)
     return {
         "Error": _object({"error": text}),
         "Object": {"type": "object"},

@@ -120,10 +120,10 @@ def read_request(body: bytes, header_bytes: int | None, limits: Limits) -> Infer
     view = memoryview(body)
     document = _decoded(_DOCUMENT, view[:size], "the request")
     refuse_parameters(document.parameters)
-    _check_names("output", [each.name for each in document.outputs], limits)
+    check_names("output", [each.name for each in document.outputs], limits)
     return InferRequest(
         _tensors(document.inputs, view[size:], limits),
-        _wanted(document, limits),
+        _wanted(document),
         bool(document.parameters.get("binary_data_output", False)),
         checked_text("id", document.id, limits),
         timeout_of(document.parameters),
@@ -192,7 +192,12 @@ def _decoded(decoder: Any, data: Any, what: str) -> Any:
         raise RequestError(f"{what} cannot be read: {str(error)[:200]}") from error
 
 
-def _check_names(what: str, names: list[str], limits: Limits) -> None:
+def check_names(what: str, names: list[str], limits: Limits) -> None:
+    """Hold the names of inputs or outputs against the limits.
+
+    Raises:
+        RequestError: there are too many, one is too long, or one is there twice.
+    """
     if len(names) > limits.tensors:
         raise RequestError(f"the request names {len(names)} {what}s; at most {limits.tensors}")
     for name in names:
@@ -203,7 +208,7 @@ def _check_names(what: str, names: list[str], limits: Limits) -> None:
 
 def _tensors(inputs: list[msgspec.Raw], tail: memoryview, limits: Limits) -> dict[str, NDArray[Any]]:
     heads: list[InputTensor] = [_decoded(_INPUT, each, f"input {index}") for index, each in enumerate(inputs)]
-    _check_names("input", [each.name for each in heads], limits)
+    check_names("input", [each.name for each in heads], limits)
     tensors, at = {}, 0
     for head, raw in zip(heads, inputs, strict=True):
         refuse_parameters(head.parameters)
@@ -228,7 +233,7 @@ def _values(head: InputTensor, raw: msgspec.Raw) -> Any:
     return _decoded(_ANYTHING, data, f"tensor '{head.name}'")
 
 
-def _wanted(document: Document, limits: Limits) -> tuple[Wanted, ...]:
+def _wanted(document: Document) -> tuple[Wanted, ...]:
     usual = bool(document.parameters.get("binary_data_output", False))
     wanted = []
     for each in document.outputs:

@@ -83,11 +83,7 @@ async def _config(shelf: Shelf, call: Call, _headers: Headers, _body: bytes) -> 
 
 
 async def _statistics(shelf: Shelf, call: Call, _headers: Headers, _body: bytes) -> Answer:
-    if call.model:
-        servings = [shelf.find(call.model, call.version)]
-    else:
-        servings = [place.serving for _, place in sorted(shelf.places.items()) if place.serving is not None]
-    return _json({"model_stats": [documents.model_statistics(each) for each in servings]})
+    return _json(documents.statistics(shelf, call.model, call.version))
 
 
 async def _infer(shelf: Shelf, call: Call, headers: Headers, body: bytes) -> Answer:

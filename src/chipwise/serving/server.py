@@ -19,6 +19,7 @@ from granian.server.embed import Server
 
 from chipwise.core.errors import ChipwiseError, MachineError
 from chipwise.core.served import Served, ServedModel
+from chipwise.serving.grpc_service import open_door as grpc_door
 from chipwise.serving.http import Application
 from chipwise.serving.shelf import Shelf
 
@@ -87,13 +88,17 @@ async def _until_stopped(shelf: Shelf, log: Log) -> None:
     await asyncio.wait((door, asyncio.create_task(application.listening.wait())), return_when=asyncio.FIRST_COMPLETED)
     if door.done():
         raise MachineError(f"cannot listen on {settings.host} port {settings.port}") from door.exception()
-    log.event("listening", host=settings.host, port=settings.port, models=sorted(shelf.places))
+    calls = None if settings.grpc_port is None else await grpc_door(shelf, log)
+    ports = {"port": settings.port} | ({} if calls is None else {"grpc_port": settings.grpc_port})
+    log.event("listening", host=settings.host, **ports, models=sorted(shelf.places))
     await stopped.wait()
     shelf.stopping = True
     log.event("stopping")
-    server.stop()
+    server.stop()  # type: ignore[no-untyped-call]
     try:
         async with asyncio.timeout(settings.drain_s):
+            if calls is not None:
+                await calls.stop(settings.drain_s)
             await door
             await shelf.turns.drain()
     except TimeoutError:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from chipwise.codec.files import read_bounded
 from chipwise.core.errors import ChipwiseError, InputError, PlanError
 from chipwise.serving.crew import Worker, start_worker
-from chipwise.serving.request_error import ABSENT, UNAVAILABLE, RequestError, absent_model
 from chipwise.serving.model import Serving
+from chipwise.serving.request_error import ABSENT, UNAVAILABLE, RequestError, absent_model
 from chipwise.serving.turns import Turns
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Shelf:
             await asyncio.gather(*(worker.close() for worker in workers))
             copy.unlink()
             raise problem
-        return Serving(name, version, copy, workers, self.settings, self.turns.pump)
+        return Serving(name, version, copy, workers, settings=self.settings, freed=self.turns.pump)
 
     async def _retire(self, place: Place, old: Serving) -> None:
         await old.drained()

@@ -48,7 +48,7 @@ class Message:
         forms, at = [], 0
         for array in self.arrays:
             gap = -at % _ALIGNED
-            parts += [bytes(gap), memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))]
+            parts += [bytes(gap), np.ascontiguousarray(array).reshape(-1).view(np.uint8).data]
             forms.append((array.dtype.name, array.shape, at + gap))
             at += gap + array.nbytes
         header = msgspec.msgpack.encode((self.kind, self.facts, forms, at))

@@ -111,7 +111,7 @@ def receive(peer: socket.socket) -> Message | None:
 
 
 def _exactly(peer: socket.socket, count: int) -> memoryview | None:
-    held = memoryview(np.empty(count, np.uint8))  # not cleared first, and aligned
+    held = np.empty(count, np.uint8).data  # not cleared first, and aligned
     at = 0
     while at < count:
         received = peer.recv_into(held[at:])
@@ -123,7 +123,7 @@ def _exactly(peer: socket.socket, count: int) -> memoryview | None:
 
 def _facts(plan: Plan, engine: Engine, max_latency_s: float | None) -> ModelFacts:
     facts = plan.manifest
-    batches = ()
+    batches: tuple[tuple[int, float], ...] = ()
     if max_latency_s is not None and _joinable(plan, engine):
         batches = _measured(plan, engine, max_latency_s)
     return ModelFacts(

@@ -65,9 +65,9 @@ from chipwise.views.plan_sheet_table import PlanSheetTable, exported_table
 from chipwise.views.predictions import run
 from chipwise.views.proof_table import proof_table
 from chipwise.views.sensitivity_table import sensitivity_table
+from chipwise.views.served_table import served_table
 from chipwise.views.training_memory_table import training_fit
 from chipwise.views.training_table import training
-from chipwise.views.served_table import served_table
 from chipwise.views.tuning_table import tuning_table
 from chipwise.views.units import (
     UNKNOWN,
