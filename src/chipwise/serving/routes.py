@@ -6,7 +6,6 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote
 
 import msgspec
 
@@ -176,7 +175,7 @@ def find_route(method: str, path: str) -> tuple[Route, Call]:
         if match is None:
             continue
         if method == needed or (method == "HEAD" and needed == "GET"):
-            return function, Call(name, **{key: unquote(value or "") for key, value in match.groupdict().items()})
+            return function, Call(name, **{key: value or "" for key, value in match.groupdict().items()})
         wanted = needed
     if wanted:
         raise RequestError(f"{method[:20]} is not allowed here; {wanted} is", NO_SUCH_METHOD)
