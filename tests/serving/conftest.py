@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +87,7 @@ class Running:
     grpc_port: int
     out: Path
     err: Path
+    workers_seen: set[int] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -98,10 +99,12 @@ class Running:
 
     def workers(self) -> list[int]:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        self.workers_seen |= set(map(int, children))
         return [int(pid) for pid in children]
 
     def stop(self) -> int:
         if self.process.poll() is None:
+            self.workers()
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 

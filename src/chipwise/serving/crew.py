@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
@@ -56,9 +58,7 @@ class Worker:
     async def close(self) -> None:
         """End the process, whatever it is doing."""
         self._writer.close()
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.wait()
+        await _end(self.process)
 
 
 async def start_worker(path: Path, max_latency_s: float | None) -> Worker:
@@ -100,9 +100,15 @@ async def start_worker(path: Path, max_latency_s: float | None) -> Worker:
     finally:
         if not kept:
             writer.close()
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await _end(process)
+
+
+async def _end(process: Process) -> None:
+    """Kill a process and wait for its end; `process.kill` would take that from whoever waits, where it has ended."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: Message) -> Message:

@@ -134,7 +134,7 @@ class Shelf:
     async def close(self) -> None:
         """End all workers and remove the copies of plans."""
         self.stopping = True
-        await asyncio.gather(*(serving.close() for serving in self.turns.servings))
+        await self.turns.close()
         shutil.rmtree(self._copies, ignore_errors=True)
 
     def _place(self, name: str) -> Place:
@@ -172,8 +172,8 @@ class Shelf:
         await old.drained()
         place.answered += old.tally.success.count
         place.failed += old.tally.fail.count
-        self.turns.servings.remove(old)
         await old.close()
+        self.turns.servings.remove(old)
 
 
 def named_plans(paths: Sequence[Path]) -> dict[str, Path]:

@@ -67,15 +67,22 @@ class Turns:
             self.begin(chosen.run(*chosen.take()))
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something beside the rest; `drain` waits for it."""
+        """Run something beside the rest."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
         """Wait until every request is answered."""
-        while self._tasks or any(each.waiting or each.running for each in self.servings):
+        while any(each.waiting or each.running for each in self.servings):
             await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """End all workers, and whatever else was begun."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(serving.close() for serving in self.servings))
 
     def _put(self, serving: Serving, message: Message) -> Pending:
         key = key_of(message.arrays) if message.kind == "infer" and serving.most > 1 else None
