@@ -40,7 +40,9 @@ def test_every_field_is_as_published() -> None:
         nested = [(each, theirs.nested_types_by_name[each.name]) for each in mine.nested_types]
         return len(mine.fields) + sum(compare(*each) for each in nested)
 
-    published = service.DESCRIPTOR.message_types_by_name | config.DESCRIPTOR.message_types_by_name
+    published = dict(
+        [*service.DESCRIPTOR.message_types_by_name.items(), *config.DESCRIPTOR.message_types_by_name.items()]
+    )
     assert sum(compare(each, published[name]) for name, each in ours.message_types_by_name.items()) > 100
 
 
