@@ -49,7 +49,10 @@ def digits_network() -> onnx.ModelProto:
 def make_plan(path: Path, model: onnx.ModelProto | str, **options: object) -> Path:
     network = path.with_suffix(".onnx")
     onnx.save(onnx.parser.parse_model(model) if isinstance(model, str) else model, network)
-    chipwise.compile(network, output=path, budget_s=1.0, runtimes=["onnxruntime"], **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chipwise.compiler.race._PAUSE_S", 0.0)
+        patch.setattr("chipwise.clock.interleave._BLOCK_S", 0.002)
+        chipwise.compile(network, output=path, budget_s=0.5, runtimes=["onnxruntime"], **options)
     return path
 
 

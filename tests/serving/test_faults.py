@@ -175,6 +175,7 @@ def test_clients_that_vanish_or_dawdle_harm_nobody(
     for peer in slow:
         peer.close()
     assert "secret-7" not in server.err.read_text()
+    assert [event["event"] for event in server.events] == ["opened", "listening", "stopping", "stopped"]
 
 
 def test_what_cannot_be_served_ends_at_once(plans: Path, tmp_path: Path) -> None:

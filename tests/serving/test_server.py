@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import http.client
 import io
@@ -171,6 +172,27 @@ def test_what_is_refused(
         client.infer(model, [tensor(client, name, array, datatype)], model_version=version)
     if (model, library(client)) != ("../digits", rest):
         assert says in str(caught.value)
+
+
+def test_clients_that_do_not_wait(server: Running, plans: Path, pixels: np.ndarray) -> None:
+    """Both of Triton's asyncio clients, with requests at the same time: joined, and each gets its own answer."""
+    wanted = chipwise.load(plans / "digits.plan").run(pixels)["y"]
+
+    async def ask(made: Any, kind: Any) -> None:
+        async with made as client:
+            tensors = [kind.InferInput("x", [1, 1, 8, 8], "FP32") for _ in pixels]
+            for each, row in zip(tensors, pixels, strict=True):
+                each.set_data_from_numpy(row[None])
+            found = await asyncio.gather(*(client.infer("digits", [each]) for each in tensors))
+        for row, each in zip(wanted, found, strict=True):
+            np.testing.assert_allclose(each.as_numpy("y")[0], row, rtol=1e-5)
+
+    async def both() -> None:
+        await ask(pytest.importorskip("tritonclient.http.aio").InferenceServerClient(server.url), rest)
+        grpc_url = f"127.0.0.1:{server.grpc_port}"
+        await ask(pytest.importorskip("tritonclient.grpc.aio").InferenceServerClient(grpc_url), calls)
+
+    asyncio.run(both())
 
 
 def test_a_stream_of_calls(server: Running, pixels: np.ndarray) -> None:

@@ -202,6 +202,12 @@ async def _unload(shelf: Shelf, request: Any, _remaining_s: float | None) -> Any
 
 
 async def _infer(shelf: Shelf, sent: Any, remaining_s: float | None) -> Any:
+    with shelf.room.share() as share:
+        share.take(sent.ByteSize())
+        return await _answered(shelf, sent, remaining_s)
+
+
+async def _answered(shelf: Shelf, sent: Any, remaining_s: float | None) -> Any:
     request = read_message(sent, shelf.settings.limits)
     serving = shelf.find(sent.model_name, sent.model_version)
     call = Message("infer", arrays=fitted(request, serving.facts))

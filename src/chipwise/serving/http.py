@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from granian.rsgi import Scope
 
     from chipwise.serving.logs import Log
+    from chipwise.serving.room import Share
     from chipwise.serving.routes import Call
     from chipwise.serving.shelf import Shelf
 
@@ -68,8 +69,9 @@ class Application:
         try:
             route, call = find_route(scope.method, scope.path)
             self._check_token(scope, call)
-            body = await self._body(scope, protocol) if scope.method == "POST" else b""
-            return await route(self._shelf, call, scope.headers, body)
+            with self._shelf.room.share() as share:
+                body = await self._body(scope, protocol, share) if scope.method == "POST" else b""
+                return await route(self._shelf, call, scope.headers, body)
         except RequestError as error:
             return _refusal(error)
         except ChipwiseError as error:
@@ -81,17 +83,19 @@ class Application:
             return
         check_token(scope.headers.get("authorization"), token)
 
-    async def _body(self, scope: Scope, protocol: HTTPProtocol) -> bytes:
+    async def _body(self, scope: Scope, protocol: HTTPProtocol, share: Share) -> bytes:
         limits = self._shelf.settings.limits
         stated = scope.headers.get("content-length") or "0"
         if not stated.isdigit() or len(stated) > _CONTENT_LENGTH or int(stated) > limits.body_bytes:
             raise RequestError(f"the body has {stated[:40]} bytes; at most {limits.body_bytes}", TOO_LARGE)
         try:
             async with asyncio.timeout(limits.body_s):
-                data = await _received(protocol, limits.body_bytes)
+                data = await _received(protocol, limits.body_bytes, share)
         except TimeoutError as error:
             raise RequestError(f"the body did not come within {limits.body_s:g} s", TOO_SLOW) from error
-        return inflate(data, (scope.headers.get("content-encoding") or "").strip().lower(), limits)
+        body = inflate(data, (scope.headers.get("content-encoding") or "").strip().lower(), limits)
+        share.take(len(body) - len(data))
+        return body
 
 
 def check_token(given: str | None, token: str) -> None:
@@ -105,12 +109,13 @@ def check_token(given: str | None, token: str) -> None:
         raise RequestError("a bearer token is wanted, and this is none that is known", UNAUTHORIZED)
 
 
-async def _received(protocol: HTTPProtocol, most: int) -> bytes:
+async def _received(protocol: HTTPProtocol, most: int, share: Share) -> bytes:
     pieces, size = [], 0
     async for piece in protocol:
         size += len(piece)
         if size > most:
             raise RequestError(f"the body has more than {most} bytes", TOO_LARGE)
+        share.take(len(piece))
         pieces.append(piece)
     return b"".join(pieces)
 

@@ -11,6 +11,7 @@ class Limits:
 
     Attributes:
         body_bytes: of the body, as it came and after it was inflated.
+        held_bytes: of all requests together that are being read or answered.
         json_bytes: of the JSON part, which takes many times its size in memory while it is read.
         elements: values of one tensor.
         dims: dimensions of one tensor.
@@ -22,6 +23,7 @@ class Limits:
     """
 
     body_bytes: int = 64 << 20
+    held_bytes: int = 1 << 30
     json_bytes: int = 16 << 20
     elements: int = 1 << 26
     dims: int = 16

@@ -55,7 +55,7 @@ class Serving:
         path: a copy of the plan that nobody writes, for workers that are started anew.
         workers: that have opened it.
         settings: bounds.
-        freed: called when a worker has become free, or a request has come.
+        freed: called when a worker has become free.
     """
 
     def __init__(

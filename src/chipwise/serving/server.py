@@ -13,7 +13,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
@@ -79,6 +79,7 @@ async def _until_stopped(shelf: Shelf, log: Log) -> None:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.RSGI,
+        http=HTTPModes.http1,  # the other one has looser limits on headers
         websockets=False,
         backlog=_BACKLOG,
         log_enabled=False,

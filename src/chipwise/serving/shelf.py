@@ -19,6 +19,7 @@ from chipwise.core.errors import ChipwiseError, InputError, PlanError
 from chipwise.serving.crew import Worker, start_worker
 from chipwise.serving.model import Serving
 from chipwise.serving.request_error import ABSENT, UNAVAILABLE, RequestError, absent_model
+from chipwise.serving.room import Room
 from chipwise.serving.turns import Turns
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Shelf:
 
     def __init__(self, settings: Settings, log: Log) -> None:
         self.settings, self.stopping = settings, False
-        self.turns = Turns(settings.workers, settings.timeout_s)
+        self.turns, self.room = Turns(settings.workers, settings.timeout_s), Room(settings.limits.held_bytes)
         self.places = {name: Place(path) for name, path in named_plans(settings.plans).items()}
         self._log = log
         self._folders = [path for path in settings.plans if path.is_dir()]
