@@ -39,10 +39,11 @@ MAY_IMPORT = {
     "search": {
         "core", "codec", "tasks", "datasets", "networks", "devices", "clock", "cost", "training", "runtimes",
     },
+    "serving": {"core", "codec", "devices", "tasks", "runtimes", "compiler"},
     "views": {"core"},
     "api": {
         "core", "codec", "tasks", "networks", "datasets", "devices", "clock", "cost", "optimize", "runtimes",
-        "training", "compression", "compiler", "search", "views",
+        "training", "compression", "compiler", "search", "serving", "views",
     },
     "cli": {"core", "api", "views"},
 }  # fmt: skip
@@ -70,10 +71,14 @@ AT_HOME = {
     "constriction": {"codec"},
     "sklearn": {"training", "search"},
     "optuna": {"search"},
+    "granian": {"serving"},
+    "grpc": {"serving"},
+    "prometheus_client": {"serving"},
 }
 HEAVY = {
     "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "openvino", "nncf", "sympy", "sklearn", "scipy", "numpy",
     "matplotlib", "ray", "pydantic", "keras", "h5py", "cv2",
+    "granian", "grpc", "prometheus_client",
 }  # fmt: skip
 MAX_FUNCTION_LINES, MAX_FILE_LINES = 60, 400
 VAGUE = ("manager", "handler", "base", "utils", "common", "helpers")

@@ -15,7 +15,20 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = ROOT / "src" / "chipwise"
 WITH_EXAMPLES = sorted(path for path in PACKAGE.rglob("*.py") if ">>> " in path.read_text())
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
-EXTRAS = ("torch", "openvino", "nncf", "safetensors", "tensorboard", "keras", "h5py", "cv2", "sklearn")
+EXTRAS = (
+    "torch",
+    "openvino",
+    "nncf",
+    "safetensors",
+    "tensorboard",
+    "keras",
+    "h5py",
+    "cv2",
+    "sklearn",
+    "granian",
+    "grpc",
+    "prometheus_client",
+)
 
 
 def module_name(path: Path) -> str:

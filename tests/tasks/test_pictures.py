@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from chipwise.core.errors import DataError
-from chipwise.tasks.pictures import open_picture, picture_shape, png_bytes, resize
+from chipwise.tasks.pictures import open_picture, picture_from_bytes, picture_shape, png_bytes, resize
 
 
 def noise(*shape):
@@ -24,6 +24,15 @@ def test_png_comes_back_as_it_was(tmp_path, shape):
     path.write_bytes(png_bytes(noise(*shape)))
     assert np.array_equal(open_picture(path), noise(*shape))
     assert picture_shape(path) == shape
+
+
+def test_a_picture_in_memory_is_read_as_the_file_would_be(tmp_path):
+    data = png_bytes(noise(5, 7, 3))
+    assert np.array_equal(picture_from_bytes(data, "the body"), noise(5, 7, 3))
+    Image.fromarray(noise(5, 7, 3)).save(tmp_path / "a.eps")
+    for broken in (data[:40], b"", b"text", (tmp_path / "a.eps").read_bytes()):
+        with pytest.raises(DataError, match="the body is no picture, or damaged"):
+            picture_from_bytes(broken, "the body")
 
 
 def test_a_missing_channel_axis_is_grey():

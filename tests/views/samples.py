@@ -30,6 +30,7 @@ from chipwise.core.report import (
     RunResult,
     Training,
 )
+from chipwise.core.served import Served, ServedModel
 from chipwise.core.task import Preprocess, Task
 
 NAMES = tuple("0123456789")
@@ -255,6 +256,11 @@ def doctor() -> Doctor:
     return Doctor(replace(MACHINE, gpus=(gpu,)), runtimes, VERSIONS, notes)
 
 
+def served() -> Served:
+    """Two models after a day: one taken away."""
+    return Served((ServedModel("lenet5", "3", 1_234_567, 12), ServedModel("unet", "", 90, 0)), 86_400.0)
+
+
 def run() -> RunResult:
     """Top-k for a picture, and shapes for an array."""
     top = (("mountain bike", 0.6468), ("bicycle-built-for-two", 0.2541), ("unicycle", 0.0612))
@@ -290,5 +296,6 @@ def report() -> Report:
 RECORDS = {
     "inspection": inspection, "inspection_unknown": unknown_inspection,
     "inspection_compressed": compressed_inspection, "training": training, "manifest": manifest,
-    "run": run, "check": check, "bench": bench, "bench_baseline": baseline_bench, "doctor": doctor, "fit": fit,
+    "run": run, "served": served, "check": check, "bench": bench, "bench_baseline": baseline_bench, "doctor": doctor,
+    "fit": fit,
 }  # fmt: skip

@@ -19,6 +19,7 @@ from chipwise.api.proving import prove
 from chipwise.api.quantizing import quantize
 from chipwise.api.running import load, run
 from chipwise.api.searching import kind_names, search
+from chipwise.api.serving import serve
 from chipwise.api.shrinking import compress
 from chipwise.api.shrunk_pictures import sensitivity
 from chipwise.api.targets import PRECISIONS, TECHNIQUES, device_names
@@ -61,6 +62,7 @@ __all__ = [
     "run",
     "search",
     "sensitivity",
+    "serve",
     "show",
     "train",
     "train_with_servers",

@@ -32,6 +32,7 @@ from chipwise.cli import (
     run,
     search,
     sensitivity,
+    serve,
     show,
     train,
     tune,
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 _LINE = (
     fit, inspect, search, tune, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate,
-    bench, export, report,
+    bench, serve, export, report,
 )  # fmt: skip
 for command in (*_LINE, leaderboard, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # of SUFFIXES; Pillow knows stranger ones
 _GREY = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L"})
 # What Pillow's decoders raise on damaged files; Image.open alone documents only some of them.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, struct.error, zlib.error)
@@ -50,10 +51,26 @@ def open_picture(path: Path | str) -> NDArray[np.uint8]:
         DataError: when it does not exist, is no picture, is damaged or cut short, has no pixels, or more than
             Pillow's limit against decompression bombs (89 million).
     """
-    path = Path(path)
-    with _reading(path) as image:
+    return _opened(Path(path))
+
+
+def picture_from_bytes(data: bytes, name: str) -> NDArray[np.uint8]:
+    """Read a picture file that is in memory, as `open_picture`; only the formats of `SUFFIXES` are tried.
+
+    Args:
+        data: the file, from anybody.
+        name: what errors call it.
+
+    Raises:
+        DataError: as `open_picture`.
+    """
+    return _opened(Path(name), data)
+
+
+def _opened(path: Path, data: bytes | None = None) -> NDArray[np.uint8]:
+    with _reading(path, data) as image:
         image.verify()
-    with _reading(path) as image:
+    with _reading(path, data) as image:
         array = _to_array(image, path)
     if array.size == 0:
         raise DataError(f"{path} is a picture of zero size", hint="remove it, or save it again")
@@ -155,10 +172,11 @@ _quiet = _Quiet()
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Image.Image]:
-    """Open an image file; everything that goes wrong while it is open becomes a DataError that names it."""
+def _reading(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
+    """Open an image file, or what one holds; everything that goes wrong meanwhile becomes a DataError that names it."""
     try:
-        with _quiet, Image.open(path) as image:
+        file = path if data is None else io.BytesIO(data)
+        with _quiet, Image.open(file, formats=None if data is None else _FORMATS) as image:
             yield image
     except FileNotFoundError as error:
         raise DataError(f"no such picture: {path}") from error

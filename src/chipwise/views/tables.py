@@ -47,6 +47,7 @@ from chipwise.core.report import (
     ZooList,
 )
 from chipwise.core.sensitivity import Sensitivity
+from chipwise.core.served import Served
 from chipwise.core.training_memory import TrainingFit
 from chipwise.core.tuning import Tuning
 from chipwise.views import claims
@@ -68,6 +69,7 @@ from chipwise.views.plan_sheet_table import PlanSheetTable, exported_table
 from chipwise.views.predictions import run
 from chipwise.views.proof_table import proof_table
 from chipwise.views.sensitivity_table import sensitivity_table
+from chipwise.views.served_table import served_table
 from chipwise.views.training_memory_table import training_fit
 from chipwise.views.training_table import training
 from chipwise.views.tuning_table import tuning_table
@@ -272,6 +274,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Page: page,
     PlanSheet: PlanSheetTable,
     Exported: exported_table,
+    Served: served_table,
 }
 
 

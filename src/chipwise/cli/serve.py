@@ -1,0 +1,52 @@
+"""`chipwise serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chipwise import api
+from chipwise.cli.answer import JsonFlag, answer, plan_names
+from chipwise.core.units import parse_duration_s
+
+_PORT_MAX = 65535
+
+
+def main(
+    plans: Annotated[
+        list[Path],
+        typer.Argument(metavar="X.plan...", help="Plan files, or folders of them.", autocompletion=plan_names),
+    ],
+    port: Annotated[int, typer.Option(min=1, max=_PORT_MAX, help="For HTTP.")] = 8000,
+    grpc_port: Annotated[int | None, typer.Option(min=1, max=_PORT_MAX, help="For gRPC; none if not given.")] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; the usual one is reached from here only.")
+    ] = "127.0.0.1",
+    max_latency: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Join requests to batches that keep this bound, as 7ms.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Calls at the same time, each in a process.")] = 1,
+    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait for a model; more are refused.")] = 256,
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="After which a request is given up.")] = "30s",
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Holds the bearer token that clients must send.")
+    ] = None,
+    log_requests: Annotated[bool, typer.Option("--log-requests", help="Log every request on stderr.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Serve plans over HTTP and gRPC (Open Inference Protocol v2) until Ctrl-C or SIGTERM."""
+    served = api.serve(
+        plans,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        max_latency_s=None if max_latency is None else parse_duration_s(max_latency),
+        workers=workers,
+        queue=queue,
+        timeout_s=parse_duration_s(timeout),
+        token_file=token_file,
+        log_requests=log_requests,
+    )
+    answer(served, json=json)

@@ -1,0 +1,122 @@
+"""Worker processes from the server's side: started, called, missed when they die.
+
+Each worker is a process with one plan open, at the other end of a socket pair. A call to a worker that died raises
+`WorkerDiedError`; whoever called decides what becomes of the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from chipwise.core.errors import MachineError, PlanError, RuntimeUnavailableError
+from chipwise.serving.model_facts import ModelFacts
+from chipwise.serving.wire import SIZES, Message, parse
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from pathlib import Path
+
+_STREAM_BYTES = 1 << 20  # that are read ahead of whoever waits for them
+_OPENING_S = 600.0  # an engine is built: OpenVINO takes minutes for the largest networks
+
+
+class WorkerDiedError(MachineError):
+    """A worker process ended before it answered."""
+
+
+class Worker:
+    """One process, ready to be called; one call at a time.
+
+    Args:
+        process: that was started.
+        reader, writer: its socket.
+        facts: of the plan that it opened.
+    """
+
+    def __init__(
+        self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, facts: ModelFacts
+    ) -> None:
+        self.process, self.facts = process, facts
+        self._reader, self._writer = reader, writer
+
+    async def call(self, message: Message) -> Message:
+        """Have one message answered.
+
+        Raises:
+            WorkerDiedError: it ended meanwhile.
+        """
+        return await _exchange(self._reader, self._writer, message)
+
+    async def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self._writer.close()
+        await _end(self.process)
+
+
+async def start_worker(path: Path, max_latency_s: float | None) -> Worker:
+    """Start a process and have it open a plan.
+
+    Args:
+        path: of a copy that nobody writes.
+        max_latency_s: the bound that batches must keep; None for no batches.
+
+    Raises:
+        PlanError: the plan is damaged, or says what cannot be. RuntimeUnavailableError: it cannot run here.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        command = (sys.executable, "-P", "-m", "chipwise.serving.worker", str(theirs.fileno()))
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            pass_fds=(theirs.fileno(),),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the server alone
+        )
+    reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_BYTES)
+    order: dict[str, Any] = {"path": str(path), "max_latency_s": max_latency_s}
+    kept = False
+    try:
+        async with asyncio.timeout(_OPENING_S):
+            reply = await _exchange(reader, writer, Message("open", order))
+        if reply.kind == "refused":
+            kind = PlanError if reply.facts["bad_input"] else RuntimeUnavailableError
+            raise kind(reply.facts["message"])
+        facts = msgspec.convert(reply.facts["model"], ModelFacts)
+        kept = True
+        return Worker(process, reader, writer, facts)
+    except TimeoutError as error:
+        raise RuntimeUnavailableError(f"the plan was not open after {_OPENING_S:g} s") from error
+    except WorkerDiedError as error:
+        raise RuntimeUnavailableError("the worker process ended while it opened the plan") from error
+    finally:
+        if not kept:
+            writer.close()
+            await _end(process)
+
+
+async def _end(process: Process) -> None:
+    """Kill a process and wait for its end; `process.kill` would take that from whoever waits, where it has ended."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    await process.wait()
+
+
+async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: Message) -> Message:
+    try:
+        writer.writelines(message.frames())
+        await writer.drain()
+        header_bytes, rest_bytes = SIZES.unpack(await reader.readexactly(SIZES.size))
+        header = await reader.readexactly(header_bytes)
+        return parse(header, await reader.readexactly(rest_bytes))
+    except (asyncio.IncompleteReadError, OSError) as error:
+        raise WorkerDiedError("the worker process ended") from error

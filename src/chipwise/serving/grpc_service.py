@@ -1,0 +1,290 @@
+"""The gRPC door: the same models, limits and refusals as REST, in the protocol's messages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import numpy as np
+from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
+
+from chipwise.core.errors import ChipwiseError, InputError, MachineError
+from chipwise.serving import documents
+from chipwise.serving.answer import Reply, chosen
+from chipwise.serving.datatypes import BYTES, NUMBERS, check_shape, from_bytes, from_values, of_array, to_bytes
+from chipwise.serving.grpc_messages import SERVICE, message
+from chipwise.serving.http import check_token
+from chipwise.serving.model_facts import fitted
+from chipwise.serving.request import (
+    InferRequest,
+    Wanted,
+    check_names,
+    checked_text,
+    classes_of,
+    refuse_parameters,
+    timeout_of,
+)
+from chipwise.serving.request_error import (
+    ABSENT,
+    BAD,
+    BROKEN,
+    EXPIRED,
+    NOT_HERE,
+    TOO_LARGE,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    RequestError,
+)
+from chipwise.serving.wire import Message
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from chipwise.serving.limits import Limits
+    from chipwise.serving.logs import Log
+    from chipwise.serving.shelf import Shelf
+
+    Method = Callable[[Shelf, Any, float | None], Awaitable[Any]]
+
+_CODES = {
+    BAD: grpc.StatusCode.INVALID_ARGUMENT,
+    UNAUTHORIZED: grpc.StatusCode.UNAUTHENTICATED,
+    ABSENT: grpc.StatusCode.NOT_FOUND,
+    TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    BROKEN: grpc.StatusCode.INTERNAL,
+    NOT_HERE: grpc.StatusCode.UNIMPLEMENTED,
+    UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    EXPIRED: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+_CONTENTS = {
+    "BOOL": "bool_contents", "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
+    "INT64": "int64_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
+    "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", BYTES: "bytes_contents",
+}  # fmt: skip
+_OPEN = ("ServerLive", "ServerReady")  # what a probe asks needs no token
+_METADATA_BYTES = 16 << 10
+_STREAMS = 1024  # requests of one connection at the same time
+_IDLE_MS = 600_000
+_STREAMED = "ModelStreamInfer"
+
+
+async def open_door(shelf: Shelf, log: Log) -> grpc.aio.Server:
+    """Listen for gRPC.
+
+    Raises:
+        MachineError: the port cannot be listened on.
+    """
+    settings = shelf.settings
+    options = [
+        ("grpc.max_receive_message_length", settings.limits.body_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", _METADATA_BYTES),
+        ("grpc.max_concurrent_streams", _STREAMS),
+        ("grpc.max_connection_idle_ms", _IDLE_MS),
+        ("grpc.so_reuseport", 0),
+    ]
+    server = grpc.aio.server(options=options)
+    methods = {name: _handled(shelf, log, name, method) for name, method in _METHODS.items()}
+    methods[_STREAMED] = grpc.stream_stream_rpc_method_handler(
+        _streamed(shelf),
+        request_deserializer=message("ModelInferRequest").FromString,
+        response_serializer=message("ModelStreamInferResponse").SerializeToString,
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    try:
+        server.add_insecure_port(f"{host}:{settings.grpc_port}")
+    except RuntimeError as error:
+        raise MachineError(f"cannot listen on {settings.host} port {settings.grpc_port}") from error
+    await server.start()
+    return server
+
+
+def _handled(shelf: Shelf, log: Log, name: str, method: Method) -> Any:
+    async def call(request: Any, context: Any) -> Any:
+        try:
+            if name not in _OPEN:
+                _check_token(shelf, context)
+            answer = await method(shelf, request, context.time_remaining())
+        except ChipwiseError as error:
+            refused = _refusal(error)
+            log.request(method=name, client=context.peer(), status=refused.status)
+            return await context.abort(_CODES.get(refused.status, grpc.StatusCode.UNKNOWN), refused.message)
+        log.request(method=name, client=context.peer(), status=200)
+        return answer
+
+    return grpc.unary_unary_rpc_method_handler(
+        call,
+        request_deserializer=message(f"{name}Request").FromString,
+        response_serializer=message(f"{name}Response").SerializeToString,
+    )
+
+
+def _streamed(shelf: Shelf) -> Any:
+    async def calls(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        answer = message("ModelStreamInferResponse")
+        try:
+            _check_token(shelf, context)
+        except RequestError as error:
+            await context.abort(_CODES[error.status], error.message)
+        async for request in requests:
+            try:
+                yield answer(infer_response=await _infer(shelf, request, context.time_remaining()))
+            except ChipwiseError as error:
+                yield answer(error_message=error.message, infer_response={"id": request.id})
+
+    return calls
+
+
+def _check_token(shelf: Shelf, context: Any) -> None:
+    if shelf.settings.token:
+        metadata = dict(context.invocation_metadata() or ())
+        given = metadata.get("authorization")
+        check_token(given if isinstance(given, str) else None, shelf.settings.token)
+
+
+def _refusal(error: ChipwiseError) -> RequestError:
+    if isinstance(error, RequestError):
+        return error
+    return RequestError(error.message, BAD if isinstance(error, InputError) else BROKEN)
+
+
+async def _live(_shelf: Shelf, _request: Any, _remaining_s: float | None) -> Any:
+    return message("ServerLiveResponse")(live=True)
+
+
+async def _ready(shelf: Shelf, _request: Any, _remaining_s: float | None) -> Any:
+    return message("ServerReadyResponse")(ready=shelf.ready)
+
+
+async def _model_ready(shelf: Shelf, request: Any, _remaining_s: float | None) -> Any:
+    serving = shelf.find(request.name, request.version)
+    return message("ModelReadyResponse")(ready=not serving.broken and not shelf.stopping)
+
+
+async def _server(_shelf: Shelf, _request: Any, _remaining_s: float | None) -> Any:
+    return ParseDict(documents.server_metadata(), message("ServerMetadataResponse")())
+
+
+async def _model(shelf: Shelf, request: Any, _remaining_s: float | None) -> Any:
+    document = documents.model_metadata(shelf.find(request.name, request.version))
+    return ParseDict(document, message("ModelMetadataResponse")())
+
+
+async def _config(shelf: Shelf, request: Any, _remaining_s: float | None) -> Any:
+    document = documents.model_config(shelf.find(request.name, request.version), shelf.settings.workers)
+    return ParseDict({"config": document}, message("ModelConfigResponse")())
+
+
+async def _statistics(shelf: Shelf, request: Any, _remaining_s: float | None) -> Any:
+    document = documents.statistics(shelf, request.name, request.version)
+    return ParseDict(document, message("ModelStatisticsResponse")())
+
+
+async def _index(shelf: Shelf, request: Any, _remaining_s: float | None) -> Any:
+    models = documents.repository_index(shelf, ready=request.ready)
+    return ParseDict({"models": models}, message("RepositoryIndexResponse")())
+
+
+async def _load(shelf: Shelf, request: Any, _remaining_s: float | None) -> Any:
+    if request.parameters:
+        raise RequestError("a model is opened from its plan file; parameters of load are not supported")
+    await shelf.load(request.model_name)
+    return message("RepositoryModelLoadResponse")()
+
+
+async def _unload(shelf: Shelf, request: Any, _remaining_s: float | None) -> Any:
+    if set(request.parameters) - {"unload_dependents"}:
+        raise RequestError("unload takes no parameters but 'unload_dependents'")
+    await shelf.unload(request.model_name)
+    return message("RepositoryModelUnloadResponse")()
+
+
+async def _infer(shelf: Shelf, sent: Any, remaining_s: float | None) -> Any:
+    with shelf.room.share() as share:
+        share.take(sent.ByteSize())
+        return await _answered(shelf, sent, remaining_s)
+
+
+async def _answered(shelf: Shelf, sent: Any, remaining_s: float | None) -> Any:
+    request = read_message(sent, shelf.settings.limits)
+    serving = shelf.find(sent.model_name, sent.model_version)
+    call = Message("infer", arrays=fitted(request, serving.facts))
+    limits_s = [each for each in (request.timeout_s, remaining_s) if each is not None]
+    reply = await shelf.turns.infer(serving, call, min(limits_s, default=None))
+    outputs = {spec.name: array for spec, array in zip(serving.facts.outputs, reply.arrays, strict=True)}
+    made = message("ModelInferResponse")(model_name=serving.name, model_version=serving.version, id=request.id)
+    for wanted, array in chosen(Reply(serving.name, serving.version, outputs, serving.facts.labels), request):
+        made.outputs.add(name=wanted.name, datatype=of_array(array.dtype.name), shape=array.shape)
+        made.raw_output_contents.append(to_bytes(array))
+    return made
+
+
+def read_message(sent: Any, limits: Limits) -> InferRequest:
+    """Read a ModelInferRequest.
+
+    Raises:
+        RequestError: what does not fit, and of which tensor.
+    """
+    parameters = _parameters(sent.parameters)
+    refuse_parameters(parameters)
+    check_names("input", [each.name for each in sent.inputs], limits)
+    check_names("output", [each.name for each in sent.outputs], limits)
+    raw = list(sent.raw_input_contents)
+    if raw and len(raw) != len(sent.inputs):
+        raise RequestError(f"{len(raw)} raw tensors for {len(sent.inputs)} inputs")
+    tensors = {}
+    for index, each in enumerate(sent.inputs):
+        refuse_parameters(_parameters(each.parameters))
+        if raw and each.HasField("contents"):
+            raise RequestError(f"tensor '{each.name}' has contents beside raw tensors")
+        if raw:
+            tensors[each.name] = from_bytes(each.name, each.datatype, each.shape, memoryview(raw[index]), limits)
+        else:
+            tensors[each.name] = _typed(each, limits)
+    wanted = []
+    for each in sent.outputs:
+        told = _parameters(each.parameters)
+        refuse_parameters(told)
+        wanted.append(Wanted(each.name, binary=True, classes=classes_of(each.name, told)))
+    identity = checked_text("id", sent.id, limits)
+    return InferRequest(tensors, tuple(wanted), binary=True, id=identity, timeout_s=timeout_of(parameters))
+
+
+def _parameters(sent: Any) -> dict[str, str | int | float | bool]:
+    held = {name: (value, value.WhichOneof("choice")) for name, value in sent.items()}
+    return {name: getattr(value, which) for name, (value, which) in held.items() if which is not None}
+
+
+def _typed(tensor: Any, limits: Limits) -> NDArray[Any]:
+    """A tensor from typed contents."""
+    count = check_shape(tensor.name, tensor.datatype, tensor.shape, limits)
+    field = _CONTENTS.get(tensor.datatype)
+    if field is None:
+        raise RequestError(f"tensor '{tensor.name}' is {tensor.datatype}, which is sent raw only")
+    values = getattr(tensor.contents, field)
+    if len(values) != count:
+        raise RequestError(f"tensor '{tensor.name}' has {len(values)} values in {field}; its shape takes {count}")
+    if tensor.datatype == BYTES:
+        array = np.empty(count, object)
+        array[:] = list(values)
+        return array.reshape(tensor.shape)
+    if tensor.datatype.startswith("FP"):  # NaN and infinity are numbers here, which they are not in JSON
+        return np.array(values, NUMBERS[tensor.datatype]).reshape(tensor.shape)
+    return from_values(tensor.name, tensor.datatype, tensor.shape, list(values), limits)
+
+
+_METHODS: dict[str, Method] = {
+    "ServerLive": _live,
+    "ServerReady": _ready,
+    "ModelReady": _model_ready,
+    "ServerMetadata": _server,
+    "ModelMetadata": _model,
+    "ModelInfer": _infer,
+    "ModelConfig": _config,
+    "ModelStatistics": _statistics,
+    "RepositoryIndex": _index,
+    "RepositoryModelLoad": _load,
+    "RepositoryModelUnload": _unload,
+}

@@ -1,0 +1,92 @@
+"""The server's numbers as Prometheus reads them: requests, latency split in queue, copy and compute, batches, refusals.
+
+They are made from each model's `Tally` when they are asked for, so that counting costs a request next to nothing.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+from chipwise.serving.tally import BOUNDS_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.core import Metric
+
+    from chipwise.serving.model import Serving
+    from chipwise.serving.shelf import Shelf
+    from chipwise.serving.tally import Sum
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_LABELS = ("model", "version")
+
+
+class _Collector:
+    """What Prometheus's client asks for the numbers."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._servings = shelf.turns.servings
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them, now."""
+        yield from _counts(self._servings)
+        yield _latencies(self._servings)
+        yield from _gauges(self._servings)
+
+
+def exposition(shelf: Shelf) -> bytes:
+    """All numbers in Prometheus's text format."""
+    registry = CollectorRegistry()
+    registry.register(_Collector(shelf))
+    return generate_latest(registry)
+
+
+def _counts(servings: list[Serving]) -> Iterator[Metric]:
+    answered = CounterMetricFamily("chipwise_requests", "Requests that were answered.", labels=_LABELS)
+    refused = CounterMetricFamily(
+        "chipwise_requests_failed", "Requests that were refused or failed, by HTTP status.", labels=(*_LABELS, "status")
+    )
+    items = CounterMetricFamily("chipwise_items", "Items that were answered.", labels=_LABELS)
+    calls = CounterMetricFamily("chipwise_calls", "Calls of the runtime, by items.", labels=(*_LABELS, "batch"))
+    restarts = CounterMetricFamily("chipwise_worker_restarts", "Workers that were replaced.", labels=_LABELS)
+    for each in servings:
+        labels = (each.name, each.version)
+        answered.add_metric(labels, each.tally.success.count)
+        items.add_metric(labels, each.tally.items)
+        restarts.add_metric(labels, each.restarts)
+        for status, count in sorted(each.tally.refused.items()):
+            refused.add_metric((*labels, str(status)), count)
+        for size, (copy, _) in sorted(each.tally.calls.items()):
+            calls.add_metric((*labels, str(size)), copy.count)
+    yield from (answered, refused, items, calls, restarts)
+
+
+def _latencies(servings: list[Serving]) -> Metric:
+    family = HistogramMetricFamily(
+        "chipwise_latency_seconds", "Seconds of answered requests, by part.", labels=(*_LABELS, "part")
+    )
+    for each in servings:
+        tally = each.tally
+        parts = {"total": tally.success, "queue": tally.queue, "copy": tally.copy, "compute": tally.compute}
+        for part, total in parts.items():
+            family.add_metric((each.name, each.version, part), _buckets(total), total.seconds)
+    return family
+
+
+def _buckets(total: Sum) -> list[tuple[str, float]]:
+    bounds = [*map(str, BOUNDS_S), "+Inf"]
+    return list(zip(bounds, map(float, accumulate(total.buckets)), strict=True))
+
+
+def _gauges(servings: list[Serving]) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily("chipwise_queue_length", "Requests that wait.", labels=_LABELS)
+    running = GaugeMetricFamily("chipwise_calls_running", "Calls that run.", labels=_LABELS)
+    for each in servings:
+        waiting.add_metric((each.name, each.version), each.waiting)
+        running.add_metric((each.name, each.version), each.running)
+    yield from (waiting, running)

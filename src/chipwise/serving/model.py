@@ -1,0 +1,222 @@
+"""One version of a model that is being served: its queue, its worker processes, and what became of its requests.
+
+Everything here runs in the server's one event loop, so nothing is locked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chipwise.core.errors import ChipwiseError
+from chipwise.serving.batching import joined, largest, split
+from chipwise.serving.crew import Worker, WorkerDiedError, start_worker
+from chipwise.serving.request_error import BAD, BROKEN, UNAVAILABLE, RequestError, overloaded
+from chipwise.serving.tally import Tally
+from chipwise.serving.wire import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from chipwise.serving.settings import Settings
+
+_RESTARTS = 3  # in a row that may fail before the model is given up
+_PAUSE_S = 0.5  # before a worker that would not start is started again
+
+
+@dataclass(eq=False, slots=True)
+class Pending:
+    """A request that waits, or is being answered.
+
+    Attributes:
+        message: for the worker; key: what requests that are joined share, None to run alone; items: in it.
+        future: of the worker's answer for this request.
+        arrived: on the monotonic clock, seconds.
+        tried: a worker died on it.
+    """
+
+    message: Message
+    items: int
+    key: tuple[tuple[int, ...], ...] | None
+    future: asyncio.Future[Message]
+    arrived: float
+    tried: bool = False
+
+
+class Serving:
+    """One version of a model.
+
+    Args:
+        name, version: as clients call it.
+        path: a copy of the plan that nobody writes, for workers that are started anew.
+        workers: that have opened it.
+        settings: bounds.
+        freed: called when a worker has become free.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        version: str,
+        path: Path,
+        workers: list[Worker],
+        *,
+        settings: Settings,
+        freed: Callable[[], None],
+    ) -> None:
+        self.name, self.version, self.facts = name, version, workers[0].facts
+        self.most = largest(self.facts.batches, settings.max_latency_s)
+        self.tally, self.broken, self.restarts = Tally(), "", 0
+        self.virtual_s = 0.0
+        self.running = 0
+        self._path, self._settings, self._freed = path, settings, freed
+        self._idle, self._waiting = list(workers), deque[Pending]()
+        self._restarting: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._waiting)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a call could begin now: a request waits and a worker is free."""
+        while self._waiting and self._waiting[0].future.done():  # given up meanwhile
+            self._waiting.popleft()
+        return bool(self._waiting and self._idle)
+
+    @property
+    def pids(self) -> list[int]:
+        """Process numbers of the workers that are free."""
+        return [worker.process.pid for worker in self._idle]
+
+    def put(self, message: Message, items: int, key: tuple[tuple[int, ...], ...] | None) -> Pending:
+        """Put a request into the queue.
+
+        Raises:
+            RequestError: the queue is full, or no worker is left.
+        """
+        if self.broken:
+            raise RequestError(f"model '{self.name}' is not available: {self.broken}", UNAVAILABLE)
+        if len(self._waiting) >= self._settings.queue:
+            self._waiting = deque(each for each in self._waiting if not each.future.done())
+        if len(self._waiting) >= self._settings.queue:
+            raise overloaded(self.name, len(self._waiting))
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        pending = Pending(message, items, key, future, time.monotonic())
+        self._waiting.append(pending)
+        return pending
+
+    def take(self) -> tuple[list[Pending], Worker]:
+        """What waits longest, with what can be joined to it, and who runs it; `ready` said that there are both."""
+        self.running += 1
+        return self._batch(), self._idle.pop()
+
+    async def run(self, batch: list[Pending], worker: Worker) -> None:
+        """Answer what `take` gave."""
+        started = time.monotonic()
+        message = batch[0].message
+        if len(batch) > 1:
+            message = Message("infer", arrays=joined([each.message.arrays for each in batch]))
+        try:
+            reply = await worker.call(message)
+        except WorkerDiedError:
+            self._missed(batch, worker)
+        else:
+            self._idle.append(worker)
+            self._answered(batch, reply, started)
+        finally:
+            self.running -= 1
+            self.virtual_s += time.monotonic() - started
+            self._freed()
+
+    async def drained(self) -> None:
+        """Wait until nothing waits or runs."""
+        while self.ready or self._waiting or self.running:
+            await asyncio.sleep(0.01)
+
+    async def close(self) -> None:
+        """End the workers; what still waits is refused."""
+        self._closed = True
+        for task in self._restarting:
+            task.cancel()
+        self._refuse_all("it was unloaded")
+        await asyncio.gather(*(worker.close() for worker in self._idle))
+        self._idle.clear()
+
+    def _batch(self) -> list[Pending]:
+        first = self._waiting.popleft()
+        batch, items = [first], first.items
+        if first.key is None or first.tried or self.most <= 1:  # what a worker died on takes nothing else along
+            return batch
+        passed: list[Pending] = []
+        while self._waiting and items < self.most:
+            each = self._waiting.popleft()
+            if each.future.done():
+                continue
+            if each.key == first.key and not each.tried and items + each.items <= self.most:
+                batch.append(each)
+                items += each.items
+            else:
+                passed.append(each)
+        self._waiting.extendleft(reversed(passed))
+        return batch
+
+    def _answered(self, batch: list[Pending], reply: Message, started: float) -> None:
+        whole_s = time.monotonic() - started
+        if reply.kind == "refused":
+            status = BAD if reply.facts["bad_input"] else BROKEN
+            for each in batch:
+                _fail(each, RequestError(reply.facts["message"], status))
+            return
+        compute_s = min(float(reply.facts["compute_s"]), whole_s)
+        self.tally.call(sum(each.items for each in batch), whole_s - compute_s, compute_s)
+        parts = split(reply.arrays, [each.items for each in batch])
+        for each, arrays in zip(batch, parts, strict=True):
+            if not each.future.done():
+                self.tally.answered(each.items, started - each.arrived, whole_s - compute_s, compute_s)
+                each.future.set_result(Message("done", reply.facts, arrays, reply.blob))
+
+    def _missed(self, batch: list[Pending], worker: Worker) -> None:
+        """Put back what a worker died on, once; start another worker."""
+        for each in reversed(batch):
+            if each.tried:
+                _fail(each, RequestError("the worker process ended twice on this request", BROKEN))
+            else:
+                each.tried = True
+                self._waiting.appendleft(each)
+        if not self._closed:
+            task = asyncio.get_running_loop().create_task(self._restart(worker))
+            self._restarting.add(task)
+            task.add_done_callback(self._restarting.discard)
+
+    async def _restart(self, dead: Worker) -> None:
+        await dead.close()
+        for attempt in range(_RESTARTS):
+            try:
+                worker = await start_worker(self._path, self._settings.max_latency_s)
+            except ChipwiseError as error:
+                reason = error.message
+                await asyncio.sleep(_PAUSE_S * (attempt + 1))
+                continue
+            self.restarts += 1
+            self._idle.append(worker)
+            self._freed()
+            return
+        if not self._idle and not self.running:
+            self.broken = reason
+            self._refuse_all(reason)
+
+    def _refuse_all(self, reason: str) -> None:
+        while self._waiting:
+            _fail(self._waiting.popleft(), RequestError(f"model '{self.name}' is not available: {reason}", UNAVAILABLE))
+
+
+def _fail(pending: Pending, error: RequestError) -> None:
+    if not pending.future.done():
+        pending.future.set_exception(error)

@@ -1,0 +1,36 @@
+"""A request that is not answered with what it asked for: the HTTP status, the reason, and when to try again.
+
+>>> overloaded("digits", 64).status
+503
+"""
+
+from __future__ import annotations
+
+from chipwise.core.errors import InputError
+
+BAD, UNAUTHORIZED, ABSENT, NO_SUCH_METHOD, TOO_SLOW, TOO_LARGE, UNKNOWN_ENCODING = 400, 401, 404, 405, 408, 413, 415
+BROKEN, NOT_HERE, UNAVAILABLE, EXPIRED = 500, 501, 503, 504
+
+
+class RequestError(InputError):
+    """Why a request is refused, or could not be answered.
+
+    Args:
+        message: what was received, and why it cannot be answered.
+        status: of the HTTP answer; gRPC has a code for each.
+        retry_after_s: whole seconds after which it may be tried again; 0 where that would not help.
+    """
+
+    def __init__(self, message: str, status: int = BAD, *, retry_after_s: int = 0) -> None:
+        super().__init__(message)
+        self.status, self.retry_after_s = status, retry_after_s
+
+
+def overloaded(model: str, waiting: int) -> RequestError:
+    """The refusal of a request for which there is no room."""
+    return RequestError(f"model '{model}' has {waiting} requests waiting, its limit", UNAVAILABLE, retry_after_s=1)
+
+
+def absent_model(name: str) -> RequestError:
+    """The refusal of a name that no model has; a name that is none is cut short."""
+    return RequestError(f"there is no model '{name[:100]}'", ABSENT)

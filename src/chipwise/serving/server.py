@@ -1,0 +1,153 @@
+"""The whole server: models opened, both doors, signals, and an end at which every request that came in is answered.
+
+SIGTERM and Ctrl-C: no new connections, everything that was asked is answered, workers end. SIGHUP: every plan file is
+read again, and what changed becomes a new version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from chipwise.core.errors import ChipwiseError, MachineError
+from chipwise.core.served import Served, ServedModel
+from chipwise.serving.grpc_service import open_door as grpc_door
+from chipwise.serving.http import Application
+from chipwise.serving.shelf import Shelf
+
+if TYPE_CHECKING:
+    from chipwise.serving.logs import Log
+    from chipwise.serving.settings import Settings
+
+_HEADERS_MS = 10_000  # in which the head of a request must have come; an idle connection is closed after as long
+_BACKLOG = 1024
+
+
+def serve(settings: Settings, log: Log) -> Served:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Args:
+        settings: what is served, and where.
+        log: told of everything worth knowing.
+
+    Returns:
+        what was answered.
+
+    Raises:
+        InputError: there is no plan, or two have one name. PlanError, RuntimeUnavailableError: a plan cannot be opened.
+        MachineError: the port is taken.
+    """
+    return asyncio.run(_serve(settings, log))
+
+
+async def _serve(settings: Settings, log: Log) -> Served:
+    for port in (settings.port, settings.grpc_port):
+        if port is not None:
+            check_free(settings.host, port)
+    shelf = Shelf(settings, log)
+    began = time.monotonic()
+    try:
+        await _open_all(shelf)
+        await _until_stopped(shelf, log)
+        return _served(shelf, time.monotonic() - began)
+    finally:
+        await shelf.close()
+
+
+async def _open_all(shelf: Shelf) -> None:
+    """Open every model; the first that cannot be opened ends it."""
+    found = await asyncio.gather(*map(shelf.load, list(shelf.places)), return_exceptions=True)
+    problem = next((each for each in found if isinstance(each, BaseException)), None)
+    if problem is not None:
+        raise problem
+
+
+async def _until_stopped(shelf: Shelf, log: Log) -> None:
+    settings = shelf.settings
+    stopped = _stop_signals(shelf, log)
+    application = Application(shelf, log)
+    server = Server(
+        application,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.http1,  # the other one has looser limits on headers
+        websockets=False,
+        backlog=_BACKLOG,
+        log_enabled=False,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_MS),
+    )
+    door = asyncio.create_task(server.serve())
+    await asyncio.wait((door, asyncio.create_task(application.listening.wait())), return_when=asyncio.FIRST_COMPLETED)
+    if door.done():
+        raise MachineError(f"cannot listen on {settings.host} port {settings.port}") from door.exception()
+    calls = None if settings.grpc_port is None else await grpc_door(shelf, log)
+    ports = {"port": settings.port} | ({} if calls is None else {"grpc_port": settings.grpc_port})
+    log.event("listening", host=settings.host, **ports, models=sorted(shelf.places))
+    await stopped.wait()
+    shelf.stopping = True
+    log.event("stopping")
+    server.stop()  # type: ignore[no-untyped-call]
+    try:
+        async with asyncio.timeout(settings.drain_s):
+            if calls is not None:
+                await calls.stop(settings.drain_s)
+            await door
+            await shelf.turns.drain()
+    except TimeoutError:
+        log.event("gave up", after_s=settings.drain_s)
+    else:
+        log.event("stopped")
+
+
+def _stop_signals(shelf: Shelf, log: Log) -> asyncio.Event:
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: shelf.turns.begin(_reload(shelf, log)))
+    return stopped
+
+
+async def _reload(shelf: Shelf, log: Log) -> None:
+    """Read every plan again; what cannot be opened is logged by `load`, and its old version goes on."""
+    log.event("reloading")
+    for name in list(shelf.places):
+        with contextlib.suppress(ChipwiseError):
+            await shelf.load(name)
+
+
+def check_free(host: str, port: int) -> None:
+    """Find out whether a port can be listened on; Granian would share one that another server has.
+
+    Raises:
+        MachineError: it is taken, or the address is none of this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MachineError(f"cannot listen on {host} port {port}: {reason}", hint="name another --port") from error
+
+
+def _served(shelf: Shelf, seconds: float) -> Served:
+    models = tuple(
+        ServedModel(
+            name,
+            place.serving.version if place.serving else "",
+            place.answered + (place.serving.tally.success.count if place.serving else 0),
+            place.failed + (place.serving.tally.fail.count if place.serving else 0),
+        )
+        for name, place in sorted(shelf.places.items())
+    )
+    return Served(models, seconds)

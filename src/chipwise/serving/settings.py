@@ -1,0 +1,40 @@
+"""How a server runs: where it listens, how many workers it has, how long anybody may wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chipwise.serving.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `chipwise serve` was told.
+
+    Attributes:
+        plans: plan files, and folders of them; a model has its file's name without the suffix.
+        host: address that is listened on; port: for HTTP; grpc_port: for gRPC, None for none.
+        workers: calls that run at the same time, each in a process of its own.
+        max_latency_s: within which an answer must be there: requests are joined to batches that keep it. None: every
+            request runs by itself.
+        queue: requests that may wait for one model; more are refused at once.
+        timeout_s: after which a request that has no answer is given up.
+        drain_s: that requests may take to end after the server was told to.
+        token: that clients must send; empty for none.
+        log_requests: write one line for each request, too.
+        limits: on one request.
+    """
+
+    plans: tuple[Path, ...]
+    host: str = "127.0.0.1"
+    port: int = 8000
+    grpc_port: int | None = None
+    workers: int = 1
+    max_latency_s: float | None = None
+    queue: int = 256
+    timeout_s: float = 30.0
+    drain_s: float = 30.0
+    token: str = ""
+    log_requests: bool = False
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,198 @@
+"""What goes wrong while requests come: workers and servers killed, plans replaced, clients gone. Nothing is lost."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import chipwise
+from chipwise.core.errors import ChipwiseError, InputError, MachineError, PlanError
+
+from .conftest import Running, Start, free_port
+
+
+class Load:
+    """Clients that ask all the time, and keep count of what they get.
+
+    A connection that is refused was never taken; whatever was sent whole and has no right answer is lost.
+    """
+
+    def __init__(self, server: Running, pixels: np.ndarray, wanted: np.ndarray, clients: int = 3) -> None:
+        tensors = [{"name": "x", "shape": [1, 1, 8, 8], "datatype": "FP32", "parameters": {"binary_data_size": 256}}]
+        head = json.dumps({"inputs": tensors, "parameters": {"binary_data_output": True}}).encode()
+        self._bodies = [head + row.tobytes() for row in pixels]
+        self._headers = {"Inference-Header-Content-Length": str(len(head))}
+        self._wanted, self._port, self._over = wanted, server.port, threading.Event()
+        self.right, self.versions = 0, set[str]()
+        self.lost: list[str] = []
+        self._threads = [threading.Thread(target=self._ask, args=(index,)) for index in range(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def wait_for(self, more: int) -> None:
+        """Wait for so many more right answers."""
+        until = self.right + more
+        while self.right < until and not self.lost:
+            time.sleep(0.01)
+
+    def end(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _ask(self, index: int) -> None:
+        while not self._over.is_set():
+            index = (index + 1) % len(self._bodies)
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
+            try:
+                connection.connect()
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+                continue
+            try:
+                connection.request("POST", "/v2/models/digits/infer", self._bodies[index], self._headers)
+                response = connection.getresponse()
+                data = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.lost.append(repr(error))
+                continue
+            finally:
+                connection.close()
+            self._judge(index, response, data)
+
+    def _judge(self, index: int, response: http.client.HTTPResponse, data: bytes) -> None:
+        if response.status != 200:
+            self.lost.append(f"{response.status} {data.decode()}")
+            return
+        size = int(response.headers["Inference-Header-Content-Length"])
+        self.versions.add(json.loads(data[:size])["model_version"])
+        if not np.allclose(np.frombuffer(data[size:], np.float32), self._wanted[index], rtol=1e-5):
+            self.lost.append("a wrong answer")
+            return
+        self.right += 1
+
+
+@pytest.fixture(scope="module")
+def wanted(plans: Path, pixels: np.ndarray) -> np.ndarray:
+    return chipwise.load(plans / "digits.plan").run(pixels)["y"]
+
+
+def post(server: Running, path: str) -> tuple[int, dict[str, str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("POST", path)
+    response = connection.getresponse()
+    data = response.read()
+    connection.close()
+    return response.status, json.loads(data or b"{}")
+
+
+def test_workers_die_plans_are_replaced_and_the_server_ends(
+    start: Start, plans: Path, pixels: np.ndarray, wanted: np.ndarray, tmp_path: Path
+) -> None:
+    plan = tmp_path / "digits.plan"
+    shutil.copy(plans / "digits.plan", plan)
+    server = start(plan, "--workers", 2, "--max-latency", "50ms", "--json")
+    load = Load(server, pixels, wanted)
+    load.wait_for(20)
+
+    for _ in range(2):
+        os.kill(server.workers()[0], signal.SIGKILL)
+        load.wait_for(20)
+    assert load.lost == []
+
+    shutil.copy(plans / "digits.plan", plan)
+    assert post(server, "/v2/repository/models/digits/load") == (200, {})
+    load.wait_for(20)
+    assert load.versions == {"1", "2"}
+
+    damaged = bytearray(plan.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    plan.write_bytes(damaged)
+    status, said = post(server, "/v2/repository/models/digits/load")
+    assert status == 400
+    assert "is damaged" in said["error"]
+    os.kill(server.workers()[0], signal.SIGKILL)  # its place is taken by one with the plan of before
+    server.process.send_signal(signal.SIGHUP)
+    load.wait_for(20)
+    assert load.versions == {"1", "2"}
+    assert load.lost == []
+
+    assert server.stop() == 0
+    load.end()
+    assert load.lost == []
+    done = json.loads(server.out.read_text())
+    assert (done["schema"], done["models"][0]["name"], done["models"][0]["failed"]) == ("chipwise.serve/1", "digits", 0)
+    assert done["models"][0]["answered"] == load.right
+    kinds = [event["event"] for event in server.events]
+    assert kinds.count("opened") == 2
+    assert kinds[-2:] == ["stopping", "stopped"]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in server.workers_seen)
+
+
+def test_clients_that_vanish_or_dawdle_harm_nobody(
+    start: Start, plans: Path, pixels: np.ndarray, wanted: np.ndarray, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("secret-7\n")
+    server = start(plans / "mean.plan", "--max-latency", "1s", "--token-file", tmp_path / "token")
+    head = b"POST /v2/models/mean/infer HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret-7\r\n"
+    body = json.dumps({"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}).encode()
+    slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+    for peer in slow:
+        peer.sendall(head[:30])
+    for cut in (len(head), len(head) + 10, -3, None):
+        peer = socket.create_connection(("127.0.0.1", server.port))
+        peer.sendall((head + b"Content-Length: %d\r\n\r\n" % len(body) + body)[:cut])
+        peer.close()
+    for authorization, status in ((None, 401), ("Bearer wrong", 401), ("secret-7", 401), ("Bearer secret-7", 200)):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        headers = {} if authorization is None else {"Authorization": authorization}
+        connection.request("POST", "/v2/models/mean/infer", body, headers)
+        response = connection.getresponse()
+        assert response.status == status
+        if status == 200:
+            assert json.loads(response.read())["outputs"][0]["data"] == [0, 0, 0, 0]
+        connection.close()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("GET", "/v2/health/ready")
+    assert connection.getresponse().status == 200, "a probe needs no token"
+    calls = pytest.importorskip("tritonclient.grpc")
+    with calls.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client:
+        with pytest.raises(Exception, match="bearer token"):
+            client.get_model_metadata("mean")
+        told = client.get_model_config("mean", headers={"authorization": "Bearer secret-7"}, as_json=True)
+    assert "max_batch_size" not in told["config"], "its answers depend on the batch, so nothing is joined"
+    assert server.stop() == 0
+    for peer in slow:
+        peer.close()
+    assert "secret-7" not in server.err.read_text()
+    assert [event["event"] for event in server.events] == ["opened", "listening", "stopping", "stopped"]
+
+
+def test_what_cannot_be_served_ends_at_once(plans: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "digits.plan"
+    damaged.write_bytes((plans / "digits.plan").read_bytes()[:-40])
+    half = plans / "half.plan"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        told: list[tuple[Path, dict[str, object], type[ChipwiseError], str]] = [
+            (damaged, {}, PlanError, "is not a plan file"),
+            (tmp_path / "absent.plan", {}, PlanError, "cannot read plan"),
+            (half, {"port": taken.getsockname()[1]}, MachineError, "Address already in use"),
+            (half, {"max_latency_s": 0.0}, InputError, "latency bound is 0"),
+            (half, {"workers": 0}, InputError, "workers is 0"),
+            (half, {"token_file": tmp_path / "absent"}, InputError, "cannot read token"),
+        ]
+        for plan, options, kind, says in told:
+            with pytest.raises(kind, match=says):
+                chipwise.serve(plan, **({"port": free_port()} | options))

@@ -1,0 +1,157 @@
+"""The REST door without a socket: bodies that come slowly or never end, tokens, and many damaged requests."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from chipwise.core.network import TensorSpec
+from chipwise.serving.http import Application
+from chipwise.serving.limits import Limits
+from chipwise.serving.logs import Log
+from chipwise.serving.model import Serving
+from chipwise.serving.model_facts import ModelFacts
+from chipwise.serving.settings import Settings
+from chipwise.serving.shelf import Shelf
+from chipwise.serving.wire import Message
+
+SPEC = TensorSpec("x", ("N", 2))
+FACTS = ModelFacts((SPEC,), (SPEC,), "tensor", (), pictures=False, runtime="none", title="none")
+INFER = "/v2/models/m/infer"
+
+
+class Echo:
+    """A worker that gives back what it gets."""
+
+    def __init__(self) -> None:
+        self.facts, self.process = FACTS, SimpleNamespace(pid=0)
+
+    async def call(self, message: Message) -> Message:
+        return Message("done", {"compute_s": 0.0}, message.arrays)
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+
+class Sent:
+    """A request as Granian gives it, and the answer that it gets."""
+
+    def __init__(self, pieces: list[bytes], pause_s: float = 0.0) -> None:
+        self._pieces, self._pause_s = pieces, pause_s
+        self.status, self.headers, self.body = 0, dict[str, str](), b""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            await asyncio.sleep(self._pause_s)
+            yield piece
+
+    def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
+        self.status, self.headers = status, dict(headers)
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.status, self.headers, self.body = status, dict(headers), body
+
+
+def scope(path: str = INFER, method: str = "POST", **headers: str) -> Any:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return SimpleNamespace(proto="http", method=method, path=path, client="127.0.0.1:1", headers=named)
+
+
+async def application(tmp_path: Path, **settings: Any) -> Application:
+    (tmp_path / "m.plan").touch()
+    shelf = Shelf(Settings((tmp_path / "m.plan",), **settings), Log(io.StringIO()))
+    serving = Serving("m", "1", Path(), [Echo()], settings=shelf.settings, freed=shelf.turns.pump)  # type: ignore[list-item]
+    shelf.places["m"].serving = serving
+    shelf.turns.servings.append(serving)
+    return Application(shelf, Log(io.StringIO(), requests=True))
+
+
+async def answer(app: Application, given: Any, pieces: list[bytes], pause_s: float = 0.0) -> Sent:
+    sent = Sent(pieces, pause_s)
+    await app.__rsgi__(given, sent)  # type: ignore[arg-type]
+    return sent
+
+
+def body() -> tuple[bytes, dict[str, str]]:
+    tensors = [{"name": "x", "shape": [1, 2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}]
+    head = json.dumps({"inputs": tensors, "parameters": {"binary_data_output": True}}).encode()
+    return head + np.float32([1, 2]).tobytes(), {"inference_header_content_length": str(len(head))}
+
+
+def test_bodies_that_dawdle_or_never_end(tmp_path: Path) -> None:
+    async def story() -> None:
+        app = await application(tmp_path, limits=Limits(body_bytes=1000, body_s=0.05))
+        whole, headers = body()
+        fine = await answer(app, scope(**headers), [whole[:9], whole[9:]])
+        assert (fine.status, fine.body[-8:]) == (200, whole[-8:])
+        assert fine.headers["content-type"] == "application/octet-stream"
+        assert (await answer(app, scope(), [b"a"] * 10, 0.02)).status == 408
+        assert (await answer(app, scope(), [b"a" * 600, b"a" * 600])).status == 413
+        for stated in ("1001", "9" * 30, "-1", "x"):
+            assert (await answer(app, scope(content_length=stated), [b""])).status == 413
+
+    asyncio.run(story())
+
+
+def test_all_bodies_together_have_a_bound(tmp_path: Path) -> None:
+    async def story() -> None:
+        whole, headers = body()
+        app = await application(tmp_path, limits=Limits(held_bytes=2 * len(whole) + 5))
+        asked = [answer(app, scope(**headers), [whole[:50], whole[50:]], 0.01) for _ in range(3)]
+        found = await asyncio.gather(*asked)
+        assert sorted(sent.status for sent in found) == [200, 200, 503]
+        assert [sent.headers.get("retry-after") for sent in found if sent.status == 503] == ["1"]
+        assert (await answer(app, scope(**headers), [whole])).status == 200, "what was held is free again"
+
+    asyncio.run(story())
+
+
+def test_tokens(tmp_path: Path) -> None:
+    async def story() -> None:
+        app = await application(tmp_path, token="secret")
+        whole, headers = body()
+        for given, status in (
+            ({}, 401),
+            ({"authorization": "Bearer secre"}, 401),
+            ({"authorization": "Bearer secret"}, 200),
+        ):
+            found = await answer(app, scope(**headers, **given), [whole])
+            assert found.status == status
+            assert ("www-authenticate" in found.headers) == (status == 401)
+        assert (await answer(app, scope("/v2/health/live", "GET"), [])).status == 200
+        assert (await answer(app, scope("/metrics", "GET"), [])).status == 401
+
+    asyncio.run(story())
+
+
+def test_many_damaged_requests(tmp_path: Path) -> None:
+    """Bytes changed, cut and doubled: each is answered, or refused with a reason; the next whole one is right."""
+    rng = random.Random(1)
+    whole, headers = body()
+
+    async def story() -> None:
+        app = await application(tmp_path)
+        counts = {200: 0, 400: 0}
+        for _ in range(3000):
+            damaged = bytearray(whole)
+            for _ in range(rng.randint(1, 4)):
+                at = rng.randrange(len(damaged))
+                damaged[at : at + rng.randint(0, 3)] = rng.choice((b"", rng.randbytes(2), b"9", b'"', b"[[", b"-1"))
+            given = dict(headers) if rng.random() < 0.9 else {}
+            if rng.random() < 0.1:
+                given["content_encoding"] = rng.choice(("gzip", "deflate"))
+            found = await answer(app, scope(**given), [bytes(damaged)])
+            assert found.status == 200 or json.loads(found.body)["error"]
+            counts[found.status] += 1
+        assert min(counts.values()) > 20
+        assert (await answer(app, scope(**headers), [whole])).status == 200
+
+    asyncio.run(story())

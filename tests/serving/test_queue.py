@@ -1,0 +1,296 @@
+"""The queue, batches, turns and what happens when a worker dies: with workers that are told what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chipwise.core.errors import InputError, RuntimeUnavailableError
+from chipwise.core.network import TensorSpec
+from chipwise.serving.batching import joined, key_of, largest, split
+from chipwise.serving.crew import WorkerDiedError
+from chipwise.serving.logs import Log
+from chipwise.serving.model import Serving
+from chipwise.serving.model_facts import ModelFacts
+from chipwise.serving.request_error import RequestError
+from chipwise.serving.settings import Settings
+from chipwise.serving.shelf import named_plans
+from chipwise.serving.turns import Turns
+from chipwise.serving.wire import SIZES, Message, parse
+
+SPEC = TensorSpec("x", ("N", 2))
+FACTS = ModelFacts((SPEC,), (SPEC,), "tensor", (), pictures=False, runtime="none", title="none")
+BATCHED = replace(FACTS, batches=((1, 0.001), (4, 0.001)))
+SETTINGS = Settings((), queue=4, timeout_s=5.0, max_latency_s=0.1)
+
+
+class Scripted:
+    """A worker that doubles what it gets, once it is let."""
+
+    def __init__(self, facts: ModelFacts = FACTS) -> None:
+        self.facts, self.process = facts, SimpleNamespace(pid=0)
+        self.go = asyncio.Event()
+        self.calls: list[int] = []
+        self.deaths = 0
+        self.closed = False
+
+    async def call(self, message: Message) -> Message:
+        await self.go.wait()
+        self.calls.append(len(message.arrays[0]))
+        if self.deaths:
+            self.deaths -= 1
+            raise WorkerDiedError("gone")
+        return Message("done", {"compute_s": 0.001}, (message.arrays[0] * 2,))
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def row(value: float, rows: int = 1) -> Message:
+    return Message("infer", arrays=(np.full((rows, 2), value, np.float32),))
+
+
+def served(turns: Turns, worker: Scripted, name: str = "m", settings: Settings = SETTINGS) -> Serving:
+    serving = Serving(name, "1", Path(), [worker], settings=settings, freed=turns.pump)  # type: ignore[list-item]
+    turns.servings.append(serving)
+    return serving
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(story(), 30))  # type: ignore[arg-type]
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_requests_are_joined_while_a_worker_is_busy() -> None:
+    async def story() -> None:
+        turns, worker = Turns(1, 5.0), Scripted(BATCHED)
+        serving = served(turns, worker)
+        asked = [
+            asyncio.create_task(turns.infer(serving, row(value, rows)))
+            for value, rows in ((1, 1), (2, 2), (3, 1), (4, 3))
+        ]
+        await settle()
+        worker.go.set()
+        replies = await asyncio.gather(*asked)
+        assert worker.calls == [1, 3, 3], "2 and 1 rows go together, 3 more would not fit into 4"
+        for value, rows, reply in ((1, 1, replies[0]), (2, 2, replies[1]), (3, 1, replies[2]), (4, 3, replies[3])):
+            assert reply.arrays[0].tolist() == [[2 * value] * 2] * rows
+        assert {size: copy.count for size, (copy, _) in serving.tally.calls.items()} == {1: 1, 3: 2}
+
+    run(story)
+
+
+def test_other_shapes_are_not_joined_and_keep_their_turn() -> None:
+    async def story() -> None:
+        turns, worker = Turns(1, 5.0), Scripted(BATCHED)
+        serving = served(turns, worker)
+        odd = Message("infer", arrays=(np.ones((1, 3), np.float32),))
+        asked = [asyncio.create_task(turns.infer(serving, each)) for each in (row(1), row(2), odd, row(3))]
+        await settle()
+        worker.go.set()
+        replies = await asyncio.gather(*asked)
+        assert worker.calls == [1, 2, 1]
+        assert replies[2].arrays[0].shape == (1, 3)
+
+    run(story)
+
+
+def test_a_full_queue_refuses_at_once() -> None:
+    async def story() -> None:
+        turns, worker = Turns(1, 5.0), Scripted()
+        serving = served(turns, worker)
+        asked = [asyncio.create_task(turns.infer(serving, row(index))) for index in range(5)]
+        await settle()
+        with pytest.raises(RequestError, match="4 requests waiting") as caught:
+            await turns.infer(serving, row(9))
+        assert (caught.value.status, caught.value.retry_after_s) == (503, 1)
+        asked[3].cancel()
+        await settle()
+        asked.append(asyncio.create_task(turns.infer(serving, row(9))))  # in the place of the one that gave up
+        await settle()
+        worker.go.set()
+        done = await asyncio.gather(*asked, return_exceptions=True)
+        assert [isinstance(each, Message) for each in done] == [True, True, True, False, True, True]
+        assert serving.tally.refused == {503: 1}
+
+    run(story)
+
+
+def test_a_deadline_ends_the_wait_and_the_request_never_runs() -> None:
+    async def story() -> None:
+        turns, worker = Turns(1, 5.0), Scripted()
+        serving = served(turns, worker)
+        first = asyncio.create_task(turns.infer(serving, row(1)))
+        await settle()
+        with pytest.raises(RequestError, match=r"no answer within 0\.01 s") as caught:
+            await turns.infer(serving, row(2), 0.01)
+        assert caught.value.status == 504
+        worker.go.set()
+        await first
+        await turns.drain()
+        assert len(worker.calls) == 1
+
+    run(story)
+
+
+def test_a_model_that_asks_little_is_not_made_to_wait() -> None:
+    async def story() -> None:
+        turns = Turns(1, 5.0)
+        order: list[str] = []
+        greedy = served(turns, Scripted(), "greedy", replace(SETTINGS, queue=99))
+        modest = served(turns, Scripted(), "modest")
+        for serving in (greedy, modest):
+            serving._idle[0].go.set()  # type: ignore[attr-defined]
+
+        async def ask(serving: Serving) -> None:
+            await turns.infer(serving, row(1))
+            order.append(serving.name)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(ask(greedy))
+            group.create_task(ask(modest))
+        assert order.index("modest") <= 2
+        assert len(order) == 21
+
+    run(story)
+
+
+def test_a_worker_that_dies_is_replaced_and_its_requests_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        turns, first, second = Turns(1, 5.0), Scripted(BATCHED), Scripted(BATCHED)
+        monkeypatch.setattr("chipwise.serving.model.start_worker", lambda *_: _later(second))
+        first.deaths = 1
+        serving = served(turns, first)
+        first.go.set()
+        second.go.set()
+        replies = await asyncio.gather(*(turns.infer(serving, row(value)) for value in range(4)))
+        assert [reply.arrays[0][0, 0] for reply in replies] == [0, 2, 4, 6]
+        assert first.closed
+        assert (serving.restarts, serving.tally.success.count, serving.tally.fail.count) == (1, 4, 0)
+
+    run(story)
+
+
+def test_what_kills_two_workers_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a batch that a worker died on, each request runs by itself the second time."""
+
+    class Allergic(Scripted):
+        async def call(self, message: Message) -> Message:
+            self.deaths = int(13 in message.arrays[0])
+            return await super().call(message)
+
+    async def story() -> None:
+        turns = Turns(1, 5.0)
+
+        async def another(*_: Any) -> Allergic:
+            worker = Allergic(BATCHED)
+            worker.go.set()
+            return worker
+
+        monkeypatch.setattr("chipwise.serving.model.start_worker", another)
+        serving = served(turns, await another())
+        done = await asyncio.gather(
+            *(turns.infer(serving, row(value)) for value in (1, 2, 13, 3)), return_exceptions=True
+        )
+        assert [isinstance(each, Message) for each in done] == [True, True, False, True]
+        assert "ended twice on this request" in str(done[2])
+        assert serving.tally.refused == {500: 1}
+
+    run(story)
+
+
+def test_a_model_whose_workers_do_not_start_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async def never(*_: Any) -> Scripted:
+            raise RuntimeUnavailableError("no memory")
+
+        monkeypatch.setattr("chipwise.serving.model.start_worker", never)
+        monkeypatch.setattr("chipwise.serving.model._PAUSE_S", 0.0)
+        turns, worker = Turns(1, 5.0), Scripted()
+        worker.deaths = 1
+        worker.go.set()
+        serving = served(turns, worker)
+        for _ in range(2):
+            with pytest.raises(RequestError, match="not available: no memory") as caught:
+                await turns.infer(serving, row(1))
+            assert caught.value.status == 503
+
+    run(story)
+
+
+async def _later(worker: Scripted) -> Scripted:
+    return worker
+
+
+def test_the_batch_that_answers_most_within_half_the_bound() -> None:
+    measured = ((1, 0.001), (2, 0.0011), (4, 0.003), (8, 0.004), (16, 0.02))
+    assert largest(measured, None) == 1
+    assert largest(measured, 0.001) == 1
+    assert largest(measured, 0.006) == 2
+    assert largest(measured, 0.008) == 8
+    assert largest(measured, 1.0) == 8
+    assert largest((), 1.0) == 1
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6))
+def test_what_is_joined_is_split_again(sizes: list[int]) -> None:
+    callers = [(np.full((size, 3), index), np.full((size, 2), -index)) for index, size in enumerate(sizes)]
+    assert len({key_of(arrays) for arrays in callers}) == 1
+    for made, again in zip(callers, split(joined(callers), sizes), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(made, again, strict=True))
+
+
+def test_what_has_no_batch_is_not_joined() -> None:
+    assert key_of(()) is None
+    assert key_of((np.float32(1),)) is None  # type: ignore[arg-type]
+    assert key_of((np.zeros((2, 3)), np.zeros((1, 3)))) is None
+
+
+@given(st.lists(st.sampled_from(["float32", "int8", "bfloat16", "bool"]), max_size=4), st.binary(max_size=9))
+def test_messages_arrive_as_they_were_sent(kinds: list[str], blob: bytes) -> None:
+    arrays = tuple(np.arange(6).reshape(2, 3).astype(np.dtype(kind)) for kind in kinds)
+    frames = [bytes(each) for each in Message("infer", {"a": 1}, arrays, blob).frames()]
+    header_bytes, rest_bytes = SIZES.unpack(frames[0][: SIZES.size])
+    data = b"".join(frames)[SIZES.size :]
+    assert len(data) == header_bytes + rest_bytes
+    found = parse(data[:header_bytes], data[header_bytes:])
+    assert (found.kind, found.facts, bytes(found.blob)) == ("infer", {"a": 1}, blob)
+    for sent, got in zip(arrays, found.arrays, strict=True):
+        assert (sent.dtype, sent.tobytes()) == (got.dtype, got.tobytes())
+
+
+def test_names_come_from_files(tmp_path: Path) -> None:
+    for name in ("a.plan", "b.plan", "c.txt"):
+        (tmp_path / name).touch()
+    assert list(named_plans((tmp_path,))) == ["a", "b"]
+    with pytest.raises(InputError, match="would be one model, 'a'"):
+        named_plans((tmp_path, tmp_path / "a.plan"))
+    with pytest.raises(InputError, match="no name that can stand in a URL"):
+        named_plans((Path("my model.plan"),))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no plan to serve"):
+        named_plans((tmp_path / "empty",))
+
+
+def test_log_lines_are_one_document_each() -> None:
+    stream = io.StringIO()
+    Log(stream).event("x", path='a\n{"event": "y"}\u2028\x85\u202e', long="a" * 10_000)
+    Log(stream).request(path="never")
+    assert stream.getvalue().count("\n") == 1
+    assert stream.getvalue().splitlines()[0].isascii()
+    assert len(stream.getvalue()) < 1000
