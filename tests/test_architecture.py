@@ -36,21 +36,21 @@ MAY_IMPORT = {
         "core", "codec", "networks", "datasets", "tasks", "training", "optimize", "runtimes", "clock", "cost",
     },
     "compiler": {"core", "codec", "cost", "datasets", "devices", "tasks", "optimize", "runtimes", "clock"},
-    "search": {
+    "searching": {
         "core", "codec", "tasks", "datasets", "networks", "devices", "clock", "cost", "training", "runtimes",
     },
     "serving": {"core", "codec", "devices", "tasks", "runtimes", "compiler"},
     "views": {"core"},
     "api": {
         "core", "codec", "tasks", "networks", "datasets", "devices", "clock", "cost", "optimize", "runtimes",
-        "training", "compression", "compiler", "search", "serving", "views",
+        "training", "compression", "compiler", "searching", "serving", "views",
     },
     "cli": {"core", "api", "views"},
 }  # fmt: skip
 
 # Libraries that cost a quarter of a second or more, or hundreds of megabytes: each at home in these folders only.
 AT_HOME = {
-    "torch": {"networks", "training", "runtimes", "compression", "search"},
+    "torch": {"networks", "training", "runtimes", "compression", "searching"},
     "safetensors": {"networks", "training"},
     "tensorboard": {"training"},
     "onnx": {"networks", "optimize", "runtimes", "compiler"},
@@ -69,8 +69,8 @@ AT_HOME = {
     "cv2": {"tasks", "datasets"},
     "platformdirs": {"codec"},
     "constriction": {"codec"},
-    "sklearn": {"training", "search"},
-    "optuna": {"search"},
+    "sklearn": {"training", "searching"},
+    "optuna": {"searching"},
     "granian": {"serving"},
     "grpc": {"serving"},
     "prometheus_client": {"serving"},

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chipwise.core.trial import Claim, Rung, Score, Trial, identity
-from chipwise.search import ledger
+from chipwise.searching import ledger
 from chipwise.tasks.metrics import wilson
 
 CLAIMS = (

@@ -102,7 +102,7 @@ def _worker(process: Path) -> list[str]:
         words = (process / "cmdline").read_bytes().decode().split("\0")
     except OSError:
         return []
-    return words if "chipwise.search.worker" in words else []
+    return words if "chipwise.searching.worker" in words else []
 
 
 @pytest.mark.parametrize(

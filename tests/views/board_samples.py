@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chipwise.core.board import Leaderboard
 from chipwise.core.trial import Claim, Rung, Score, Trial, identity
-from chipwise.search.ranking import ranked
+from chipwise.searching.ranking import ranked
 from chipwise.tasks.metrics import wilson
 
 

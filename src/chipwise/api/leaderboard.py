@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from chipwise.api.given import DataLike
     from chipwise.datasets.dataset import Dataset
-    from chipwise.search.ledger import Board
-    from chipwise.search.verify import Bench
+    from chipwise.searching.ledger import Board
+    from chipwise.searching.verify import Bench
 
 HOME = Path("runs") / "search"
 PARETO: tuple[Field, Field] = ("score", "fit_s")
@@ -96,7 +96,7 @@ def leaderboard(
         StorageError: the ledger or the page cannot be written.
         MissingExtraError: scikit-learn is not installed, which verifies.
     """
-    from chipwise.search.ledger import ledger_file, read
+    from chipwise.searching.ledger import ledger_file, read
 
     ranking, (first, second) = _field(by), pareto
     front = _field(first), _field(second)
@@ -128,8 +128,8 @@ def _field(name: str) -> Field:
 def _imported(path: Path, file: Path, group: str | None) -> list[str]:
     """Append claims that the ledger does not have."""
     from chipwise.codec.files import read_bounded
-    from chipwise.search.claims import read_claims
-    from chipwise.search.ledger import append, key_of, read
+    from chipwise.searching.claims import read_claims
+    from chipwise.searching.ledger import append, key_of, read
 
     text = read_bounded(file, _LARGEST_BYTES, "claims").decode(errors="replace")
     try:
@@ -150,9 +150,9 @@ def _verified(path: Path, run: _Run, progress: Progress) -> list[str]:
     if run.data is None:
         raise InputError("claims are verified on data", hint="--verify --data mnist")
     need("sklearn", extra="search")
-    from chipwise.search.ledger import read
-    from chipwise.search.processes import Processes
-    from chipwise.search.verify import Place, to_verify, verified
+    from chipwise.searching.ledger import read
+    from chipwise.searching.processes import Processes
+    from chipwise.searching.verify import Place, to_verify, verified
 
     dataset = data_from(run.data, progress)
     bench = _bench(dataset, run)
@@ -175,7 +175,7 @@ def _verified(path: Path, run: _Run, progress: Progress) -> list[str]:
 
 def _bench(dataset: Dataset, run: _Run) -> Bench:
     from chipwise.devices.detect import detect, versions
-    from chipwise.search.verify import Bench, parts_of
+    from chipwise.searching.verify import Bench, parts_of
 
     machine = detect()
     splits, digest = parts_of(dataset, run.samples, run.seed)
@@ -195,8 +195,8 @@ def _bench(dataset: Dataset, run: _Run) -> Bench:
 
 def _ranked(board: Board, path: Path, choice: _Choice) -> Leaderboard:
     """Choose the rows and put them in their order."""
-    from chipwise.search.claims import same_data
-    from chipwise.search.ranking import one_each, ranked
+    from chipwise.searching.claims import same_data
+    from chipwise.searching.ranking import one_each, ranked
 
     finished = [row for row in board.trials if row.state == "finished"]
     metrics = list(dict.fromkeys(row.metric for row in reversed(finished)))

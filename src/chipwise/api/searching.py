@@ -90,10 +90,10 @@ def search(
     need(*(["ray"] if on == "ray" else []), extra="ray")
     need(*(["skl2onnx"] if then else []), extra="search")
     from chipwise.devices.detect import detect
-    from chipwise.search.contest import hold
-    from chipwise.search.contestant import late
-    from chipwise.search.ledger import ledger_file
-    from chipwise.search.wanted import USD_AN_HOUR, Limits, Wanted
+    from chipwise.searching.contest import hold
+    from chipwise.searching.contestant import late
+    from chipwise.searching.ledger import ledger_file
+    from chipwise.searching.wanted import USD_AN_HOUR, Limits, Wanted
 
     dataset = data_from(data, progress, skip_bad=skip_bad)
     count = detect().cores if jobs is None else jobs
@@ -119,7 +119,7 @@ def search(
 
 def kind_names() -> list[str]:
     """Names of kinds of contestants, for completion."""
-    from chipwise.search.kinds import kind_names as known
+    from chipwise.searching.kinds import kind_names as known
 
     return sorted(known())
 
@@ -144,7 +144,7 @@ def _memory(jobs: int) -> int:
 def _compiled(held: Contest, dataset: Dataset, output: str | Path | None, progress: Progress) -> Contest:
     """Make a plan of the winner."""
     from chipwise.api.verbs import check, compile
-    from chipwise.search.contest import model_folder
+    from chipwise.searching.contest import model_folder
 
     winner = held.winner
     if winner is None or winner.test is None:

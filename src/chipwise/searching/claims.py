@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from chipwise.core.errors import InputError
 from chipwise.core.trial import Claim, Rung, Score, Trial, identity
-from chipwise.search.ledger import row_of
-from chipwise.search.model_string import canonical
+from chipwise.searching.ledger import row_of
+from chipwise.searching.model_string import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 from chipwise.core.contest import Contest, Finalist
 from chipwise.core.errors import InputError, unknown_name
 from chipwise.devices.detect import detect, versions
-from chipwise.search import arrays
-from chipwise.search.driver import Driver
-from chipwise.search.finals import finals, verdict_of
-from chipwise.search.kinds import Facts, kind_names, kinds_for
-from chipwise.search.metrics import METRICS
-from chipwise.search.processes import Executor, Processes
-from chipwise.search.rows import rows_of
-from chipwise.search.standing import Forecast, ladder
-from chipwise.search.study import SAMPLERS, Study
+from chipwise.searching import arrays
+from chipwise.searching.driver import Driver
+from chipwise.searching.finals import finals, verdict_of
+from chipwise.searching.kinds import Facts, kind_names, kinds_for
+from chipwise.searching.metrics import METRICS
+from chipwise.searching.processes import Executor, Processes
+from chipwise.searching.rows import rows_of
+from chipwise.searching.standing import Forecast, ladder
+from chipwise.searching.study import SAMPLERS, Study
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from chipwise.core.events import Progress
     from chipwise.core.trial import Trial
     from chipwise.datasets.dataset import Dataset
-    from chipwise.search.wanted import Wanted
+    from chipwise.searching.wanted import Wanted
 
 LEAST_S = 5.0
 _SHOWN_LOST = 20  # rows that failed or were refused

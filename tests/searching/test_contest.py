@@ -17,15 +17,15 @@ from chipwise.core.contest import Contest
 from chipwise.core.errors import InputError
 from chipwise.core.events import Silent, silent
 from chipwise.datasets import load
-from chipwise.search import driver as driving
-from chipwise.search import execute as executing
-from chipwise.search.contest import hold, state_folder
-from chipwise.search.execute import execute
-from chipwise.search.finals import verdict_of
-from chipwise.search.job import Job, Outcome
-from chipwise.search.ledger import read
-from chipwise.search.standing import Forecast
-from chipwise.search.wanted import Limits, Wanted
+from chipwise.searching import driver as driving
+from chipwise.searching import execute as executing
+from chipwise.searching.contest import hold, state_folder
+from chipwise.searching.execute import execute
+from chipwise.searching.finals import verdict_of
+from chipwise.searching.job import Job, Outcome
+from chipwise.searching.ledger import read
+from chipwise.searching.standing import Forecast
+from chipwise.searching.wanted import Limits, Wanted
 from chipwise.tasks.metrics import paired_drop
 
 KINDS = ("naive-bayes", "pca-knn")

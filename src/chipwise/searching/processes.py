@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from chipwise.codec.records import decode, encode
-from chipwise.search.job import Outcome
+from chipwise.searching.job import Outcome
 
 if TYPE_CHECKING:
-    from chipwise.search.job import Job
+    from chipwise.searching.job import Job
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
 _PIECE = 1 << 16
@@ -178,7 +178,7 @@ def environment() -> dict[str, str]:
 def _process(log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as said:
         return subprocess.Popen(  # noqa: S603  our own module
-            [sys.executable, "-m", "chipwise.search.worker", str(os.getpid())],
+            [sys.executable, "-m", "chipwise.searching.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from chipwise.datasets import load
-from chipwise.search import arrays
-from chipwise.search.contestant import late
-from chipwise.search.job import Job, Outcome
+from chipwise.searching import arrays
+from chipwise.searching.contestant import late
+from chipwise.searching.job import Job, Outcome
 
 pytestmark = [pytest.mark.runtime, pytest.mark.slow]
 

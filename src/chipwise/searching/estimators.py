@@ -1,6 +1,6 @@
 """Estimators of scikit-learn, and LightGBM's, as contestants: built from a table of known classes, never evaluated.
 
->>> from chipwise.search.model_string import parse
+>>> from chipwise.searching.model_string import parse
 >>> estimator_of(parse("make_pipeline(PCA(n_components=9), KNeighborsClassifier(n_neighbors=4))"), seed=0).describe()
 'make_pipeline(PCA(n_components=9), KNeighborsClassifier(n_neighbors=4))'
 """
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chipwise.core.errors import InputError, MissingExtraError, first_line, unknown_name
-from chipwise.search.model_string import Model, written
+from chipwise.searching.model_string import Model, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from chipwise.search.model_string import Value
+    from chipwise.searching.model_string import Value
 
 PIPELINE = "make_pipeline"
 # Name in a model string: the module that has it. What is not here cannot be named.

@@ -17,7 +17,7 @@ from chipwise.datasets.dataset import Dataset, make
 from chipwise.devices.detect import detect
 from chipwise.networks.load import load, with_classes
 from chipwise.networks.torch_source import build_module
-from chipwise.search.model_string import Model, written
+from chipwise.searching.model_string import Model, written
 from chipwise.training.checkpoint import model_tensors
 from chipwise.training.evaluate import evaluate
 from chipwise.training.feed import feed_of
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chipwise.core.network import Network
-    from chipwise.search.contestant import Given
+    from chipwise.searching.contestant import Given
 
 # Settings that a model string may say; the seed and the threads are the trial's.
 SETTINGS = frozenset({

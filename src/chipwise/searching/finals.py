@@ -15,9 +15,9 @@ import numpy as np
 
 from chipwise.core.contest import Finalist
 from chipwise.core.trial import Rung
-from chipwise.search.contestant import epochs_of
-from chipwise.search.metrics import score_of, with_interval
-from chipwise.search.standing import rung_of
+from chipwise.searching.contestant import epochs_of
+from chipwise.searching.metrics import score_of, with_interval
+from chipwise.searching.standing import rung_of
 from chipwise.tasks.metrics import paired_drop
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from chipwise.core.measure import PairedDrop
     from chipwise.core.trial import Trial
     from chipwise.datasets.dataset import Dataset, Splits
-    from chipwise.search.driver import Driver
-    from chipwise.search.job import Outcome
+    from chipwise.searching.driver import Driver
+    from chipwise.searching.job import Outcome
 
 SIGNIFICANT = 0.05
 _LOOK_S = 0.2

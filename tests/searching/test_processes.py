@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("sklearn")
 
 from chipwise.datasets import load
-from chipwise.search import arrays
-from chipwise.search.job import Job, Outcome
-from chipwise.search.processes import Processes
+from chipwise.searching import arrays
+from chipwise.searching.job import Job, Outcome
+from chipwise.searching.processes import Processes
 
 OWN = """
 import os, signal, time

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from chipwise.search.kinds import Facts, Kind, kinds_for
-from chipwise.search.laws import PowerLaw, expected_gain
-from chipwise.search.standing import Entry, Forecast, Seen, ladder, rung_of
+from chipwise.searching.kinds import Facts, Kind, kinds_for
+from chipwise.searching.laws import PowerLaw, expected_gain
+from chipwise.searching.standing import Entry, Forecast, Seen, ladder, rung_of
 
 SHARES = (1 / 16, 1 / 4, 1.0)
 

@@ -15,9 +15,9 @@ from ray.exceptions import RayError
 
 from chipwise.codec.records import decode, encode
 from chipwise.core.errors import first_line
-from chipwise.search.execute import execute
-from chipwise.search.job import Job, Outcome
-from chipwise.search.processes import START_S, environment
+from chipwise.searching.execute import execute
+from chipwise.searching.job import Job, Outcome
+from chipwise.searching.processes import START_S, environment
 
 _ADDRESS = "RAY_ADDRESS"
 _RETRIES = 3

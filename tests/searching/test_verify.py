@@ -10,10 +10,10 @@ import pytest
 from chipwise.core.errors import InputError
 from chipwise.core.trial import Trial
 from chipwise.datasets import load
-from chipwise.search import ledger
-from chipwise.search.claims import read_claims
-from chipwise.search.job import Job, Outcome
-from chipwise.search.verify import Bench, Place, parts_of, to_verify, verdict, verified
+from chipwise.searching import ledger
+from chipwise.searching.claims import read_claims
+from chipwise.searching.job import Job, Outcome
+from chipwise.searching.verify import Bench, Place, parts_of, to_verify, verdict, verified
 
 CLAIMS = """\
 A: dat=digits, score=0.98, model=KNeighborsClassifier(n_neighbors=4)

@@ -29,13 +29,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from chipwise.core.errors import MissingExtraError, unknown_name
 from chipwise.networks.zoo import ZOO
-from chipwise.search.estimators import ESTIMATORS, estimator_of
-from chipwise.search.model_string import parse
+from chipwise.searching.estimators import ESTIMATORS, estimator_of
+from chipwise.searching.model_string import parse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from chipwise.search.model_string import Model
+    from chipwise.searching.model_string import Model
 
 USUAL_EPOCHS = 3
 # A network's name in a model string, which takes no dashes: its name in the zoo.
@@ -127,7 +127,7 @@ def late(module: str) -> ModuleType:
         MissingExtraError: the library is not installed.
     """
     try:
-        return importlib.import_module(f"chipwise.search.{module}")
+        return importlib.import_module(f"chipwise.searching.{module}")
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
         if library in _EXTRAS:

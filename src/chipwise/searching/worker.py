@@ -1,4 +1,4 @@
-"""A process that runs trials one after another: `python -m chipwise.search.worker PARENT`.
+"""A process that runs trials one after another: `python -m chipwise.searching.worker PARENT`.
 
 Jobs come as lines of JSON on stdin, outcomes go as such lines to what was stdout, each after an empty line when fitting
 begins; what models print goes to stderr, so that it cannot be taken for an outcome. It ends with its parent.
@@ -10,8 +10,8 @@ import os
 import sys
 
 from chipwise.codec.records import decode, encode
-from chipwise.search.execute import execute
-from chipwise.search.job import Job
+from chipwise.searching.execute import execute
+from chipwise.searching.job import Job
 from chipwise.training.parallel.parent import end_with, vanish
 
 

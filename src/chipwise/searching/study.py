@@ -21,18 +21,18 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from chipwise.core.errors import unknown_name
-from chipwise.search.contestant import epochs_of
-from chipwise.search.knobs import grid_of, suggested
-from chipwise.search.model_string import written
-from chipwise.search.standing import Entry
+from chipwise.searching.contestant import epochs_of
+from chipwise.searching.knobs import grid_of, suggested
+from chipwise.searching.model_string import written
+from chipwise.searching.standing import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from optuna.samplers import BaseSampler
 
-    from chipwise.search.kinds import Kind
-    from chipwise.search.knobs import Setting
+    from chipwise.searching.kinds import Kind
+    from chipwise.searching.knobs import Setting
 
 SAMPLERS = ("tpe", "random", "grid")
 REDUCTION = 4  # of a rung's contestants one in so many goes on

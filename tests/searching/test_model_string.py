@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chipwise.core.errors import InputError, UnknownNameError
-from chipwise.search.contestant import Given, contestant_of
-from chipwise.search.model_string import Model, canonical, parse, written
+from chipwise.searching.contestant import Given, contestant_of
+from chipwise.searching.model_string import Model, canonical, parse, written
 
 NAMES = st.from_regex(r"[a-zA-Z][a-z0-9]{0,8}_?[a-z]{1,3}", fullmatch=True).filter(
     lambda name: name not in {"and", "as", "def", "del", "elif", "for", "if", "in", "is", "not", "or", "try", "from",

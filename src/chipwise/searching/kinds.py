@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from chipwise.search.knobs import Choice, Knob, Real, Setting, Whole
-from chipwise.search.model_string import Model, written
+from chipwise.searching.knobs import Choice, Knob, Real, Setting, Whole
+from chipwise.searching.model_string import Model, written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from chipwise.search.model_string import Value
+    from chipwise.searching.model_string import Value
 
 Settings: TypeAlias = "Mapping[str, Setting]"
 _SAMPLES, _FEATURES = 54_000, 784  # of what the expectations are of

@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chipwise.core.events import Progress, silent
-from chipwise.search.arrays import rows_file
-from chipwise.search.execute import own_model
-from chipwise.search.job import Job, Outcome
-from chipwise.search.kinds import own_kind
-from chipwise.search.model_string import canonical
-from chipwise.search.standing import Entry, Forecast, Seen, rung_of
+from chipwise.searching.arrays import rows_file
+from chipwise.searching.execute import own_model
+from chipwise.searching.job import Job, Outcome
+from chipwise.searching.kinds import own_kind
+from chipwise.searching.model_string import canonical
+from chipwise.searching.standing import Entry, Forecast, Seen, rung_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from chipwise.core.trial import Rung, Trial
-    from chipwise.search.processes import Executor
-    from chipwise.search.rows import Rows
-    from chipwise.search.study import Study
-    from chipwise.search.wanted import Wanted
+    from chipwise.searching.processes import Executor
+    from chipwise.searching.rows import Rows
+    from chipwise.searching.study import Study
+    from chipwise.searching.wanted import Wanted
 
 _AHEAD = 3  # contestants that were asked for and wait, beside those that were promoted
 _FOR_KINDS = 3  # one start in so many is for a kind that has not been seen at the top
@@ -150,10 +150,10 @@ class Driver:
         return max(able, key=lambda entry: self.forecast.gain(entry, best))
 
     def _look(self, left: float) -> Entry | None:
-        """Where nothing is expected to get to the top in time, the quickest next rung: expectations may be wrong."""
-        looks = [(self.forecast.seconds(entry, entry.next), entry.number, entry) for entry in self.waiting]
-        seconds, _, entry = min(looks, default=(0.0, 0, None), key=lambda look: look[:2])
-        return entry if entry is not None and seconds * _MARGIN < left else None
+        """Where nothing is expected to get to the top in time, who is nearest to it: expectations may be wrong."""
+        looks = [(-entry.next, self.forecast.seconds(entry, entry.next), entry) for entry in self.waiting]
+        able = [look for look in looks if look[1] * _MARGIN < left]
+        return min(able, default=(0, 0.0, None), key=lambda look: look[:2])[2]
 
     def _untried(self) -> int:
         """Contestants of the portfolio that wait for their first trial: they leave room for the sampler's own."""

@@ -13,12 +13,12 @@ from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
 from chipwise.core.trial import Rung
-from chipwise.search.laws import PowerLaw, expected_gain
+from chipwise.searching.laws import PowerLaw, expected_gain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chipwise.search.kinds import Kind
+    from chipwise.searching.kinds import Kind
 
 SHARES = (1 / 16, 1 / 4, 1.0)
 _FEWEST, _FEWEST_A_CLASS = 200, 10  # samples of a rung

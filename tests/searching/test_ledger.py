@@ -14,13 +14,13 @@ import pytest
 
 from chipwise.core.errors import InputError
 from chipwise.core.trial import Rung, Score, Trial, identity
-from chipwise.search import ledger
+from chipwise.searching import ledger
 
 WRITER = """
 import sys
 from pathlib import Path
 from chipwise.core.trial import Rung, Trial, identity
-from chipwise.search import ledger
+from chipwise.searching import ledger
 path, first, most = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 done = ledger.read(path).finished()
 for seed in range(first, most):

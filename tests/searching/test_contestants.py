@@ -12,10 +12,10 @@ pytest.importorskip("sklearn")
 
 from chipwise.core.errors import InputError, MissingExtraError, UnknownNameError
 from chipwise.datasets import load
-from chipwise.search import estimators
-from chipwise.search.contestant import Given, contestant_of, epochs_of
-from chipwise.search.execute import own_model
-from chipwise.search.kinds import Facts, kinds_for
+from chipwise.searching import estimators
+from chipwise.searching.contestant import Given, contestant_of, epochs_of
+from chipwise.searching.execute import own_model
+from chipwise.searching.kinds import Facts, kinds_for
 
 OWN = """
 import numpy as np

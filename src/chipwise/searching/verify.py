@@ -17,13 +17,13 @@ import numpy as np
 
 from chipwise.core.errors import ChipwiseError, InputError
 from chipwise.core.trial import Rung, Score, Trial, identity
-from chipwise.search import arrays, ledger
-from chipwise.search.claims import same_data
-from chipwise.search.contestant import epochs_of
-from chipwise.search.energy import energy_j
-from chipwise.search.job import Job
-from chipwise.search.metrics import score_of, with_interval
-from chipwise.search.wanted import USD_AN_HOUR
+from chipwise.searching import arrays, ledger
+from chipwise.searching.claims import same_data
+from chipwise.searching.contestant import epochs_of
+from chipwise.searching.energy import energy_j
+from chipwise.searching.job import Job
+from chipwise.searching.metrics import score_of, with_interval
+from chipwise.searching.wanted import USD_AN_HOUR
 from chipwise.tasks.metrics import wilson
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from chipwise.core.trial import Verdict
     from chipwise.datasets.dataset import Dataset, Splits
-    from chipwise.search.job import Outcome
-    from chipwise.search.processes import Executor
+    from chipwise.searching.job import Outcome
+    from chipwise.searching.processes import Executor
 
 CONFIDENCE = 0.99
 GROUP = "verify"

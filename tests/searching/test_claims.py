@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chipwise.codec.records import encode
 from chipwise.core.errors import InputError
 from chipwise.core.trial import Claim, Rung, Score, Trial, identity
-from chipwise.search.claims import read_claims, same_data
+from chipwise.searching.claims import read_claims, same_data
 
 # As a class of 28 groups posted them.
 BOARD = """\

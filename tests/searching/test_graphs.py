@@ -12,8 +12,8 @@ from chipwise.datasets import load
 from chipwise.datasets.feed import inputs_for
 from chipwise.networks.load import load as load_network
 from chipwise.networks.onnx_file import serialize
-from chipwise.search.contestant import Given, contestant_of, late
-from chipwise.search.estimators import Estimator
+from chipwise.searching.contestant import Given, contestant_of, late
+from chipwise.searching.estimators import Estimator
 
 pytestmark = pytest.mark.runtime
 

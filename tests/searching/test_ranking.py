@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chipwise.core.board import value_of
 from chipwise.core.trial import Rung, Score, Trial, identity
-from chipwise.search.ranking import front, one_each, ranked, told_apart
+from chipwise.searching.ranking import front, one_each, ranked, told_apart
 from chipwise.tasks.metrics import wilson
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from chipwise.datasets.dataset import Dataset, Splits
-    from chipwise.search.job import Part
+    from chipwise.searching.job import Part
 
 
 def written(folder: Path, splits: Splits, shares: Sequence[float], seed: int) -> None:

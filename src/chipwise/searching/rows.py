@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chipwise.core.trial import Rung, Score, State, Trial, identity
-from chipwise.search.energy import energy_j
-from chipwise.search.ledger import append, read
-from chipwise.search.metrics import with_interval
+from chipwise.searching.energy import energy_j
+from chipwise.searching.ledger import append, read
+from chipwise.searching.metrics import with_interval
 
 if TYPE_CHECKING:
     from chipwise.datasets.dataset import Dataset, Splits
-    from chipwise.search.job import Outcome
-    from chipwise.search.wanted import Wanted
+    from chipwise.searching.job import Outcome
+    from chipwise.searching.wanted import Wanted
 
 
 @dataclass(slots=True)

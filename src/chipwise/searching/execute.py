@@ -20,16 +20,16 @@ import numpy as np
 from chipwise.codec.files import atomic_write
 from chipwise.core.errors import ChipwiseError, InputError, first_line
 from chipwise.networks import run_folder
-from chipwise.search import arrays
-from chipwise.search.contestant import Given, contestant_of, late
-from chipwise.search.estimators import Estimator
-from chipwise.search.job import Job, Outcome
-from chipwise.search.metrics import score_of
+from chipwise.searching import arrays
+from chipwise.searching.contestant import Given, contestant_of, late
+from chipwise.searching.estimators import Estimator
+from chipwise.searching.job import Job, Outcome
+from chipwise.searching.metrics import score_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chipwise.search.contestant import Contestant
+    from chipwise.searching.contestant import Contestant
 
 MODEL_FILE = "model.bin"  # what a contestant saves, where it is kept
 
