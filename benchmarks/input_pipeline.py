@@ -4,10 +4,10 @@
     python benchmarks/input_pipeline.py --pictures 300 --workers 1
 
 A folder of JPEGs of 224 x 224 is made (smooth noise in colour, two classes; 3,000 of them as float inputs are 1.8 GB),
-and a network of one strided convolution, whose steps cost nearly nothing, is trained on it for two epochs by one thread,
-each way in a process of its own: so reading shows, at its worst. Memory is the largest
-resident set of the process (VmHWM of Linux), and the most of it and its workers together, memory that they share
-counted once (their proportional sets, looked at ten times a second). Samples a second are of the second epoch's steps.
+and a network of one strided convolution, whose steps cost nearly nothing, is trained on it for two epochs by one
+thread, each way in a process of its own: so reading shows, at its worst. Memory is the largest resident set of the
+process (VmHWM of Linux), and the most of it and its workers together, memory that they share counted once (their
+proportional sets, looked at ten times a second). Samples a second, and what a step waits, are of the second epoch.
 All ways must end with the same weights, bit for bit.
 
 The last line on stdout is one JSON document. Exit code 1 when weights differ.
