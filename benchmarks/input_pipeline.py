@@ -4,10 +4,10 @@
     python benchmarks/input_pipeline.py --pictures 300 --workers 1
 
 A folder of JPEGs of 224 x 224 is made (smooth noise in colour, two classes; 3,000 of them as float inputs are 1.8 GB),
-and a network of one strided convolution, whose steps cost nearly nothing, is trained on it for two epochs, each way in
-a process of its own: so reading shows, at its worst. Memory is the largest
-resident set of the process (VmHWM of Linux), and the most of it and its workers together, memory that they share
-counted once (their proportional sets, looked at ten times a second). Samples a second are of the second epoch's steps.
+and a network of one strided convolution, whose steps cost nearly nothing, is trained on it for two epochs by one
+thread, each way in a process of its own: so reading shows, at its worst. Memory is the largest resident set of the
+process (VmHWM of Linux), and the most of it and its workers together, memory that they share counted once (their
+proportional sets, looked at ten times a second). Samples a second, and what a step waits, are of the second epoch.
 All ways must end with the same weights, bit for bit.
 
 The last line on stdout is one JSON document. Exit code 1 when weights differ.
@@ -82,7 +82,7 @@ def made(root: Path, count: int) -> None:
 
 def measured(root: Path, place: int, way: dict[str, Any]) -> dict[str, Any]:
     """One way, in a process of its own, watched."""
-    settings = {"epochs": EPOCHS, "batch_size": BATCH, "augment": "flip", **way}
+    settings = {"epochs": EPOCHS, "batch_size": BATCH, "augment": "flip", "threads": 1, **way}
     folder = root / str(place)
     command = [sys.executable, "-c", PROBE, f"folder:{root / 'pictures'}", str(folder), json.dumps(settings), NETWORK]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -97,6 +97,7 @@ def measured(root: Path, place: int, way: dict[str, Any]) -> dict[str, Any]:
         "peak_mb": round(told["peak_bytes"] / 1e6),
         "peak_with_workers_mb": round(together / 1e6),
         "samples_per_s": round(told["steps"] * BATCH / told["seconds"], 1),
+        "wait_ms_a_step": round(1e3 * told["wait_s"] / told["steps"], 1),
         "wait_share": round(told["wait_s"] / told["seconds"], 4),
         "weights": sha256_bytes((folder / "weights.safetensors").read_bytes()),
     }
