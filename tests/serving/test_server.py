@@ -246,6 +246,7 @@ def test_boxes_and_areas_of_a_picture(server: Running, plans: Path, tmp_path: Pa
         ("/v2/models/absent/classify", b"x", 404, "no model 'absent'"),
         ("/v2/models/digits/infer", b"", 400, "has 0 bytes"),
         ("/v2/repository/index", b"[]", 400, "no JSON object"),
+        ("/v2/repository/index", b'{"ready": 1}', 400, "neither true nor false"),
         ("/v2/repository/models/absent/load", b"", 404, "no model 'absent'"),
         ("/v2/repository/models/..%2Fdigits/load", b"", 404, "nothing at"),
         ("/v2/repository/models/.hidden/load", b"", 404, "no model '.hidden'"),
@@ -255,8 +256,9 @@ def test_boxes_and_areas_of_a_picture(server: Running, plans: Path, tmp_path: Pa
     ],
 )
 def test_errors_are_said_in_json(server: Running, path: str, body: bytes, status: int, says: str) -> None:
-    found, data, _ = ask(server, "POST", path, body)
+    found, data, headers = ask(server, "POST", path, body)
     assert found == status
+    assert headers.get("allow") == ("GET" if status == 405 else None)
     assert says in json.loads(data)["error"]
 
 

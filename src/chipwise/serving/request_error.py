@@ -19,11 +19,12 @@ class RequestError(InputError):
         message: what was received, and why it cannot be answered.
         status: of the HTTP answer; gRPC has a code for each.
         retry_after_s: whole seconds after which it may be tried again; 0 where that would not help.
+        allowed: the method that the path takes, where another one was used.
     """
 
-    def __init__(self, message: str, status: int = BAD, *, retry_after_s: int = 0) -> None:
+    def __init__(self, message: str, status: int = BAD, *, retry_after_s: int = 0, allowed: str = "") -> None:
         super().__init__(message)
-        self.status, self.retry_after_s = status, retry_after_s
+        self.status, self.retry_after_s, self.allowed = status, retry_after_s, allowed
 
 
 def overloaded(model: str, waiting: int) -> RequestError:
