@@ -13,6 +13,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from PIL import Image
@@ -270,6 +271,10 @@ def test_bodies_that_are_too_large(server: Running) -> None:
         server, "POST", "/v2/models/digits/infer", gzip.compress(bytes(80 << 20)), Content_Encoding="gzip"
     )
     assert status == 413, data
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.RpcError, match="larger than max"):
+            call(bytes(80 << 20), compression=grpc.Compression.Gzip, timeout=60)
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as peer:
         peer.sendall(b"GET /v2 HTTP/1.1\r\n" + b"".join(b"h%d: 1\r\n" % index for index in range(200)) + b"\r\n")
         assert peer.recv(1000).startswith(b"HTTP/1.1 431 ")

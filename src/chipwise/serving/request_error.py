@@ -9,7 +9,7 @@ from __future__ import annotations
 from chipwise.core.errors import InputError
 
 BAD, UNAUTHORIZED, ABSENT, NO_SUCH_METHOD, TOO_SLOW, TOO_LARGE, UNKNOWN_ENCODING = 400, 401, 404, 405, 408, 413, 415
-BROKEN, NOT_HERE, UNAVAILABLE, EXPIRED = 500, 501, 503, 504
+BROKEN, UNAVAILABLE, EXPIRED = 500, 503, 504
 
 
 class RequestError(InputError):
