@@ -8,15 +8,19 @@ import os
 import shutil
 import signal
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
 import chipwise
 from chipwise.core.errors import ChipwiseError, InputError, MachineError, PlanError
+from chipwise.serving.grpc_messages import message
 
 from .conftest import Running, Start, free_port
 
@@ -178,6 +182,51 @@ def test_clients_that_vanish_or_dawdle_harm_nobody(
     assert [event["event"] for event in server.events] == ["opened", "listening", "stopping", "stopped"]
 
 
+def certificate(folder: Path, name: str, *more: str) -> tuple[Path, Path]:
+    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
+    command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name} -keyout {key} -out {cert}"
+    subprocess.run([*command.split(), *more], check=True, capture_output=True)
+    return cert, key
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+def test_clients_show_their_certificates(start: Start, plans: Path, tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path, "localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    authorities = [certificate(tmp_path, name) for name in ("ours", "theirs")]
+    leaf = ("-addext", "basicConstraints=critical,CA:FALSE")
+    known, stranger = (
+        certificate(tmp_path, f"{ca.stem}-client", "-CA", str(ca), "-CAkey", str(ca_key), *leaf)
+        for ca, ca_key in authorities
+    )
+    server = start(plans / "half.plan", "--tls-cert", cert, "--tls-key", key, "--client-ca", authorities[0][0])
+
+    def status(own: tuple[Path, Path] | None) -> int:
+        context = ssl.create_default_context(cafile=str(cert))
+        if own is not None:
+            context.load_cert_chain(*own)
+        connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=context, timeout=30)
+        connection.request("GET", "/v2/models/half")
+        return connection.getresponse().status
+
+    def call(own: tuple[Path, Path]) -> str:
+        pair = {"private_key": own[1].read_bytes(), "certificate_chain": own[0].read_bytes()}
+        credentials = grpc.ssl_channel_credentials(cert.read_bytes(), **pair)
+        with grpc.secure_channel(f"localhost:{server.grpc_port}", credentials) as channel:
+            ask = channel.unary_unary("/inference.GRPCInferenceService/ServerMetadata")
+            return message("ServerMetadataResponse").FromString(ask(b"", timeout=20)).name
+
+    assert status(known) == 200
+    assert call(known) == "chipwise"
+    for own in (None, stranger):
+        with pytest.raises((OSError, http.client.HTTPException)):
+            status(own)
+    with pytest.raises(grpc.RpcError):
+        call(stranger)
+    with pytest.raises((OSError, http.client.HTTPException)):
+        post(server, "/v2/repository/index")
+    assert server.stop() == 0
+
+
 def test_what_cannot_be_served_ends_at_once(plans: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "digits.plan"
     damaged.write_bytes((plans / "digits.plan").read_bytes()[:-40])
@@ -192,6 +241,9 @@ def test_what_cannot_be_served_ends_at_once(plans: Path, tmp_path: Path) -> None
             (half, {"max_latency_s": 0.0}, InputError, "latency bound is 0"),
             (half, {"workers": 0}, InputError, "workers is 0"),
             (half, {"token_file": tmp_path / "absent"}, InputError, "cannot read token"),
+            (half, {"tls_cert": tmp_path / "absent"}, InputError, "given together"),
+            (half, {"tls_cert": tmp_path / "absent", "tls_key": half}, InputError, "No such file"),
+            (half, {"tls_cert": half, "tls_key": half}, InputError, "cannot use"),
         ]
         for plan, options, kind, says in told:
             with pytest.raises(kind, match=says):

@@ -7,6 +7,7 @@ import io
 import json
 import random
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -65,13 +66,15 @@ def scope(path: str = INFER, method: str = "POST", **headers: str) -> Any:
     return SimpleNamespace(proto="http", method=method, path=path, client="127.0.0.1:1", headers=named)
 
 
-async def application(tmp_path: Path, **settings: Any) -> Application:
+@asynccontextmanager
+async def application(tmp_path: Path, **settings: Any) -> AsyncIterator[Application]:
     (tmp_path / "m.plan").touch()
     shelf = Shelf(Settings((tmp_path / "m.plan",), **settings), Log(io.StringIO()))
     serving = Serving("m", "1", Path(), [Echo()], settings=shelf.settings, freed=shelf.turns.pump)  # type: ignore[list-item]
     shelf.places["m"].serving = serving
     shelf.turns.servings.append(serving)
-    return Application(shelf, Log(io.StringIO(), requests=True))
+    yield Application(shelf, Log(io.StringIO(), requests=True))
+    await shelf.close()
 
 
 async def answer(app: Application, given: Any, pieces: list[bytes], pause_s: float = 0.0) -> Sent:
@@ -88,15 +91,15 @@ def body() -> tuple[bytes, dict[str, str]]:
 
 def test_bodies_that_dawdle_or_never_end(tmp_path: Path) -> None:
     async def story() -> None:
-        app = await application(tmp_path, limits=Limits(body_bytes=1000, body_s=0.05))
-        whole, headers = body()
-        fine = await answer(app, scope(**headers), [whole[:9], whole[9:]])
-        assert (fine.status, fine.body[-8:]) == (200, whole[-8:])
-        assert fine.headers["content-type"] == "application/octet-stream"
-        assert (await answer(app, scope(), [b"a"] * 10, 0.02)).status == 408
-        assert (await answer(app, scope(), [b"a" * 600, b"a" * 600])).status == 413
-        for stated in ("1001", "9" * 30, "-1", "x"):
-            assert (await answer(app, scope(content_length=stated), [b""])).status == 413
+        async with application(tmp_path, limits=Limits(body_bytes=1000, body_s=0.05)) as app:
+            whole, headers = body()
+            fine = await answer(app, scope(**headers), [whole[:9], whole[9:]])
+            assert (fine.status, fine.body[-8:]) == (200, whole[-8:])
+            assert fine.headers["content-type"] == "application/octet-stream"
+            assert (await answer(app, scope(), [b"a"] * 10, 0.02)).status == 408
+            assert (await answer(app, scope(), [b"a" * 600, b"a" * 600])).status == 413
+            for stated in ("1001", "9" * 30, "-1", "x"):
+                assert (await answer(app, scope(content_length=stated), [b""])).status == 413
 
     asyncio.run(story())
 
@@ -104,30 +107,30 @@ def test_bodies_that_dawdle_or_never_end(tmp_path: Path) -> None:
 def test_all_bodies_together_have_a_bound(tmp_path: Path) -> None:
     async def story() -> None:
         whole, headers = body()
-        app = await application(tmp_path, limits=Limits(held_bytes=2 * len(whole) + 5))
-        asked = [answer(app, scope(**headers), [whole[:50], whole[50:]], 0.01) for _ in range(3)]
-        found = await asyncio.gather(*asked)
-        assert sorted(sent.status for sent in found) == [200, 200, 503]
-        assert [sent.headers.get("retry-after") for sent in found if sent.status == 503] == ["1"]
-        assert (await answer(app, scope(**headers), [whole])).status == 200, "what was held is free again"
+        async with application(tmp_path, limits=Limits(held_bytes=2 * len(whole) + 5)) as app:
+            asked = [answer(app, scope(**headers), [whole[:50], whole[50:]], 0.01) for _ in range(3)]
+            found = await asyncio.gather(*asked)
+            assert sorted(sent.status for sent in found) == [200, 200, 503]
+            assert [sent.headers.get("retry-after") for sent in found if sent.status == 503] == ["1"]
+            assert (await answer(app, scope(**headers), [whole])).status == 200, "what was held is free again"
 
     asyncio.run(story())
 
 
 def test_tokens(tmp_path: Path) -> None:
     async def story() -> None:
-        app = await application(tmp_path, token="secret")
-        whole, headers = body()
-        for given, status in (
-            ({}, 401),
-            ({"authorization": "Bearer secre"}, 401),
-            ({"authorization": "Bearer secret"}, 200),
-        ):
-            found = await answer(app, scope(**headers, **given), [whole])
-            assert found.status == status
-            assert ("www-authenticate" in found.headers) == (status == 401)
-        assert (await answer(app, scope("/v2/health/live", "GET"), [])).status == 200
-        assert (await answer(app, scope("/metrics", "GET"), [])).status == 401
+        async with application(tmp_path, token="secret") as app:
+            whole, headers = body()
+            for given, status in (
+                ({}, 401),
+                ({"authorization": "Bearer secre"}, 401),
+                ({"authorization": "Bearer secret"}, 200),
+            ):
+                found = await answer(app, scope(**headers, **given), [whole])
+                assert found.status == status
+                assert ("www-authenticate" in found.headers) == (status == 401)
+            assert (await answer(app, scope("/v2/health/live", "GET"), [])).status == 200
+            assert (await answer(app, scope("/metrics", "GET"), [])).status == 401
 
     asyncio.run(story())
 
@@ -138,20 +141,20 @@ def test_many_damaged_requests(tmp_path: Path) -> None:
     whole, headers = body()
 
     async def story() -> None:
-        app = await application(tmp_path)
-        counts = {200: 0, 400: 0}
-        for _ in range(3000):
-            damaged = bytearray(whole)
-            for _ in range(rng.randint(1, 4)):
-                at = rng.randrange(len(damaged))
-                damaged[at : at + rng.randint(0, 3)] = rng.choice((b"", rng.randbytes(2), b"9", b'"', b"[[", b"-1"))
-            given = dict(headers) if rng.random() < 0.9 else {}
-            if rng.random() < 0.1:
-                given["content_encoding"] = rng.choice(("gzip", "deflate"))
-            found = await answer(app, scope(**given), [bytes(damaged)])
-            assert found.status == 200 or json.loads(found.body)["error"]
-            counts[found.status] += 1
-        assert min(counts.values()) > 20
-        assert (await answer(app, scope(**headers), [whole])).status == 200
+        async with application(tmp_path) as app:
+            counts = {200: 0, 400: 0}
+            for _ in range(3000):
+                damaged = bytearray(whole)
+                for _ in range(rng.randint(1, 4)):
+                    at = rng.randrange(len(damaged))
+                    damaged[at : at + rng.randint(0, 3)] = rng.choice((b"", rng.randbytes(2), b"9", b'"', b"[[", b"-1"))
+                given = dict(headers) if rng.random() < 0.9 else {}
+                if rng.random() < 0.1:
+                    given["content_encoding"] = rng.choice(("gzip", "deflate"))
+                found = await answer(app, scope(**given), [bytes(damaged)])
+                assert found.status == 200 or json.loads(found.body)["error"]
+                counts[found.status] += 1
+            assert min(counts.values()) > 20
+            assert (await answer(app, scope(**headers), [whole])).status == 200
 
     asyncio.run(story())

@@ -13,6 +13,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from PIL import Image
@@ -246,6 +247,7 @@ def test_boxes_and_areas_of_a_picture(server: Running, plans: Path, tmp_path: Pa
         ("/v2/models/absent/classify", b"x", 404, "no model 'absent'"),
         ("/v2/models/digits/infer", b"", 400, "has 0 bytes"),
         ("/v2/repository/index", b"[]", 400, "no JSON object"),
+        ("/v2/repository/index", b'{"ready": 1}', 400, "neither true nor false"),
         ("/v2/repository/models/absent/load", b"", 404, "no model 'absent'"),
         ("/v2/repository/models/..%2Fdigits/load", b"", 404, "nothing at"),
         ("/v2/repository/models/.hidden/load", b"", 404, "no model '.hidden'"),
@@ -255,8 +257,9 @@ def test_boxes_and_areas_of_a_picture(server: Running, plans: Path, tmp_path: Pa
     ],
 )
 def test_errors_are_said_in_json(server: Running, path: str, body: bytes, status: int, says: str) -> None:
-    found, data, _ = ask(server, "POST", path, body)
+    found, data, headers = ask(server, "POST", path, body)
     assert found == status
+    assert headers.get("allow") == ("GET" if status == 405 else None)
     assert says in json.loads(data)["error"]
 
 
@@ -268,6 +271,10 @@ def test_bodies_that_are_too_large(server: Running) -> None:
         server, "POST", "/v2/models/digits/infer", gzip.compress(bytes(80 << 20)), Content_Encoding="gzip"
     )
     assert status == 413, data
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.RpcError, match="larger than max"):
+            call(bytes(80 << 20), compression=grpc.Compression.Gzip, timeout=60)
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as peer:
         peer.sendall(b"GET /v2 HTTP/1.1\r\n" + b"".join(b"h%d: 1\r\n" % index for index in range(200)) + b"\r\n")
         assert peer.recv(1000).startswith(b"HTTP/1.1 431 ")

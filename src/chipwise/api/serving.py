@@ -36,6 +36,9 @@ def serve(
     queue: int = 256,
     timeout_s: float = 30.0,
     token_file: str | Path | None = None,
+    tls_cert: str | Path | None = None,
+    tls_key: str | Path | None = None,
+    client_ca: str | Path | None = None,
     log_requests: bool = False,
 ) -> Served:
     """Serve plans by the Open Inference Protocol v2 until SIGTERM or Ctrl-C; call it from the main thread.
@@ -50,14 +53,18 @@ def serve(
         queue: requests that may wait for one model; what is more is refused at once.
         timeout_s: after which a request is given up.
         token_file: a file with the token that clients must send; a token is never an argument, which others can see.
+        tls_cert: a PEM file with which connections are encrypted, HTTP's and gRPC's.
+        tls_key: its key, a PEM file without a password.
+        client_ca: a PEM file; clients must show a certificate that it signed.
         log_requests: write a line for each request on stderr, too.
 
     Returns:
         what was answered.
 
     Raises:
-        InputError: no plan, two of one name, or a number that cannot be. PlanError, RuntimeUnavailableError: a plan
-            cannot be opened. MissingExtraError: the extra "serve" is not installed. MachineError: a port is taken.
+        InputError: no plan, two of one name, a number that cannot be, or a certificate that cannot be used.
+        PlanError, RuntimeUnavailableError: a plan cannot be opened. MissingExtraError: the extra "serve" is not
+            installed. MachineError: a port is taken.
     """
     given = [plans] if isinstance(plans, (str, Path)) else list(plans)
     if not given:
@@ -85,6 +92,9 @@ def serve(
         queue=queue,
         timeout_s=timeout_s,
         token=token,
+        tls_cert=None if tls_cert is None else Path(tls_cert),
+        tls_key=None if tls_key is None else Path(tls_key),
+        client_ca=None if client_ca is None else Path(client_ca),
         log_requests=log_requests,
     )
     return serve_until_stopped(settings, Log(sys.stderr, log_requests))

@@ -33,6 +33,13 @@ def main(
     token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Holds the bearer token that clients must send.")
     ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM certificate: connections are encrypted.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its key.")] = None,
+    client_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM: clients must have a certificate that this signed.")
+    ] = None,
     log_requests: Annotated[bool, typer.Option("--log-requests", help="Log every request on stderr.")] = False,
     json: JsonFlag = False,
 ) -> None:
@@ -47,6 +54,9 @@ def main(
         queue=queue,
         timeout_s=parse_duration_s(timeout),
         token_file=token_file,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        client_ca=client_ca,
         log_requests=log_requests,
     )
     answer(served, json=json)

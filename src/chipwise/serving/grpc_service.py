@@ -30,7 +30,6 @@ from chipwise.serving.request_error import (
     BAD,
     BROKEN,
     EXPIRED,
-    NOT_HERE,
     TOO_LARGE,
     UNAUTHORIZED,
     UNAVAILABLE,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
     from chipwise.serving.limits import Limits
     from chipwise.serving.logs import Log
+    from chipwise.serving.settings import Settings
     from chipwise.serving.shelf import Shelf
 
     Method = Callable[[Shelf, Any, float | None], Awaitable[Any]]
@@ -53,7 +53,6 @@ _CODES = {
     ABSENT: grpc.StatusCode.NOT_FOUND,
     TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
     BROKEN: grpc.StatusCode.INTERNAL,
-    NOT_HERE: grpc.StatusCode.UNIMPLEMENTED,
     UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     EXPIRED: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
@@ -94,11 +93,26 @@ async def open_door(shelf: Shelf, log: Log) -> grpc.aio.Server:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
-        server.add_insecure_port(f"{host}:{settings.grpc_port}")
+        address = f"{host}:{settings.grpc_port}"
+        credentials = _credentials(settings)
+        if credentials is None:
+            server.add_insecure_port(address)
+        else:
+            server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise MachineError(f"cannot listen on {settings.host} port {settings.grpc_port}") from error
     await server.start()
     return server
+
+
+def _credentials(settings: Settings) -> Any:
+    """What encrypts connections; None for plain ones."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    pair = (settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())
+    authority = settings.client_ca
+    roots = None if authority is None else authority.read_bytes()
+    return grpc.ssl_server_credentials([pair], root_certificates=roots, require_client_auth=roots is not None)
 
 
 def _handled(shelf: Shelf, log: Log, name: str, method: Method) -> Any:

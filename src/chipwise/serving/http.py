@@ -124,6 +124,8 @@ def _refusal(error: RequestError) -> Answer:
     headers: list[tuple[str, str]] = []
     if error.retry_after_s:
         headers.append(("retry-after", str(error.retry_after_s)))
+    if error.allowed:
+        headers.append(("allow", error.allowed))
     if error.status == UNAUTHORIZED:
         headers.append(("www-authenticate", "Bearer"))
     return Answer(error.status, msgspec.json.encode({"error": error.message}), headers=tuple(headers))

@@ -90,11 +90,6 @@ class Serving:
             self._waiting.popleft()
         return bool(self._waiting and self._idle)
 
-    @property
-    def pids(self) -> list[int]:
-        """Process numbers of the workers that are free."""
-        return [worker.process.pid for worker in self._idle]
-
     def put(self, message: Message, items: int, key: tuple[tuple[int, ...], ...] | None) -> Pending:
         """Put a request into the queue.
 

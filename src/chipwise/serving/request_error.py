@@ -9,7 +9,7 @@ from __future__ import annotations
 from chipwise.core.errors import InputError
 
 BAD, UNAUTHORIZED, ABSENT, NO_SUCH_METHOD, TOO_SLOW, TOO_LARGE, UNKNOWN_ENCODING = 400, 401, 404, 405, 408, 413, 415
-BROKEN, NOT_HERE, UNAVAILABLE, EXPIRED = 500, 501, 503, 504
+BROKEN, UNAVAILABLE, EXPIRED = 500, 503, 504
 
 
 class RequestError(InputError):
@@ -19,11 +19,12 @@ class RequestError(InputError):
         message: what was received, and why it cannot be answered.
         status: of the HTTP answer; gRPC has a code for each.
         retry_after_s: whole seconds after which it may be tried again; 0 where that would not help.
+        allowed: the method that the path takes, where another one was used.
     """
 
-    def __init__(self, message: str, status: int = BAD, *, retry_after_s: int = 0) -> None:
+    def __init__(self, message: str, status: int = BAD, *, retry_after_s: int = 0, allowed: str = "") -> None:
         super().__init__(message)
-        self.status, self.retry_after_s = status, retry_after_s
+        self.status, self.retry_after_s, self.allowed = status, retry_after_s, allowed
 
 
 def overloaded(model: str, waiting: int) -> RequestError:

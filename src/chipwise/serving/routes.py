@@ -86,8 +86,8 @@ async def _statistics(shelf: Shelf, call: Call, _headers: Headers, _body: bytes)
 
 
 async def _infer(shelf: Shelf, call: Call, headers: Headers, body: bytes) -> Answer:
-    request = read_request(body, header_bytes(headers.get(HEADER_LENGTH)), shelf.settings.limits)
     serving = shelf.find(call.model, call.version)
+    request = read_request(body, header_bytes(headers.get(HEADER_LENGTH)), shelf.settings.limits)
     message = Message("infer", arrays=fitted(request, serving.facts))
     reply = await shelf.turns.infer(serving, message, request.timeout_s)
     outputs = {spec.name: array for spec, array in zip(serving.facts.outputs, reply.arrays, strict=True)}
@@ -98,7 +98,10 @@ async def _infer(shelf: Shelf, call: Call, headers: Headers, body: bytes) -> Ans
 
 
 async def _index(shelf: Shelf, _call: Call, _headers: Headers, body: bytes) -> Answer:
-    return _json(documents.repository_index(shelf, ready=_asked(body).get("ready") is True))
+    ready = _asked(body).get("ready", False)
+    if not isinstance(ready, bool):
+        raise RequestError("'ready' is neither true nor false")
+    return _json(documents.repository_index(shelf, ready=ready))
 
 
 async def _load(shelf: Shelf, call: Call, _headers: Headers, body: bytes) -> Answer:
@@ -178,7 +181,7 @@ def find_route(method: str, path: str) -> tuple[Route, Call]:
             return function, Call(name, **{key: value or "" for key, value in match.groupdict().items()})
         wanted = needed
     if wanted:
-        raise RequestError(f"{method[:20]} is not allowed here; {wanted} is", NO_SUCH_METHOD)
+        raise RequestError(f"{method[:20]} is not allowed here; {wanted} is", NO_SUCH_METHOD, allowed=wanted)
     raise RequestError(f"there is nothing at '{path[:200]}'", ABSENT)
 
 

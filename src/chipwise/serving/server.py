@@ -22,6 +22,7 @@ from chipwise.core.served import Served, ServedModel
 from chipwise.serving.grpc_service import open_door as grpc_door
 from chipwise.serving.http import Application
 from chipwise.serving.shelf import Shelf
+from chipwise.serving.tls import check_tls
 
 if TYPE_CHECKING:
     from chipwise.serving.logs import Log
@@ -42,13 +43,15 @@ def serve(settings: Settings, log: Log) -> Served:
         what was answered.
 
     Raises:
-        InputError: there is no plan, or two have one name. PlanError, RuntimeUnavailableError: a plan cannot be opened.
+        InputError: there is no plan, two have one name, or a certificate cannot be used.
+        PlanError, RuntimeUnavailableError: a plan cannot be opened.
         MachineError: the port is taken.
     """
     return asyncio.run(_serve(settings, log))
 
 
 async def _serve(settings: Settings, log: Log) -> Served:
+    check_tls(settings)
     for port in (settings.port, settings.grpc_port):
         if port is not None:
             check_free(settings.host, port)
@@ -84,6 +87,10 @@ async def _until_stopped(shelf: Shelf, log: Log) -> None:
         backlog=_BACKLOG,
         log_enabled=False,
         http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_MS),
+        ssl_cert=settings.tls_cert,
+        ssl_key=settings.tls_key,
+        ssl_ca=settings.client_ca,
+        ssl_client_verify=settings.client_ca is not None,
     )
     door = asyncio.create_task(server.serve())
     await asyncio.wait((door, asyncio.create_task(application.listening.wait())), return_when=asyncio.FIRST_COMPLETED)

@@ -22,6 +22,8 @@ class Settings:
         timeout_s: after which a request that has no answer is given up.
         drain_s: that requests may take to end after the server was told to.
         token: that clients must send; empty for none.
+        tls_cert, tls_key: PEM files with which connections are encrypted; None for plain ones.
+        client_ca: a PEM file of who must have signed a client's certificate; None where clients need none.
         log_requests: write one line for each request, too.
         limits: on one request.
     """
@@ -36,5 +38,8 @@ class Settings:
     timeout_s: float = 30.0
     drain_s: float = 30.0
     token: str = ""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    client_ca: Path | None = None
     log_requests: bool = False
     limits: Limits = field(default_factory=Limits)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +69,7 @@ class Shelf:
         self.places = {name: Place(path) for name, path in named_plans(settings.plans).items()}
         self._log = log
         self._folders = [path for path in settings.plans if path.is_dir()]
-        self._copies = Path(tempfile.mkdtemp(prefix="chipwise-serve-"))
+        self._copies = tempfile.TemporaryDirectory(prefix="chipwise-serve-")
 
     @property
     def ready(self) -> bool:
@@ -136,7 +135,7 @@ class Shelf:
         """End all workers and remove the copies of plans."""
         self.stopping = True
         await self.turns.close()
-        shutil.rmtree(self._copies, ignore_errors=True)
+        self._copies.cleanup()
 
     def _place(self, name: str) -> Place:
         """A name that is known, or one in a folder that was given.
@@ -155,7 +154,7 @@ class Shelf:
 
     async def _opened(self, name: str, place: Place) -> Serving:
         version = str(place.versions + 1)
-        copy = self._copies / f"{name}-{version}{_SUFFIX}"
+        copy = Path(self._copies.name) / f"{name}-{version}{_SUFFIX}"
         data = await asyncio.to_thread(read_bounded, place.path, _PLAN_BYTES, "plan", PlanError)
         await asyncio.to_thread(copy.write_bytes, data)
         bound = self.settings.max_latency_s
