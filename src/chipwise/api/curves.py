@@ -119,7 +119,7 @@ def learning_curve(
     from chipwise.training.settings import OF_READING
 
     check_variants(variants, known_settings(settings))
-    for name in OF_READING.keys() & settings.keys():
+    for name in (OF_READING.keys() | {"swapped"}) & settings.keys():
         raise InputError(f"{name}={settings[name]}: curves have their samples in memory", hint="leave it out")
     dataset = data_from(data, progress, skip_bad=skip_bad)
     splits = dataset.split()

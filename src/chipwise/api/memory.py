@@ -96,7 +96,7 @@ def training_memory(
 
     loaded = network_to_train(network, weights, input_shape, preprocess)
     chosen = usual_settings(loaded, settings)
-    dataset = data_to_train(data, loaded, chosen, memory=memory, skip_bad=skip_bad, progress=progress)
+    dataset = data_to_train(data, loaded, chosen, memory=memory, mesh=mesh, skip_bad=skip_bad, progress=progress)
     start = beginning(loaded, dataset, Path(), chosen.seed, progress)
     from chipwise.devices.detect import detect
 
@@ -208,6 +208,8 @@ def fitted_settings(
 
     if wish.memory is None and not is_chosen(wish.mesh):
         return chosen, None, wish.mesh
+    if wish.folder is not None and is_chosen(wish.mesh) and _alone(_going_on(chosen, wish.folder)):
+        wish = replace(wish, mesh=None)
     fit = fit_of(wish, start, dataset, chosen, given)
     way = fit.chosen
     if way is None:
@@ -305,6 +307,11 @@ def _with(settings: Settings, way: Way) -> Settings:
     )
 
 
+def _alone(settings: Settings) -> bool:
+    """Whether a run has techniques of one process."""
+    return any(each is not None for each in (settings.micro_batch, settings.recompute, settings.swapped))
+
+
 def _going_on(settings: Settings, folder: Path) -> Settings:
     """The same command goes on with the techniques it began with, although the process is a little larger by now."""
     from chipwise.training.checkpoint import state_of
@@ -335,13 +342,13 @@ def _allowed(module: Any, settings: Settings, given: Collection[str]) -> Allowed
     from chipwise.training.swapped import swappable
 
     chosen = settings.recompute is not None or settings.swapped is not None
-    chains = () if chosen else segments_of(module)
+    chains = () if chosen or settings.compiled else segments_of(module)
     quick = any("bf16" in name for name in detect().isa)
     return Allowed(
         bf16=quick and "precision" not in given and settings.precision == "fp32",
         returned=can_return_memory(),
         chains=chains,
-        swappable=() if chosen or settings.compiled else swappable(module, chains),
+        swappable=swappable(module, chains) if chains else (),
     )
 
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from chipwise.core.errors import InputError, NetworkError
+from chipwise.core.errors import InputError, MachineError, NetworkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,16 +122,22 @@ def candidates(meshes: Meshes, most: int, machines: int = 1) -> list[Mesh]:
     That is the order in which they say more and hold less: copies, ZeRO-1, -2 and -3, tensor parallelism, pipelines,
     and two or three of them at once.
     """
+    from chipwise.api.meshes import factory_of
+    from chipwise.devices.detect import detect
+    from chipwise.training.parallel.mesh import check_processes
     from chipwise.training.parallel.takes import check_network
 
+    cores = detect().cores * machines
     size = [side for side in meshes.start.network.inputs[0].shape[1:] if isinstance(side, int)]
     found = []
     for mesh in _meshes(most):
         if mesh.processes % machines:
             continue
         try:
+            factory_of(meshes.start)
+            check_processes(mesh, cores)
             check_network(meshes.start.module, meshes.settings, mesh, meshes.samples, size)
-        except (InputError, NetworkError):
+        except (InputError, NetworkError, MachineError):
             continue
         found.append(mesh)
     return found

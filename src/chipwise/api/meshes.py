@@ -72,7 +72,7 @@ def ways_of(
     from chipwise.training.parallel.on_mesh import Placement, epochs_on
 
     placement = Placement(wanted, machine.cores, number, count, meet, on=on or "")
-    return {"epochs": epochs_on(placement, _made(start), take)}
+    return {"epochs": epochs_on(placement, factory_of(start), take)}
 
 
 def machine_count(machines: str | None) -> int:
@@ -97,8 +97,12 @@ def take_over(start: Beginning, home: Path, settings: Settings) -> None:
     bring_together(start.module, settings, home / "checkpoint")
 
 
-def _made(start: Beginning) -> tuple[str, dict[str, object]]:
-    """The factory that each process calls, and its arguments."""
+def factory_of(start: Beginning) -> tuple[str, dict[str, object]]:
+    """The factory that each process calls, and its arguments.
+
+    Raises:
+        NetworkError: there is none, or what it gives is not all that is trained.
+    """
     source = start.network.source
     if source is None:
         raise NetworkError(

@@ -61,7 +61,8 @@ def data_to_train(
         "auto": None if several else partial(_too_many, network=network, memory=memory),
     }
     found = data_from(given, progress, skip_bad=skip_bad, lazily=lazily[settings.loading])
-    with_loading(settings, found)
+    if with_loading(settings, found).workers is None and settings.workers is not None:
+        progress.note(f"pictures are in memory: there is nothing to read for workers={settings.workers}")
     return found
 
 

@@ -180,7 +180,8 @@ def _train(network: str, data: str, settings: dict[str, Any], given: dict[str, A
 
 def _explain(network: str, data: str, settings: dict[str, Any], given: dict[str, Any]) -> NoReturn:
     """Answer with the memory that training would take."""
-    _refuse("is not for --explain", tune=given["tune"] or None, recipe=given["found"])
+    alone = {name: given[name] for name in ("machines", "on")}
+    _refuse("is not for --explain", tune=given["tune"] or None, recipe=given["found"], **alone)
     with progress() as bars:
         told = api.training_memory(network, data, memory=given["memory"], mesh=given["mesh"], progress=bars, **settings)
     answer(told, json=given["json"])

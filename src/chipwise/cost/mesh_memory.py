@@ -46,7 +46,7 @@ _FIRST_STEP, _FIRST_CONVOLUTION = 15 * _MB, 15 * _MB
 _GATHERED, _REDUCED = 2, 2
 # Values of the largest weight that an optimizer which is not fused makes on the way.
 _MADE = 2
-FILE_BYTES = 32 * _MB  # of a checkpoint; torch makes its bytes twice before it writes them
+FILE_BYTES = 32 * _MB  # of a checkpoint, unless one tensor is larger; torch makes its bytes twice before it writes them
 _FILE_COPIES, _FILE_COPIES_KEPT = 2, 3  # the latter where freed memory is kept, whose room is seldom large enough
 # FLOPs that a core could do while gloo moves a byte between processes: assumed, 50 GFLOPs and 1 GB a second.
 _FLOPS_A_SAID_BYTE = 50.0
@@ -185,14 +185,14 @@ def _still(rows_at: Rows, around: Around, savings: Savings, portion: Portion) ->
     rows = rows_at(1)
     convolves = any(row.op == "Conv" for row in rows)
     inputs = read_values(rows[0]) if rows else 0
-    bf16 = savings.precision == "bf16"
+    halves = savings.halves
     return TrainingMemory(
         process=around.process_bytes + _FIRST_STEP + (_FIRST_CONVOLUTION if convolves else 0),
         data=around.data_bytes + inputs * around.batch,
         weights=portion.weights,
         best=portion.weights,
         optimizer=optimizer_values(around.optimizer) * portion.state,
-        copies=portion.trained // 2 if bf16 else 0,
+        copies=portion.trained // 2 if halves else 0,
     )
 
 
@@ -236,7 +236,7 @@ def _evaluated(
 
 def _workload(around: Around, savings: Savings, portion: Portion, micro: int) -> Workload:
     names = [around.optimizer]
-    names += ["amp"] if savings.precision == "bf16" else []
+    names += ["amp"] if savings.halves else []
     names += ["accumulation"] if portion.buckets or portion.microbatches > 1 else []
     return Workload("training", micro, techniques=tuple(names))
 

@@ -234,11 +234,6 @@ def efficiency(alone_s: float, step_s: float) -> float:
     return alone_s / step_s
 
 
-def speed_up(alone_s: float, step_s: float) -> float:
-    """How much faster the same batch is learned by many workers than by one (strong scaling)."""
-    return alone_s / step_s
-
-
 def _check(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:

@@ -75,7 +75,7 @@ def with_loading(settings: Settings, data: Dataset) -> Settings:
     if settings.loading == "workers" and not data.lazy:
         raise InputError(f"{data.name} is in memory already", hint="loading=workers is for folder:DIR")
     if not data.lazy or settings.loading == "ram":
-        return settings
+        return replace(settings, workers=None)
     workers = settings.workers or usual_workers(settings.threads or torch.get_num_threads())
     return replace(settings, loading="workers", workers=workers)
 

@@ -41,6 +41,12 @@ class _Place:
 
     def __init__(self, begin: int, like: Tensor) -> None:
         self.begin, self.shape, self.stride, self.dtype = begin, like.shape, like.stride(), like.dtype
+        self._offset = like.storage_offset()
+
+    def holds(self, value: Tensor) -> bool:
+        """Whether it is that part of its storage, in the same form."""
+        form = (value.shape, value.stride(), value.dtype, value.storage_offset())
+        return (self.shape, self.stride, self.dtype, self._offset) == form
 
 
 class Scratch:
@@ -101,12 +107,7 @@ class Scratch:
         if version != value._version:  # noqa: SLF001
             return None
         found = place()
-        alike = found is not None and (found.shape, found.stride, found.dtype) == (
-            value.shape,
-            value.stride(),
-            value.dtype,
-        )
-        return found if alike else None
+        return found if found is not None and found.holds(value) else None
 
     def _release(self) -> None:
         self._held -= 1
@@ -152,13 +153,17 @@ def swapped_out(module: nn.Module, segments: Sequence[Segment], folder: Path) ->
     except AttributeError as error:
         raise InputError(f"swapped={segments[0][0]!r}: {error}") from error
     scratch = Scratch(folder)
+    before = [vars(part).get("forward") for part in parts]
     try:
         for part in parts:
             part.forward = partial(_hooked, scratch, part, part.forward)
         yield
     finally:
-        for part in parts:
-            vars(part).pop("forward", None)
+        for part, forward in reversed([*zip(parts, before, strict=True)]):
+            if forward is None:
+                vars(part).pop("forward", None)
+            else:
+                part.forward = forward
         scratch.close()
 
 

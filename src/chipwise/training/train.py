@@ -315,8 +315,9 @@ def _teller(run: Run, lesson: Lesson, past: tuple[Epoch, ...]) -> Callable[[int,
 def _tell_plan(run: Run, lesson: Lesson) -> None:
     """Say what is frozen and until when, that a run is short, and who reads its pictures."""
     settings = run.settings
-    if settings.loading == "workers":
-        run.progress.note(f"pictures stay in their files: {settings.workers} workers read them")
+    if run.reader is not None:
+        fewer = f", of {settings.workers}: /dev/shm is small" if run.reader.workers < (settings.workers or 1) else ""
+        run.progress.note(f"pictures stay in their files: workers that read them: {run.reader.workers}{fewer}")
     if lesson.frozen is not None:
         held = sum(value.numel() for value in lesson.frozen.weights)
         whole = sum(value.numel() for value in run.module.parameters() if value.requires_grad)

@@ -19,6 +19,8 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor
 
+from chipwise.cost.mesh_memory import FILE_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
     from chipwise.training.parallel.strategy import Strategy
 
-_FILE_BYTES = 32 * 10**6  # what a process holds of the tensors of a file, unless one alone is larger
 MODEL, OPTIMIZER, BEST = "model.", "optimizer.", "best."
 _MOMENTS = {
     optim.SGD: ("momentum_buffer",),
@@ -125,7 +126,7 @@ def _files(state: dict[str, Any], *, alone: bool) -> dict[str, int]:
     number, filled = 1, 0
     for name in sorted(set().union(*every)):
         size = max(each.get(name, 0) for each in every)
-        if filled and filled + size > _FILE_BYTES:
+        if filled and filled + size > FILE_BYTES:
             number, filled = number + 1, 0
         made[name], filled = number, filled + size
     return made

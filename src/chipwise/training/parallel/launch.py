@@ -172,5 +172,6 @@ def bare_bytes() -> int:
         [sys.executable, "-m", _BARE], check=False, capture_output=True, text=True, env=_environment(1, local=True)
     )
     if found.returncode != 0:
-        raise MachineError(f"a process that only tells its memory ended with exit code {found.returncode}")
+        said = found.stderr.strip().rpartition("\n")[2]
+        raise MachineError(f"a process that only tells its memory ended with exit code {found.returncode}: {said}")
     return int(found.stdout.split()[-1])

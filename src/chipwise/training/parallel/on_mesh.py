@@ -39,13 +39,13 @@ from chipwise.training.parallel.assignment import (
 )
 from chipwise.training.parallel.launch import run_processes
 from chipwise.training.parallel.takes import check_takes, microbatches_of
+from chipwise.training.precision import check_computes
 from chipwise.training.runs import note_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from chipwise.core.training_memory import RankMemory
-    from chipwise.training.feed import Feed
     from chipwise.training.parallel.mesh import Mesh
     from chipwise.training.train import Run
 
@@ -109,10 +109,11 @@ def _epochs(
 
     Raises:
         InputError, NetworkError: a setting or a network that the mesh does not take. GoalMissedError: the loss
-        diverges. MachineError: a process died too often, or another strategy runs than was asked for.
+        diverges. MachineError: a process died too often, there is no kernel for the number format, or another strategy runs than was asked for.
     """
     feed = learned_from(run.module, run.network, run.splits.train, run.settings)
     assert isinstance(feed, Feed), "without a reader samples are in memory"
+    check_computes(run.module, feed.first(2), run.settings.precision)
     validation = feed_of(
         run.splits.validation, run.network, what="validation", channels_last=run.settings.channels_last
     )

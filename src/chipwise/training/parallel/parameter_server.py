@@ -289,7 +289,8 @@ def _rounds(job: ServerJob, rank: int, servers: Sequence[Any]) -> tuple[WorkerAn
         exchanged.append(time.perf_counter() - halfway)
         losses.append(loss)
         tell(len(losses), loss)
-    buffers = {name: value.numpy() for name, value in module.named_buffers() if rank == 0}
+    kept = module.state_dict().keys()
+    buffers = {name: value.numpy() for name, value in module.named_buffers() if rank == 0 and name in kept}
     return WorkerAnswer(rank, tuple(losses), tuple(computed), tuple(exchanged)), buffers
 
 

@@ -168,15 +168,17 @@ def _checked(module: nn.Module, order: Tensor, wanted: Serving) -> int:
     kinds = {value.dtype for value in learning}
     if len(kinds) != 1:
         found = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds)) or "none"
-        raise NetworkError(f"servers share weights of one kind, and the network has {found}")
+        raise NetworkError(f"servers share weights of one kind, and the network has {found}", hint="module.float()")
     count = sum(value.numel() for value in learning)
     if wanted.servers > count:
         raise InputError(f"{wanted.servers} servers for {count} weights", hint=f"{count} at most")
     steps, batch = order.shape
     if batch % wanted.workers:
-        raise InputError(f"a batch of {batch} cannot be shared evenly by {wanted.workers} workers")
+        raise InputError(
+            f"a batch of {batch} cannot be shared evenly by {wanted.workers} workers", hint="a multiple of them"
+        )
     if steps % wanted.local_steps:
-        raise InputError(f"{steps} steps are no rounds of {wanted.local_steps} local steps")
+        raise InputError(f"{steps} steps are no rounds of {wanted.local_steps} local steps", hint="a multiple of them")
     most = max(_PROCESSES_PER_CORE * wanted.cores, _ALWAYS)
     if wanted.workers + wanted.servers > most:
         raise MachineError(

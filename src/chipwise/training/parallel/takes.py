@@ -73,6 +73,7 @@ def _check_settings(settings: Settings, mesh: Mesh) -> None:
         "recompute": settings.recompute,
         "swapped": settings.swapped,
         "compiled": settings.compiled or None,
+        "teacher_share": settings.teacher_share,
     }
     copies = {"l1": settings.l1 or None, "precision": settings.precision if settings.precision in HALF else None}
     simple = all(name in _COPIES for name, _ in mesh.sizes)

@@ -191,6 +191,8 @@ def _no_compiling(search: Search) -> str:
         return "it was asked for otherwise"
     if search.plain.recompute is not None:
         return "segments are computed again"
+    if search.plain.swapped is not None:
+        return "activations lie on disk"
     return no_compiler()
 
 
