@@ -171,13 +171,18 @@ def begun(options: argparse.Namespace, name: str, *, epochs: int, seed: int, sam
 def race(racers: list[Racer], turn_s: float) -> None:
     """Let all run to the end, in turns."""
     waiting = deque(racers)
-    while waiting:
-        racer = waiting.popleft()
-        turn(racer, turn_s)
-        if racer.over:
-            racer.process.wait()
-        else:
-            waiting.append(racer)
+    try:
+        while waiting:
+            racer = waiting.popleft()
+            turn(racer, turn_s)
+            if racer.over:
+                racer.process.wait()
+            else:
+                waiting.append(racer)
+    finally:
+        for racer in racers:
+            if racer.process.poll() is None:  # stopped ones would stay for ever
+                os.killpg(racer.process.pid, signal.SIGKILL)
 
 
 def turn(racer: Racer, seconds: float) -> None:

@@ -100,6 +100,21 @@ def test_one_tensor_has_one_place_until_it_changes(tmp_path: Path) -> None:
     scratch.close()
 
 
+def test_views_of_one_storage_have_a_place_each(everything: list[tuple[int, ...]], tmp_path: Path) -> None:
+    whole = torch.arange(24.0).view(2, 3, 4)
+    scratch = Scratch(tmp_path)
+    places = [scratch.put(NO_WEIGHTS, each) for each in whole]
+    assert [scratch.get(place).tolist() for place in places] == whole.tolist()
+    scratch.close()
+
+
+def test_a_part_that_is_computed_again_and_swapped_is_itself_afterwards(tmp_path: Path) -> None:
+    settings = dataclasses.replace(tiny.SETTINGS, epochs=1, swapped="layers.3", recompute="layers.3")
+    module = tiny.tiny()
+    tiny.run(tmp_path, module, settings)
+    assert not any("forward" in vars(part) for part in module.modules())
+
+
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -101,9 +101,13 @@ class PictureFiles:
         """Read one picture into its row of an array of this shape.
 
         Raises:
-            DataError: naming the file, where it cannot be read.
+            DataError: naming the file, where it cannot be read, or has other channels than when it was checked.
         """
-        result[index] = resize(asked(open_picture, self.path(index)), self.height, self.width)
+        picture = asked(open_picture, self.path(index))
+        if picture.shape[2] not in (1, self.channels):
+            told = f"{self.path(index)} has {picture.shape[2]} channels, and had {self.channels} when it was checked"
+            raise DataError(told, hint="begin anew: the data have changed")
+        result[index] = resize(picture, self.height, self.width)
 
     def blocks(self) -> Iterator[NDArray[np.uint8]]:
         """Read all of them, some at a time, by several threads: Pillow decodes without holding Python's lock.

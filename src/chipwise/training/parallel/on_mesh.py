@@ -109,7 +109,8 @@ def _epochs(
 
     Raises:
         InputError, NetworkError: a setting or a network that the mesh does not take. GoalMissedError: the loss
-        diverges. MachineError: a process died too often, there is no kernel for the number format, or another strategy runs than was asked for.
+        diverges. MachineError: a process died too often, there is no kernel for the number format, or another strategy
+        runs than was asked for.
     """
     feed = learned_from(run.module, run.network, run.splits.train, run.settings)
     assert isinstance(feed, Feed), "without a reader samples are in memory"
