@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from chipwise.core.trial import Claim, Rung, Score, Trial, identity
-from chipwise.searching import ledger
+from chipwise.devices import detect
+from chipwise.searching import ledger, verify
 from chipwise.tasks.metrics import wilson
 
 CLAIMS = (
@@ -107,6 +108,27 @@ def test_claims_are_verified(cli: Callable[..., object], tmp_path: Path) -> None
     assert "held-out fifth of digits" in record["notes"][-1]
     nothing = cli("leaderboard", path, "--verify", "--data", "digits", "--json")
     assert "no claim on digits is left to verify" in json.loads(nothing.out)["notes"]
+
+
+def test_those_who_verify_share_the_memory(
+    cli: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("sklearn")
+    machine = replace(detect.detect(), cores=4, memory_bytes=8 << 30)
+    seen: list[tuple[int, int]] = []
+
+    def asked(_claims: object, bench: verify.Bench, place: verify.Place, _told: object) -> None:
+        seen.append((place.executor.free(), bench.memory_bytes))
+
+    monkeypatch.setattr(detect, "detect", lambda: machine)
+    monkeypatch.setattr(verify, "verified", asked)
+    (tmp_path / "claims.txt").write_text(CLAIMS)
+    arguments = ("--import", tmp_path / "claims.txt", "--verify", "--data", "digits")
+    told = cli("leaderboard", tmp_path / "board.jsonl", *arguments)
+    assert told.code == 0, told.err
+    ((count, each),) = seen
+    assert count == 2
+    assert 2 << 30 < each <= (8 << 30) / count
 
 
 @pytest.mark.parametrize(

@@ -25,15 +25,16 @@ def test_a_row_is_read_as_it_was_written() -> None:
 
 
 def test_equal_trials_have_one_id_and_others_another() -> None:
-    assert identity("d1", "GaussianNB()", 3, Rung(0.5, 2)) == ID
+    assert identity("d1", "GaussianNB()", 3, Rung(0.5, 2)) == ID == "3098ef09df09916f", "ids in files stay"
     others = [
         identity("d2", "GaussianNB()", 3, Rung(0.5, 2)),
         identity("d1", "GaussianNB(var_smoothing=0.1)", 3, Rung(0.5, 2)),
         identity("d1", "GaussianNB()", 4, Rung(0.5, 2)),
         identity("d1", "GaussianNB()", 3, Rung(0.6, 2)),
         identity("d1", "GaussianNB()", 3, Rung(0.5)),
+        identity("d1", "GaussianNB()", 3, Rung(0.5, 2), "balanced-accuracy"),
     ]
-    assert len({ID, *others}) == 6
+    assert len({ID, *others}) == 7
 
 
 @pytest.mark.parametrize(("name", "value"), [("state", "won"), ("schema", "chipwise.trial/2"), ("fit_s", "1 s")])

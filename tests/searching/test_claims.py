@@ -92,6 +92,15 @@ def test_what_is_no_claim_is_told() -> None:
         read_claims("Training time?")
 
 
+def test_a_score_without_end_is_left_out() -> None:
+    claim = read_claims("dat=mnist, score=1e999, score=0.9, model=GaussianNB()").claims[0]
+    assert claim.claim is not None
+    assert claim.claim.flags == ("a number without end: '1e999'",)
+    assert claim.score == Score(0.9)
+    with pytest.raises(InputError, match="not one claim"):
+        read_claims("dat=mnist, score=1e999, model=GaussianNB()")
+
+
 def test_a_group_is_taken_from_outside_only_where_nobody_is_named() -> None:
     found = read_claims("score=0.9, model=SVC()\nB: score=0.8, model=SVC()", group="A")
     assert [each.group for each in found.claims] == ["A", "B"]

@@ -23,8 +23,10 @@ from chipwise.searching.contest import hold, state_folder
 from chipwise.searching.execute import execute
 from chipwise.searching.finals import verdict_of
 from chipwise.searching.job import Job, Outcome
+from chipwise.searching.kinds import Facts, kinds_for
 from chipwise.searching.ledger import read
 from chipwise.searching.standing import Forecast
+from chipwise.searching.study import Study
 from chipwise.searching.wanted import Limits, Wanted
 from chipwise.tasks.metrics import paired_drop
 
@@ -112,7 +114,7 @@ def test_what_the_ledger_has_is_not_run_again(few: None, tmp_path: Path) -> None
     held(tmp_path / "board.jsonl", places)
     before = [row for row in read(tmp_path / "board.jsonl").trials if row.state == "finished"]
     held(tmp_path / "board.jsonl", places)
-    ran = [job.id for place in places for job in place.jobs if job.asks == "validation"]
+    ran = [job.id for place in places for job in place.jobs]
     assert max(Counter(ran).values()) == 1
     rows = [json.loads(line) for line in (tmp_path / "board.jsonl").read_text().splitlines()]
     finished = [row["id"] for row in rows if row["state"] == "finished"]
@@ -173,18 +175,128 @@ def test_an_interruption_gives_the_board_so_far(tmp_path: Path) -> None:
         assert not contest.finalists
 
 
-def test_a_model_of_ones_own_competes(few: None, tmp_path: Path) -> None:
+@pytest.fixture
+def mine(tmp_path: Path) -> str:
     (tmp_path / "mine.py").write_text(
         "from sklearn.svm import SVC\n"
+        "print('hello')\n"
         "class Mine:\n"
+        "    name = 'Mine()'\n"
         "    def fit(self, inputs, labels):\n        rows = inputs.reshape(len(inputs), -1)\n"
         "        self.svc = SVC(C=10).fit(rows, labels)\n"
         "    def predict(self, inputs):\n        return self.svc.predict(inputs.reshape(len(inputs), -1))\n"
         "    def save(self):\n        return self.svc.support_vectors_.tobytes()\n"
-        "    def describe(self):\n        return 'Mine()'\n"
+        "    def describe(self):\n        return self.name\n"
+        "class Taken(Mine):\n    name = 'SVC(C=10)'\n"
     )
-    contest = held(tmp_path / "board.jsonl", own=(f"{tmp_path / 'mine.py'}:Mine",))
+    return f"{tmp_path / 'mine.py'}:Mine"
+
+
+def test_a_model_of_ones_own_competes_where_it_was_asked_for(
+    few: None, mine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contest = held(tmp_path / "board.jsonl", own=(mine,))
     assert any(row.model == "Mine()" and row.rung.share == 1 for row in contest.trials)
+    said = capsys.readouterr()
+    assert "hello" not in said.out
+    assert "hello" in said.err
+    without = held(tmp_path / "board.jsonl", kinds=("naive-bayes",))
+    assert {row.model.partition("(")[0] for row in without.trials} == {"GaussianNB"}
+    assert {each.model.partition("(")[0] for each in without.finalists} == {"GaussianNB"}
+
+
+def test_a_model_of_ones_own_has_a_name_of_its_own(mine: str, tmp_path: Path) -> None:
+    for own, told in (((mine, mine), r"itself Mine\(\)"), ((mine.replace(":Mine", ":Taken"),), r"itself SVC\(C=10\)")):
+        with pytest.raises(InputError, match=told):
+            held(tmp_path / "board.jsonl", own=own)
+
+
+@pytest.mark.parametrize("text", ["import nowhere_at_all\n", "def make(:\n"])
+def test_a_file_that_cannot_be_imported_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    with pytest.raises(InputError, match=r"bad.py cannot be imported"):
+        held(tmp_path / "board.jsonl", own=(f"{tmp_path / 'bad.py'}:make",))
+
+
+def test_what_cannot_be_compiled_keeps_its_test(few: None, mine: str, tmp_path: Path) -> None:
+    contest = held(tmp_path / "board.jsonl", own=(mine,), graph=True)
+    assert all(each.test is not None for each in contest.finalists)
+    assert "Mine()" in {each.model for each in contest.finalists}
+    assert any(note.startswith("Mine() cannot be compiled: ") for note in contest.notes)
+
+
+def test_scores_of_another_metric_are_others(few: None, tmp_path: Path) -> None:
+    places: list[Here] = []
+    held(tmp_path / "board.jsonl", places)
+    other = held(tmp_path / "board.jsonl", places, metric="balanced-accuracy")
+    first, second = ({job.id for job in place.jobs} for place in places)
+    assert first
+    assert second
+    assert not first & second
+    assert not read(tmp_path / "board.jsonl").notes
+    assert other.paired is None
+    assert not other.verdict
+
+
+def test_one_search_runs_once_at_a_time(tmp_path: Path) -> None:
+    def study() -> Study:
+        return Study(tmp_path / "optuna.jsonl", kinds_for(Facts(1000, 64, 10, None), KINDS), 0, "tpe", "digits")
+
+    first = study()
+    with pytest.raises(InputError, match="running already"):
+        study()
+    first.close()
+    study().close()
+
+
+def test_what_there_was_no_time_for_is_tried_when_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "board.jsonl"
+    with monkeypatch.context() as patch:
+        patch.setattr(driving.Driver, "left_s", lambda self: 0.0)
+        held(path, sampler="grid", kinds=("naive-bayes",))
+    refused = {row.model for row in read(path).trials}
+    held(path, sampler="grid", kinds=("naive-bayes",))
+    assert len(refused) == 4
+    assert refused == {row.model for row in read(path).trials if row.state == "finished" and row.score}
+
+
+def test_finalists_are_fitted_once(few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[Here] = []
+    first = held(tmp_path / "board.jsonl", places)
+    monkeypatch.setattr(driving.Driver, "_next_up", lambda self: None)
+    again = held(tmp_path / "board.jsonl", places)
+    assert not places[1].jobs
+    assert again.finalists == first.finalists
+    assert (again.paired, again.verdict) == (first.paired, first.verdict)
+    assert not again.counts
+    (state_folder(tmp_path / "board.jsonl") / "models" / again.finalists[1].trial / "model.bin").unlink()
+    held(tmp_path / "board.jsonl", places)
+    assert [job.id for job in places[2].jobs] == [again.finalists[1].trial]
+
+
+def test_a_final_is_a_row_when_it_ends_whatever_becomes_of_it(
+    few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pressed(Silent):
+        def update(self, stage: str, fraction: float, message: str = "") -> None:
+            if stage == "testing" and fraction > 0.5:
+                raise KeyboardInterrupt
+
+    start = Here.start
+
+    def failing(self: Here, job: Job, limit_s: float) -> None:
+        if job.asks == "test" and not any(each.asks == "test" for each in self.jobs):
+            self.jobs.append(job)
+            self.outcomes.append(Outcome(job.id, error="it crashed at last"))
+        else:
+            start(self, job, limit_s)
+
+    monkeypatch.setattr(Here, "start", failing)
+    assert not held(tmp_path / "board.jsonl", progress=Pressed()).complete
+    finals = [row for row in read(tmp_path / "board.jsonl").trials if row.rung.share > 1]
+    assert [(row.state, row.reason, row.test is None) for row in finals] == [
+        ("failed", "it crashed at last", True), ("finished", None, False),
+    ]  # fmt: skip
 
 
 def test_time_is_used_though_nothing_is_expected_to_get_to_the_top(

@@ -104,6 +104,13 @@ def test_a_row_with_another_id_than_its_own_is_left_out(tmp_path: Path) -> None:
     assert board.notes
 
 
+def test_a_row_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "board.jsonl"
+    with pytest.raises(AssertionError, match="can be read"):
+        ledger.append(path, trial(state="failed", score=Score(float("inf"))))
+    assert not path.exists()
+
+
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("a shopping list\nmilk\n")

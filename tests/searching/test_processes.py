@@ -35,6 +35,13 @@ class Model:
         if self.what == "dies once" and not Path("died").exists():
             Path("died").touch()
             os._exit(3)
+        if self.what == "forks":
+            child = os.fork()
+            if child == 0:
+                time.sleep(600)
+            with Path("children").open("a") as file:
+                print(child, file=file)
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.what == "hangs":
             time.sleep(600)
         if self.what == "eats":
@@ -46,6 +53,7 @@ class Model:
     def describe(self):
         return "Model()"
 
+forks = lambda: Model("forks")
 raises, dies, once = lambda: Model("raises"), lambda: Model("dies"), lambda: Model("dies once")
 hangs, eats, fine, lies = lambda: Model("hangs"), lambda: Model("eats"), lambda: Model("fine"), lambda: Model("lies")
 """
@@ -87,7 +95,6 @@ def test_what_goes_wrong_is_told_and_the_place_goes_on(folder: Path) -> None:
     assert "a bug of its own" in said["raises"].error
     assert "more memory than a trial gets" in said["eats"].error
     assert "predict gave" in said["lies"].error
-    assert said["dies"].gone
     assert "SIGKILL" in said["dies"].error
     assert (folder / "deaths").read_text() == "xx"  # begun again once, and not for ever
     assert not said["once"].error  # it was begun again
@@ -95,7 +102,31 @@ def test_what_goes_wrong_is_told_and_the_place_goes_on(folder: Path) -> None:
     fine = said["fine"]
     assert not fine.error
     assert (fine.size_bytes, fine.items) == (5, 360)
-    assert fine.value == pytest.approx(fine.correct / 360)
+    assert fine.value == pytest.approx((load("digits").split().validation.labels == 0).mean())
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+def test_children_of_a_process_that_died_are_ended_and_keep_nobody_waiting(folder: Path) -> None:
+    processes = Processes(folder, 1)
+    try:
+        processes.start(job(folder, "forks"), limit_s=15.0)
+        (outcome,) = outcomes_of(processes, 1)
+        children = [int(line) for line in (folder / "children").read_text().split()]
+        ends = time.monotonic() + 20
+        while any(map(_lives, children)) and time.monotonic() < ends:
+            time.sleep(0.05)
+    finally:
+        processes.close()
+    assert "SIGKILL, twice" in outcome.error
+    assert len(children) == 2
+    assert not any(map(_lives, children))
 
 
 def test_the_test_split_has_no_labels_for_trials(folder: Path) -> None:

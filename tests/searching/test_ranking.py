@@ -98,6 +98,13 @@ def test_one_row_a_model_the_one_that_was_given_most_with_its_test() -> None:
     assert kept["C()"].rung == Rung(1.0, 2)
 
 
+def test_a_test_is_not_joined_to_the_score_of_a_part_of_the_samples() -> None:
+    rows = (trial("A()", None, rung=Rung(1.33), test=score(0.95)), trial("A()", 0.7, rung=Rung(0.25)))
+    for order in (rows, rows[::-1]):
+        (kept,) = one_each(order)
+        assert (kept.score, kept.test) == (None, score(0.95))
+
+
 @pytest.mark.parametrize("field", ["score", "test"])
 def test_a_score_stands_in_for_none(field: str) -> None:
     tested = trial("A()", None, test=score(0.5))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from chipwise.api.given import data_from, need
 from chipwise.api.notebook import drawn
 from chipwise.api.pictures import check_picture
+from chipwise.api.searching import memory_of_each
 from chipwise.core.board import FIELDS, Field, Leaderboard
 from chipwise.core.errors import InputError, unknown_name
 from chipwise.core.events import Progress, silent
@@ -30,7 +31,6 @@ HOME = Path("runs") / "search"
 PARETO: tuple[Field, Field] = ("score", "fit_s")
 _PAGES = (".html", ".svg", ".png")
 _LARGEST_BYTES = 1 << 28  # of a file of claims
-_MEMORY_BYTES = 1 << 33  # of a trial, where it is not known how much there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +160,10 @@ def _verified(path: Path, run: _Run, progress: Progress) -> list[str]:
     claims = to_verify(said, bench)
     if not claims:
         return [f"no claim on {dataset.name} is left to verify"]
+    jobs = min(bench.cores, len(claims))
+    bench = replace(bench, memory_bytes=memory_of_each(jobs))
     with tempfile.TemporaryDirectory() as folder:
-        place = Place(Processes(Path(folder), min(bench.cores, len(claims))), Path(folder), path)
+        place = Place(Processes(Path(folder), jobs), Path(folder), path)
         try:
             verified(claims, bench, place, partial(progress.update, "verify"))
         finally:
@@ -179,14 +181,13 @@ def _bench(dataset: Dataset, run: _Run) -> Bench:
 
     machine = detect()
     splits, digest = parts_of(dataset, run.samples, run.seed)
-    memory = machine.memory_bytes // 2 if machine.memory_bytes else _MEMORY_BYTES
     return Bench(
         dataset.name,
         digest,
         splits,
         run.seed,
         run.each_s,
-        memory,
+        memory_of_each(machine.cores),
         host=machine.cpu,
         cores=machine.cores,
         versions=versions(),

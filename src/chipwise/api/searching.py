@@ -108,7 +108,7 @@ def search(
         own=tuple(own),
         kinds=tuple(kinds),
         usd_an_hour=USD_AN_HOUR if usd_an_hour is None else usd_an_hour,
-        memory_bytes=memory_bytes or _memory(count),
+        memory_bytes=memory_bytes or memory_of_each(count),
         graph=then == "compile",
         limits=Limits(max_predict_s, max_size_bytes, max_cost_usd),
     )
@@ -133,8 +133,8 @@ def _check_places(on: str, then: str, output: str | Path | None) -> None:
         raise InputError("there is no plan to write", hint="--then compile -o X.plan")
 
 
-def _memory(jobs: int) -> int:
-    """An equal part of the memory that is available now."""
+def memory_of_each(jobs: int) -> int:
+    """Bytes of one of so many trials at once: an equal part of the memory that is available now."""
     from chipwise.devices.detect import detect
 
     whole = detect().memory_bytes or (4 << 30)
@@ -145,18 +145,22 @@ def _compiled(held: Contest, dataset: Dataset, output: str | Path | None, progre
     """Make a plan of the winner."""
     from chipwise.api.verbs import check, compile
     from chipwise.searching.contest import model_folder
+    from chipwise.searching.execute import network_in
 
     winner = held.winner
     if winner is None or winner.test is None:
         warn(f"there is nothing to compile: {winner.reason if winner else 'no contestant came to the end'}", progress)
         return held
-    folder = model_folder(Path(held.ledger), winner.trial)
-    source = folder / "network.onnx" if (folder / "network.onnx").is_file() else folder
+    source = network_in(model_folder(Path(held.ledger), winner.trial))
+    if source is None:
+        why = next((note for note in held.notes if note.startswith(winner.model)), "the winner was not kept")
+        warn(f"there is nothing to compile: {why}", progress)
+        return held
     plan = Path(output) if output is not None else Path(held.ledger).with_suffix(".plan")
     compile(source, output=plan, progress=progress)
     checked = check(plan, dataset)
     notes = list(held.notes)
-    if abs(checked.drop.candidate.value - winner.test.value) > _DIFFERENT:
+    if held.metric == "accuracy" and abs(checked.drop.candidate.value - winner.test.value) > _DIFFERENT:
         notes.append(
             f"the plan is right on {checked.drop.candidate.value:.2%} of the test samples, the winner on "
             f"{winner.test.value:.2%}: its graph computes in float32"

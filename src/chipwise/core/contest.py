@@ -48,7 +48,7 @@ class Contest:
         seed: of everything random; jobs: trials at once.
         ledger: file with the rows.
         finalists: in the order of their validation scores, which is the order of the choice.
-        trials: rows of contestants that had all samples, the best first, then those that failed or were refused.
+        trials: rows of contestants that had all samples and keep the limits, the best first.
         paired: the first two on the same test samples, the first as the source; None where there are not two.
         verdict: what that comes to, in words.
         counts: of rows by state; promoted: trials that got beyond their first rung.

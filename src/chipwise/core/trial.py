@@ -111,7 +111,7 @@ class Trial:
     id: str
 
 
-def identity(data: str, model: str, seed: int, rung: Rung) -> str:
+def identity(data: str, model: str, seed: int, rung: Rung, metric: str = "accuracy") -> str:
     """The id of a trial: equal ones are the same trial; 16 hex digits.
 
     Args:
@@ -119,6 +119,8 @@ def identity(data: str, model: str, seed: int, rung: Rung) -> str:
         model: canonical model string.
         seed: of every random choice.
         rung: how much it is given.
+        metric: what its score is.
     """
-    said = "\n".join((data, model, str(seed), f"{rung.share:.9g}", str(rung.epochs)))
+    other = () if metric == "accuracy" else (metric,)  # ids from before there were others stay
+    said = "\n".join((data, model, str(seed), f"{rung.share:.9g}", str(rung.epochs), *other))
     return hashlib.sha256(said.encode()).hexdigest()[:16]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from chipwise.datasets.dataset import Dataset, Splits
+    from chipwise.datasets.dataset import Splits
     from chipwise.searching.job import Part
 
 
@@ -64,11 +64,6 @@ def asked(folder: Path, part: Part) -> NDArray[Any]:
 def labels_of(folder: Path) -> NDArray[np.int64]:
     """Labels of the validation split."""
     return _map(folder / "validation-labels.npy")
-
-
-def memory_of(data: Dataset) -> int:
-    """Bytes that a data set takes as float32, which most contestants make of it."""
-    return 4 * int(data.arrays.size)
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:

@@ -9,6 +9,7 @@ quotes after `10/10 10:01>`. Nothing in it is executed.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -209,6 +210,9 @@ def _cut_scores(text: str, flags: list[str]) -> tuple[float | None, str]:
         number = _NUMBER.match(found["number"])
         if number is None:
             flags.append(f"no number: {found['number'][:40]!r}")
+            continue
+        if not math.isfinite(float(number[0])):
+            flags.append(f"a number without end: {found['number'][:40]!r}")
             continue
         said.append(float(number[0]))
         if number[0] != found["number"]:

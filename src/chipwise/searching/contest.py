@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from chipwise.searching.driver import Driver
 from chipwise.searching.finals import finals, verdict_of
 from chipwise.searching.kinds import Facts, kind_names, kinds_for
 from chipwise.searching.metrics import METRICS
+from chipwise.searching.model_string import form_of, parse
 from chipwise.searching.processes import Executor, Processes
 from chipwise.searching.rows import rows_of
 from chipwise.searching.standing import Forecast, ladder
@@ -31,12 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chipwise.core.events import Progress
-    from chipwise.core.trial import Trial
     from chipwise.datasets.dataset import Dataset
     from chipwise.searching.wanted import Wanted
 
 LEAST_S = 5.0
-_SHOWN_LOST = 20  # rows that failed or were refused
 
 
 def state_folder(ledger: Path) -> Path:
@@ -85,7 +84,7 @@ def hold(
         place: from the folder with the arrays to where trials run; None for processes of this machine.
 
     Raises:
-        InputError: as `check_wanted`. StorageError: the ledger cannot be written.
+        InputError: as `check_wanted`; the same search runs already. StorageError: the ledger cannot be written.
     """
     begun = time.monotonic()
     check_wanted(wanted)
@@ -102,12 +101,13 @@ def hold(
         folder = Path(scratch)
         arrays.written(folder, splits, shares, wanted.seed)
         study = Study(state / "optuna.jsonl", kinds, wanted.seed, wanted.sampler, f"{data.digest} {wanted.metric}")
-        executor = Processes(folder, wanted.jobs) if place is None else place(folder)
-        driver = Driver(
-            wanted, rows, study, executor, Forecast(shares), shares, folder, data.class_names, begun, progress
-        )
-        driver.enter_own()
-        with _ended(executor):
+        made: Callable[[Path], Executor] = partial(Processes, count=wanted.jobs) if place is None else place
+        with closing(study), closing(made(folder)) as executor:
+            driver = Driver(
+                wanted, rows, study, executor, Forecast(shares), shares, folder, data.class_names, begun, progress,
+                forms=frozenset(form_of(parse(kind.usual_model())) for kind in kinds),
+            )  # fmt: skip
+            driver.enter_own()
             return _held(driver, ledger, state)
 
 
@@ -133,7 +133,7 @@ def _held(driver: Driver, ledger: Path, state: Path) -> Contest:
         jobs=wanted.jobs,
         ledger=str(ledger),
         finalists=finalists,
-        trials=_board(driver),
+        trials=tuple(driver.board()),
         paired=paired,
         verdict=verdict_of(finalists, paired),
         counts=dict(driver.rows.counts),
@@ -151,29 +151,13 @@ def _interrupted(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _board(driver: Driver) -> tuple[Trial, ...]:
-    """Contestants that had all samples and keep the limits, the best first."""
-    return tuple(
-        sorted(driver.top.values(), key=lambda row: (-(row.score.value if row.score else 0.0), row.fit_s or 0.0))
-    )
-
-
 def _notes(driver: Driver) -> tuple[str, ...]:
-    notes = []
+    notes = [*driver.notes]
     if not driver.top:
         notes.append("no contestant had all samples within the time and the limits: give more time")
     if driver.exhausted:
         notes.append("everything that the sampler could think of was tried")
     return tuple(notes)
-
-
-@contextmanager
-def _ended(executor: Executor) -> Iterator[None]:
-    """Leave no process behind."""
-    try:
-        yield
-    finally:
-        executor.close()
 
 
 def _channels(data: Dataset) -> int | None:

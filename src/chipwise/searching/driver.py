@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
 from chipwise.searching.arrays import rows_file
+from chipwise.searching.contestant import NETWORKS
+from chipwise.searching.estimators import ESTIMATORS
 from chipwise.searching.execute import own_model
 from chipwise.searching.job import Job, Outcome
 from chipwise.searching.kinds import own_kind
-from chipwise.searching.model_string import canonical
+from chipwise.searching.model_string import Form, form_of, parse, written
 from chipwise.searching.standing import Entry, Forecast, Seen, rung_of
 
 if TYPE_CHECKING:
@@ -50,7 +53,8 @@ class Driver:
         progress: told how far it is.
         waiting: contestants that could run; running: those that do, by the id of their trial.
         top: rows that had all samples and break no limit, by model.
-        owned: where models of the user's own come from, by their string.
+        owned: where models of the user's own come from, by their string; forms: of models of kinds that compete.
+        notes: what else is to be known, a sentence each.
         starts, promoted, over_limits: how many there were; exhausted: nothing new can be asked for.
     """
 
@@ -68,6 +72,8 @@ class Driver:
     running: dict[str, Entry] = field(default_factory=dict)
     top: dict[str, Trial] = field(default_factory=dict)
     owned: dict[str, str] = field(default_factory=dict)
+    forms: frozenset[Form] = frozenset()
+    notes: list[str] = field(default_factory=list)
     starts: int = 0
     promoted: int = 0
     over_limits: int = 0
@@ -81,7 +87,8 @@ class Driver:
     def run(self) -> None:
         """Search until the time is up, but for what the tests at the end take."""
         for row in self.rows.whole():
-            self._rank(row)
+            if self._competes(row.model):
+                self._rank(row)
         while True:
             self._fill()
             if not self.running and not self._next_up():
@@ -95,8 +102,11 @@ class Driver:
 
     def leaders(self) -> list[Trial]:
         """Contestants with the best validation scores, which will be tested: at least two, where there are."""
-        ordered = sorted(self.top.values(), key=_rank_of)
-        return ordered[: max(_FINALISTS, min(self.wanted.jobs, 5))]
+        return self.board()[: max(_FINALISTS, min(self.wanted.jobs, 5))]
+
+    def board(self) -> list[Trial]:
+        """Contestants that had all samples and keep the limits, the best first."""
+        return sorted(self.top.values(), key=_rank_of)
 
     def left_s(self) -> float:
         """Time until the tests have to begin."""
@@ -110,12 +120,22 @@ class Driver:
         """Let models of the user's own take part, before all others.
 
         Raises:
-            InputError: one is none.
+            InputError: one is none, or calls itself like another contestant.
         """
         for place, spec in enumerate(self.wanted.own, 1):
-            model = canonical(own_model(spec).describe())
+            described = parse(own_model(spec).describe())
+            model = written(described)
+            if model in self.owned or described.name in ESTIMATORS or described.name in NETWORKS:
+                raise InputError(f"{spec} calls itself {model}, a name that is taken", hint="describe() says its name")
             self.owned[model] = spec
             self.waiting.append(Entry(-place, own_kind(self.wanted.for_s), model, None, usual=True))
+
+    def _competes(self, model: str) -> bool:
+        """Whether a row's model takes part in this search, which may be another one than that of the row."""
+        try:
+            return model in self.owned or form_of(parse(model)) in self.forms
+        except InputError:
+            return False
 
     def _fill(self) -> None:
         """Start as many trials as there are places."""
@@ -250,7 +270,8 @@ class Driver:
 
     def _refuse(self, entry: Entry) -> None:
         needs, left = self.forecast.path_s(entry), max(self.left_s(), 0.0)
-        self._out(entry, self._rung(entry), "refused", f"it would take about {needs:.3g} s, and {left:.3g} s are left")
+        reason = f"it would take about {needs:.3g} s, and {left:.3g} s are left"
+        self.rows.ended(entry.model, self._rung(entry), "refused", reason)  # the study has it when there is more time
 
     def _rung(self, entry: Entry) -> Rung:
         return rung_of(self.shares[entry.next], entry.epochs)

@@ -11,6 +11,7 @@ import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from chipwise.searching.contestant import Contestant
 
 MODEL_FILE = "model.bin"  # what a contestant saves, where it is kept
+_GRAPH_FILE, _NETWORK_FILE = "network.onnx", "network.json"  # of `graphs` and `run_folder`
 
 
 def execute(job: Job, began: Callable[[], None] = lambda: None) -> Outcome:
@@ -56,7 +58,8 @@ def own_model(spec: str) -> Contestant:
         spec: "FILE.py:function"; the function takes nothing and returns a `Contestant`.
 
     Raises:
-        InputError: there is no such file or function, or what it gives lacks a method of the contract.
+        InputError: there is no such file or function, it cannot be imported, or what it gives lacks a method of the
+            contract.
     """
     file, _, name = spec.rpartition(":")
     found = importlib.util.spec_from_file_location(Path(file).stem, file) if Path(file).is_file() else None
@@ -64,11 +67,15 @@ def own_model(spec: str) -> Contestant:
         raise InputError(f"no model in {spec!r}", hint="--with my_model.py:make")
     module = importlib.util.module_from_spec(found)
     sys.modules[found.name] = module
-    found.loader.exec_module(module)
-    make = getattr(module, name, None)
-    if not callable(make):
-        raise InputError(f"{file} has no function {name!r}", hint="--with my_model.py:make")
-    made: Contestant = make()
+    with redirect_stdout(sys.stderr):  # what it prints is none of our answer
+        try:
+            found.loader.exec_module(module)
+        except (ImportError, SyntaxError) as error:
+            raise InputError(f"{file} cannot be imported: {type(error).__name__}: {first_line(error)}") from error
+        make = getattr(module, name, None)
+        if not callable(make):
+            raise InputError(f"{file} has no function {name!r}", hint="--with my_model.py:make")
+        made: Contestant = make()
     missing = [verb for verb in ("fit", "predict", "save", "describe") if not callable(getattr(made, verb, None))]
     if missing:
         raise InputError(f"what {spec} gives has no {' and no '.join(missing)}", hint="see docs/search.md")
@@ -92,14 +99,25 @@ def _run(job: Job, began: Callable[[], None]) -> Outcome:
     saved = model.save()
     if job.keep:
         atomic_write(Path(job.keep) / MODEL_FILE, saved)
+    note = ""
     if job.graph:
-        _write_network(model, Path(job.keep), asked.shape[1:], job.class_names)
+        try:
+            _write_network(model, Path(job.keep), asked.shape[1:], job.class_names)
+        except ChipwiseError as error:  # its scores are no worse for that
+            note = _reason(error)
     outcome = partial(Outcome, job.id, fitted - start, done - fitted, len(asked), len(saved))
     if job.asks == "test":
-        return outcome(answers=predicted.astype("<i4").tobytes())
+        return outcome(answers=predicted.astype("<i4").tobytes(), note=note)
     truth = arrays.labels_of(folder)
     value = score_of(job.metric, truth, predicted, len(job.class_names))
-    return outcome(value=value, correct=int((truth == predicted).sum()))
+    return outcome(value=value)
+
+
+def network_in(folder: Path) -> Path | None:
+    """What the compiler takes of a contestant that is kept: a file or the folder; None where it is no network."""
+    if (folder / _GRAPH_FILE).is_file():
+        return folder / _GRAPH_FILE
+    return folder if (folder / _NETWORK_FILE).is_file() else None
 
 
 def _write_network(model: Contestant, folder: Path, shape: tuple[int, ...], class_names: tuple[str, ...]) -> None:

@@ -7,15 +7,17 @@ sample (McNemar), and are said to be indistinguishable where that says nothing.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chipwise.codec.files import atomic_write, read_bounded
 from chipwise.core.contest import Finalist
 from chipwise.core.trial import Rung
 from chipwise.searching.contestant import epochs_of
+from chipwise.searching.execute import MODEL_FILE, network_in
 from chipwise.searching.metrics import score_of, with_interval
 from chipwise.searching.standing import rung_of
 from chipwise.tasks.metrics import paired_drop
@@ -25,46 +27,61 @@ if TYPE_CHECKING:
 
     from chipwise.core.measure import PairedDrop
     from chipwise.core.trial import Trial
-    from chipwise.datasets.dataset import Dataset, Splits
+    from chipwise.datasets.dataset import Splits
     from chipwise.searching.driver import Driver
     from chipwise.searching.job import Outcome
 
 SIGNIFICANT = 0.05
 _LOOK_S = 0.2
 _GRACE = 3.0  # times as long as expected, for the one that won
+_ANSWERS_FILE = "answers.bin"  # of a finalist, to the test split: int32, little-endian
+_LARGEST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How a finalist's last fit ended: its row, and its answers [N] to the test split; None where it failed."""
+
+    row: Trial
+    answers: NDArray[np.int32] | None = None
 
 
 def finals(driver: Driver, kept: Path) -> tuple[tuple[Finalist, ...], PairedDrop | None]:
-    """Fit and test the leaders.
+    """Fit and test the leaders; what was fitted before, and is kept, is not fitted again.
 
     Args:
         driver: whose search is over; its executor is free.
         kept: folder for the fitted models, one folder each, by the id of the row.
 
     Returns:
-        the finalists, and the comparison of the first two; None where there are not two.
+        the finalists, and the comparison of the first two; None where there are not two, or scores are no shares.
+
+    Raises:
+        StorageError: a row or the answers cannot be written.
     """
-    leaders, splits = driver.leaders(), driver.rows.splits
-    rungs = {row.model: _rung(row.model, splits) for row in leaders}
-    outcomes: dict[str, Outcome] = {}
-    waiting = list(leaders)
+    leaders = driver.leaders()
+    rungs = {row.model: _rung(row.model, driver.rows.splits) for row in leaders}
+    folders = {row.model: kept / driver.rows.id_of(row.model, rungs[row.model]) for row in leaders}
+    known = {row.model: _known(driver, folders[row.model]) for row in leaders}
+    ended = {model: end for model, end in known.items() if end is not None}
+    waiting = [row for row in leaders if row.model not in ended]
     running: dict[str, Trial] = {}
     while waiting or running:
         while waiting and driver.executor.free():
             row = waiting.pop(0)
             limit_s = _limit(driver, row, first=row is leaders[0])
             if limit_s is not None:
-                identity = driver.rows.id_of(row.model, rungs[row.model])
-                running[identity] = row
-                job = driver.job(row.model, rungs[row.model], identity, rows="", keep=str(kept / identity))
+                folder = folders[row.model]
+                running[folder.name] = row
+                job = driver.job(row.model, rungs[row.model], folder.name, rows="", keep=str(folder))
                 driver.executor.start(job, limit_s)
         for outcome in driver.executor.wait(_LOOK_S):
             row = running.pop(outcome.id)
-            outcomes[row.model] = outcome
-        driver.progress.update("testing", min(len(outcomes) / max(len(leaders), 1), 0.99))
+            ended[row.model] = _ended(driver, row.model, rungs[row.model], outcome, folders[row.model])
+        driver.progress.update("testing", min(len(ended) / max(len(leaders), 1), 0.99))
     driver.progress.update("testing", 1.0)
-    finalists = tuple(_finalist(driver, row, outcomes.get(row.model), splits.test) for row in leaders)
-    return finalists, _compared(outcomes, leaders, splits.test.labels)
+    finalists = tuple(_finalist(row, ended.get(row.model)) for row in leaders)
+    return finalists, _compared(driver, [ended[row.model] for row in leaders if row.model in ended])
 
 
 def verdict_of(finalists: tuple[Finalist, ...], paired: PairedDrop | None) -> str:
@@ -94,33 +111,51 @@ def _limit(driver: Driver, row: Trial, *, first: bool) -> float | None:
     return left if expected < left else None
 
 
-def _finalist(driver: Driver, row: Trial, outcome: Outcome | None, test: Dataset) -> Finalist:
+def _known(driver: Driver, folder: Path) -> _End | None:
+    """The end of a finalist that was fitted before; None where it has to be fitted (again), as a file is missing."""
+    row, count = driver.rows.known.get(folder.name), len(driver.rows.splits.test)
+    kept = all((folder / name).is_file() for name in (MODEL_FILE, _ANSWERS_FILE))
+    if row is None or row.test is None or not kept or (driver.wanted.graph and network_in(folder) is None):
+        return None
+    answers = read_bounded(folder / _ANSWERS_FILE, _LARGEST_BYTES, "answers")
+    return _End(row, np.frombuffer(answers, "<i4")) if len(answers) == 4 * count else None
+
+
+def _ended(driver: Driver, model: str, rung: Rung, outcome: Outcome, folder: Path) -> _End:
     """Score the answers of a finalist, and write its row."""
+    if outcome.error:
+        return _End(driver.rows.ended(model, rung, "failed", outcome.error))
+    if outcome.note:
+        driver.notes.append(f"{model} cannot be compiled: {outcome.note}")
+    atomic_write(folder / _ANSWERS_FILE, outcome.answers)
+    answers, test, metric = np.frombuffer(outcome.answers, "<i4"), driver.rows.splits.test, driver.wanted.metric
+    value = score_of(metric, test.labels, answers, test.classes)
+    return _End(driver.rows.finished(model, rung, outcome, with_interval(metric, value, len(test))), answers)
+
+
+def _finalist(row: Trial, end: _End | None) -> Finalist:
+    """What is told of a leader: its validation score, and how its last fit ended."""
     assert row.score is not None, "leaders have one"
-    if outcome is None or outcome.error:
-        return Finalist(row.model, row.score, reason="there was no time left" if outcome is None else outcome.error)
-    value = score_of(driver.wanted.metric, test.labels, _answers(outcome), test.classes)
-    tested = with_interval(driver.wanted.metric, value, len(test))
-    final = driver.rows.finished(row.model, _rung(row.model, driver.rows.splits), outcome, tested)
+    if end is None:
+        return Finalist(row.model, row.score, reason="there was no time left")
+    final = end.row
     return Finalist(
         row.model,
         row.score,
-        tested,
-        outcome.fit_s,
-        outcome.predict_s / max(outcome.items, 1),
-        outcome.size_bytes,
+        final.test,
+        final.fit_s,
+        final.predict_s_per_item,
+        final.size_bytes,
         final.price_usd,
         final.id,
+        final.reason or "",
     )
 
 
-def _answers(outcome: Outcome) -> NDArray[np.int32]:
-    return np.frombuffer(outcome.answers, "<i4")
-
-
-def _compared(outcomes: dict[str, Outcome], leaders: list[Trial], truth: NDArray[np.int64]) -> PairedDrop | None:
-    tested = [outcomes[row.model] for row in leaders if row.model in outcomes and not outcomes[row.model].error][:2]
-    if len(tested) < 2 or not len(truth):
+def _compared(driver: Driver, ends: list[_End]) -> PairedDrop | None:
+    """The first two that were tested, sample by sample, which says nothing about classes of other sizes."""
+    truth = driver.rows.splits.test.labels
+    right = [end.answers == truth for end in ends if end.answers is not None][:2]
+    if len(right) < 2 or not len(truth) or driver.wanted.metric != "accuracy":
         return None
-    first, second = (_answers(outcome) == truth for outcome in tested)
-    return paired_drop(first, second)
+    return paired_drop(right[0], right[1])

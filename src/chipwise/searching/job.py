@@ -1,7 +1,7 @@
 """What a trial's process is told, and what it answers: plain values, as JSON, so that nothing is unpickled.
 
->>> Outcome("0123").seconds
-0.0
+>>> Outcome("0123", fit_s=0.5).error
+''
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class Outcome:
         id: of the job.
         fit_s, predict_s: wall time of both; items: that were predicted.
         size_bytes: of the model as it saves itself.
-        value: of the metric on the validation split, with how many were right of how many; None for the test split,
-            whose labels no process of a trial is given.
+        value: of the metric on the validation split; None for the test split, whose labels no process of a trial is
+            given.
         answers: predicted classes of the test split, little-endian int32; empty for validation.
         error: why there is no result; empty where there is one.
-        gone: the process died, which need not be the trial's fault.
+        note: what went wrong beside it, where there is a result; empty for nothing.
     """
 
     id: str
@@ -66,12 +66,6 @@ class Outcome:
     items: int = 0
     size_bytes: int = 0
     value: float | None = None
-    correct: int = 0
     answers: bytes = b""
     error: str = ""
-    gone: bool = False
-
-    @property
-    def seconds(self) -> float:
-        """Of fitting and predicting."""
-        return self.fit_s + self.predict_s
+    note: str = ""

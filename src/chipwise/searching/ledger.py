@@ -72,8 +72,9 @@ def append(path: Path, trial: Trial) -> bool:
     Raises:
         StorageError: when it cannot be written; the file is as it was.
     """
-    assert trial.id == identity(trial.data_digest or trial.data, trial.model, trial.seed, trial.rung), "its own id"
+    assert trial.id == _id_of(trial), "its own id"
     line = encode(trial)
+    assert row_of(line) is not None, "what is written can be read"
     once = f'"state":"finished","id":"{trial.id}"}}'.encode() if trial.state == "finished" else b""
     assert line.endswith(once), "fields are written in order"
     return append_line(path, line, unless=once)
@@ -110,7 +111,7 @@ def row_of(line: bytes) -> Trial | None:
         trial = decode(line, Trial, "row")
     except InputError:
         return None
-    return trial if trial.id == identity(trial.data_digest or trial.data, trial.model, trial.seed, trial.rung) else None
+    return trial if trial.id == _id_of(trial) else None
 
 
 def counted_once(rows: Iterable[Trial]) -> tuple[Trial, ...]:
@@ -128,6 +129,10 @@ def key_of(row: Trial) -> tuple[object, ...]:
     if row.state != "claimed":
         return (row.id,)
     return (row.id, row.group, row.when, None if row.score is None else row.score.value)
+
+
+def _id_of(row: Trial) -> str:
+    return identity(row.data_digest or row.data, row.model, row.seed, row.rung, row.metric)
 
 
 def _notes(unread: list[int], *, torn: bool) -> tuple[str, ...]:

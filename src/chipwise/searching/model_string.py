@@ -25,6 +25,7 @@ _MOST_INTEGER = 2**63 - 1
 _SHOWN = 80
 _HINT = "write Name(argument=value, ...), values being numbers, 'text', True, False, None, lists, dicts, or models"
 
+Form: TypeAlias = "tuple[str, tuple[Form, ...]]"
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | list[Value] | dict[str | int, Value] | Model | None"
 
 
@@ -45,6 +46,15 @@ class Model:
     def __str__(self) -> str:
         """The canonical model string."""
         return written(self)
+
+
+def form_of(model: Model) -> Form:
+    """The names in a model without its values: what models of one kind have in common.
+
+    >>> form_of(parse("make_pipeline(PCA(n_components=40), SVC(C=10))"))
+    ('make_pipeline', (('PCA', ()), ('SVC', ())))
+    """
+    return model.name, tuple(form_of(part) for part in model.parts)
 
 
 def canonical(text: str) -> str:

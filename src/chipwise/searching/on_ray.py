@@ -82,7 +82,7 @@ class RayTasks:
         try:
             return decode(ray.get(task), Outcome, "outcome")
         except RayError as error:
-            return Outcome(job.id, error=f"its worker died, {_RETRIES + 1} times: {first_line(error)}", gone=True)
+            return Outcome(job.id, error=f"its worker died, {_RETRIES + 1} times: {first_line(error)}")
 
 
 def place(count: int) -> Any:

@@ -91,9 +91,12 @@ class Processes:
         busy = [place for place in self._places if place.job is not None]
         if not busy:
             return []
+        dead = [place for place in busy if place.process is None or place.process.poll() is not None]
         nearest = min(place.ends for place in busy) - time.monotonic()
-        outcomes = [outcome for place in self._heard(busy, min(timeout_s, max(nearest, 0.0)))
-                    if (outcome := self._read(place)) is not None]  # fmt: skip
+        heard = self._heard(busy, 0.0 if dead else min(timeout_s, max(nearest, 0.0)))
+        read = [self._read(place) for place in heard]
+        read += [self._gone(place) for place in dead if place not in heard]  # a child of it holds its output open
+        outcomes = [outcome for outcome in read if outcome is not None]
         for place in busy:
             if place.job is not None and time.monotonic() >= place.ends:
                 outcomes.append(Outcome(place.job.id, error=f"it took more than the {place.limit_s:.3g} s it may take"))
@@ -143,13 +146,17 @@ class Processes:
             outcome = decode(place.said, Outcome, "outcome")
             place.job = None
             return outcome
-        if piece:
-            return None
+        return None if piece else self._gone(place)
+
+    def _gone(self, place: _Place) -> Outcome | None:
+        """Begin once more what killed its process; what became of it where it has done so again."""
+        assert place.process is not None, "a busy place has one"
+        assert place.job is not None, "and a job"
         code = place.process.wait()
         if place.attempts < _ATTEMPTS:
             self._begin(place)
             return None
-        outcome = Outcome(place.job.id, error=_died(code, place.log), gone=True)
+        outcome = Outcome(place.job.id, error=_died(code, place.log))
         self._end(place)
         return outcome
 
@@ -157,9 +164,9 @@ class Processes:
     def _end(place: _Place, *, keep: bool = False) -> None:
         """End the process with all that it started; forget its job unless that is begun again."""
         if place.process is not None:
-            if place.process.poll() is None:
+            with suppress(ProcessLookupError):  # its children may be there when it is not
                 os.killpg(place.process.pid, signal.SIGKILL)
-                place.process.wait()
+            place.process.wait()
             for pipe in (place.process.stdin, place.process.stdout):
                 if pipe is not None:
                     with suppress(BrokenPipeError):  # what it was not told any more

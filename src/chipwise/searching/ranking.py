@@ -38,15 +38,16 @@ def ranked(trials: Iterable[Trial], by: Field, pareto: tuple[Field, Field]) -> t
 
 
 def one_each(trials: Iterable[Trial]) -> tuple[Trial, ...]:
-    """Of each model and seed one row: that on the highest rung, with the test score of one that was fitted again."""
+    """Of each model and seed one row: that on the highest rung, with the test score of a second fit."""
     scored: dict[tuple[str, int], Trial] = {}
     tested: dict[tuple[str, int], Trial] = {}
     for trial in trials:
         kept, key = tested if trial.score is None else scored, (trial.model, trial.seed)
         if key not in kept or _height(trial) > _height(kept[key]):
             kept[key] = trial
-    both = {key: replace(scored[key], test=tested[key].test) for key in scored.keys() & tested.keys()}
-    return tuple((tested | scored | both).values())
+    both = {key: replace(scored[key], test=tested[key].test) for key in scored.keys() & tested.keys()
+            if scored[key].rung.share >= 1}  # fmt: skip
+    return tuple((scored | tested | both).values())
 
 
 def front(trials: Sequence[Trial], pareto: tuple[Field, Field]) -> list[Trial]:

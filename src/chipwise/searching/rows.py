@@ -29,7 +29,7 @@ class Rows:
         ledger: the file; data: what is learned; splits: of it; wanted: what was asked for.
         host: the processor; versions: of libraries.
         known: finished rows by id.
-        counts: rows that were written, by state.
+        counts: rows that were added, by state.
     """
 
     ledger: Path
@@ -43,7 +43,7 @@ class Rows:
 
     def id_of(self, model: str, rung: Rung) -> str:
         """The id of a trial."""
-        return identity(self.data.digest, model, self.wanted.seed, rung)
+        return identity(self.data.digest, model, self.wanted.seed, rung, self.wanted.metric)
 
     def finished(self, model: str, rung: Rung, outcome: Outcome, test: Score | None = None) -> Trial:
         """Write the row of a trial that ended well."""
@@ -74,8 +74,8 @@ class Rows:
         ]
 
     def _write(self, row: Trial) -> Trial:
-        append(self.ledger, row)
-        self.counts[row.state] = self.counts.get(row.state, 0) + 1
+        if append(self.ledger, row):
+            self.counts[row.state] = self.counts.get(row.state, 0) + 1
         if row.state == "finished":
             self.known.setdefault(row.id, row)
         return row

@@ -11,7 +11,7 @@ import random
 import warnings
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import optuna
 from optuna.pruners import SuccessiveHalvingPruner
@@ -20,7 +20,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from chipwise.core.errors import unknown_name
+from chipwise.codec.files import storage_error
+from chipwise.core.errors import InputError, unknown_name
 from chipwise.searching.contestant import epochs_of
 from chipwise.searching.knobs import grid_of, suggested
 from chipwise.searching.model_string import written
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 
     from chipwise.searching.kinds import Kind
     from chipwise.searching.knobs import Setting
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nobody sees that the same search runs twice
+    fcntl = None  # type: ignore[assignment]
 
 SAMPLERS = ("tpe", "random", "grid")
 REDUCTION = 4  # of a rung's contestants one in so many goes on
@@ -51,7 +57,8 @@ class Study:
         about: what makes it another study: data, metric.
 
     Raises:
-        UnknownNameError: no such sampler.
+        UnknownNameError: no such sampler. InputError: another process runs this very search.
+        StorageError: the folder cannot be written.
     """
 
     def __init__(self, file: Path, kinds: Sequence[Kind], seed: int, sampler: str, about: str) -> None:
@@ -59,11 +66,13 @@ class Study:
         self._kinds = {kind.name: kind for kind in kinds}
         self._grid = iter(_grid(kinds, seed)) if sampler == "grid" else None
         said = "\n".join((about, sampler, str(seed), *self._kinds))
+        name = hashlib.sha256(said.encode()).hexdigest()[:16]
+        self._lock = _locked(file.with_name(f"{name}.lock"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study = optuna.create_study(
                 storage=JournalStorage(JournalFileBackend(str(file))),
-                study_name=hashlib.sha256(said.encode()).hexdigest()[:16],
+                study_name=name,
                 sampler=_sampler(sampler, seed),
                 pruner=SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION),
                 direction="maximize",
@@ -72,6 +81,10 @@ class Study:
         self._trials: dict[int, optuna.Trial] = {}
         self._asked: set[str] = set()
         self._begin()
+
+    def close(self) -> None:
+        """Let another process go on with it."""
+        self._lock.close()
 
     def ask(self) -> Entry | None:
         """A contestant that was not asked for yet; None where there seems to be none any more."""
@@ -113,7 +126,7 @@ class Study:
         self._study.tell(self._trials.pop(entry.number), score)
 
     def drop(self, entry: Entry) -> None:
-        """A contestant crashed or was not begun: nothing is learned from it."""
+        """A contestant crashed or costs too much: nothing is learned from it."""
         self._study.tell(self._trials.pop(entry.number), state=TrialState.FAIL)
 
     def _begin(self) -> None:
@@ -137,6 +150,25 @@ class Study:
         if point is not None:
             self._study.enqueue_trial(point)
         return point is not None
+
+
+def _locked(file: Path) -> BinaryIO:
+    """A file that this process alone has until it is closed, or the process ends.
+
+    Raises:
+        InputError: another one has it. StorageError: it cannot be written.
+    """
+    try:
+        lock = file.open("ab")
+    except OSError as error:
+        raise storage_error(file, error) from error
+    try:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise InputError("this search is running already", hint="another --seed or --ledger") from error
+    return lock
 
 
 def _grid(kinds: Sequence[Kind], seed: int) -> list[dict[str, Setting]]:
