@@ -74,19 +74,24 @@ async def _opened(shelf: Shelf, stopped: asyncio.Event) -> bool:
     Raises:
         ChipwiseError: of the first that cannot be opened.
     """
-    opening = asyncio.gather(*map(shelf.load, list(shelf.places)), return_exceptions=True)
-    told = asyncio.ensure_future(stopped.wait())
+    opening, told = asyncio.ensure_future(_open_all(shelf)), asyncio.ensure_future(stopped.wait())
     try:
         await asyncio.wait((opening, told), return_when=asyncio.FIRST_COMPLETED)
+        in_time = opening.done()
     finally:
         told.cancel()
-        in_time = opening.done()
         opening.cancel()
-        await asyncio.wait((opening,))
-    problem = next((each for each in opening.result() if isinstance(each, BaseException)), None) if in_time else None
+        await asyncio.gather(opening, return_exceptions=True)
+    if in_time:
+        opening.result()
+    return in_time
+
+
+async def _open_all(shelf: Shelf) -> None:
+    found = await asyncio.gather(*map(shelf.load, list(shelf.places)), return_exceptions=True)
+    problem = next((each for each in found if isinstance(each, BaseException)), None)
     if problem is not None:
         raise problem
-    return in_time
 
 
 async def _until_stopped(shelf: Shelf, log: Log, stopped: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ before its workers end. A plan that cannot be opened changes nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import tempfile
 from dataclasses import dataclass, field
@@ -169,7 +170,7 @@ class Shelf:
             await _finished(asyncio.to_thread(atomic_write, copy, data))
             workers = await self._crew(copy)
         except BaseException:
-            copy.unlink(missing_ok=True)
+            _remove(copy)
             raise
         return Serving(name, version, copy, workers, settings=self.settings, freed=self.turns.pump)
 
@@ -192,7 +193,12 @@ class Shelf:
         place.failed += old.tally.fail.count
         await old.close()
         self.turns.servings.remove(old)
-        old.path.unlink(missing_ok=True)
+        _remove(old.path)
+
+
+def _remove(copy: Path) -> None:
+    with contextlib.suppress(OSError):  # it was never written, or goes with its folder
+        copy.unlink()
 
 
 async def _finished(work: Coroutine[Any, Any, None]) -> None:
