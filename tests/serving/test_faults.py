@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import queue
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -180,6 +182,37 @@ def test_clients_that_vanish_or_dawdle_harm_nobody(
         peer.close()
     assert "secret-7" not in server.err.read_text()
     assert [event["event"] for event in server.events] == ["opened", "listening", "stopping", "stopped"]
+
+
+def test_a_server_that_is_ended_while_it_opens_leaves_nothing(plans: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "chipwise", "serve", str(plans / "mean.plan"), "--port", str(free_port())]
+    process = subprocess.Popen(command, env=os.environ | {"TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE)
+    while not list(tmp_path.glob("chipwise-serve-*/mean-1.plan")):
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said.decode()
+    assert [json.loads(line)["event"] for line in said.splitlines()][-1] == "stopped"
+    assert list(tmp_path.glob("chipwise-serve-*")) == []
+
+
+def test_an_idle_stream_does_not_hold_up_the_end(start: Start, plans: Path) -> None:
+    calls = pytest.importorskip("tritonclient.grpc")
+    server = start(plans / "mean.plan", "--log-requests")
+    found: queue.Queue[object] = queue.Queue()
+    tensor = calls.InferInput("x", [1, 4], "FP32")
+    tensor.set_data_from_numpy(np.ones((1, 4), np.float32))
+    with calls.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client:
+        client.start_stream(lambda result, error: found.put(error))
+        for model in ("mean", "absent"):
+            client.async_stream_infer(model, [tensor])
+        assert found.get(timeout=30) is None
+        assert "no model" in str(found.get(timeout=30))
+        assert server.stop() == 0
+    kinds = [event["event"] for event in server.events]
+    assert kinds == ["opened", "listening", "request", "request", "stopping", "stopped"]
+    assert [event["status"] for event in server.events if event["event"] == "request"] == [200, 404]
 
 
 def certificate(folder: Path, name: str, *more: str) -> tuple[Path, Path]:

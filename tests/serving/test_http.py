@@ -33,7 +33,7 @@ class Echo:
     """A worker that gives back what it gets."""
 
     def __init__(self) -> None:
-        self.facts, self.process = FACTS, SimpleNamespace(pid=0)
+        self.facts, self.process, self.ended = FACTS, SimpleNamespace(pid=0), False
 
     async def call(self, message: Message) -> Message:
         return Message("done", {"compute_s": 0.0}, message.arrays)

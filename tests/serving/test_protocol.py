@@ -120,6 +120,7 @@ def test_any_field_is_read_or_refused(field: str, value: Any, datatype: str, tai
         (request(shape=[1] * 17), "or there are many"),
         (request(shape=[64, 65]), "4160 elements; at most 4096"),
         (request(shape=[1 << 40, 0]), "a dimension cannot be that"),
+        (request(shape=[0, 4096, 4096], data=[]), "spans 16777216 elements; at most 4096"),
         (request(data=[1, "2"]), "holds something else"),
         (request(data=[1, None]), "holds something else"),
         (request(data=[[1], [2, 3]]), "differ in length"),
@@ -140,6 +141,7 @@ def test_any_field_is_read_or_refused(field: str, value: Any, datatype: str, tai
         ({"inputs": request()["inputs"] * 2}, "twice"),
         ({"inputs": request()["inputs"] * 257}, "names 257 inputs"),
         (request() | {"outputs": [{"name": "y", "parameters": {"classification": -1}}]}, "no number of classes"),
+        (request() | {"outputs": [{"name": "y", "parameters": {"classification": 1001}}]}, "1001, which is no number"),
     ],
 )
 def test_what_is_refused(document: Any, says: str) -> None:
@@ -223,6 +225,17 @@ def test_what_json_cannot_hold_is_asked_for_as_binary() -> None:
 def test_classes_need_a_batch_and_numbers() -> None:
     with pytest.raises(RequestError, match="no classes"):
         best("y", np.float32([1.0]), 1, ())
+    with pytest.raises(RequestError, match="would have 11000 classes; at most 10000"):
+        best("y", np.zeros((11, 2000), np.float32), 1000, ())
+    assert best("y", np.zeros((20, 10), np.float32), 1000, ()).shape == (20, 10)
+    assert best("y", np.zeros((0, 10), np.float32), 3, ()).shape == (0, 3)
+
+
+def test_an_empty_shape_that_numpy_cannot_hold() -> None:
+    shape = [0, 1 << 26, 1 << 26, 1 << 26]
+    with pytest.raises(RequestError, match="spans"):
+        from_bytes("x", "FP32", shape, memoryview(b""), Limits())
+    assert from_bytes("x", "FP32", [0, 3], memoryview(b""), Limits()).shape == (0, 3)
 
 
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate"]))

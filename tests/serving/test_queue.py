@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chipwise.core.errors import InputError, RuntimeUnavailableError
+from chipwise.core.errors import InputError, MachineError, RuntimeUnavailableError
 from chipwise.core.network import TensorSpec
 from chipwise.serving.batching import joined, key_of, largest, split
-from chipwise.serving.crew import WorkerDiedError
+from chipwise.serving.crew import WorkerDiedError, start_worker
 from chipwise.serving.logs import Log
 from chipwise.serving.model import Serving
 from chipwise.serving.model_facts import ModelFacts
@@ -42,7 +42,7 @@ class Scripted:
         self.go = asyncio.Event()
         self.calls: list[int] = []
         self.deaths = 0
-        self.closed = False
+        self.closed = self.ended = False
 
     async def call(self, message: Message) -> Message:
         await self.go.wait()
@@ -60,8 +60,8 @@ def row(value: float, rows: int = 1) -> Message:
     return Message("infer", arrays=(np.full((rows, 2), value, np.float32),))
 
 
-def served(turns: Turns, worker: Scripted, name: str = "m", settings: Settings = SETTINGS) -> Serving:
-    serving = Serving(name, "1", Path(), [worker], settings=settings, freed=turns.pump)  # type: ignore[list-item]
+def served(turns: Turns, *workers: Scripted, name: str = "m", settings: Settings = SETTINGS) -> Serving:
+    serving = Serving(name, "1", Path(), list(workers), settings=settings, freed=turns.pump)  # type: ignore[arg-type]
     turns.servings.append(serving)
     return serving
 
@@ -151,8 +151,8 @@ def test_a_model_that_asks_little_is_not_made_to_wait() -> None:
     async def story() -> None:
         turns = Turns(1, 5.0)
         order: list[str] = []
-        greedy = served(turns, Scripted(), "greedy", replace(SETTINGS, queue=99))
-        modest = served(turns, Scripted(), "modest")
+        greedy = served(turns, Scripted(), name="greedy", settings=replace(SETTINGS, queue=99))
+        modest = served(turns, Scripted(), name="modest")
         for serving in (greedy, modest):
             serving._idle[0].go.set()  # type: ignore[attr-defined]
 
@@ -230,6 +230,105 @@ def test_a_model_whose_workers_do_not_start_again_is_given_up(monkeypatch: pytes
                 await turns.infer(serving, row(1))
             assert caught.value.status == 503
 
+    run(story)
+
+
+def test_a_worker_that_died_while_idle_costs_no_request_its_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        turns, first, second = Turns(1, 5.0), Scripted(), Scripted()
+        monkeypatch.setattr("chipwise.serving.model.start_worker", lambda *_: _later(second))
+        first.ended, second.deaths = True, 1
+        serving = served(turns, first)
+        asked = asyncio.create_task(turns.infer(serving, row(1)))
+        await settle()
+        assert (first.calls, first.closed) == ([], True)
+        second.go.set()
+        assert (await asked).arrays[0].tolist() == [[2, 2]], "the second worker's death is the first that it met"
+        assert serving.restarts == 2
+
+    run(story)
+
+
+def test_a_model_is_not_given_up_while_another_worker_may_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        gate, another, tries = asyncio.Event(), Scripted(), []
+
+        async def started(*_: Any) -> Scripted:
+            tries.append(len(tries))
+            if len(tries) > 1:
+                raise RuntimeUnavailableError("no memory")
+            await gate.wait()
+            return another
+
+        monkeypatch.setattr("chipwise.serving.model.start_worker", started)
+        monkeypatch.setattr("chipwise.serving.model._PAUSE_S", 0.0)
+        turns, workers = Turns(2, 5.0), (Scripted(), Scripted())
+        serving = served(turns, *workers)
+        for worker in workers:
+            worker.ended = True
+        another.go.set()
+        asked = asyncio.create_task(turns.infer(serving, row(1)))
+        while len(tries) < 4:
+            await settle()
+        await settle()
+        serving.broken = serving.broken or "what a start clears"
+        gate.set()
+        assert (await asked).arrays[0].tolist() == [[2, 2]]
+        assert serving.broken == ""
+
+    run(story)
+
+
+def test_what_cannot_be_answered_together_is_answered_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Strict(Scripted):
+        async def call(self, message: Message) -> Message:
+            reply = await super().call(message)
+            wrong = 13 in message.arrays[0]
+            return Message("refused", {"message": "13 is too much", "bad_input": True}) if wrong else reply
+
+    async def story(most_calls: list[int]) -> None:
+        turns, worker = Turns(1, 5.0), Strict(BATCHED)
+        worker.go.set()
+        serving = served(turns, worker)
+        asked = (turns.infer(serving, row(value)) for value in (1, 2, 13, 3))
+        done = await asyncio.gather(*asked, return_exceptions=True)
+        assert [isinstance(each, Message) for each in done] == [True, True, False, True]
+        assert (done[2].status, worker.calls, serving.running) == (400, most_calls, 0)  # type: ignore[union-attr]
+
+    run(lambda: story([1, 3, 1, 1, 1]))
+
+    def full(_calls: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("chipwise.serving.model.joined", full)
+    run(lambda: story([1, 1, 1, 1]))
+
+
+def test_workers_that_are_busy_are_closed_too() -> None:
+    async def story() -> None:
+        turns, worker = Turns(1, 5.0), Scripted()
+        serving = served(turns, worker)
+        asked = asyncio.create_task(turns.infer(serving, row(1)))
+        await settle()
+        await serving.close()
+        assert worker.closed
+        worker.deaths = 1
+        worker.go.set()
+        with pytest.raises(RequestError, match="unloaded"):
+            await asked
+
+    run(story)
+
+
+def test_a_process_that_cannot_be_started_is_an_error_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: Any, **__: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    async def story() -> None:
+        with pytest.raises(MachineError, match="cannot start a worker process: Resource temporarily"):
+            await start_worker(Path("a.plan"), None)
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", full)
     run(story)
 
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,14 @@ import numpy as np
 
 from chipwise.serving.datatypes import of_array, to_bytes, to_values
 from chipwise.serving.request import InferRequest, Wanted
-from chipwise.serving.request_error import RequestError
+from chipwise.serving.request_error import TOO_LARGE, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+_MOST_CLASSES = 10_000  # of all items together: they are written one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +104,14 @@ def best(name: str, array: NDArray[Any], count: int, labels: Sequence[str]) -> N
     Source: Triton's classification extension.
 
     Raises:
-        RequestError: the output has no dimension after the batch, or is of strings.
+        RequestError: the output has no dimension after the batch, or is of strings; or that would be too many.
     """
     if array.ndim < 2 or array.dtype == object:
         raise RequestError(f"output '{name}' has no classes")
-    rows = array.reshape(len(array), -1)
+    rows = array.reshape(len(array), math.prod(array.shape[1:]))
+    most = len(rows) * min(count, rows.shape[1])
+    if most > _MOST_CLASSES:
+        raise RequestError(f"output '{name}' would have {most} classes; at most {_MOST_CLASSES}", TOO_LARGE)
     order = np.argsort(-rows.astype(np.float64), axis=1, kind="stable")[:, :count]
     found = np.empty(order.shape, object)
     for item, indices in enumerate(order):

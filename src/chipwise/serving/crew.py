@@ -47,6 +47,11 @@ class Worker:
         self.process, self.facts = process, facts
         self._reader, self._writer = reader, writer
 
+    @property
+    def ended(self) -> bool:
+        """Whether the process is known to have ended."""
+        return self.process.returncode is not None or self._reader.at_eof()
+
     async def call(self, message: Message) -> Message:
         """Have one message answered.
 
@@ -70,18 +75,12 @@ async def start_worker(path: Path, max_latency_s: float | None) -> Worker:
 
     Raises:
         PlanError: the plan is damaged, or says what cannot be. RuntimeUnavailableError: it cannot run here.
+        MachineError: no process can be started.
     """
-    ours, theirs = socket.socketpair()
-    with theirs:
-        command = (sys.executable, "-P", "-m", "chipwise.serving.worker", str(theirs.fileno()))
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            pass_fds=(theirs.fileno(),),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the server alone
-        )
-    reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_BYTES)
+    try:
+        process, reader, writer = await _begun()
+    except OSError as error:
+        raise MachineError(f"cannot start a worker process: {error.strerror or error}") from error
     order: dict[str, Any] = {"path": str(path), "max_latency_s": max_latency_s}
     kept = False
     try:
@@ -101,6 +100,26 @@ async def start_worker(path: Path, max_latency_s: float | None) -> Worker:
         if not kept:
             writer.close()
             await _end(process)
+
+
+async def _begun() -> tuple[Process, asyncio.StreamReader, asyncio.StreamWriter]:
+    """A process that waits for orders, and its socket."""
+    ours, theirs = socket.socketpair()
+    try:
+        with theirs:
+            command = (sys.executable, "-P", "-m", "chipwise.serving.worker", str(theirs.fileno()))
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the server alone
+            )
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_BYTES)
+    except BaseException:
+        ours.close()  # which ends the process, where there is one
+        raise
+    return process, reader, writer
 
 
 async def _end(process: Process) -> None:

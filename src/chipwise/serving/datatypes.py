@@ -62,10 +62,11 @@ def check_shape(name: str, datatype: str, shape: Sequence[int], limits: Limits) 
         raise RequestError(f"tensor '{name}' has datatype '{datatype[:20]}'; known: {', '.join(NUMBERS)}, {BYTES}")
     if len(shape) > limits.dims or any(not 0 <= dim <= limits.elements for dim in shape):
         raise RequestError(f"tensor '{name}' has shape {_shown(shape)}: a dimension cannot be that, or there are many")
-    count = math.prod(shape)
-    if count > limits.elements:
-        raise RequestError(f"tensor '{name}' has {count} elements; at most {limits.elements}", TOO_LARGE)
-    return count
+    spanned = math.prod(dim or 1 for dim in shape)  # NumPy has no shape that overflows, not even beside a 0
+    if spanned > limits.elements:
+        shown = f"shape {_shown(shape)}, which spans {spanned} elements"
+        raise RequestError(f"tensor '{name}' has {shown}; at most {limits.elements}", TOO_LARGE)
+    return math.prod(shape)
 
 
 def from_bytes(name: str, datatype: str, shape: Sequence[int], data: memoryview, limits: Limits) -> NDArray[Any]:

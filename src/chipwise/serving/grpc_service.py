@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import grpc
 import numpy as np
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
 
-from chipwise.core.errors import ChipwiseError, InputError, MachineError
+from chipwise.core.errors import ChipwiseError, MachineError
 from chipwise.serving import documents
 from chipwise.serving.answer import Reply, chosen
 from chipwise.serving.datatypes import BYTES, NUMBERS, check_shape, from_bytes, from_values, of_array, to_bytes
@@ -34,7 +35,9 @@ from chipwise.serving.request_error import (
     UNAUTHORIZED,
     UNAVAILABLE,
     RequestError,
+    as_refusal,
 )
+from chipwise.serving.routes import OPEN
 from chipwise.serving.wire import Message
 
 if TYPE_CHECKING:
@@ -61,11 +64,12 @@ _CONTENTS = {
     "INT64": "int64_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
     "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", BYTES: "bytes_contents",
 }  # fmt: skip
-_OPEN = ("ServerLive", "ServerReady")  # what a probe asks needs no token
+_OPEN = tuple(f"Server{name.title()}" for name in OPEN)
 _METADATA_BYTES = 16 << 10
-_STREAMS = 1024  # requests of one connection at the same time
+_CALLS = 1024  # at the same time, streams too; one more is refused, before it is read
 _IDLE_MS = 600_000
 _STREAMED = "ModelStreamInfer"
+_LAST_S = 0.2  # in which a stream's next request must come once the server is told to stop
 
 
 async def open_door(shelf: Shelf, log: Log) -> grpc.aio.Server:
@@ -79,14 +83,14 @@ async def open_door(shelf: Shelf, log: Log) -> grpc.aio.Server:
         ("grpc.max_receive_message_length", settings.limits.body_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", _METADATA_BYTES),
-        ("grpc.max_concurrent_streams", _STREAMS),
+        ("grpc.max_concurrent_streams", _CALLS),
         ("grpc.max_connection_idle_ms", _IDLE_MS),
         ("grpc.so_reuseport", 0),
     ]
-    server = grpc.aio.server(options=options)
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=_CALLS)
     methods = {name: _handled(shelf, log, name, method) for name, method in _METHODS.items()}
     methods[_STREAMED] = grpc.stream_stream_rpc_method_handler(
-        _streamed(shelf),
+        _streamed(shelf, log),
         request_deserializer=message("ModelInferRequest").FromString,
         response_serializer=message("ModelStreamInferResponse").SerializeToString,
     )
@@ -122,7 +126,7 @@ def _handled(shelf: Shelf, log: Log, name: str, method: Method) -> Any:
                 _check_token(shelf, context)
             answer = await method(shelf, request, context.time_remaining())
         except ChipwiseError as error:
-            refused = _refusal(error)
+            refused = as_refusal(error)
             log.request(method=name, client=context.peer(), status=refused.status)
             return await context.abort(_CODES.get(refused.status, grpc.StatusCode.UNKNOWN), refused.message)
         log.request(method=name, client=context.peer(), status=200)
@@ -135,20 +139,48 @@ def _handled(shelf: Shelf, log: Log, name: str, method: Method) -> Any:
     )
 
 
-def _streamed(shelf: Shelf) -> Any:
+def _streamed(shelf: Shelf, log: Log) -> Any:
     async def calls(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         answer = message("ModelStreamInferResponse")
         try:
             _check_token(shelf, context)
         except RequestError as error:
+            log.request(method=_STREAMED, client=context.peer(), status=error.status)
             await context.abort(_CODES[error.status], error.message)
-        async for request in requests:
+        async for request in _until_stopped(shelf, requests):
+            status = 200
             try:
-                yield answer(infer_response=await _infer(shelf, request, context.time_remaining()))
+                made = answer(infer_response=await _infer(shelf, request, context.time_remaining()))
             except ChipwiseError as error:
-                yield answer(error_message=error.message, infer_response={"id": request.id})
+                status = as_refusal(error).status
+                made = answer(error_message=error.message, infer_response={"id": request.id})
+            log.request(method=_STREAMED, client=context.peer(), status=status)
+            yield made
 
     return calls
+
+
+async def _until_stopped(shelf: Shelf, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """The requests of a stream; once the server is told to stop, those only that are there already."""
+    stopped = asyncio.ensure_future(shelf.stopped.wait())
+    coming: asyncio.Future[Any] | None = None
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(requests))
+            await asyncio.wait((coming, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                await asyncio.wait((coming,), timeout=_LAST_S)
+            if not coming.done():
+                return
+            try:
+                request = coming.result()
+            except StopAsyncIteration:
+                return
+            yield request
+    finally:
+        stopped.cancel()
+        if coming is not None:
+            coming.cancel()
 
 
 def _check_token(shelf: Shelf, context: Any) -> None:
@@ -156,12 +188,6 @@ def _check_token(shelf: Shelf, context: Any) -> None:
         metadata = dict(context.invocation_metadata() or ())
         given = metadata.get("authorization")
         check_token(given if isinstance(given, str) else None, shelf.settings.token)
-
-
-def _refusal(error: ChipwiseError) -> RequestError:
-    if isinstance(error, RequestError):
-        return error
-    return RequestError(error.message, BAD if isinstance(error, InputError) else BROKEN)
 
 
 async def _live(_shelf: Shelf, _request: Any, _remaining_s: float | None) -> Any:

@@ -12,16 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from chipwise.core.errors import ChipwiseError, InputError
+from chipwise.core.errors import ChipwiseError
 from chipwise.serving.inflate import accepted, deflate, inflate
-from chipwise.serving.request_error import (
-    BAD,
-    BROKEN,
-    TOO_LARGE,
-    TOO_SLOW,
-    UNAUTHORIZED,
-    RequestError,
-)
+from chipwise.serving.request_error import TOO_LARGE, TOO_SLOW, UNAUTHORIZED, RequestError, as_refusal
 from chipwise.serving.routes import OPEN, Answer, find_route
 
 if TYPE_CHECKING:
@@ -72,10 +65,8 @@ class Application:
             with self._shelf.room.share() as share:
                 body = await self._body(scope, protocol, share) if scope.method == "POST" else b""
                 return await route(self._shelf, call, scope.headers, body)
-        except RequestError as error:
-            return _refusal(error)
         except ChipwiseError as error:
-            return _refusal(RequestError(error.message, BAD if isinstance(error, InputError) else BROKEN))
+            return _refusal(as_refusal(error))
 
     def _check_token(self, scope: Scope, call: Call) -> None:
         token = self._shelf.settings.token

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _RESTARTS = 3  # in a row that may fail before the model is given up
 _PAUSE_S = 0.5  # before a worker that would not start is started again
+_UNLOADED = "it was unloaded"
 
 
 @dataclass(eq=False, slots=True)
@@ -73,8 +74,9 @@ class Serving:
         self.tally, self.broken, self.restarts = Tally(), "", 0
         self.virtual_s = 0.0
         self.running = 0
-        self._path, self._settings, self._freed = path, settings, freed
-        self._idle, self._waiting = list(workers), deque[Pending]()
+        self.path = path
+        self._settings, self._freed = settings, freed
+        self._workers, self._idle, self._waiting = set(workers), list(workers), deque[Pending]()
         self._restarting: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -88,6 +90,9 @@ class Serving:
         """Whether a call could begin now: a request waits and a worker is free."""
         while self._waiting and self._waiting[0].future.done():  # given up meanwhile
             self._waiting.popleft()
+        for worker in [each for each in self._idle if each.ended]:  # so that no request finds out
+            self._idle.remove(worker)
+            self._replace(worker)
         return bool(self._waiting and self._idle)
 
     def put(self, message: Message, items: int, key: tuple[tuple[int, ...], ...] | None) -> Pending:
@@ -115,20 +120,27 @@ class Serving:
     async def run(self, batch: list[Pending], worker: Worker) -> None:
         """Answer what `take` gave."""
         started = time.monotonic()
-        message = batch[0].message
-        if len(batch) > 1:
-            message = Message("infer", arrays=joined([each.message.arrays for each in batch]))
         try:
-            reply = await worker.call(message)
-        except WorkerDiedError:
-            self._missed(batch, worker)
-        else:
-            self._idle.append(worker)
-            self._answered(batch, reply, started)
+            message = _together(batch)
+            if message is None:
+                self._idle.append(worker)
+                self._apart(batch)
+            else:
+                await self._call(batch, message, worker)
         finally:
             self.running -= 1
             self.virtual_s += time.monotonic() - started
             self._freed()
+
+    async def _call(self, batch: list[Pending], message: Message, worker: Worker) -> None:
+        started = time.monotonic()
+        try:
+            reply = await worker.call(message)
+        except (WorkerDiedError, MemoryError):  # half an answer may be left, which no other request must get
+            self._missed(batch, worker)
+        else:
+            self._idle.append(worker)
+            self._answered(batch, reply, started)
 
     async def drained(self) -> None:
         """Wait until nothing waits or runs."""
@@ -138,11 +150,12 @@ class Serving:
     async def close(self) -> None:
         """End the workers; what still waits is refused."""
         self._closed = True
+        self._idle.clear()
         for task in self._restarting:
             task.cancel()
-        self._refuse_all("it was unloaded")
-        await asyncio.gather(*(worker.close() for worker in self._idle))
-        self._idle.clear()
+        self._refuse_all(_UNLOADED)
+        await asyncio.gather(*self._restarting, return_exceptions=True)
+        await asyncio.gather(*(worker.close() for worker in self._workers))
 
     def _batch(self) -> list[Pending]:
         first = self._waiting.popleft()
@@ -164,10 +177,12 @@ class Serving:
 
     def _answered(self, batch: list[Pending], reply: Message, started: float) -> None:
         whole_s = time.monotonic() - started
+        if reply.kind == "refused" and len(batch) > 1:  # for what one of them sent, perhaps
+            self._apart(batch)
+            return
         if reply.kind == "refused":
             status = BAD if reply.facts["bad_input"] else BROKEN
-            for each in batch:
-                _fail(each, RequestError(reply.facts["message"], status))
+            _fail(batch[0], RequestError(reply.facts["message"], status))
             return
         compute_s = min(float(reply.facts["compute_s"]), whole_s)
         self.tally.call(sum(each.items for each in batch), whole_s - compute_s, compute_s)
@@ -177,6 +192,12 @@ class Serving:
                 self.tally.answered(each.items, started - each.arrived, whole_s - compute_s, compute_s)
                 each.future.set_result(Message("done", reply.facts, arrays, reply.blob))
 
+    def _apart(self, batch: list[Pending]) -> None:
+        """Put back what cannot be answered together; each runs by itself."""
+        for each in reversed(batch):
+            each.key = None
+            self._waiting.appendleft(each)
+
     def _missed(self, batch: list[Pending], worker: Worker) -> None:
         """Put back what a worker died on, once; start another worker."""
         for each in reversed(batch):
@@ -185,31 +206,49 @@ class Serving:
             else:
                 each.tried = True
                 self._waiting.appendleft(each)
-        if not self._closed:
-            task = asyncio.get_running_loop().create_task(self._restart(worker))
-            self._restarting.add(task)
-            task.add_done_callback(self._restarting.discard)
+        if self._closed:
+            self._refuse_all(_UNLOADED)
+        else:
+            self._replace(worker)
+
+    def _replace(self, dead: Worker) -> None:
+        task = asyncio.get_running_loop().create_task(self._restart(dead))
+        self._restarting.add(task)
+        task.add_done_callback(self._restarting.discard)
 
     async def _restart(self, dead: Worker) -> None:
         await dead.close()
+        self._workers.discard(dead)
         for attempt in range(_RESTARTS):
             try:
-                worker = await start_worker(self._path, self._settings.max_latency_s)
+                worker = await start_worker(self.path, self._settings.max_latency_s)
             except ChipwiseError as error:
                 reason = error.message
                 await asyncio.sleep(_PAUSE_S * (attempt + 1))
                 continue
             self.restarts += 1
+            self.broken = ""
+            self._workers.add(worker)
             self._idle.append(worker)
             self._freed()
             return
-        if not self._idle and not self.running:
+        if not self._idle and not self.running and len(self._restarting) == 1:  # none but this
             self.broken = reason
             self._refuse_all(reason)
 
     def _refuse_all(self, reason: str) -> None:
         while self._waiting:
             _fail(self._waiting.popleft(), RequestError(f"model '{self.name}' is not available: {reason}", UNAVAILABLE))
+
+
+def _together(batch: list[Pending]) -> Message | None:
+    """What the worker is told; None where memory does not suffice to join it."""
+    if len(batch) == 1:
+        return batch[0].message
+    try:
+        return Message("infer", arrays=joined([each.message.arrays for each in batch]))
+    except MemoryError:
+        return None
 
 
 def _fail(pending: Pending, error: RequestError) -> None:

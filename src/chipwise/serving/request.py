@@ -26,6 +26,7 @@ Parameters = dict[str, str | int | float | bool]
 # What is asked for with these cannot be given, and is not left out in silence.
 _REFUSED = ("shared_memory_region", "sequence_id", "sequence_start", "sequence_end", "priority")
 _MICRO = 1e-6
+_MOST_CLASSES = 1000  # of one item
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +178,12 @@ def classes_of(name: str, parameters: Parameters) -> int:
     """How many classes of an output are asked for; 0 for the tensor itself.
 
     Raises:
-        RequestError: it is no number.
+        RequestError: it is no number, or a large one.
     """
     count = parameters.get("classification", 0)
-    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= 1_000_000:
-        raise RequestError(f"output '{name}': classification is no number of classes")
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= _MOST_CLASSES:
+        given = f"classification is {str(count)[:24]}, which is no number of classes up to {_MOST_CLASSES}"
+        raise RequestError(f"output '{name}': {given}")
     return count
 
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from chipwise.core.errors import InputError
+from chipwise.core.errors import ChipwiseError, InputError
 
 BAD, UNAUTHORIZED, ABSENT, NO_SUCH_METHOD, TOO_SLOW, TOO_LARGE, UNKNOWN_ENCODING = 400, 401, 404, 405, 408, 413, 415
 BROKEN, UNAVAILABLE, EXPIRED = 500, 503, 504
@@ -30,6 +30,13 @@ class RequestError(InputError):
 def overloaded(model: str, waiting: int) -> RequestError:
     """The refusal of a request for which there is no room."""
     return RequestError(f"model '{model}' has {waiting} requests waiting, its limit", UNAVAILABLE, retry_after_s=1)
+
+
+def as_refusal(error: ChipwiseError) -> RequestError:
+    """Any error as the refusal of the request that led to it."""
+    if isinstance(error, RequestError):
+        return error
+    return RequestError(error.message, BAD if isinstance(error, InputError) else BROKEN)
 
 
 def absent_model(name: str) -> RequestError:

@@ -58,24 +58,44 @@ async def _serve(settings: Settings, log: Log) -> Served:
     shelf = Shelf(settings, log)
     began = time.monotonic()
     try:
-        await _open_all(shelf)
-        await _until_stopped(shelf, log)
+        stopped = _stop_signals(shelf, log)
+        if await _opened(shelf, stopped):
+            await _until_stopped(shelf, log, stopped)
+        else:
+            log.event("stopped")
         return _served(shelf, time.monotonic() - began)
     finally:
         await shelf.close()
 
 
+async def _opened(shelf: Shelf, stopped: asyncio.Event) -> bool:
+    """Open every model, and say whether that came to its end before the server was told to stop.
+
+    Raises:
+        ChipwiseError: of the first that cannot be opened.
+    """
+    opening, told = asyncio.ensure_future(_open_all(shelf)), asyncio.ensure_future(stopped.wait())
+    try:
+        await asyncio.wait((opening, told), return_when=asyncio.FIRST_COMPLETED)
+        in_time = opening.done()
+    finally:
+        told.cancel()
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+    if in_time:
+        opening.result()
+    return in_time
+
+
 async def _open_all(shelf: Shelf) -> None:
-    """Open every model; the first that cannot be opened ends it."""
     found = await asyncio.gather(*map(shelf.load, list(shelf.places)), return_exceptions=True)
     problem = next((each for each in found if isinstance(each, BaseException)), None)
     if problem is not None:
         raise problem
 
 
-async def _until_stopped(shelf: Shelf, log: Log) -> None:
+async def _until_stopped(shelf: Shelf, log: Log, stopped: asyncio.Event) -> None:
     settings = shelf.settings
-    stopped = _stop_signals(shelf, log)
     application = Application(shelf, log)
     server = Server(
         application,
@@ -100,7 +120,7 @@ async def _until_stopped(shelf: Shelf, log: Log) -> None:
     ports = {"port": settings.port} | ({} if calls is None else {"grpc_port": settings.grpc_port})
     log.event("listening", host=settings.host, **ports, models=sorted(shelf.places))
     await stopped.wait()
-    shelf.stopping = True
+    shelf.stopped.set()
     log.event("stopping")
     server.stop()  # type: ignore[no-untyped-call]
     try:

@@ -7,13 +7,14 @@ before its workers end. A plan that cannot be opened changes nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from chipwise.codec.files import read_bounded
+from chipwise.codec.files import atomic_write, read_bounded
 from chipwise.core.errors import ChipwiseError, InputError, PlanError
 from chipwise.serving.crew import Worker, start_worker
 from chipwise.serving.model import Serving
@@ -22,7 +23,7 @@ from chipwise.serving.room import Room
 from chipwise.serving.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from chipwise.serving.logs import Log
     from chipwise.serving.settings import Settings
@@ -64,12 +65,18 @@ class Shelf:
     """
 
     def __init__(self, settings: Settings, log: Log) -> None:
-        self.settings, self.stopping = settings, False
+        self.settings, self.stopped = settings, asyncio.Event()
         self.turns, self.room = Turns(settings.workers, settings.timeout_s), Room(settings.limits.held_bytes)
         self.places = {name: Place(path) for name, path in named_plans(settings.plans).items()}
+        self._opening: dict[str, Place] = {}  # of names that were never open
         self._log = log
         self._folders = [path for path in settings.plans if path.is_dir()]
         self._copies = tempfile.TemporaryDirectory(prefix="chipwise-serve-")
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server was told to stop."""
+        return self.stopped.is_set()
 
     @property
     def ready(self) -> bool:
@@ -109,6 +116,7 @@ class Shelf:
                 self._log.event("refused", model=name, reason=error.message)
                 raise
             self.places[name] = place
+            self._opening.pop(name, None)
             place.versions += 1
             old, place.serving, place.reason = place.serving, serving, ""
             self.turns.servings.append(serving)
@@ -133,7 +141,7 @@ class Shelf:
 
     async def close(self) -> None:
         """End all workers and remove the copies of plans."""
-        self.stopping = True
+        self.stopped.set()
         await self.turns.close()
         self._copies.cleanup()
 
@@ -149,24 +157,35 @@ class Shelf:
             for folder in self._folders:
                 path = folder / f"{name}{_SUFFIX}"
                 if path.is_file():
-                    return Place(path)
+                    place = self._opening.setdefault(name, Place(path))  # one lock for all who open it
+                    place.path = path
+                    return place
         raise absent_model(name)
 
     async def _opened(self, name: str, place: Place) -> Serving:
         version = str(place.versions + 1)
         copy = Path(self._copies.name) / f"{name}-{version}{_SUFFIX}"
         data = await asyncio.to_thread(read_bounded, place.path, _PLAN_BYTES, "plan", PlanError)
-        await asyncio.to_thread(copy.write_bytes, data)
-        bound = self.settings.max_latency_s
-        started = [start_worker(copy, bound) for _ in range(self.settings.workers)]
-        found = await asyncio.gather(*started, return_exceptions=True)
-        workers = [each for each in found if isinstance(each, Worker)]
-        problem = next((each for each in found if isinstance(each, BaseException)), None)
-        if problem is not None:
-            await asyncio.gather(*(worker.close() for worker in workers))
-            copy.unlink()
-            raise problem
+        try:
+            await _finished(asyncio.to_thread(atomic_write, copy, data))
+            workers = await self._crew(copy)
+        except BaseException:
+            _remove(copy)
+            raise
         return Serving(name, version, copy, workers, settings=self.settings, freed=self.turns.pump)
+
+    async def _crew(self, copy: Path) -> list[Worker]:
+        """All workers of a version, or none."""
+        bound = self.settings.max_latency_s
+        starting = [asyncio.ensure_future(start_worker(copy, bound)) for _ in range(self.settings.workers)]
+        try:
+            return await asyncio.gather(*starting)
+        except BaseException:
+            for each in starting:
+                each.cancel()
+            found = await asyncio.gather(*starting, return_exceptions=True)
+            await asyncio.gather(*(each.close() for each in found if isinstance(each, Worker)))
+            raise
 
     async def _retire(self, place: Place, old: Serving) -> None:
         await old.drained()
@@ -174,6 +193,21 @@ class Shelf:
         place.failed += old.tally.fail.count
         await old.close()
         self.turns.servings.remove(old)
+        _remove(old.path)
+
+
+def _remove(copy: Path) -> None:
+    with contextlib.suppress(OSError):  # it was never written, or goes with its folder
+        copy.unlink()
+
+
+async def _finished(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for what a thread does, also where that is cancelled: it would go on, and write what nobody removes."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    finally:
+        await asyncio.wait((task,))
 
 
 def named_plans(paths: Sequence[Path]) -> dict[str, Path]:
