@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from chipwise.core.training_memory import RankMemory, Savings, TrainingFit, Way
     from chipwise.cost.training_memory import Around, Rows
     from chipwise.datasets.dataset import Dataset
-    from chipwise.training.checkpoint import State
     from chipwise.training.memory import Allowed, Found
     from chipwise.training.settings import Settings
 
@@ -315,23 +314,18 @@ def _alone(settings: Settings) -> bool:
 def _going_on(settings: Settings, folder: Path) -> Settings:
     """The same command goes on with the techniques it began with, although the process is a little larger by now."""
     from chipwise.training.checkpoint import state_of
+    from chipwise.training.parallel import shards
     from chipwise.training.settings import OF_MEMORY
 
-    state = state_of(folder / "checkpoint" / "last.safetensors") or _of_processes(folder / "checkpoint")
+    kept = folder / "checkpoint"
+    several = shards.newest(kept)
+    state = state_of(kept / "last.safetensors") or (None if several is None else shards.state_of(several))
     if state is None:
         return settings
     before = {name: state.identity.get(name, usual) for name, usual in OF_MEMORY.items()}
     before["precision"] = state.identity.get("precision", settings.precision)
     known = {field.name for field in fields(settings)}
     return replace(settings, **{name: value for name, value in before.items() if name in known})  # type: ignore[arg-type]
-
-
-def _of_processes(checkpoints: Path) -> State | None:
-    """Where a run of several processes stands; None where there is none."""
-    from chipwise.training.parallel import shards
-
-    path = shards.newest(checkpoints)
-    return None if path is None else shards.state_of(path)
 
 
 def _allowed(module: Any, settings: Settings, given: Collection[str]) -> Allowed:

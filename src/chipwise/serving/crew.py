@@ -105,7 +105,8 @@ async def start_worker(path: Path, max_latency_s: float | None) -> Worker:
 async def _begun() -> tuple[Process, asyncio.StreamReader, asyncio.StreamWriter]:
     """A process that waits for orders, and its socket."""
     ours, theirs = socket.socketpair()
-    try:
+    with contextlib.ExitStack() as failed:
+        failed.callback(ours.close)  # which ends the process, where there is one
         with theirs:
             command = (sys.executable, "-P", "-m", "chipwise.serving.worker", str(theirs.fileno()))
             process = await asyncio.create_subprocess_exec(
@@ -116,9 +117,7 @@ async def _begun() -> tuple[Process, asyncio.StreamReader, asyncio.StreamWriter]
                 start_new_session=True,  # Ctrl-C is for the server alone
             )
         reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_BYTES)
-    except BaseException:
-        ours.close()  # which ends the process, where there is one
-        raise
+        failed.pop_all()
     return process, reader, writer
 
 

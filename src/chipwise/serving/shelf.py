@@ -166,26 +166,22 @@ class Shelf:
         version = str(place.versions + 1)
         copy = Path(self._copies.name) / f"{name}-{version}{_SUFFIX}"
         data = await asyncio.to_thread(read_bounded, place.path, _PLAN_BYTES, "plan", PlanError)
-        try:
+        with contextlib.ExitStack() as failed:
+            failed.callback(_remove, copy)
             await _finished(asyncio.to_thread(atomic_write, copy, data))
             workers = await self._crew(copy)
-        except BaseException:
-            _remove(copy)
-            raise
+            failed.pop_all()
         return Serving(name, version, copy, workers, settings=self.settings, freed=self.turns.pump)
 
     async def _crew(self, copy: Path) -> list[Worker]:
         """All workers of a version, or none."""
         bound = self.settings.max_latency_s
         starting = [asyncio.ensure_future(start_worker(copy, bound)) for _ in range(self.settings.workers)]
-        try:
-            return await asyncio.gather(*starting)
-        except BaseException:
-            for each in starting:
-                each.cancel()
-            found = await asyncio.gather(*starting, return_exceptions=True)
-            await asyncio.gather(*(each.close() for each in found if isinstance(each, Worker)))
-            raise
+        async with contextlib.AsyncExitStack() as failed:
+            failed.push_async_callback(_given_up, starting)
+            workers = await asyncio.gather(*starting)
+            failed.pop_all()
+        return workers
 
     async def _retire(self, place: Place, old: Serving) -> None:
         await old.drained()
@@ -199,6 +195,14 @@ class Shelf:
 def _remove(copy: Path) -> None:
     with contextlib.suppress(OSError):  # it was never written, or goes with its folder
         copy.unlink()
+
+
+async def _given_up(starting: Sequence[asyncio.Future[Worker]]) -> None:
+    """End workers that start, and those that have started."""
+    for each in starting:
+        each.cancel()
+    found = await asyncio.gather(*starting, return_exceptions=True)
+    await asyncio.gather(*(each.close() for each in found if isinstance(each, Worker)))
 
 
 async def _finished(work: Coroutine[Any, Any, None]) -> None:

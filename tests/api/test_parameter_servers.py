@@ -41,13 +41,13 @@ def test_settings_that_cannot_be(wrong: dict[str, int], said: str) -> None:
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from chipwise.api import serving
+    from chipwise.api import parameter_servers
 
     def need(*modules: str, extra: str) -> None:
         if "ray" in modules:
             raise MissingExtraError("ray", extra)
 
-    monkeypatch.setattr(serving, "need", need)
+    monkeypatch.setattr(parameter_servers, "need", need)
     with pytest.raises(MissingExtraError, match="ray"):
         chipwise.train_with_servers("lenet5-caffe", "digits")
 
