@@ -156,6 +156,8 @@ def test_steps_wait_for_what_workers_have_not_read(root: Path, tmp_path: Path, m
     assert 0.02 < epoch.wait_s <= epoch.seconds
 
 
+# torch raises in a signal handler, wherever Python is just then: in a callback of the garbage collector it is no error.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_worker_that_dies_is_no_riddle(root: Path, tmp_path: Path) -> None:
     def kill(step: int) -> None:
         if step == 2:
