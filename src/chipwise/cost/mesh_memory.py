@@ -27,6 +27,7 @@ from chipwise.cost.training_memory import (
     Around,
     bounded,
     evaluation_memory,
+    held_at,
     holes_of,
     work_of,
     writing_memory,
@@ -244,15 +245,7 @@ def _workload(around: Around, savings: Savings, portion: Portion, micro: int) ->
 def _with(
     still: TrainingMemory, moment: Moment, rows: Sequence[Layer], workload: Workload, savings: Savings
 ) -> TrainingMemory:
-    return replace(
-        still,
-        gradients=math.ceil(moment.gradients),
-        saved=math.ceil(moment.saved),
-        copies=math.ceil(moment.copies),
-        activations=math.ceil(moment.activations),
-        workspace=math.ceil(moment.workspace),
-        holes=0 if savings.returned else holes_of(moment, rows, workload),
-    )
+    return replace(held_at(moment, still), holes=0 if savings.returned else holes_of(moment, rows, workload))
 
 
 def _made(around: Around, portion: Portion) -> int:

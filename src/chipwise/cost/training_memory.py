@@ -168,17 +168,20 @@ def writing_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingM
 def _with(
     still: TrainingMemory, moment: Moment, savings: Savings, words: str, holes: int | None = None
 ) -> TrainingMemory:
-    found = replace(
+    left = 0 if savings.returned else math.ceil(_HOLES * moment.bytes) if holes is None else holes
+    return bounded(replace(held_at(moment, still), holes=left, moment=words), savings)
+
+
+def held_at(moment: Moment, still: TrainingMemory) -> TrainingMemory:
+    """What a process holds at a moment of a step, beside what it holds at any; without holes."""
+    return replace(
         still,
         gradients=math.ceil(moment.gradients),
         saved=math.ceil(moment.saved),
         copies=math.ceil(moment.copies),
         activations=math.ceil(moment.activations),
         workspace=math.ceil(moment.workspace),
-        holes=0 if savings.returned else math.ceil(_HOLES * moment.bytes) if holes is None else holes,
-        moment=words,
     )
-    return bounded(found, savings)
 
 
 def bounded(found: TrainingMemory, savings: Savings) -> TrainingMemory:

@@ -73,7 +73,7 @@ def finals(driver: Driver, kept: Path) -> tuple[tuple[Finalist, ...], PairedDrop
             if limit_s is not None:
                 folder = folders[row.model]
                 running[folder.name] = row
-                job = driver.job(row.model, rungs[row.model], folder.name, rows="", keep=str(folder))
+                job = driver.job(row.model, rungs[row.model], folder.name, rows="", keep=str(folder.resolve()))
                 driver.executor.start(job, limit_s)
         for outcome in driver.executor.wait(_LOOK_S):
             row = running.pop(outcome.id)

@@ -18,8 +18,8 @@ from chipwise.core.errors import first_line
 from chipwise.searching.execute import execute
 from chipwise.searching.job import Job, Outcome
 from chipwise.searching.processes import START_S, environment
+from chipwise.training.parallel.ray_cluster import join
 
-_ADDRESS = "RAY_ADDRESS"
 _RETRIES = 3
 _STORE_BYTES = 80 << 20  # arrays lie in files: few bytes go through Ray
 
@@ -32,20 +32,8 @@ class RayTasks:
     """
 
     def __init__(self, count: int) -> None:
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves this machine
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        seen = {name: value for name, value in environment().items() if name not in os.environ or name == "PYTHONPATH"}
-        quiet |= {"runtime_env": {"env_vars": seen}}
-        if os.environ.get(_ADDRESS):
-            ray.init(**quiet)
-        else:
-            ray.init(
-                address="local",
-                num_cpus=count,
-                include_dashboard=False,
-                object_store_memory=_STORE_BYTES,
-                **quiet,
-            )
+        ours = os.environ.items()
+        join(count, _STORE_BYTES, {name: value for name, value in environment().items() if (name, value) not in ours})
         self._count = count
         self._task = ray.remote(num_cpus=1, max_retries=_RETRIES)(_executed)
         self._running: dict[Any, tuple[Job, float, float]] = {}
@@ -62,7 +50,8 @@ class RayTasks:
         """Outcomes of tasks that ended, and of those that took too long."""
         if not self._running:
             return []
-        done, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=timeout_s)
+        ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
+        done, _ = ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
         outcomes = [self._outcome(task) for task in done]
         for task, (job, ends, limit_s) in list(self._running.items()):
             if time.monotonic() >= ends:

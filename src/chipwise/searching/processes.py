@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from chipwise.codec.records import decode, encode
 from chipwise.searching.job import Outcome
+from chipwise.training.parallel.parent import import_paths
 
 if TYPE_CHECKING:
     from chipwise.searching.job import Job
@@ -178,8 +179,8 @@ class Processes:
 
 def environment() -> dict[str, str]:
     """What the processes see: our modules, and one thread each."""
-    paths = os.pathsep.join(dict.fromkeys(path or str(Path.cwd()) for path in sys.path))
-    return os.environ | dict.fromkeys(_THREADS, "1") | {"PYTHONPATH": paths, "PYTHONWARNINGS": "ignore"}
+    told = {"PYTHONPATH": import_paths(), "PYTHONWARNINGS": "ignore"}
+    return os.environ | dict.fromkeys(_THREADS, "1") | told
 
 
 def _process(log: Path) -> subprocess.Popen[bytes]:

@@ -8,13 +8,13 @@ A claim is confirmed where the claimed score lies inside the 99% interval of the
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chipwise.codec.hashes import sha256_bytes
 from chipwise.core.errors import ChipwiseError, InputError
 from chipwise.core.trial import Rung, Score, Trial, identity
 from chipwise.searching import arrays, ledger
@@ -93,7 +93,7 @@ def parts_of(dataset: Dataset, samples: int | None, seed: int) -> tuple[Splits, 
         raise InputError(f"{samples} test samples say nothing", hint=f"at least {_LEAST_SAMPLES}")
     rows = np.sort(np.random.default_rng(seed).choice(len(splits.test), samples, replace=False)).astype(np.int64)
     test = splits.test.take(rows)
-    return replace(splits, test=test), hashlib.sha256(f"{dataset.digest}{test.digest}".encode()).hexdigest()
+    return replace(splits, test=test), sha256_bytes(f"{dataset.digest}{test.digest}".encode())
 
 
 def to_verify(claims: Iterable[Trial], bench: Bench) -> list[Trial]:

@@ -17,6 +17,7 @@ from chipwise.core.errors import MachineError
 from chipwise.core.events import Progress, silent
 from chipwise.training.parallel.agent import FAILURE, LOGS, Failure, Launch, is_loopback
 from chipwise.training.parallel.job import RankAnswer, answer_file
+from chipwise.training.parallel.parent import import_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,8 +117,7 @@ def _is_local(launch: Launch) -> bool:
 
 def _environment(threads: int, *, local: bool) -> dict[str, str]:
     """What the processes see: our modules, so many threads each, and where all are here, no network but its own."""
-    paths = os.pathsep.join(dict.fromkeys([*(path or str(Path.cwd()) for path in sys.path), str(Path.cwd())]))
-    told = {"PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads), "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    told = {"PYTHONPATH": import_paths(), "OMP_NUM_THREADS": str(threads), "TORCH_CPP_LOG_LEVEL": "ERROR"}
     told |= {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}  # else those that start again find addresses of the dead
     loopback = _LOOPBACK.get(sys.platform)
     return os.environ | told | ({"GLOO_SOCKET_IFNAME": loopback} if loopback and local else {})

@@ -1,4 +1,4 @@
-"""End with the process that started this one: nothing goes on alone when that was killed.
+"""A process and the one that started it: what it may import, and that nothing goes on alone when the other was killed.
 
 >>> end_with(os.getppid(), lambda: None)
 """
@@ -6,14 +6,21 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LOOK_EVERY_S = 0.2
+
+
+def import_paths() -> str:
+    """PYTHONPATH for a process that is to import what this one does, wherever it stands."""
+    return os.pathsep.join(dict.fromkeys([*(path or str(Path.cwd()) for path in sys.path), str(Path.cwd())]))
 
 
 def end_with(parent: int, end: Callable[[], None]) -> None:

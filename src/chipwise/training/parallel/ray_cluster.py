@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ADDRESS = "RAY_ADDRESS"
 
 
-def join(processes: int, store_bytes: int) -> None:
+def join(processes: int, store_bytes: int, seen: Mapping[str, str] | None = None) -> None:
     """Be part of the cluster that is named, or of one of this machine that ends with this process.
 
     Args:
         processes: that it must have room for, where it is made here.
         store_bytes: of objects that processes hand each other, likewise.
+        seen: environment of the workers, beside their own; None for that alone.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves this machine
     os.environ.setdefault("RAY_worker_niceness", "0")  # else workers stand behind all other processes, 15 steps below
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if seen is not None:
+        quiet["runtime_env"] = {"env_vars": dict(seen)}
     if os.environ.get(ADDRESS):
         ray.init(**quiet)
         return
