@@ -5,7 +5,6 @@ chipwise.leaderboard("runs/search", imports=["messages.txt"], verify=True, data=
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -150,6 +149,8 @@ def _verified(path: Path, run: _Run, progress: Progress) -> list[str]:
     if run.data is None:
         raise InputError("claims are verified on data", hint="--verify --data mnist")
     need("sklearn", extra="search")
+    from tempfile import TemporaryDirectory
+
     from chipwise.searching.ledger import read
     from chipwise.searching.processes import Processes
     from chipwise.searching.verify import Place, to_verify, verified
@@ -162,7 +163,7 @@ def _verified(path: Path, run: _Run, progress: Progress) -> list[str]:
         return [f"no claim on {dataset.name} is left to verify"]
     jobs = min(bench.cores, len(claims))
     bench = replace(bench, memory_bytes=memory_of_each(jobs))
-    with tempfile.TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder:
         place = Place(Processes(Path(folder), jobs), Path(folder), path)
         try:
             verified(claims, bench, place, partial(progress.update, "verify"))

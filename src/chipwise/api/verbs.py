@@ -37,7 +37,6 @@ from chipwise.api.transfer import network_to_train
 from chipwise.api.tuning import RECIPE, found_settings, recipe_asked, tuned
 from chipwise.core.errors import InputError
 from chipwise.core.events import Progress, silent
-from chipwise.core.training_memory import RankMemory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from chipwise.core.network import Network
     from chipwise.core.plan import Plan
     from chipwise.core.report import BenchResult, CheckResult, Inspection, Training
+    from chipwise.core.training_memory import RankMemory
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.settings import Settings
 
@@ -181,7 +181,8 @@ def train(
         found = tuned(start, dataset, chosen, settings, budget_s=tune_s, file=home / RECIPE, progress=progress)
         chosen = replace(chosen, **found)
     chosen, master = taught_by(teacher, teacher_weights, fitted, dataset, chosen)
-    wish, ranks = Wish(memory, mesh, machine_count(machines), None if fresh else home), list[RankMemory]()
+    wish = Wish(memory, mesh, machine_count(machines), None if fresh else home)
+    ranks: list[RankMemory] = []
     chosen, limited, mesh = fitted_settings(wish, start, dataset, chosen, settings, progress=progress)
     ways = ways_of(mesh, machines, start, machine, on=on, take=ranks.extend)
     ways |= {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
