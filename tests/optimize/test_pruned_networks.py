@@ -155,10 +155,10 @@ def run_onnxruntime(data: bytes, x: np.ndarray) -> np.ndarray:
 
 
 def run_openvino(data: bytes, x: np.ndarray) -> np.ndarray:
-    openvino = pytest.importorskip("openvino")
-    compiled = openvino.Core().compile_model(
-        openvino.Core().read_model(data, b""), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
+    pytest.importorskip("openvino")
+    from chipwise.runtimes.openvino import core
+
+    compiled = core().compile_model(core().read_model(data, b""), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return np.array(compiled([x])[0])
 
 

@@ -69,7 +69,7 @@ def version() -> str:
 
 def obstacle() -> str:
     """Why OpenVINO cannot be used here: its CPU plugin is missing; empty when it is there."""
-    return "" if "CPU" in _core().available_devices else "OpenVINO found no CPU plugin"
+    return "" if "CPU" in core().available_devices else "OpenVINO found no CPU plugin"
 
 
 def precisions(machine: Machine) -> tuple[str, ...]:
@@ -91,11 +91,11 @@ def build(model: bytes, options: EngineOptions) -> OpenVinoEngine:
     if options.precision not in _HINTS:
         raise refusal(NAME, ValueError(f"it has no precision {options.precision!r} on a CPU"))
     own = own_format(model)
-    return OpenVinoEngine(_read(_core(), model), options, own)
+    return OpenVinoEngine(_read(model), options, own)
 
 
 def build_default(model: bytes) -> OpenVinoDefault:
-    """Build `Core().compile_model(model, "CPU")` and call it as the documentation does: `compiled([array])`.
+    """Build `core.compile_model(model, "CPU")` and call it as the documentation does: `compiled([array])`.
 
     Raises:
         NetworkError, RuntimeUnavailableError: as `build`.
@@ -117,7 +117,7 @@ WAYS = {"fp32": build_plain_fp32}
 
 def node_times(model: bytes, options: EngineOptions, arrays: Arrays, rounds: int) -> list[dict[str, float]]:
     """Time every kernel of a graph by the runtime's own counters; as in `chipwise.runtimes.onnxruntime`."""
-    engine = OpenVinoEngine(_read(_core(), model), options, "", {"PERF_COUNT": True})
+    engine = OpenVinoEngine(_read(model), options, "", {"PERF_COUNT": True})
     runs = []
     for _ in range(rounds + 1):
         engine.run(arrays)
@@ -133,7 +133,7 @@ def save(model: bytes, path: Path) -> tuple[Path, Path]:
         NetworkError, RuntimeUnavailableError: as `build`. StorageError: they cannot be written.
     """
     own_format(model)
-    graph = _read(_core(), model)
+    graph = _read(model)
     beside = path.with_suffix(".bin")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "graph.xml"
@@ -218,7 +218,7 @@ class OpenVinoEngine:
         return self._kept[shapes]
 
     def _compiled(self, graph: ov.Model) -> list[_Request]:
-        compiled = _compile(_core(), graph, self._settings)
+        compiled = _compile(graph, self._settings)
         return [_Request(compiled) for _ in range(self._streams)]
 
 
@@ -285,9 +285,8 @@ class OpenVinoDefault:
 
 def _plain(model: bytes, settings: dict[str, Any]) -> OpenVinoDefault:
     own = own_format(model)
-    core = ov.Core()
-    graph = _read(core, model)
-    return OpenVinoDefault(_compile(core, graph, settings), own, _specs(graph.inputs), _specs(graph.outputs))
+    graph = _read(model)
+    return OpenVinoDefault(_compile(graph, settings), own, _specs(graph.inputs), _specs(graph.outputs))
 
 
 def _optimizing(options: EngineOptions, streams: int) -> dict[str, Any]:
@@ -302,20 +301,27 @@ def _optimizing(options: EngineOptions, streams: int) -> dict[str, Any]:
 
 
 @cache
-def _core() -> ov.Core:
+def core() -> ov.Core:
+    """The one `Core` of this process, which is never let go.
+
+    The CPU plugin of each Core sets a signal stack (sigaltstack(2)) for the thread that made it, and unmaps it when
+    the Core goes. Two Cores that go in the order in which they came, or one that goes in another thread, leave the
+    thread with a stack that is no more: its next signal that Python handles, of a child that ended or of Ctrl-C, kills
+    the process without a word (OpenVINO 2026.4).
+    """
     return ov.Core()
 
 
-def _read(core: ov.Core, model: bytes) -> ov.Model:
+def _read(model: bytes) -> ov.Model:
     try:
-        return core.read_model(model)
+        return core().read_model(model)
     except _ERRORS as error:
         raise refusal(NAME, error) from error
 
 
-def _compile(core: ov.Core, graph: ov.Model, settings: dict[str, Any]) -> ov.CompiledModel:
+def _compile(graph: ov.Model, settings: dict[str, Any]) -> ov.CompiledModel:
     try:
-        return core.compile_model(graph, "CPU", settings)
+        return core().compile_model(graph, "CPU", settings)
     except _ERRORS as error:
         raise refusal(NAME, error) from error
 
