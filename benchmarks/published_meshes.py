@@ -3,7 +3,8 @@
     python benchmarks/published_meshes.py --tables FOLDER --picture docs/images/meshes-published.svg
 
 Errors are |predicted / measured - 1| of a step. With --fit the numbers are fitted again on the rows of 2 GPUs. See
-`published/vtrain.py` for what is held out, and what the model is.
+`published/vtrain.py` for what is held out, and what the model is; and `published/dle_scaling.py` for what copies lose,
+by NVIDIA's published rates, which `estimate` takes for a system.
 
 The last line on stdout is one JSON document; the table goes to stderr.
 """
@@ -21,7 +22,7 @@ from matplotlib.figure import Figure
 
 from chipwise.views.ink import Palette, as_file, quiet_axes
 from document import command_line, give
-from published import nccl, vtrain
+from published import dle_scaling, nccl, vtrain
 from published.vtrain import FITTED, NUMBERS, Row
 
 WAYS = ("tensor", "copies", "stages")
@@ -47,14 +48,28 @@ def main() -> int:
     if options.picture:
         options.picture.parent.mkdir(parents=True, exist_ok=True)
         options.picture.write_bytes(picture(ratios, options.picture.suffix))
+    copies = scaled(options.tables)
+    print(f"copies on a DGX: {copies}", file=sys.stderr)
     document = {
         "unit": "share of the measured step",
         "numbers": asdict(numbers),
         "link_bytes_s": round(bytes_s),
         "groups": groups,
+        "copies": copies,
     }
     give("published_meshes", document, options.output)
     return 0
+
+
+def scaled(tables: Path) -> dict[str, Any]:
+    """What copies lose on a DGX: as fitted again, and errors of what `estimate` says of a system."""
+    rows = dle_scaling.read(tables)
+    fitted, held = [row for row in rows if not row.held_out], [row for row in rows if row.held_out]
+    return {
+        "lost_a_doubling": [round(value, 4) for value in dle_scaling.fit(fitted)],
+        "fitted": dle_scaling.summary(fitted),
+        "held_out": dle_scaling.summary(held),
+    }
 
 
 def summaries(ratios: Mapping[Row, float]) -> dict[str, dict[str, Any]]:

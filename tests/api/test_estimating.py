@@ -12,7 +12,7 @@ import pytest
 import chipwise
 from chipwise import api
 from chipwise.codec.machine_file import encode_machine, read_machine, store_machine
-from chipwise.core.device import Device, Machine, Price, System
+from chipwise.core.device import Device, Link, Machine, Price, System
 from chipwise.core.errors import InputError, UnknownNameError
 from chipwise.core.estimate import Interval
 from chipwise.core.measure import Timing
@@ -101,13 +101,39 @@ def test_several_devices_each_once_in_the_order_given() -> None:
 
 def test_a_system_is_one_of_its_devices_and_says_so() -> None:
     box = System("Example Box", CHIP, 8)
-    answer = chipwise.estimate("lenet5", on=box)
+    answer = chipwise.estimate("lenet5", on=box, phase="training")
     assert answer.devices == ("Example Chip",)
-    assert answer.notes == ("Example Box is 8 x Example Chip: this is one of them; several together are not estimated",)
+    assert answer.notes[0] == (
+        "Example Box is 8 x Example Chip: this is one of them; no link between them is known, to tell how they train "
+        "together"
+    )
+    assert answer.forecasts[0].together is None
     rented = chipwise.estimate("lenet5", on="aws p3.2xlarge")
     assert rented.notes[0] == "AWS p3.2xlarge has one Tesla V100 SXM2 16GB"
+    assert rented.forecasts[0].together is None
     with pytest.raises(InputError, match="Old Machine has no accelerators"):
         chipwise.estimate("lenet5", on=System("Old Machine", None))
+
+
+def test_a_system_trains_in_copies_and_answers_side_by_side() -> None:
+    box = System("Example Box", CHIP, 8, Link("wire", 1e11))
+    answer = chipwise.estimate("resnet18", on=box, phase="training", batch=16, data_size=1000, epochs=3)
+    (one,) = answer.forecasts
+    assert one.together is not None
+    assert (one.together.count, one.together.batch, one.together.link) == (8, 128, "wire")
+    assert one.together.epoch_s == one.together.step_s.times(8)
+    assert one.together.training_s == one.together.epoch_s.times(3)
+    text = " ".join(str(answer).split())
+    assert "all 8 of Example Box, batch 128:" in text
+    assert "of 8 times one; copies, over wire" in text
+    asked = chipwise.estimate("resnet18", on=box, batch=16).forecasts[0]
+    assert asked.together.items_s.mid == pytest.approx(8 * asked.estimate.items_s.mid)
+
+
+def test_two_systems_of_the_same_devices_are_not_passed_over_in_silence() -> None:
+    boxes = (System("Box", CHIP, 2, Link("wire", 1e11)), System("Larger Box", CHIP, 4, Link("wire", 1e11)))
+    answer = chipwise.estimate("lenet5", on=boxes)
+    assert "Larger Box has the devices of Box, which stands for it: ask for it by itself" in answer.notes
 
 
 def test_a_board_of_two_chips_is_one_of_them_and_says_so() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from chipwise.core.device import Device
 from chipwise.core.estimate import Estimate, EstimateRow, Interval, MemoryUse, Workload
-from chipwise.core.estimation import Cost, Estimation, Forecast, Knee, Score
+from chipwise.core.estimation import Cost, Estimation, Forecast, Knee, Score, Together
 from chipwise.core.measure import Timing
 
 MIB = 2**20
@@ -119,10 +119,15 @@ def training() -> Estimation:
             runtime="torch",
         )  # fmt: skip
         epoch = Cost(one.estimate.time_s, one.estimate.energy_j, one.estimate.price_usd).times(1_281_167 / batch)
-        made.append(replace(one, epoch=epoch, training=epoch.times(90)))
+        step = one.estimate.time_s.times(1.1)
+        pass_s = step.times(1_281_167 // (8 * batch))
+        together = Together(
+            "DGX-1 (V100)", 8, "NVLink 2", 8 * batch, step, Interval(0.7, 0.91, 0.99), pass_s, pass_s.times(90)
+        )
+        made.append(replace(one, epoch=epoch, training=epoch.times(90), together=together))
     return Estimation(
         "resnet50", "resnet50", 25_557_032, 8_220_000_000, tuple(made), data_size=1_281_167, epochs=90,
-        notes=("DGX-1 has 8 of these: this is one of them; how they work together is not estimated",),
+        notes=("DGX-1 (V100) is 8 x Tesla V100 SXM2 16GB: this is one of them",),
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from chipwise.api.given import NetworkLike
     from chipwise.core.device import Device, System
     from chipwise.core.estimate import Estimate, Workload
-    from chipwise.core.estimation import Estimation, Forecast, Knee
+    from chipwise.core.estimation import Estimation, Forecast, Knee, Together
     from chipwise.core.layer import Layer
     from chipwise.core.network import Network
 
@@ -149,11 +149,15 @@ def _check_catalogue(catalogue: str | Path | None, profile: str | Path | None) -
 
 
 def _targets(names: Sequence[Any], catalogue: str | Path | None) -> list[Target]:
-    """Each device once, in the order given."""
+    """Each device once, in the order given; a system whose devices are another's already is told of."""
     extra = None if catalogue is None else Path(catalogue)
     found: dict[str, Target] = {}
     for each in (target(name, extra) for name in names or [HERE]):
-        found.setdefault(each.device.name, each)
+        first = found.setdefault(each.device.name, each)
+        if each.system is not None and each.system != first.system:
+            before = first.system.name if first.system is not None else first.device.name
+            said = f"{each.system.name} has the devices of {before}, which stands for it: ask for it by itself"
+            found[each.device.name] = replace(first, notes=(*first.notes, said))
     return list(found.values())
 
 
@@ -235,7 +239,19 @@ def _forecast(rows: Sequence[Layer], on: Target, workload: Workload) -> Forecast
     if expected.fits is None and on.device.memory_bytes is not None:
         expected = replace(expected, fits=expected.memory.device_bytes <= on.device.memory_bytes)
     cost = Cost(expected.time_s, expected.energy_j, expected.price_usd)
-    return Forecast(expected, on.device.memory_bytes, cost.times(1000 / workload.batch))
+    thousand = cost.times(1000 / workload.batch)
+    return Forecast(expected, on.device.memory_bytes, thousand, together=_together(rows, on, expected))
+
+
+def _together(rows: Sequence[Layer], on: Target, alone: Estimate) -> Together | None:
+    """What the whole system does, where the device is one of several."""
+    if on.system is None or alone.fits is False:
+        return None
+    from chipwise.cost.together import copies_of, side_by_side
+
+    if alone.workload.phase == "training":
+        return copies_of(alone.workload, alone.time_s, rows, on.system)
+    return side_by_side(alone.workload, alone.time_s, on.system)
 
 
 def _estimate(rows: Sequence[Layer], on: Target, workload: Workload) -> Estimate:
@@ -270,7 +286,11 @@ def _with_epochs(forecast: Forecast, data_size: int | None, epochs: int) -> Fore
     expected = forecast.estimate
     steps = -(-data_size // expected.workload.batch)
     epoch = Cost(expected.time_s, expected.energy_j, expected.price_usd).times(steps)
-    return replace(forecast, epoch=epoch, training=epoch.times(epochs) if epochs > 1 else None)
+    together = forecast.together
+    if together is not None:
+        pass_s = together.step_s.times(-(-data_size // together.batch))
+        together = replace(together, epoch_s=pass_s, training_s=pass_s.times(epochs) if epochs > 1 else None)
+    return replace(forecast, epoch=epoch, training=epoch.times(epochs) if epochs > 1 else None, together=together)
 
 
 def _knees(forecasts: Sequence[Forecast]) -> tuple[Knee, ...]:

@@ -40,12 +40,16 @@ _USUAL_HERE = "onnxruntime"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One device, whether it is this machine, what was measured of it, and what to know about how it was found."""
+    """One device, whether it is this machine, what was measured of it, and what to know about how it was found.
+
+    `system` is what it was found in; None for a device by itself.
+    """
 
     device: Device
     here: bool = False
     measured: MeasuredMachine | None = None
     notes: tuple[str, ...] = ()
+    system: System | None = None
 
 
 def target(name: str | Device | System, catalogue: Path | None = None) -> Target:
@@ -73,10 +77,15 @@ def target(name: str | Device | System, catalogue: Path | None = None) -> Target
         raise InputError(
             f"{found.name} has no accelerators to estimate for", hint="chipwise devices shows what is known of it"
         )
-    alone = f"{found.name} has one {found.device.name}"
-    several = f"{found.name} is {found.count} x {found.device.name}: this is one of them"
-    note = alone if found.count == 1 else f"{several}; several together are not estimated"
-    return Target(found.device.one_chip(), notes=(note,))
+    return Target(found.device.one_chip(), notes=(_one_of(found, found.device),), system=found)
+
+
+def _one_of(system: System, device: Device) -> str:
+    """What of a system is estimated."""
+    if system.count == 1:
+        return f"{system.name} has one {device.name}"
+    several = f"{system.name} is {system.count} x {device.name}: this is one of them"
+    return several if system.link else f"{several}; no link between them is known, to tell how they train together"
 
 
 def device_names() -> list[str]:

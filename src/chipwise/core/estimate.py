@@ -65,6 +65,14 @@ class Interval:
 
         return Interval(scaled(self.low), scaled(self.mid), scaled(self.high), self.coverage)
 
+    def rate(self, count: float) -> Interval:
+        """Of so many things in this time: things per second."""
+
+        def over(time_s: float | None) -> float | None:
+            return count / time_s if time_s else None
+
+        return Interval(over(self.high), over(self.mid), over(self.low), self.coverage)
+
 
 @dataclass(frozen=True, slots=True)
 class EstimateRow:
@@ -174,9 +182,4 @@ class Estimate:
     @property
     def items_s(self) -> Interval:
         """Items per second: the batch over the time."""
-
-        def rate(time_s: float | None) -> float | None:
-            return self.workload.batch / time_s if time_s else None
-
-        time = self.time_s
-        return Interval(rate(time.high), rate(time.mid), rate(time.low), time.coverage)
+        return self.time_s.rate(self.workload.batch)

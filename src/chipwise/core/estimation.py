@@ -49,6 +49,33 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """All devices of a system at once.
+
+    Attributes:
+        system: its name; count: of devices; link: between them, "" where they share nothing.
+        batch: items of a step of all.
+        step_s: of that step.
+        efficiency: items a second over `count` times those of one device.
+        epoch_s, training_s: of one pass over the data, and of all; None where the data's size was not given.
+    """
+
+    system: str
+    count: int
+    link: str
+    batch: int
+    step_s: Interval
+    efficiency: Interval
+    epoch_s: Interval | None = None
+    training_s: Interval | None = None
+
+    @property
+    def items_s(self) -> Interval:
+        """Items per second."""
+        return self.step_s.rate(self.batch)
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """One device and one batch.
 
@@ -57,6 +84,7 @@ class Forecast:
         capacity_bytes: memory of the device; None where that is not known.
         thousand: what a thousand items cost; epoch: what one pass over the data costs; training: all epochs.
         score: how the prediction did; None where nothing was measured.
+        together: with the others of a system; None for a device by itself.
     """
 
     estimate: Estimate
@@ -65,6 +93,7 @@ class Forecast:
     epoch: Cost | None = None
     training: Cost | None = None
     score: Score | None = None
+    together: Together | None = None
 
 
 @dataclass(frozen=True, slots=True)

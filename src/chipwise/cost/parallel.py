@@ -23,7 +23,7 @@ from chipwise.core.layer import Layer
 
 # A layer's backward pass makes two products of the size of its forward pass: gradients of its inputs and its weights.
 _BACKWARD_SHARE = 2 / 3
-_GRADIENT_BYTES = 4
+GRADIENT_BYTES = 4  # float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ def stretches_of(layers: Sequence[Layer], compute_s: float) -> list[Stretch]:
         Stretch(
             compute_s * (1 - _BACKWARD_SHARE) * layer.flops / flops,
             compute_s * _BACKWARD_SHARE * layer.flops / flops,
-            layer.parameters * _GRADIENT_BYTES,
+            layer.parameters * GRADIENT_BYTES,
         )
         for layer in layers
     ]

@@ -21,7 +21,7 @@ from rich.text import Text
 from chipwise.views.estimate_layers import bound_words, layer_tables
 from chipwise.views.estimate_memory import memory_blocks
 from chipwise.views.grid import Fitted, cell, facts, grid, heading, line, muted
-from chipwise.views.intervals import number, number_range, time_range
+from chipwise.views.intervals import number, number_range, share_range, time_range
 from chipwise.views.units import (
     format_bytes,
     format_count,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from chipwise.core.estimate import Workload
-    from chipwise.core.estimation import Cost, Estimation, Forecast, Knee, Score
+    from chipwise.core.estimation import Cost, Estimation, Forecast, Knee, Score, Together
 
 _UNSURE = " *"  # behind an interval that nothing was calibrated on
 
@@ -198,10 +198,25 @@ def _summary(record: Estimation) -> list[RenderableType]:
         for name, cost in (("epoch", forecast.epoch), (f"{record.epochs} epochs", forecast.training)):
             if cost is not None:
                 pairs.append((name, f"{_cost(cost)}; {where}"))
+    for forecast in record.forecasts:
+        if forecast.together is not None:
+            pairs.append(("together", _together(forecast.together)))
     if record.picture:
         pairs.append(("roofline", record.picture))
     shown: list[RenderableType] = [facts(pairs)]
     return [*shown, Text(), Fitted(_knees(record.knees))] if len(record.knees) > 1 else shown
+
+
+def _together(found: Together) -> str:
+    """What all devices of a system do in a second, how much of that is lost, and what passes over the data take."""
+    said = (
+        f"all {found.count} of {found.system}, batch {format_count(found.batch)}: {number_range(found.items_s)} items/s"
+    )
+    if found.link:
+        said += f", {share_range(found.efficiency)} of {found.count} times one; copies, over {found.link}"
+    for name, time_s in (("an epoch", found.epoch_s), ("all epochs", found.training_s)):
+        said += "" if time_s is None else f"; {name} {time_range(time_s)}"
+    return said
 
 
 def _knees(knees: Sequence[Knee]) -> Table:
