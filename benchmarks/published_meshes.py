@@ -12,10 +12,9 @@ The last line on stdout is one JSON document; the table goes to stderr.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean, median
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -23,6 +22,7 @@ from matplotlib.figure import Figure
 from chipwise.views.ink import Palette, as_file, quiet_axes
 from document import command_line, give
 from published import dle_scaling, nccl, vtrain
+from published.errors import of_ratios
 from published.vtrain import FITTED, NUMBERS, Row
 
 WAYS = ("tensor", "copies", "stages")
@@ -84,7 +84,7 @@ def summaries(ratios: Mapping[Row, float]) -> dict[str, dict[str, Any]]:
         groups[f"held out, {gpus} GPUs"] = [row for row in held if row.gpus == gpus]
     for ways in sorted({_ways(row) for row in held}):
         groups[f"held out, {ways}"] = [row for row in held if _ways(row) == ways]
-    return {name: _summary([ratios[row] for row in rows]) for name, rows in groups.items()}
+    return {name: of_ratios([ratios[row] for row in rows]) for name, rows in groups.items()}
 
 
 def picture(ratios: Mapping[Row, float], suffix: str) -> bytes:
@@ -120,17 +120,6 @@ def picture(ratios: Mapping[Row, float], suffix: str) -> bytes:
 def _ways(row: Row) -> str:
     """Which dimensions it has."""
     return " x ".join(name for name in WAYS if getattr(row, name) > 1)
-
-
-def _summary(ratios: Sequence[float]) -> dict[str, Any]:
-    off = [abs(ratio - 1) for ratio in ratios]
-    return {
-        "rows": len(off),
-        "median": round(median(off), 4),
-        "mean": round(fmean(off), 4),
-        "largest": round(max(off), 4),
-        "bias": round(median(ratios) - 1, 4),
-    }
 
 
 if __name__ == "__main__":

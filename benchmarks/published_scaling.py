@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from chipwise.views.ink import Palette, as_file, quiet_axes
 from document import command_line, give
 from published import nccl
+from published.errors import of_ratios
 from published.tf2017 import NETWORKS
 from published.tf_scaling import BOARD, LINK_SHARE, Row, fit, predicted, read
 
@@ -116,13 +117,8 @@ def summaries(rows: Sequence[Row], predict: Callable[[Row], float], usual: float
 
 def _summary(rows: Sequence[Row], predict: Callable[[Row], float], usual: float) -> dict[str, Any]:
     ratios = [predict(row) / row.efficiency for row in rows]
-    off = [abs(ratio - 1) for ratio in ratios]
     return {
-        "rows": len(rows),
-        "median": round(median(off), 4),
-        "mean": round(fmean(off), 4),
-        "largest": round(max(off), 4),
-        "bias": round(median(ratios) - 1, 4),
+        **of_ratios(ratios),
         "linear_mean": round(fmean(abs(1 / row.efficiency - 1) for row in rows), 4),
         "usual_mean": round(fmean(abs(usual / row.efficiency - 1) for row in rows), 4),
     }

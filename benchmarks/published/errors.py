@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -93,6 +94,18 @@ def by(errors: Iterable[Error], key: Callable[[Error], str]) -> dict[str, Summar
     for each in errors:
         groups.setdefault(key(each), []).append(each)
     return {name: summary(rows) for name, rows in groups.items()}
+
+
+def of_ratios(ratios: Sequence[float]) -> dict[str, float]:
+    """How far predictions lie off, from predicted over published: median, mean and largest error, and the bias."""
+    off = [abs(ratio - 1) for ratio in ratios]
+    return {
+        "rows": len(off),
+        "median": round(statistics.median(off), 4),
+        "mean": round(statistics.fmean(off), 4),
+        "largest": round(max(off), 4),
+        "bias": round(statistics.median(ratios) - 1, 4),
+    }
 
 
 def _share(flags: Sequence[bool]) -> float | None:
