@@ -23,7 +23,7 @@ function frame(view) {
   return { width, height, right: width - PAD.right, floor: height - PAD.bottom };
 }
 
-function level(view, size, end, format) {
+function axis(view, size, end, format) {
   const y = value => size.floor - value / end * (size.floor - PAD.top);
   for (const value of [0, end / 2, end]) {
     make(view, "line", { class: "grid", x1: PAD.left, x2: size.right, y1: y(value), y2: y(value) });
@@ -36,7 +36,7 @@ function level(view, size, end, format) {
 function drawLines(view, ages, series, format, at) {
   const size = frame(view);
   const most = Math.max(...series.flatMap(([, values]) => values.map(value => value ?? 0)), 0);
-  const y = level(view, size, rounded(most), format);
+  const y = axis(view, size, rounded(most), format);
   const x = age => size.right - Math.min(age / SPAN_S, 1) * (size.right - PAD.left);
   for (const [age, text, anchor] of [[SPAN_S, "2 min ago", "start"], [SPAN_S / 2, "1 min", "middle"], [0, "now", "end"]]) {
     make(view, "text", { x: x(age), y: size.height - 5, "text-anchor": anchor }, text);
@@ -56,7 +56,7 @@ function drawLines(view, ages, series, format, at) {
 
 function drawBars(view, rows) {
   const size = frame(view);
-  const y = level(view, size, Math.max(rounded(Math.max(...rows.map(([, count]) => count), 0)), 2), asCount);
+  const y = axis(view, size, Math.max(rounded(Math.max(...rows.map(([, count]) => count), 0)), 2), asCount);
   if (!rows.length) {
     make(view, "text", { x: (PAD.left + size.right) / 2, y: (PAD.top + size.floor) / 2, "text-anchor": "middle" },
       "no calls");

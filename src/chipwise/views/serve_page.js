@@ -5,9 +5,10 @@ const STATUSES = {
   415: "unknown encoding", 500: "failed", 503: "no room", 504: "no answer in time",
 };
 const COLOURS = [["ink", "total"], ["peer", "queue"], ["third", "copy"], ["accent", "compute"]];
+const LEVELS = [["peer", "waiting", GAUGES[0]], ["accent", "running", GAUGES[1]]];
 const by = id => document.getElementById(id);
 const known = new Map();  // what is said of a model, by name and version
-let token = "", before = null, edges = [], ticks = [], rejectedEver = 0, at = null, gauges = [], listed = "";
+let token = "", before = null, edges = [], ticks = [], at = null, gauges = [], listed = "";
 
 class Refused extends Error {}
 
@@ -66,9 +67,11 @@ async function once() {
 
 function count(rows, time, seconds) {
   ticks = ticks.filter(tick => time - tick.time < SPAN_S);
-  ticks.push({ rows, time, seconds, points: new Map() });
-  rejectedEver += total(rows, REJECTED);
+  ticks.push({ rows, gauges, time, seconds, points: new Map() });
 }
+
+const level = (rows, name, model) =>
+  rows.reduce((sum, row) => row.name === name && ofModel(row, model) ? sum + row.value : sum, 0);
 
 // What is drawn of one reading, for one model or all; worked out once.
 function point(place, model) {
@@ -80,6 +83,7 @@ function point(place, model) {
     tick.points.set(model, {
       rate: total(tick.rows, [ANSWERED], model) / tick.seconds, recent: total(rows, [ANSWERED], model) / seconds,
       rejected: total(tick.rows, REJECTED, model) / tick.seconds, p50: split(0.5), p99: split(0.99),
+      ...Object.fromEntries(LEVELS.map(([, name, series]) => [name, level(tick.gauges, series, model)])),
     });
   }
   return tick.points.get(model);
@@ -96,6 +100,8 @@ function draw() {
   }
   drawLines(by("chart-rate"), ages, [["accent", points.map(each => each.rate)]], asCount, at);
   legend(by("legend-rate"), [["accent", `answered${when}`, `${asCount(points[seen]?.rate ?? null)}/s`]]);
+  drawLines(by("chart-load"), ages, LEVELS.map(([colour, name]) => [colour, points.map(each => each[name])]), asCount, at);
+  legend(by("legend-load"), LEVELS.map(([colour, name]) => [colour, name, asCount(points[seen]?.[name] ?? null)]));
   drawLines(by("chart-rejected"), ages, [["bad", points.map(each => each.rejected)]], asCount, at);
   const why = counted(rows, REJECTED, "status", model);
   legend(by("legend-rejected"), why.length
@@ -108,14 +114,13 @@ function draw() {
 }
 
 function tiles(latest, model) {
-  const gauge = name => gauges.filter(row => row.name === name && ofModel(row, model)).reduce((sum, row) => sum + row.value, 0);
+  const [waiting, running] = GAUGES.map(name => level(gauges, name, model));
   by("now-rate").textContent = asCount(latest?.recent ?? null);
   by("now-p50").textContent = asTime(latest?.p50.total ?? null);
   by("now-p99").textContent = asTime(latest?.p99.total ?? null);
-  by("now-waiting").textContent = digits(gauge(GAUGES[0]));
-  const running = gauge(GAUGES[1]);
+  by("now-waiting").textContent = digits(waiting);
   by("now-running").textContent = `${digits(running)} ${running === 1 ? "call runs" : "calls run"}`;
-  by("now-rejected").textContent = digits(rejectedEver);
+  by("now-rejected").textContent = digits(total(ticks.flatMap(tick => tick.rows), REJECTED, model));
 }
 
 // The table and both lists of models; drawn again when one of them changes.
@@ -224,9 +229,10 @@ by("unlock").addEventListener("submit", event => {
   if (!/^[!-~]+$/.test(given)) return lock("A token is printable ASCII without spaces.");
   token = given;
   by("denied").textContent = "";
+  by("locked").hidden = true;  // one answer, one loop
   return poll();
 });
-for (const name of ["rate", "p50", "p99", "rejected"]) {
+for (const name of ["rate", "rejected", "p50", "p99", "load"]) {
   by(`chart-${name}`).addEventListener("pointermove", pointed);
   by(`chart-${name}`).addEventListener("pointerleave", () => { at = null; draw(); });
 }
