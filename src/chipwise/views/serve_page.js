@@ -22,7 +22,7 @@ async function ask(path, options = {}, patience = PATIENCE_MS) {
 }
 
 function tell(state, lamp) {
-  by("state").textContent = state;
+  if (by("state").textContent !== state) by("state").textContent = state;  // it is read out when it changes
   by("lamp").className = lamp;
 }
 
