@@ -46,7 +46,7 @@ function showBoxes(list) {
 async function showMask(file, labels) {
   const picture = await createImageBitmap(file, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   [mask.width, mask.height] = [picture.width, picture.height];
-  const pen = mask.getContext("2d");
+  const pen = mask.getContext("2d", { willReadFrequently: true });
   pen.drawImage(picture, 0, 0);
   const pixels = pen.getImageData(0, 0, mask.width, mask.height), counts = new Map();
   for (let at = 0; at < pixels.data.length; at += 4) {
