@@ -1,7 +1,7 @@
-"""What the doors refuse themselves: requests that never got into a model's queue, by door and HTTP status.
+"""What the doors refuse themselves, by door and HTTP status; what fails in a model's queue is in that model's tally.
 
-A series for every pair is there from the start, so that the first refusal is seen as a change, and nothing that a client
-sends can make more of them.
+A series for every pair is there from the start, so that the first refusal is seen as a change, and nothing that a
+client sends can make more of them.
 
 >>> refusals = Refusals()
 >>> refusals.add("http", RequestError("too much", 413))

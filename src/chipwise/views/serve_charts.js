@@ -32,11 +32,12 @@ function axis(view, size, end, format) {
   return y;
 }
 
-// `series` are [colour, values]; a value of null leaves a gap. `ages` are seconds before the last reading.
-function drawLines(view, ages, series, format, at) {
+// `series` are [colour, values]; a value of null leaves a gap. `ages` are seconds before the last reading; the axis
+// ends at `least` or above.
+function drawLines(view, ages, series, format, at, least = 0) {
   const size = frame(view);
   const most = Math.max(...series.flatMap(([, values]) => values.map(value => value ?? 0)), 0);
-  const y = axis(view, size, rounded(most), format);
+  const y = axis(view, size, Math.max(rounded(most), least), format);
   const x = age => size.right - Math.min(age / SPAN_S, 1) * (size.right - PAD.left);
   for (const [age, text, anchor] of [[SPAN_S, "2 min ago", "start"], [SPAN_S / 2, "1 min", "middle"], [0, "now", "end"]]) {
     make(view, "text", { x: x(age), y: size.height - 5, "text-anchor": anchor }, text);

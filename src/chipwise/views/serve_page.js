@@ -1,7 +1,7 @@
 // Asks the server once a second, and shows what it says; all of it goes in as text.
 const EVERY_MS = 1000, RECENT_S = 10, PATIENCE_MS = 15000;
 const STATUSES = {
-  400: "malformed", 401: "no token", 404: "no such thing", 405: "wrong method", 408: "too slow", 413: "too large",
+  400: "malformed or unfit", 401: "no token", 404: "no such thing", 405: "wrong method", 408: "too slow", 413: "too large",
   415: "unknown encoding", 500: "failed", 503: "no room", 504: "no answer in time",
 };
 const COLOURS = [["ink", "total"], ["peer", "queue"], ["third", "copy"], ["accent", "compute"]];
@@ -61,7 +61,7 @@ async function once() {
   by("locked").hidden = true;
   by("open").hidden = false;
   const ready = index.filter(model => model.state === "READY").length;
-  tell(`${ready} of ${index.length} ${index.length === 1 ? "model" : "models"} ready`, ready === index.length ? "good" : "bad");
+  tell(`${ready} of ${index.length} ${index.length === 1 ? "model" : "models"} ready`, ready === index.length ? "good" : ready ? "" : "bad");
   draw();
 }
 
@@ -100,7 +100,7 @@ function draw() {
   }
   drawLines(by("chart-rate"), ages, [["accent", points.map(each => each.rate)]], asCount, at);
   legend(by("legend-rate"), [["accent", `answered${when}`, `${asCount(points[seen]?.rate ?? null)}/s`]]);
-  drawLines(by("chart-load"), ages, LEVELS.map(([colour, name]) => [colour, points.map(each => each[name])]), asCount, at);
+  drawLines(by("chart-load"), ages, LEVELS.map(([colour, name]) => [colour, points.map(each => each[name])]), asCount, at, 2);
   legend(by("legend-load"), LEVELS.map(([colour, name]) => [colour, name, asCount(points[seen]?.[name] ?? null)]));
   drawLines(by("chart-rejected"), ages, [["bad", points.map(each => each.rejected)]], asCount, at);
   const why = counted(rows, REJECTED, "status", model);
