@@ -39,7 +39,8 @@ function drawLines(view, ages, series, format, at, least = 0) {
   const most = Math.max(...series.flatMap(([, values]) => values.map(value => value ?? 0)), 0);
   const y = axis(view, size, Math.max(rounded(most), least), format);
   const x = age => size.right - Math.min(age / SPAN_S, 1) * (size.right - PAD.left);
-  for (const [age, text, anchor] of [[SPAN_S, "2 min ago", "start"], [SPAN_S / 2, "1 min", "middle"], [0, "now", "end"]]) {
+  const marks = [[SPAN_S, "2 min ago", "start"], [SPAN_S / 2, "1 min", "middle"], [0, "now", "end"]];
+  for (const [age, text, anchor] of marks) {
     make(view, "text", { x: x(age), y: size.height - 5, "text-anchor": anchor }, text);
   }
   if (at !== null && at in ages) {
@@ -48,8 +49,9 @@ function drawLines(view, ages, series, format, at, least = 0) {
   for (const [colour, values] of series) {
     let [path, pen] = ["", false];
     values.forEach((value, place) => {
-      if (value !== null) path += `${pen ? "L" : "M"}${x(ages[place]).toFixed(1)} ${y(value).toFixed(1)}${pen ? "" : "h0"}`;
-      pen = value !== null;
+      const goes = value !== null;
+      if (goes) path += `${pen ? "L" : "M"}${x(ages[place]).toFixed(1)} ${y(value).toFixed(1)}${pen ? "" : "h0"}`;
+      pen = goes;
     });
     make(view, "path", { class: colour, d: path || "M0 0" });
   }
@@ -66,7 +68,8 @@ function drawBars(view, rows) {
   const every = Math.ceil(24 / step);
   rows.forEach(([batch, count], place) => {
     const middle = PAD.left + step * (place + 0.5);
-    make(view, "rect", { class: "accent", x: middle - wide / 2, width: wide, y: y(count), height: size.floor - y(count), rx: 2 });
+    const bar = { x: middle - wide / 2, width: wide, y: y(count), height: size.floor - y(count), rx: 2 };
+    make(view, "rect", { class: "accent", ...bar });
     if (place % every === 0) make(view, "text", { x: middle, y: size.height - 5, "text-anchor": "middle" }, batch);
   });
 }

@@ -31,8 +31,10 @@ function changes(before, now) {
 }
 
 const bound = text => text === "+Inf" ? Infinity : Number(text);
-const bounds = now => [...new Set([...now.values()].filter(row => row.name === BUCKET).map(row => bound(row.labels.le)))]
-  .sort((a, b) => a - b);
+const bounds = now => {
+  const edges = [...now.values()].filter(row => row.name === BUCKET).map(row => bound(row.labels.le));
+  return [...new Set(edges)].sort((a, b) => a - b);
+};
 const ofModel = (row, model) => !model || row.labels.model === model;
 const total = (rows, names, model) =>
   rows.reduce((sum, row) => names.includes(row.name) && ofModel(row, model) ? sum + row.by : sum, 0);
@@ -69,6 +71,7 @@ const digits = value => {
   return value >= 999.5 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3)));
 };
 const asCount = value => value === null ? "–" : digits(value);
+const asRate = value => value === null ? "–" : `${digits(value)}/s`;
 const asTime = seconds => {
   if (seconds === null) return "–";
   const [scale, unit] = seconds >= 1 ? [1, "s"] : seconds >= 1e-3 ? [1e-3, "ms"] : [1e-6, "µs"];

@@ -1,8 +1,8 @@
 // Asks the server once a second, and shows what it says; all of it goes in as text.
 const EVERY_MS = 1000, RECENT_S = 10, PATIENCE_MS = 15000;
 const STATUSES = {
-  400: "malformed or unfit", 401: "no token", 404: "no such thing", 405: "wrong method", 408: "too slow", 413: "too large",
-  415: "unknown encoding", 500: "failed", 503: "no room", 504: "no answer in time",
+  400: "malformed or unfit", 401: "no token", 404: "no such thing", 405: "wrong method", 408: "too slow",
+  413: "too large", 415: "unknown encoding", 500: "failed", 503: "no room", 504: "no answer in time",
 };
 const COLOURS = [["ink", "total"], ["peer", "queue"], ["third", "copy"], ["accent", "compute"]];
 const LEVELS = [["peer", "waiting", GAUGES[0]], ["accent", "running", GAUGES[1]]];
@@ -13,9 +13,9 @@ let token = "", before = null, edges = [], ticks = [], at = null, gauges = [], l
 class Refused extends Error {}
 
 async function ask(path, options = {}, patience = PATIENCE_MS) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const signal = AbortSignal.timeout(patience);
-  const response = await fetch(path, { cache: "no-store", credentials: "omit", redirect: "error", signal, headers, ...options });
+  const headers = { ...options.headers, ...(token ? { Authorization: `Bearer ${token}` } : {}) };
+  const careful = { cache: "no-store", credentials: "omit", redirect: "error", signal: AbortSignal.timeout(patience) };
+  const response = await fetch(path, { ...careful, ...options, headers });
   if (response.ok) return response;
   const said = await response.json().catch(() => ({}));
   throw Object.assign(new Refused(String(said.error ?? response.statusText)), { status: response.status });
@@ -60,8 +60,8 @@ async function once() {
   await models(index);
   by("locked").hidden = true;
   by("open").hidden = false;
-  const ready = index.filter(model => model.state === "READY").length;
-  tell(`${ready} of ${index.length} ${index.length === 1 ? "model" : "models"} ready`, ready === index.length ? "good" : ready ? "" : "bad");
+  const [all, ready] = [index.length, index.filter(model => model.state === "READY").length];
+  tell(`${ready} of ${all} ${all === 1 ? "model" : "models"} ready`, ready === all ? "good" : ready ? "" : "bad");
   draw();
 }
 
@@ -93,19 +93,25 @@ function draw() {
   const model = by("of").value, points = ticks.map((_, place) => point(place, model));
   const last = ticks.length ? ticks[ticks.length - 1].time : 0, ages = ticks.map(tick => last - tick.time);
   const seen = at === null || at >= points.length ? points.length - 1 : at, rows = ticks.flatMap(tick => tick.rows);
-  const when = seen < points.length - 1 ? `, ${Math.round(ages[seen])} s ago` : "";
+  const when = seen < points.length - 1 ? ` ${Math.round(ages[seen])} s ago` : "";
+
+  // One chart with its legend; `series` are [colour, name, value of a point].
+  const lines = (name, series, format, least) => {
+    drawLines(by(`chart-${name}`), ages, series.map(([colour, , of]) => [colour, points.map(of)]), format, at, least);
+    const said = ([colour, each, of]) => [colour, `${each}${when}`, format(points.length ? of(points[seen]) : null)];
+    legend(by(`legend-${name}`), series.map(said));
+  };
+  lines("rate", [["accent", "answered", each => each.rate]], asRate);
+  lines("rejected", [["bad", "rejected", each => each.rejected]], asRate);
   for (const name of ["p50", "p99"]) {
-    drawLines(by(`chart-${name}`), ages, COLOURS.map(([colour, part]) => [colour, points.map(each => each[name][part])]), asTime, at);
-    legend(by(`legend-${name}`), COLOURS.map(([colour, part]) => [colour, part, asTime(points[seen]?.[name][part] ?? null)]));
+    lines(name, COLOURS.map(([colour, part]) => [colour, part, each => each[name][part]]), asTime);
   }
-  drawLines(by("chart-rate"), ages, [["accent", points.map(each => each.rate)]], asCount, at);
-  legend(by("legend-rate"), [["accent", `answered${when}`, `${asCount(points[seen]?.rate ?? null)}/s`]]);
-  drawLines(by("chart-load"), ages, LEVELS.map(([colour, name]) => [colour, points.map(each => each[name])]), asCount, at, 2);
-  legend(by("legend-load"), LEVELS.map(([colour, name]) => [colour, name, asCount(points[seen]?.[name] ?? null)]));
-  drawLines(by("chart-rejected"), ages, [["bad", points.map(each => each.rejected)]], asCount, at);
+  lines("load", LEVELS.map(([colour, name]) => [colour, name, each => each[name]]), asCount, 2);
   const why = counted(rows, REJECTED, "status", model);
-  legend(by("legend-rejected"), why.length
-    ? why.map(([status, times]) => ["", `${status} ${STATUSES[status] ?? ""}`, `${digits(times)}×`]) : [["", "none", ""]]);
+  if (why.length && !when) {
+    const said = ([status, times]) => ["", `${status} ${STATUSES[status] ?? ""}`, `${digits(times)}×`];
+    legend(by("legend-rejected"), why.map(said));
+  }
   const batches = counted(rows, [CALLS], "batch", model);
   drawBars(by("chart-batch"), batches);
   const [calls, items] = batches.reduce(([sum, all], [size, times]) => [sum + times, all + size * times], [0, 0]);
@@ -175,7 +181,8 @@ function tensors(side, specs) {
   const made = cell(side, specs.length ? "" : "–"), all = document.createElement("div");
   for (const spec of specs) {
     const shape = spec.shape.map((dim, place) => dim >= 0 ? dim : place ? "?" : "N").join(", ");
-    all.append(Object.assign(document.createElement("code"), { textContent: `${spec.name} ${spec.datatype} [${shape}]` }));
+    const said = `${spec.name} ${spec.datatype} [${shape}]`;
+    all.append(Object.assign(document.createElement("code"), { textContent: said }));
   }
   if (specs.length) made.append(all);
   return made;
@@ -197,7 +204,6 @@ async function look(event) {
   try {
     const began = performance.now(), path = `/v2/models/${encodeURIComponent(name)}/${route}`;
     const options = { method: "POST", body: file, headers: { "Content-Type": file.type || "application/octet-stream" } };
-    if (token) options.headers.Authorization = `Bearer ${token}`;
     const response = await ask(path, options, 10 * PATIENCE_MS), took = (performance.now() - began) / 1000;
     await showPicture(file);
     by("answer").hidden = false;
