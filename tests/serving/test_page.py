@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chipwise.serving.server import page_url
+from chipwise.serving.settings import Settings
+
 from .conftest import Running, Start
 
 pytestmark = pytest.mark.runtime
@@ -241,3 +244,11 @@ def test_the_token_is_asked_for_and_kept_in_memory(
         page.wait_for_selector("#denied:has-text('does not know this token')")
         assert page.is_visible("#token")
         assert not page.is_visible("#open")
+
+
+def test_where_the_page_is_found() -> None:
+    def url(host: str, cert: Path | None = None) -> str:
+        return page_url(Settings((), host=host, port=80, tls_cert=cert))
+
+    found = [url("0.0.0.0"), url("::"), url("::1"), url("name.example", Path("cert.pem"))]
+    assert found == ["http://127.0.0.1:80/", "http://[::1]:80/", "http://[::1]:80/", "https://name.example:80/"]
