@@ -95,6 +95,28 @@ def test_it_fits_its_screen(opened: Opened, server: Running, picture: Path, widt
         assert page.evaluate(cut) == []
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_long_names_and_reasons_fit(opened: Opened, server: Running, width: int) -> None:
+    long = "a_very_long_name_without_any_place_to_break_it" * 2
+    index = [{"name": long, "state": "UNAVAILABLE", "reason": long}]
+    with opened(server, width) as page:
+        page.route("**/v2/repository/index", lambda route: route.fulfill(json=index))
+        page.wait_for_selector(f"#models th:has-text('{long}')")
+        assert page.inner_text("#state") == "0 of 1 model ready"
+        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+        sections = "[...document.querySelectorAll('section')]"
+        assert not page.evaluate(f"{sections}.some(each => each.scrollWidth > each.clientWidth + 1)")
+
+
+def test_what_is_pointed_at_is_said(opened: Opened, server: Running) -> None:
+    with opened(server) as page:
+        page.wait_for_selector("#now-rate:text-is('0')")
+        page.hover("#chart-rate", position={"x": 60, "y": 60})
+        assert len(page.query_selector_all("svg .cursor")) == 5
+        page.hover("h1")
+        assert page.query_selector_all("svg .cursor") == []
+
+
 def test_it_is_listed_and_says_what_it_may_do(server: Running) -> None:
     assert next(event["page"] for event in server.events if event["event"] == "listening") == f"http://{server.url}/"
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)

@@ -61,7 +61,7 @@ function drawBars(view, rows) {
   const size = frame(view);
   const y = axis(view, size, Math.max(rounded(Math.max(...rows.map(([, count]) => count), 0)), 2), asCount);
   if (!rows.length) {
-    make(view, "text", { x: (PAD.left + size.right) / 2, y: (PAD.top + size.floor) / 2, "text-anchor": "middle" },
+    make(view, "text", { x: (PAD.left + size.right) / 2, y: size.floor - 12, "text-anchor": "middle" },
       "no calls");
   }
   const step = (size.right - PAD.left) / Math.max(rows.length, 4), wide = Math.min(step * 0.7, 44);
