@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "searching": {
         "core", "codec", "tasks", "datasets", "networks", "devices", "clock", "cost", "training", "runtimes",
     },
-    "serving": {"core", "codec", "devices", "tasks", "runtimes", "compiler"},
+    "serving": {"core", "codec", "devices", "tasks", "runtimes", "compiler", "views"},
     "views": {"core"},
     "api": {
         "core", "codec", "tasks", "networks", "datasets", "devices", "clock", "cost", "optimize", "runtimes",

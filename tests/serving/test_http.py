@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
 
 from chipwise.core.network import TensorSpec
 from chipwise.serving.http import Application
@@ -30,12 +32,14 @@ INFER = "/v2/models/m/infer"
 
 
 class Echo:
-    """A worker that gives back what it gets."""
+    """A worker that gives back what it gets, and refuses what is negative."""
 
     def __init__(self) -> None:
         self.facts, self.process, self.ended = FACTS, SimpleNamespace(pid=0), False
 
     async def call(self, message: Message) -> Message:
+        if message.arrays[0].min() < 0:
+            return Message("refused", {"message": "it is negative", "bad_input": True})
         return Message("done", {"compute_s": 0.0}, message.arrays)
 
     async def close(self) -> None:
@@ -67,13 +71,13 @@ def scope(path: str = INFER, method: str = "POST", **headers: str) -> Any:
 
 
 @asynccontextmanager
-async def application(tmp_path: Path, **settings: Any) -> AsyncIterator[Application]:
+async def application(tmp_path: Path, log: io.StringIO | None = None, **settings: Any) -> AsyncIterator[Application]:
     (tmp_path / "m.plan").touch()
     shelf = Shelf(Settings((tmp_path / "m.plan",), **settings), Log(io.StringIO()))
     serving = Serving("m", "1", Path(), [Echo()], settings=shelf.settings, freed=shelf.turns.pump)  # type: ignore[list-item]
     shelf.places["m"].serving = serving
     shelf.turns.servings.append(serving)
-    yield Application(shelf, Log(io.StringIO(), requests=True))
+    yield Application(shelf, Log(log or io.StringIO(), requests=True))
     await shelf.close()
 
 
@@ -83,10 +87,10 @@ async def answer(app: Application, given: Any, pieces: list[bytes], pause_s: flo
     return sent
 
 
-def body() -> tuple[bytes, dict[str, str]]:
+def body(*row: float) -> tuple[bytes, dict[str, str]]:
     tensors = [{"name": "x", "shape": [1, 2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}]
     head = json.dumps({"inputs": tensors, "parameters": {"binary_data_output": True}}).encode()
-    return head + np.float32([1, 2]).tobytes(), {"inference_header_content_length": str(len(head))}
+    return head + np.float32(row or (1, 2)).tobytes(), {"inference_header_content_length": str(len(head))}
 
 
 def test_bodies_that_dawdle_or_never_end(tmp_path: Path) -> None:
@@ -100,6 +104,56 @@ def test_bodies_that_dawdle_or_never_end(tmp_path: Path) -> None:
             assert (await answer(app, scope(), [b"a" * 600, b"a" * 600])).status == 413
             for stated in ("1001", "9" * 30, "-1", "x"):
                 assert (await answer(app, scope(content_length=stated), [b""])).status == 413
+
+    asyncio.run(story())
+
+
+def test_what_is_refused_is_counted_once(tmp_path: Path) -> None:
+    """By the door, or by the model that refused it; a client cannot make series of its own."""
+    whole, headers = body()
+    negative, _ = body(-1, 2)
+    token = {"authorization": "Bearer secret"}
+    asked = [
+        (scope(**headers), [whole], 0.0, 401),
+        (scope(**headers, authorization="Bearer wrong"), [whole], 0.0, 401),
+        (scope("/nowhere", **token), [b""], 0.0, 404),
+        (scope("/v2/models/absent/infer", **token, **headers), [whole], 0.0, 404),
+        (scope(INFER, "DELETE", **token), [], 0.0, 405),
+        (scope(**token), [b"a"] * 10, 0.02, 408),
+        (scope(**token), [b"a" * 600, b"a" * 600], 0.0, 413),
+        (scope(**token, content_length="1" * 30), [b""], 0.0, 413),
+        (scope(**token, content_encoding="zstd"), [whole], 0.0, 415),
+        (scope(**token), [b"nonsense"], 0.0, 400),
+        (scope("/v2/models/m/classify", **token), [b"a picture"], 0.0, 400),
+    ]
+
+    async def story() -> None:
+        log = io.StringIO()
+        limits = Limits(body_bytes=1000, body_s=0.05)
+        async with application(tmp_path, log, token="secret", limits=limits) as app:
+
+            async def counts(name: str) -> dict[tuple[str, ...], float]:
+                text = (await answer(app, scope("/metrics", "GET", **token), [])).body.decode()
+                (family,) = (each for each in text_string_to_metric_families(text) if each.name == name)
+                return {tuple(each.labels.values()): each.value for each in family.samples}
+
+            before = await counts("chipwise_requests_refused")
+            assert set(before.values()) == {0}
+            assert ("http", "413") in before
+            for given, pieces, pause_s, status in asked:
+                assert (await answer(app, given, pieces, pause_s)).status == status
+            assert (await answer(app, scope(**headers, **token), [negative])).status == 400
+            assert (await answer(app, scope(**headers, **token), [whole])).status == 200
+            after = await counts("chipwise_requests_refused")
+            assert after.keys() == before.keys()
+            statuses = Counter(str(status) for *_, status in asked)
+            assert {status: count for (_, status), count in after.items() if count} == statuses
+            assert {door for (door, _), count in after.items() if count} == {"http"}
+            assert await counts("chipwise_requests_failed") == {("m", "400", "1"): 1}
+        lines = [json.loads(line) for line in log.getvalue().splitlines()]
+        assert [line["status"] for line in lines if "refused" in line] == [*(status for *_, status in asked), 400]
+        assert any(line.get("refused") == "the body did not come within 0.05 s" for line in lines)
+        assert "secret" not in log.getvalue()
 
     asyncio.run(story())
 
@@ -131,6 +185,9 @@ def test_tokens(tmp_path: Path) -> None:
                 assert ("www-authenticate" in found.headers) == (status == 401)
             assert (await answer(app, scope("/v2/health/live", "GET"), [])).status == 200
             assert (await answer(app, scope("/metrics", "GET"), [])).status == 401
+            page = await answer(app, scope("/", "GET"), [])
+            assert page.status == 200, "the page asks for the token"
+            assert b"<body data-token>" in page.body
 
     asyncio.run(story())
 

@@ -337,6 +337,38 @@ def test_numbers_for_prometheus(server: Running, pixels: np.ndarray) -> None:
     assert any(s.labels.get("status") == "400" for s in families["chipwise_requests_failed"].samples)
 
 
+def refusals(server: Running) -> dict[str, float]:
+    """Refusals at the gRPC door by status."""
+    families = text_string_to_metric_families(ask(server, "GET", "/metrics")[1].decode())
+    (family,) = (each for each in families if each.name == "chipwise_requests_refused")
+    return {each.labels["status"]: each.value for each in family.samples if each.labels["door"] == "grpc"}
+
+
+def test_what_the_grpc_door_refuses_is_counted(server: Running) -> None:
+    before = refusals(server)
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        for method, sent, code in (
+            ("ModelInfer", b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT),
+            ("ModelMetadata", b"\n\x06absent", grpc.StatusCode.NOT_FOUND),
+            ("NoSuchMethod", b"", grpc.StatusCode.UNIMPLEMENTED),
+        ):
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary(f"/inference.GRPCInferenceService/{method}")(sent, timeout=60)
+            assert caught.value.code() == code
+        stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+        assert b"no ModelInferRequest" in next(stream(iter([b"\xff\xff"]), timeout=60))
+    after = refusals(server)
+    assert after.keys() == before.keys()
+    assert {status: after[status] - before[status] for status in after if after[status] != before[status]} == {
+        "400": 2, "404": 2,
+    }  # fmt: skip
+    reasons = [event.get("refused") for event in server.events if event["event"] == "request"]
+    assert reasons[-5:-1] == [
+        "the message is no ModelInferRequest", "there is no model 'absent'", "there is no such method",
+        "the message is no ModelInferRequest",
+    ]  # fmt: skip
+
+
 def test_the_openapi_document_has_every_path(server: Running) -> None:
     status, body, _ = ask(server, "GET", "/openapi.json")
     assert status == 200

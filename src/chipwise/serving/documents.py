@@ -9,12 +9,16 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from chipwise.serving.datatypes import BYTES, of_array
 from chipwise.serving.model_facts import shape_of
+from chipwise.serving.pictures import VERBS
 
 if TYPE_CHECKING:
     from chipwise.core.network import TensorSpec
     from chipwise.serving.model import Serving
+    from chipwise.serving.model_facts import ModelFacts
     from chipwise.serving.shelf import Shelf
     from chipwise.serving.tally import Sum, Tally
 
@@ -63,9 +67,23 @@ def model_config(serving: Serving, workers: int) -> dict[str, Any]:
         "input": [_configured(spec, joined) for spec in serving.facts.inputs],
         "output": [_configured(spec, joined) for spec in serving.facts.outputs],
         "instance_group": [{"name": serving.name, "kind": "KIND_CPU", "count": workers}],
-        "parameters": {"runs": {"string_value": serving.facts.title}},
+        "parameters": {name: {"string_value": value} for name, value in _parameters(serving.facts).items()},
         **batching,
     }
+
+
+def _parameters(facts: ModelFacts) -> dict[str, str]:
+    """What Triton's configuration has no field for.
+
+    "runs": what runs the model; "task"; "picture_route": what it can be asked to do with a picture; "labels": names of
+    the classes in a segmenter's picture, as JSON.
+    """
+    said = {"runs": facts.title, "task": facts.kind}
+    if facts.pictures and facts.kind in VERBS:
+        said["picture_route"] = VERBS[facts.kind]
+    if facts.kind == "segmentation" and facts.labels:
+        said["labels"] = msgspec.json.encode(facts.labels).decode()
+    return said
 
 
 def _model_statistics(serving: Serving) -> dict[str, Any]:

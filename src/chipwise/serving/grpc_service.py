@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import numpy as np
 from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from chipwise.core.errors import ChipwiseError, MachineError
 from chipwise.serving import documents
@@ -16,6 +17,7 @@ from chipwise.serving.answer import Reply, chosen
 from chipwise.serving.datatypes import BYTES, NUMBERS, check_shape, from_bytes, from_values, of_array, to_bytes
 from chipwise.serving.grpc_messages import SERVICE, message
 from chipwise.serving.http import check_token
+from chipwise.serving.logs import why
 from chipwise.serving.model_facts import fitted
 from chipwise.serving.request import (
     InferRequest,
@@ -91,10 +93,9 @@ async def open_door(shelf: Shelf, log: Log) -> grpc.aio.Server:
     methods = {name: _handled(shelf, log, name, method) for name, method in _METHODS.items()}
     methods[_STREAMED] = grpc.stream_stream_rpc_method_handler(
         _streamed(shelf, log),
-        request_deserializer=message("ModelInferRequest").FromString,
         response_serializer=message("ModelStreamInferResponse").SerializeToString,
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods), _Elsewhere(shelf, log)))
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
         address = f"{host}:{settings.grpc_port}"
@@ -119,51 +120,87 @@ def _credentials(settings: Settings) -> Any:
     return grpc.ssl_server_credentials([pair], root_certificates=roots, require_client_auth=roots is not None)
 
 
+class _Elsewhere:
+    """What gRPC asks for methods that there are not: it refuses them itself, and they are counted here.
+
+    Args:
+        shelf: whose refusals they are.
+        log: told of each request, where that is wanted.
+    """
+
+    def __init__(self, shelf: Shelf, log: Log) -> None:
+        self._shelf, self._log = shelf, log
+
+    def service(self, asked: Any) -> None:
+        """No method."""
+        refused = RequestError("there is no such method", ABSENT)
+        self._shelf.refusals.add("grpc", refused)
+        self._log.request(method=asked.method, status=refused.status, **why(refused.message))
+
+
 def _handled(shelf: Shelf, log: Log, name: str, method: Method) -> Any:
-    async def call(request: Any, context: Any) -> Any:
+    async def call(sent: bytes, context: Any) -> Any:
         try:
             if name not in _OPEN:
                 _check_token(shelf, context)
-            answer = await method(shelf, request, context.time_remaining())
+            answer = await method(shelf, _parsed(f"{name}Request", sent), context.time_remaining())
         except ChipwiseError as error:
-            refused = as_refusal(error)
-            log.request(method=name, client=context.peer(), status=refused.status)
-            return await context.abort(_CODES.get(refused.status, grpc.StatusCode.UNKNOWN), refused.message)
+            return await _abort(shelf, log, name, as_refusal(error), context)
         log.request(method=name, client=context.peer(), status=200)
         return answer
 
     return grpc.unary_unary_rpc_method_handler(
         call,
-        request_deserializer=message(f"{name}Request").FromString,
         response_serializer=message(f"{name}Response").SerializeToString,
     )
 
 
 def _streamed(shelf: Shelf, log: Log) -> Any:
-    async def calls(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+    async def calls(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[Any]:
         answer = message("ModelStreamInferResponse")
         try:
             _check_token(shelf, context)
         except RequestError as error:
-            log.request(method=_STREAMED, client=context.peer(), status=error.status)
-            await context.abort(_CODES[error.status], error.message)
-        async for request in _until_stopped(shelf, requests):
-            status = 200
+            await _abort(shelf, log, _STREAMED, error, context)
+        async for sent in _until_stopped(shelf, requests):
+            status, reason, request = 200, "", message("ModelInferRequest")()
             try:
+                request = _parsed("ModelInferRequest", sent)
                 made = answer(infer_response=await _infer(shelf, request, context.time_remaining()))
             except ChipwiseError as error:
-                status = as_refusal(error).status
-                made = answer(error_message=error.message, infer_response={"id": request.id})
-            log.request(method=_STREAMED, client=context.peer(), status=status)
+                refused = as_refusal(error)
+                shelf.refusals.add("grpc", refused)
+                status, reason = refused.status, refused.message
+                made = answer(error_message=reason, infer_response={"id": request.id})
+            log.request(method=_STREAMED, client=context.peer(), status=status, **why(reason))
             yield made
 
     return calls
 
 
-async def _until_stopped(shelf: Shelf, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _abort(shelf: Shelf, log: Log, name: str, refused: RequestError, context: Any) -> Any:
+    """Refuse a call; this does not return."""
+    shelf.refusals.add("grpc", refused)
+    log.request(method=name, client=context.peer(), status=refused.status, **why(refused.message))
+    return await context.abort(_CODES.get(refused.status, grpc.StatusCode.UNKNOWN), refused.message)
+
+
+def _parsed(name: str, sent: bytes) -> Any:
+    """A message.
+
+    Raises:
+        RequestError: the bytes are none.
+    """
+    try:
+        return message(name).FromString(sent)
+    except DecodeError as error:
+        raise RequestError(f"the message is no {name}") from error
+
+
+async def _until_stopped(shelf: Shelf, requests: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The requests of a stream; once the server is told to stop, those only that are there already."""
     stopped = asyncio.ensure_future(shelf.stopped.wait())
-    coming: asyncio.Future[Any] | None = None
+    coming: asyncio.Future[bytes] | None = None
     try:
         while True:
             coming = asyncio.ensure_future(anext(requests))

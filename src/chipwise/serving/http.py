@@ -14,8 +14,9 @@ import msgspec
 
 from chipwise.core.errors import ChipwiseError
 from chipwise.serving.inflate import accepted, deflate, inflate
+from chipwise.serving.logs import why
 from chipwise.serving.request_error import TOO_LARGE, TOO_SLOW, UNAUTHORIZED, RequestError, as_refusal
-from chipwise.serving.routes import OPEN, Answer, find_route
+from chipwise.serving.routes import OPEN, PAGE, Answer, find_route
 
 if TYPE_CHECKING:
     from granian._granian import RSGIHTTPProtocol as HTTPProtocol
@@ -56,7 +57,7 @@ class Application:
         _send(protocol, answer, accepted(scope.headers.get("accept-encoding")))
         took_ms = round((time.monotonic() - started) * 1000, 3)
         facts = {"method": scope.method, "path": scope.path, "client": scope.client}
-        self._log.request(**facts, status=answer.status, ms=took_ms)
+        self._log.request(**facts, status=answer.status, ms=took_ms, **why(answer.refused))
 
     async def _answered(self, scope: Scope, protocol: HTTPProtocol) -> Answer:
         try:
@@ -66,11 +67,13 @@ class Application:
                 body = await self._body(scope, protocol, share) if scope.method == "POST" else b""
                 return await route(self._shelf, call, scope.headers, body)
         except ChipwiseError as error:
-            return _refusal(as_refusal(error))
+            refused = as_refusal(error)
+            self._shelf.refusals.add("http", refused)
+            return _refusal(refused)
 
     def _check_token(self, scope: Scope, call: Call) -> None:
         token = self._shelf.settings.token
-        if not token or call.name in OPEN:
+        if not token or call.name in (*OPEN, PAGE):
             return
         check_token(scope.headers.get("authorization"), token)
 
@@ -119,7 +122,8 @@ def _refusal(error: RequestError) -> Answer:
         headers.append(("allow", error.allowed))
     if error.status == UNAUTHORIZED:
         headers.append(("www-authenticate", "Bearer"))
-    return Answer(error.status, msgspec.json.encode({"error": error.message}), headers=tuple(headers))
+    body = msgspec.json.encode({"error": error.message})
+    return Answer(error.status, body, headers=tuple(headers), refused=error.message)
 
 
 def _send(protocol: HTTPProtocol, answer: Answer, encoding: str) -> None:

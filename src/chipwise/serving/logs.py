@@ -48,5 +48,10 @@ class Log:
             self.event("request", **facts)
 
 
+def why(refused: str) -> dict[str, str]:
+    """The reason of a refusal as a fact; nothing where there was none."""
+    return {"refused": refused} if refused else {}
+
+
 def _short(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value[:_LONGEST] if isinstance(value, str) else value for name, value in facts.items()}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from chipwise.serving.model import Serving
+    from chipwise.serving.refusals import Refusals
     from chipwise.serving.shelf import Shelf
     from chipwise.serving.tally import Sum
 
@@ -30,11 +31,12 @@ class _Collector:
     """What Prometheus's client asks for the numbers."""
 
     def __init__(self, shelf: Shelf) -> None:
-        self._servings = shelf.turns.servings
+        self._servings, self._refusals = shelf.turns.servings, shelf.refusals
 
     def collect(self) -> Iterator[Metric]:
         """All of them, now."""
         yield from _counts(self._servings)
+        yield _refused(self._refusals)
         yield _latencies(self._servings)
         yield from _gauges(self._servings)
 
@@ -64,6 +66,17 @@ def _counts(servings: list[Serving]) -> Iterator[Metric]:
         for size, (copy, _) in sorted(each.tally.calls.items()):
             calls.add_metric((*labels, str(size)), copy.count)
     yield from (answered, refused, items, calls, restarts)
+
+
+def _refused(refusals: Refusals) -> Metric:
+    family = CounterMetricFamily(
+        "chipwise_requests_refused",
+        "Requests that were refused, and are none of chipwise_requests_failed: by door and HTTP status.",
+        labels=("door", "status"),
+    )
+    for (door, status), count in refusals.counts.items():
+        family.add_metric((door, str(status)), count)
+    return family
 
 
 def _latencies(servings: list[Serving]) -> Metric:

@@ -54,6 +54,7 @@ def _paths() -> dict[str, Any]:
         "/v2/models/stats": {"get": _operation("What became of all requests.", "Statistics")},
         "/v2/repository/index": {"post": _operation("All models.", "Index", body=_json("IndexRequest"))},
         "/metrics": {"get": _operation("Numbers for Prometheus.", None, kind="text/plain")},
+        "/": {"get": _operation("What the server does, as a page for browsers.", None, kind="text/html")},
         "/openapi.json": {"get": _operation("This document.", "Object")},
     }
     for verb in ("load", "unload"):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from chipwise.serving.shelf import Shelf
 
 _TOP = 5  # classes that are named, as `chipwise run` does
-_VERBS = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
+VERBS = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
 
 
 async def look(shelf: Shelf, model: str, kind: str, picture: bytes) -> Message:
@@ -28,7 +28,7 @@ async def look(shelf: Shelf, model: str, kind: str, picture: bytes) -> Message:
     """
     serving = shelf.find(model)
     if serving.facts.kind != kind or not serving.facts.pictures:
-        verb = _VERBS.get(serving.facts.kind) if serving.facts.pictures else None
+        verb = VERBS.get(serving.facts.kind) if serving.facts.pictures else None
         instead = f"ask it to {verb}" if verb else "send it tensors"
         raise RequestError(f"model '{model}' is for {serving.facts.kind}; {instead}")
     if not picture:

@@ -10,6 +10,9 @@ from chipwise.core.errors import ChipwiseError, InputError
 
 BAD, UNAUTHORIZED, ABSENT, NO_SUCH_METHOD, TOO_SLOW, TOO_LARGE, UNKNOWN_ENCODING = 400, 401, 404, 405, 408, 413, 415
 BROKEN, UNAVAILABLE, EXPIRED = 500, 503, 504
+STATUSES = (
+    BAD, UNAUTHORIZED, ABSENT, NO_SUCH_METHOD, TOO_SLOW, TOO_LARGE, UNKNOWN_ENCODING, BROKEN, UNAVAILABLE, EXPIRED,
+)  # fmt: skip
 
 
 class RequestError(InputError):
@@ -20,11 +23,15 @@ class RequestError(InputError):
         status: of the HTTP answer; gRPC has a code for each.
         retry_after_s: whole seconds after which it may be tried again; 0 where that would not help.
         allowed: the method that the path takes, where another one was used.
+
+    Attributes:
+        tallied: whether a model's tally has it already.
     """
 
     def __init__(self, message: str, status: int = BAD, *, retry_after_s: int = 0, allowed: str = "") -> None:
         super().__init__(message)
         self.status, self.retry_after_s, self.allowed = status, retry_after_s, allowed
+        self.tallied = False
 
 
 def overloaded(model: str, waiting: int) -> RequestError:

@@ -18,6 +18,7 @@ from chipwise.serving.pictures import look
 from chipwise.serving.request import header_bytes, read_request
 from chipwise.serving.request_error import ABSENT, NO_SUCH_METHOD, UNAVAILABLE, RequestError
 from chipwise.serving.wire import Message
+from chipwise.views.serve_page import serve_page
 
 if TYPE_CHECKING:
     from chipwise.serving.shelf import Shelf
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 JSON, BINARY = "application/json", "application/octet-stream"
 HEADER_LENGTH = "inference-header-content-length"
 OPEN = ("live", "ready")  # what a probe asks needs no token
+PAGE = "page"  # nor does the status page, which has no data and asks for the token
+_PAGE_HEADERS = (
+    ("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff"),
+)  # fmt: skip
 
 
 class Headers(Protocol):
@@ -45,12 +50,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent back."""
+    """What is sent back; `refused` says why, where it is a refusal."""
 
     status: int = 200
     body: bytes = b""
     kind: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
+    refused: str = ""
 
 
 Route = Callable[["Shelf", Call, Headers, bytes], Awaitable[Answer]]
@@ -139,6 +145,12 @@ async def _openapi(_shelf: Shelf, _call: Call, _headers: Headers, _body: bytes) 
     return _json(openapi())
 
 
+async def _page(shelf: Shelf, _call: Call, _headers: Headers, _body: bytes) -> Answer:
+    page = serve_page(token=bool(shelf.settings.token))
+    headers = (("content-security-policy", page.policy), *_PAGE_HEADERS)
+    return Answer(body=page.html.encode(), kind="text/html; charset=utf-8", headers=headers)
+
+
 _MODEL = r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?"
 _REPOSITORY = r"/v2/repository"
 # Path, method, name, function.
@@ -162,6 +174,7 @@ _TABLE: tuple[tuple[re.Pattern[str], str, str, Route], ...] = tuple(
         (rf"{_REPOSITORY}/models/(?P<model>[^/]+)/unload", "POST", "unload", _unload),
         (r"/metrics", "GET", "metrics", _metrics),
         (r"/openapi\.json", "GET", "openapi", _openapi),
+        (r"/", "GET", PAGE, _page),
     )
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import signal
 import socket
 import time
@@ -118,7 +119,7 @@ async def _until_stopped(shelf: Shelf, log: Log, stopped: asyncio.Event) -> None
         raise MachineError(f"cannot listen on {settings.host} port {settings.port}") from door.exception()
     calls = None if settings.grpc_port is None else await grpc_door(shelf, log)
     ports = {"port": settings.port} | ({} if calls is None else {"grpc_port": settings.grpc_port})
-    log.event("listening", host=settings.host, **ports, models=sorted(shelf.places))
+    log.event("listening", host=settings.host, **ports, models=sorted(shelf.places), page=page_url(settings))
     await stopped.wait()
     shelf.stopped.set()
     log.event("stopping")
@@ -165,6 +166,17 @@ def check_free(host: str, port: int) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise MachineError(f"cannot listen on {host} port {port}: {reason}", hint="name another --port") from error
+
+
+def page_url(settings: Settings) -> str:
+    """Where a browser on this machine finds the status page."""
+    host = settings.host
+    with contextlib.suppress(ValueError):  # it is a name
+        address = ipaddress.ip_address(host)
+        if address.is_unspecified:
+            host = "127.0.0.1" if address.version == 4 else "::1"
+    scheme = "http" if settings.tls_cert is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}/"
 
 
 def _served(shelf: Shelf, seconds: float) -> Served:

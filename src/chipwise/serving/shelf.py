@@ -18,6 +18,7 @@ from chipwise.codec.files import atomic_write, read_bounded
 from chipwise.core.errors import ChipwiseError, InputError, PlanError
 from chipwise.serving.crew import Worker, start_worker
 from chipwise.serving.model import Serving
+from chipwise.serving.refusals import Refusals
 from chipwise.serving.request_error import ABSENT, UNAVAILABLE, RequestError, absent_model
 from chipwise.serving.room import Room
 from chipwise.serving.turns import Turns
@@ -67,6 +68,7 @@ class Shelf:
     def __init__(self, settings: Settings, log: Log) -> None:
         self.settings, self.stopped = settings, asyncio.Event()
         self.turns, self.room = Turns(settings.workers, settings.timeout_s), Room(settings.limits.held_bytes)
+        self.refusals = Refusals()
         self.places = {name: Place(path) for name, path in named_plans(settings.plans).items()}
         self._opening: dict[str, Place] = {}  # of names that were never open
         self._log = log

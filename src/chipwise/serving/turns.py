@@ -51,10 +51,10 @@ class Turns:
             async with asyncio.timeout(limit_s):
                 return await pending.future
         except TimeoutError as error:
-            serving.tally.failed(EXPIRED, time.monotonic() - arrived)
-            raise RequestError(f"no answer within {limit_s:g} s", EXPIRED) from error
+            expired = RequestError(f"no answer within {limit_s:g} s", EXPIRED)
+            raise _tallied(serving, expired, arrived) from error
         except RequestError as error:
-            serving.tally.failed(error.status, time.monotonic() - arrived)
+            _tallied(serving, error, arrived)
             raise
 
     def pump(self) -> None:
@@ -93,3 +93,10 @@ class Turns:
         pending = serving.put(message, items, key)
         self.pump()
         return pending
+
+
+def _tallied(serving: Serving, error: RequestError, arrived: float) -> RequestError:
+    """The refusal, once the model's tally has it."""
+    serving.tally.failed(error.status, time.monotonic() - arrived)
+    error.tallied = True
+    return error
