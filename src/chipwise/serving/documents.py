@@ -13,8 +13,11 @@ from chipwise.serving.datatypes import BYTES, of_array
 from chipwise.serving.model_facts import shape_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chipwise.core.network import TensorSpec
     from chipwise.serving.model import Serving
+    from chipwise.serving.model_facts import ModelFacts
     from chipwise.serving.shelf import Shelf
     from chipwise.serving.tally import Sum, Tally
 
@@ -47,24 +50,36 @@ def model_metadata(serving: Serving) -> dict[str, Any]:
 
 
 def model_config(serving: Serving, workers: int) -> dict[str, Any]:
-    """How a model is run, in the words of Triton's configuration.
+    """How a model is run here, in the words of Triton's configuration."""
+    most = serving.most
+    document = configured(serving.name, serving.facts, most, (most,) if most > 1 else (), workers)
+    own = {"platform": f"chipwise_{serving.facts.runtime}", "backend": "chipwise"}
+    return document | own | {"parameters": {"runs": {"string_value": serving.facts.title}}}
+
+
+def configured(name: str, facts: ModelFacts, most: int, preferred: Sequence[int], count: int) -> dict[str, Any]:
+    """Triton's configuration of a model, whatever runs it.
 
     Where requests are joined, the batch is no dimension of the tensors; elsewhere `max_batch_size` is 0 and all
     dimensions are said.
+
+    Args:
+        name: of the model.
+        facts: on it.
+        most: items that may be joined; 1 where none are.
+        preferred: sizes that are worth waiting for.
+        count: calls at the same time.
     """
-    joined = serving.most > 1
-    batching = {"dynamic_batching": {"preferred_batch_size": [serving.most]}} if joined else {}
+    joined = most > 1
+    sizes = {"preferred_batch_size": list(preferred)} if preferred else {}
     return {
-        "name": serving.name,
-        "platform": f"chipwise_{serving.facts.runtime}",
-        "backend": "chipwise",
+        "name": name,
         "version_policy": {"latest": {"num_versions": 1}},
-        "max_batch_size": serving.most if joined else 0,
-        "input": [_configured(spec, joined) for spec in serving.facts.inputs],
-        "output": [_configured(spec, joined) for spec in serving.facts.outputs],
-        "instance_group": [{"name": serving.name, "kind": "KIND_CPU", "count": workers}],
-        "parameters": {"runs": {"string_value": serving.facts.title}},
-        **batching,
+        "max_batch_size": most if joined else 0,
+        "input": [_configured(spec, joined) for spec in facts.inputs],
+        "output": [_configured(spec, joined) for spec in facts.outputs],
+        "instance_group": [{"name": name, "kind": "KIND_CPU", "count": count}],
+        **({"dynamic_batching": sizes} if joined else {}),
     }
 
 
