@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 MOST = 128  # connections of an offered load
+PATIENCE = 10
 LATE_S = 1.0  # after the last request, in which answers count
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _END = b"\r\n\r\n"
@@ -145,17 +146,20 @@ def once(address: Address, request: bytes) -> tuple[bool, bytes]:
 
 
 def closed(address: Address, request: bytes, *, clients: int, seconds: float) -> Load:
-    """Let so many clients ask, each again once it is answered."""
+    """Let so many clients ask, each again once it is answered; for longer, until each could be answered once.
+
+    A server that does not get so far in `PATIENCE` times the seconds is given up.
+    """
     latencies: list[float] = []
     failed = 0
     with selectors.DefaultSelector() as selector:
         connections = [Connection(address, selector) for _ in range(clients)]
         begun, cpu = time.perf_counter(), time.process_time()
-        until = begun + seconds
+        until, last = begun + seconds, begun + PATIENCE * seconds
         for each in connections:
             each.ask(request, time.perf_counter())
-        while (now := time.perf_counter()) < until:
-            for key, events in selector.select(until - now):
+        while (now := time.perf_counter()) < until or (len(latencies) + failed < clients and now < last):
+            for key, events in selector.select((until if now < until else last) - now):
                 connection: Connection = key.data
                 good = connection.answered(events)
                 if good is None:

@@ -50,6 +50,7 @@ OURS, MANY = "chipwise", 32
 NETWORKS = ("lenet5", "mobilenet-v2")
 WARM_SHARE = 0.25  # of the seconds of a case, before it
 CALLS = 50  # that tell how long one takes
+LEAST_S = 0.1  # requests a second that are offered to a server which answered none
 HEADROOM = 1.25  # of the rates that are tried over what 32 clients reached
 Row = dict[str, Any]
 
@@ -99,7 +100,7 @@ def measured(network: str, names: list[str], folder: Path, options: argparse.Nam
     served, compute_s = prepared(network, folder, options.threads)
     with running(names, served, options) as servers:
         rows = in_rounds(servers, options)
-        top = {name: statistics.median(load.requests_s for load in rows[name][MANY]) for name in servers}
+        top = {name: max(statistics.median(each.requests_s for each in rows[name][MANY]), LEAST_S) for name in servers}
         kept = bounded(servers, top, options)
         curve = curves(servers, top, options)
     return {

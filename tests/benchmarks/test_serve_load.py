@@ -78,6 +78,11 @@ def test_clients_that_ask_again(address: tuple[str, int]) -> None:
         assert not load.latencies_s
 
 
+def test_slow_answers_are_waited_for(monkeypatch: pytest.MonkeyPatch, address: tuple[str, int]) -> None:
+    monkeypatch.setattr("load_client.PATIENCE", 1e6)
+    assert len(closed(address, post(b"abc"), clients=3, seconds=1e-5).latencies_s) >= 3
+
+
 def test_an_offered_load_is_all_answered_or_failed(address: tuple[str, int]) -> None:
     load = offered(address, post(b"abc"), rate=100, seconds=0.2)
     assert (len(load.latencies_s), load.failed) == (20, 0)
