@@ -95,6 +95,17 @@ def test_the_server_tells_of_itself(client: Any) -> None:
     assert {line["name"]: line["state"] for line in lines}["half"] == "READY"
 
 
+def test_health_is_said_in_json_too(server: Running) -> None:
+    for path, said in {
+        "/v2/health/live": {"live": True},
+        "/v2/health/ready": {"ready": True},
+        "/v2/models/digits/ready": {"name": "digits", "ready": True},
+    }.items():
+        status, body, _ = ask(server, "GET", path)
+        assert (status, json.loads(body)) == (200, said)
+    assert ask(server, "HEAD", "/v2/health/live")[:2] == (200, b"")
+
+
 @pytest.mark.parametrize("rows", [1, 5])
 def test_answers_are_those_of_run(client: Any, plans: Path, pixels: np.ndarray, rows: int) -> None:
     wanted = chipwise.load(plans / "digits.plan").run(pixels[:rows])["y"]

@@ -19,6 +19,7 @@ from chipwise.core.events import Progress, silent
 
 if TYPE_CHECKING:
     from chipwise.api.given import NetworkLike, PlanLike
+    from chipwise.core.plan import Plan
     from chipwise.core.plan_sheet import Exported, PlanSheet
 
 _FOR_PLANS, _FOR_NETWORKS = (".onnx", ".xml"), (".onnx", ".safetensors", ".cwz")
@@ -54,11 +55,14 @@ def show(plan: PlanLike) -> PlanSheet:
 def export(
     given: PlanLike | NetworkLike,
     *,
-    output: str | Path,
+    output: str | Path | None = None,
+    triton: str | Path | None = None,
     weights: str | Path | None = None,
     progress: Progress = silent,
 ) -> Exported:
     """Write a plan's graph, or a network, for other tools: as ONNX, OpenVINO's files, safetensors or compressed.
+
+    Or a plan as a model of the Triton Inference Server, which its ONNX Runtime backend runs.
 
     Labels and preprocessing go into the ONNX file's metadata, where `run` finds them again, and into the compressed
     file; the weights of OpenVINO's .xml are in a .bin beside it. Runtime, threads and the proof stay in the plan.
@@ -67,17 +71,32 @@ def export(
         given: a plan or its path; or a network as `inspect` takes it, such as X.cwz, which becomes dense again.
         output: the file to write: X.onnx; X.xml for a plan; X.safetensors or X.cwz for a network. A .cwz holds the
             same values to the bit, as small as they can be coded as they are: `compress` makes them fewer.
+        triton: instead, a folder of models for Triton; the plan becomes NAME/config.pbtxt, NAME/1/model.onnx, and
+            NAME/labels.txt where its classes have names. NAME is its file's without the suffix.
         weights: a file of trained weights, for a network that does not hold its own.
         progress: told when the weights that are written are random.
 
     Raises:
-        InputError: another suffix. PlanError, NetworkError: what is given is missing or damaged, or its graph is.
+        InputError: another suffix, both or neither of file and folder, or a folder in which Triton would find another
+            version of the model. PlanError, NetworkError: what is given is missing or damaged, or its graph is.
         MissingExtraError: OpenVINO, safetensors or constriction is needed and not installed.
-        RuntimeUnavailableError: OpenVINO cannot read the graph. StorageError: the file cannot be written.
+        RuntimeUnavailableError: OpenVINO cannot read the graph, or ONNX Runtime cannot run it for Triton.
+        StorageError: the file cannot be written.
     """
     from chipwise.core.plan_sheet import Exported
 
-    path = Path(output)
+    if (output is None) == (triton is None):
+        raise InputError("one place to write to is wanted: a file, or a folder for Triton", hint="-o X.onnx")
+    if triton is not None:
+        files = _export_triton(given, Path(triton), weights)
+    else:
+        files = _export_file(given, Path(str(output)), weights, progress)
+    return Exported(tuple((str(each), each.stat().st_size) for each in files))
+
+
+def _export_file(
+    given: PlanLike | NetworkLike, path: Path, weights: str | Path | None, progress: Progress
+) -> tuple[Path, ...]:
     suffix, of_plan = path.suffix.lower(), is_plan(given)
     if suffix not in (*_FOR_PLANS, *_FOR_NETWORKS):
         raise InputError(
@@ -87,21 +106,25 @@ def export(
     if suffix not in (_FOR_PLANS if of_plan else _FOR_NETWORKS):
         what, others = ("plan", _FOR_PLANS) if of_plan else ("network", _FOR_NETWORKS)
         raise InputError(f"cannot export to {path}: a {what} becomes {' or '.join(others)}", hint=f"-o X{others[0]}")
-    if of_plan and weights is not None:
+    if not of_plan:
+        return _export_network(given, weights, path, progress)
+    _check_own(weights)
+    return _export_plan(given, path)
+
+
+def _check_own(weights: str | Path | None) -> None:
+    """Refuse weights beside those of a plan."""
+    if weights is not None:
         raise InputError("a plan holds its weights", hint="leave --weights out")
-    files = _export_plan(given, path) if of_plan else _export_network(given, weights, path, progress)
-    return Exported(tuple((str(each), each.stat().st_size) for each in files))
 
 
 def _export_plan(plan: PlanLike, path: Path) -> tuple[Path, ...]:
     from chipwise.codec.files import atomic_write, check_writable
-    from chipwise.networks.onnx_file import from_bytes, serialize
 
     opened, name = plan_from(plan)
     check_writable(path)
     if path.suffix.lower() == ".onnx":
-        network = from_bytes(opened.model, opened.manifest.source.name, title=f"the graph in {name}")
-        atomic_write(path, serialize(replace(network, task=opened.manifest.task), with_task=True))
+        atomic_write(path, _onnx_of(opened, name))
         return (path,)
     from chipwise import runtimes
 
@@ -109,6 +132,49 @@ def _export_plan(plan: PlanLike, path: Path) -> tuple[Path, ...]:
     from chipwise.runtimes import openvino
 
     return tuple(openvino.save(opened.model, path))
+
+
+def _onnx_of(plan: Plan, name: str) -> bytes:
+    """A plan's graph, with labels and preprocessing in its metadata."""
+    from chipwise.networks.onnx_file import from_bytes, serialize
+
+    network = from_bytes(plan.model, plan.manifest.source.name, title=f"the graph in {name}")
+    return serialize(replace(network, task=plan.manifest.task), with_task=True)
+
+
+def _export_triton(given: PlanLike, folder: Path, weights: str | Path | None) -> tuple[Path, ...]:
+    if not is_plan(given):
+        raise InputError("only a plan becomes a model of Triton", hint="make one with: chipwise compile")
+    _check_own(weights)
+    from chipwise.codec.files import atomic_write, check_writable
+    from chipwise.serving.shelf import model_name
+    from chipwise.serving.triton import CONFIG, LABELS, MODEL, triton_config, triton_labels
+
+    opened, title = plan_from(given)
+    name = model_name(Path(title))
+    place = folder / name
+    _check_versions(place)
+    check_writable(place / MODEL)
+    labels = triton_labels(opened)
+    files = {MODEL: _onnx_of(opened, title)} | ({LABELS: labels} if labels else {})
+    files |= {CONFIG: triton_config(opened, name).encode()}  # the last: Triton looks for it
+    for file, data in files.items():
+        atomic_write(place / file, data)
+    return tuple(place / file for file in files)
+
+
+def _check_versions(place: Path) -> None:
+    """Refuse a model's folder with versions that Triton would take instead, or beside.
+
+    Raises:
+        InputError: naming them.
+    """
+    others = sorted(each.name for each in place.glob("[0-9]*") if each.is_dir() and each.name != "1")
+    if others:
+        raise InputError(
+            f"{place} has another version of the model already: {', '.join(others[:5])}",
+            hint="export into another folder, or remove it",
+        )
 
 
 def _export_network(given: NetworkLike, weights: str | Path | None, path: Path, progress: Progress) -> tuple[Path, ...]:

@@ -16,6 +16,8 @@ from chipwise.serving.model_facts import shape_of
 from chipwise.serving.pictures import VERBS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chipwise.core.network import TensorSpec
     from chipwise.serving.model import Serving
     from chipwise.serving.model_facts import ModelFacts
@@ -51,24 +53,37 @@ def model_metadata(serving: Serving) -> dict[str, Any]:
 
 
 def model_config(serving: Serving, workers: int) -> dict[str, Any]:
-    """How a model is run, in the words of Triton's configuration.
+    """How a model is run here, in the words of Triton's configuration."""
+    most = serving.most
+    document = configured(serving.name, serving.facts, most, (most,) if most > 1 else (), workers)
+    own = {"platform": f"chipwise_{serving.facts.runtime}", "backend": "chipwise"}
+    parameters = {name: {"string_value": value} for name, value in _parameters(serving.facts).items()}
+    return document | own | {"parameters": parameters}
+
+
+def configured(name: str, facts: ModelFacts, most: int, preferred: Sequence[int], count: int) -> dict[str, Any]:
+    """Triton's configuration of a model, whatever runs it.
 
     Where requests are joined, the batch is no dimension of the tensors; elsewhere `max_batch_size` is 0 and all
     dimensions are said.
+
+    Args:
+        name: of the model.
+        facts: on it.
+        most: items that may be joined; 1 where none are.
+        preferred: sizes that are worth waiting for.
+        count: calls at the same time.
     """
-    joined = serving.most > 1
-    batching = {"dynamic_batching": {"preferred_batch_size": [serving.most]}} if joined else {}
+    joined = most > 1
+    sizes = {"preferred_batch_size": list(preferred)} if preferred else {}
     return {
-        "name": serving.name,
-        "platform": f"chipwise_{serving.facts.runtime}",
-        "backend": "chipwise",
+        "name": name,
         "version_policy": {"latest": {"num_versions": 1}},
-        "max_batch_size": serving.most if joined else 0,
-        "input": [_configured(spec, joined) for spec in serving.facts.inputs],
-        "output": [_configured(spec, joined) for spec in serving.facts.outputs],
-        "instance_group": [{"name": serving.name, "kind": "KIND_CPU", "count": workers}],
-        "parameters": {name: {"string_value": value} for name, value in _parameters(serving.facts).items()},
-        **batching,
+        "max_batch_size": most if joined else 0,
+        "input": [_configured(spec, joined) for spec in facts.inputs],
+        "output": [_configured(spec, joined) for spec in facts.outputs],
+        "instance_group": [{"name": name, "kind": "KIND_CPU", "count": count}],
+        **({"dynamic_batching": sizes} if joined else {}),
     }
 
 

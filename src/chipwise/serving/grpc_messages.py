@@ -72,8 +72,10 @@ _MESSAGES: dict[str, str] = {
     "7 instance_group ModelInstanceGroup[], 14 parameters ModelParameter{}",
     "ModelVersionPolicy": "1 choice:latest ModelVersionPolicy.Latest",
     "ModelVersionPolicy.Latest": "1 num_versions uint32",
-    "ModelInput": "1 name string, 2 data_type DataType, 4 dims int64[]",
-    "ModelOutput": "1 name string, 2 data_type DataType, 3 dims int64[]",
+    "ModelTensorReshape": "1 shape int64[]",
+    "ModelInput": "1 name string, 2 data_type DataType, 4 dims int64[], 5 reshape ModelTensorReshape",
+    "ModelOutput": "1 name string, 2 data_type DataType, 3 dims int64[], 5 reshape ModelTensorReshape,"
+    "4 label_filename string",
     "ModelDynamicBatching": "1 preferred_batch_size int32[], 2 max_queue_delay_microseconds uint64",
     "ModelInstanceGroup": "1 name string, 4 kind ModelInstanceGroup.Kind, 2 count int32",
     "ModelParameter": "1 string_value string",

@@ -1,4 +1,4 @@
-"""What a worker tells of the plan that it opened: all that the server knows of a model."""
+"""What is known of a plan that it is served by: all that the server knows of a model."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from chipwise.serving.request_error import RequestError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from chipwise.core.plan import Plan
     from chipwise.serving.request import InferRequest
 
 _HALF = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))  # every one of their values is one of float32
@@ -40,6 +41,21 @@ class ModelFacts:
     runtime: str
     title: str
     batches: tuple[tuple[int, float], ...] = ()
+
+
+def facts_of(plan: Plan, batches: tuple[tuple[int, float], ...] = ()) -> ModelFacts:
+    """What a plan says of itself, with the batches that were measured."""
+    facts = plan.manifest
+    return ModelFacts(
+        inputs=facts.inputs,
+        outputs=facts.outputs,
+        kind=facts.task.kind,
+        labels=facts.task.labels,
+        pictures=facts.task.preprocess is not None and facts.task.stream is None and len(facts.inputs) == 1,
+        runtime=facts.choice.runtime,
+        title=facts.choice.title,
+        batches=batches,
+    )
 
 
 def fitted(request: InferRequest, facts: ModelFacts) -> tuple[NDArray[Any], ...]:

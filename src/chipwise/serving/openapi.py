@@ -48,8 +48,8 @@ def openapi() -> dict[str, Any]:
 
 def _paths() -> dict[str, Any]:
     paths: dict[str, Any] = {
-        "/v2/health/live": {"get": _operation("Whether the server lives.", None)},
-        "/v2/health/ready": {"get": _operation("Whether every model takes requests.", None)},
+        "/v2/health/live": {"get": _operation("Whether the server lives.", "Live")},
+        "/v2/health/ready": {"get": _operation("Whether every model takes requests.", "Ready")},
         "/v2": {"get": _operation("The server's name, version and extensions.", "Server")},
         "/v2/models/stats": {"get": _operation("What became of all requests.", "Statistics")},
         "/v2/repository/index": {"post": _operation("All models.", "Index", body=_json("IndexRequest"))},
@@ -64,7 +64,7 @@ def _paths() -> dict[str, Any]:
     for prefix, named in (("", [_MODEL]), ("/versions/{version}", [_MODEL, _VERSION])):
         path = f"/v2/models/{{model}}{prefix}"
         paths[path] = {"get": _operation("What the model takes and gives.", "Model", named)}
-        paths[f"{path}/ready"] = {"get": _operation("Whether the model takes requests.", None, named)}
+        paths[f"{path}/ready"] = {"get": _operation("Whether the model takes requests.", "ModelReady", named)}
         paths[f"{path}/config"] = {"get": _operation("How the model is run.", "Object", named)}
         paths[f"{path}/stats"] = {"get": _operation("What became of its requests.", "Statistics", named)}
         infer = _operation("Infer.", "InferAnswer", [*named, _HEADER_LENGTH], _infer_body())
@@ -133,13 +133,16 @@ def _list(items: dict[str, Any]) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    text, number, whole = {"type": "string"}, {"type": "number"}, {"type": "integer"}
+    text, number, whole, yes = ({"type": each} for each in ("string", "number", "integer", "boolean"))
     sent = _object({**_NAMED, "parameters": _PARAMETERS, "data": {"type": "array"}}, "parameters", "data")
     wanted = _object({"name": text, "parameters": _PARAMETERS}, "parameters")
     edges = dict.fromkeys(("left", "top", "right", "bottom"), number)
     return {
         "Error": _object({"error": text}),
         "Object": {"type": "object"},
+        "Live": _object({"live": yes}),
+        "Ready": _object({"ready": yes}),
+        "ModelReady": _object({"name": text, "ready": yes}),
         "Server": _object({"name": text, "version": text, "extensions": _list(text)}),
         "Model": _object({
             "name": text, "versions": _list(text), "platform": text,
@@ -156,7 +159,7 @@ def _schemas() -> dict[str, Any]:
             "name": text, "version": text, "last_inference": whole, "inference_count": whole,
             "execution_count": whole, "inference_stats": {"type": "object"}, "batch_stats": _list({"type": "object"}),
         }))}),
-        "IndexRequest": _object({"ready": {"type": "boolean"}}, "ready"),
+        "IndexRequest": _object({"ready": yes}, "ready"),
         "Index": _list(_object({"name": text, "version": text, "state": text, "reason": text}, "version")),
         "Labels": _object({"labels": _list(_object({"label": text, "score": number}))}),
         "Boxes": _object({"boxes": _list(_object({"label": text, "score": number, **edges}))}),

@@ -63,11 +63,11 @@ Route = Callable[["Shelf", Call, Headers, bytes], Awaitable[Answer]]
 
 
 async def _live(_shelf: Shelf, _call: Call, _headers: Headers, _body: bytes) -> Answer:
-    return Answer()
+    return _json({"live": True})
 
 
 async def _ready(shelf: Shelf, _call: Call, _headers: Headers, _body: bytes) -> Answer:
-    return Answer(200 if shelf.ready else UNAVAILABLE)
+    return _json({"ready": shelf.ready}, 200 if shelf.ready else UNAVAILABLE)
 
 
 async def _server(_shelf: Shelf, _call: Call, _headers: Headers, _body: bytes) -> Answer:
@@ -76,7 +76,8 @@ async def _server(_shelf: Shelf, _call: Call, _headers: Headers, _body: bytes) -
 
 async def _model_ready(shelf: Shelf, call: Call, _headers: Headers, _body: bytes) -> Answer:
     serving = shelf.find(call.model, call.version)
-    return Answer(UNAVAILABLE if serving.broken or shelf.stopping else 200)
+    ready = not serving.broken and not shelf.stopping
+    return _json({"name": serving.name, "ready": ready}, 200 if ready else UNAVAILABLE)
 
 
 async def _model(shelf: Shelf, call: Call, _headers: Headers, _body: bytes) -> Answer:
@@ -198,8 +199,8 @@ def find_route(method: str, path: str) -> tuple[Route, Call]:
     raise RequestError(f"there is nothing at '{path[:200]}'", ABSENT)
 
 
-def _json(value: Any) -> Answer:
-    return Answer(body=msgspec.json.encode(value))
+def _json(value: Any, status: int = 200) -> Answer:
+    return Answer(status, msgspec.json.encode(value))
 
 
 def _asked(body: bytes) -> Mapping[str, Any]:

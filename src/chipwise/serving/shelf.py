@@ -216,6 +216,19 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait((task,))
 
 
+def model_name(path: Path) -> str:
+    """The name of a plan's model: the file's without the suffix.
+
+    Raises:
+        InputError: it cannot stand in a URL.
+    """
+    name = path.stem if path.suffix == _SUFFIX else path.name
+    if not _NAME.fullmatch(name):
+        hint = "letters, digits, '_', '-' and '.' may be in it; rename the file"
+        raise InputError(f"{path} gives a model no name that can stand in a URL", hint=hint)
+    return name
+
+
 def named_plans(paths: Sequence[Path]) -> dict[str, Path]:
     """The plan of each model by name: the file's name without the suffix; of a folder all plans in it.
 
@@ -225,10 +238,7 @@ def named_plans(paths: Sequence[Path]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for path in paths:
         for each in sorted(path.glob(f"*{_SUFFIX}")) if path.is_dir() else [path]:
-            name = each.stem if each.suffix == _SUFFIX else each.name
-            if not _NAME.fullmatch(name):
-                hint = "letters, digits, '_', '-' and '.' may be in it; rename the file"
-                raise InputError(f"{each} gives a model no name that can stand in a URL", hint=hint)
+            name = model_name(each)
             if name in named:
                 raise InputError(f"{each} and {named[name]} would be one model, '{name}'", hint="rename one of them")
             named[name] = each

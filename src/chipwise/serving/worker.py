@@ -21,11 +21,11 @@ from chipwise.codec.plan_file import read_plan
 from chipwise.compiler.answers import answers
 from chipwise.compiler.feeds import picture_feed
 from chipwise.compiler.load import open_plan
-from chipwise.compiler.oracle import relative_error
-from chipwise.core.errors import ChipwiseError, InputError, MachineError, RuntimeUnavailableError
+from chipwise.core.errors import ChipwiseError, InputError, MachineError
 from chipwise.devices.detect import detect
 from chipwise.serving.batching import SIZES as BATCHES
-from chipwise.serving.model_facts import ModelFacts
+from chipwise.serving.joining import joinable
+from chipwise.serving.model_facts import facts_of
 from chipwise.serving.wire import SIZES, Message, parse
 from chipwise.tasks.pictures import picture_from_bytes, png_bytes
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 _MEASURED_S = 0.5  # for all batch sizes together
 _CALLS = 3  # of each size; the quickest counts
-_SAME = 1e-3  # that an answer may differ when another item is in the batch, relative to the largest value
 _MOST_CLASSES = 256  # that a PNG of one byte a pixel can tell apart
 
 
@@ -74,7 +73,7 @@ class Opened:
         plan = read_plan(Path(order["path"]))
         self._task, self._specs = plan.manifest.task, plan.manifest.outputs
         self._engine = open_plan(plan, detect())
-        self.facts = _facts(plan, self._engine, order["max_latency_s"])
+        self.facts = facts_of(plan, _batches(plan, self._engine, order["max_latency_s"]))
 
     def answer(self, message: Message) -> Message:
         """Run one call.
@@ -121,39 +120,11 @@ def _exactly(peer: socket.socket, count: int) -> memoryview | None:
     return held
 
 
-def _facts(plan: Plan, engine: Engine, max_latency_s: float | None) -> ModelFacts:
-    facts = plan.manifest
-    batches: tuple[tuple[int, float], ...] = ()
-    if max_latency_s is not None and _joinable(plan, engine):
-        batches = _measured(plan, engine, max_latency_s)
-    return ModelFacts(
-        inputs=facts.inputs,
-        outputs=facts.outputs,
-        kind=facts.task.kind,
-        labels=facts.task.labels,
-        pictures=facts.task.preprocess is not None and facts.task.stream is None and len(facts.inputs) == 1,
-        runtime=facts.choice.runtime,
-        title=facts.choice.title,
-        batches=batches,
-    )
-
-
-def _joinable(plan: Plan, engine: Engine) -> bool:
-    """Whether an item's answer is its own, whatever else is in the batch: tried with the sample beside zeros."""
-    facts = plan.manifest
-    if not facts.inputs or not all(spec.dynamic_batch for spec in (*facts.inputs, *facts.outputs)):
-        return False
-    count = len(plan.sample_inputs[0])
-    if any(len(each) != count for each in (*plan.sample_inputs, *plan.expected_outputs)):
-        return False
-    beside = [np.concatenate([each, np.zeros_like(each)]) for each in plan.sample_inputs]
-    try:
-        outputs = engine.run(beside)
-    except RuntimeUnavailableError:
-        return False
-    if any(len(each) != 2 * count for each in outputs):
-        return False
-    return relative_error([each[:count] for each in outputs], engine.run(plan.sample_inputs)) <= _SAME
+def _batches(plan: Plan, engine: Engine, max_latency_s: float | None) -> tuple[tuple[int, float], ...]:
+    """Batch sizes with their seconds a call; none where requests are not to be joined, or cannot be."""
+    if max_latency_s is None or not joinable(plan, engine):
+        return ()
+    return _measured(plan, engine, max_latency_s)
 
 
 def _measured(plan: Plan, engine: Engine, max_latency_s: float) -> tuple[tuple[int, float], ...]:
