@@ -141,6 +141,7 @@ def _held(driver: Driver, ledger: Path, state: Path) -> Contest:
         over_limits=driver.over_limits,
         notes=_notes(driver),
         complete=complete,
+        rate=wanted.rate,
     )
 
 
