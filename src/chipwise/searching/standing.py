@@ -139,7 +139,7 @@ class Forecast:
 
     def _practised(self, entry: Entry) -> float:
         """What its epochs make of an error, against the kind's usual ones."""
-        return entry.effort ** (_EPOCHS_LEARN * min(self._of(entry.kind).learns.exponent(), 0.0))
+        return math.pow(entry.effort, _EPOCHS_LEARN * min(self._of(entry.kind).learns.exponent(), 0.0))
 
     def seconds(self, entry: Entry, rung: int) -> float:
         """Seconds that are expected at a rung."""
