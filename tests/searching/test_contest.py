@@ -6,6 +6,7 @@ import json
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ pytest.importorskip("sklearn")
 from chipwise.core.contest import Contest
 from chipwise.core.errors import InputError
 from chipwise.core.events import Silent, silent
+from chipwise.core.trial import Score, Trial
 from chipwise.datasets import load
 from chipwise.searching import driver as driving
 from chipwise.searching import execute as executing
@@ -25,7 +27,7 @@ from chipwise.searching.finals import verdict_of
 from chipwise.searching.job import Job, Outcome
 from chipwise.searching.kinds import Facts, kinds_for
 from chipwise.searching.ledger import read
-from chipwise.searching.standing import Forecast
+from chipwise.searching.standing import Entry, Forecast, Seen
 from chipwise.searching.study import Study
 from chipwise.searching.wanted import Limits, Wanted
 from chipwise.tasks.metrics import paired_drop
@@ -95,6 +97,7 @@ def test_a_contest_chooses_on_validation_and_tests_once(few: None, tmp_path: Pat
     scores = [each.score.value for each in contest.finalists]
     assert scores == sorted(scores, reverse=True)
     assert contest.verdict
+    assert contest.rate == Wanted(300.0).rate
     asked = [job.asks for job in places[0].jobs]
     assert asked.count("test") == len(contest.finalists)
     assert set(asked[: -len(contest.finalists)]) == {"validation"}  # the test split comes last
@@ -107,6 +110,11 @@ def test_a_contest_chooses_on_validation_and_tests_once(few: None, tmp_path: Pat
     assert all(row.reason for row in rows if row.state == "refused")
     assert contest.winner.trial in {row.id for row in finals}
     assert (state_folder(tmp_path / "board.jsonl") / "models" / contest.winner.trial / "model.bin").is_file()
+
+
+def test_prices_say_where_they_are_from() -> None:
+    assert "c7i.large" in Wanted(60.0).rate
+    assert Wanted(60.0, usd_an_hour=0.1).rate == "0.1 USD for an hour of one thread, as was said"
 
 
 def test_what_the_ledger_has_is_not_run_again(few: None, tmp_path: Path) -> None:
@@ -306,6 +314,42 @@ def test_time_is_used_though_nothing_is_expected_to_get_to_the_top(
     contest = held(tmp_path / "board.jsonl")
     assert contest.winner is not None
     assert contest.winner.test is not None
+
+
+def waiting(for_s: float, *names: str) -> driving.Driver:
+    """A driver for whom one contestant of each of these kinds waits, of 18,000 pictures in colour."""
+    kinds = {each.name: each for each in kinds_for(Facts(18_000, 3072, 10, 3))}
+    rows = SimpleNamespace(splits=load("digits").split())
+    shares = (1 / 16, 1 / 4, 1.0)
+    made = driving.Driver(
+        Wanted(for_s), rows, None, None, Forecast(shares), shares, Path(), (), time.monotonic(), exhausted=True,
+    )  # type: ignore[arg-type]  # fmt: skip
+    made.waiting = [Entry(place, kinds[name], kinds[name].usual_model(), 11) for place, name in enumerate(names)]
+    return made
+
+
+def test_now_and_then_the_largest_improvement_is_worth_its_time() -> None:
+    driver = waiting(1200.0, "convnet", "resnet20")
+    driver.top = {"M()": Trial(data="d", data_digest="", model="M()", score=Score(0.5), fit_s=1.0, state="finished",
+                               id="0")}  # fmt: skip
+    chosen = []
+    for driver.starts in range(3):
+        entry = driver._next_up()
+        assert entry is not None
+        chosen.append(entry.kind.name)
+    assert chosen == ["convnet", "convnet", "resnet20"]
+
+
+def test_what_could_not_be_tested_in_time_is_not_begun() -> None:
+    path_s = waiting(1.0, "resnet20").forecast.path_s(waiting(1.0, "resnet20").waiting[0])
+    top = {"M()": Trial(data="d", data_digest="", model="M()", score=Score(0.5), fit_s=1.0, state="finished", id="0")}
+    for times, begins in ((1.5, False), (3.5, True)):  # once to the top, and once more for the test
+        driver = waiting(times * path_s, "resnet20")
+        driver.waiting[0].next = 2
+        driver.top = top
+        driver.forecast.see(driver.waiting[0], Seen(1 / 8, 0.5, path_s / 8))
+        driver.forecast._known["resnet20"].grows.pairs = [1.0] * 20
+        assert (driver._next_up() is not None) == begins
 
 
 def test_no_time_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

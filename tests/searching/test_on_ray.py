@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from chipwise.core.events import silent
 from chipwise.datasets import load
 from chipwise.searching import arrays
+from chipwise.searching.contest import hold
 from chipwise.searching.contestant import late
 from chipwise.searching.job import Job, Outcome
+from chipwise.searching.ledger import read
+from chipwise.searching.wanted import Wanted
 
 pytestmark = [pytest.mark.runtime, pytest.mark.slow]
 
@@ -54,3 +58,24 @@ def test_a_worker_that_dies_has_its_trial_run_again(tmp_path: Path) -> None:
         tasks.close()
     assert {outcome.id: outcome.error for outcome in outcomes} == {"own": "", "bayes": ""}
     assert (tmp_path / "died").exists()
+
+
+def test_a_whole_search_loses_and_doubles_nothing_when_a_worker_dies(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "own.py").write_text(OWN)
+    wanted = Wanted(
+        for_s=500.0, jobs=2, on="ray", sampler="grid", kinds=("naive-bayes",), own=(f"{tmp_path / 'own.py'}:Model",),
+        memory_bytes=1 << 35,
+    )  # fmt: skip
+    ledger = tmp_path / "board.jsonl"
+    held = hold(load("digits"), wanted, ledger, silent, late("on_ray").place(2))
+    assert (tmp_path / "died").exists()
+    assert held.complete
+    assert held.winner is not None
+    assert held.winner.test is not None
+    assert all(each.test is not None for each in held.finalists)
+    lines = [row for row in read(ledger).trials if row.score is not None]
+    assert len(ledger.read_text().splitlines()) == len(read(ledger).trials)  # each row once
+    assert {row.state for row in lines} == {"finished"}
+    assert {row.rung.share for row in lines if row.model == "Model()"} == {0.25, 1.0}
+    assert len({row.model for row in lines}) == 5  # its own, the usual one, and all of the grid

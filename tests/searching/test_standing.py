@@ -66,6 +66,39 @@ def test_a_slow_machine_is_slow_for_kinds_that_were_not_seen_yet() -> None:
     assert forecast.seconds(entry(kind("pca-svc")), 2) > 3 * before
 
 
+def test_more_epochs_are_expected_to_be_better_whatever_was_seen() -> None:
+    forecast, usual = Forecast(SHARES), kind("convnet")
+    short, long = (entry(usual, epochs=epochs) for epochs in (2, 10))
+    assert forecast.error(long)[0] < forecast.error(short)[0]
+    for number in range(3):
+        forecast.see(entry(usual, number, 2), Seen(1.0, 0.01, 8.0))
+    assert forecast.error(long)[0] < 0.8 * forecast.error(short)[0]
+    forecast.see(entry(usual, 3, 10), Seen(1.0, 0.006, 40.0))
+    assert forecast.error(short)[0] == pytest.approx(0.01, rel=0.1)
+
+
+def test_what_is_dear_improves_most_and_what_is_cheap_most_per_second() -> None:
+    forecast, colour = Forecast(SHARES), kinds_for(Facts(18_000, 3072, 10, 3))
+    cheap, dear = (entry(next(each for each in colour if each.name == name)) for name in ("convnet", "resnet20"))
+    assert forecast.improvement(dear, best=0.45) > forecast.improvement(cheap, best=0.45)
+    assert forecast.gain(dear, best=0.45) < forecast.gain(cheap, best=0.45)
+
+
+def test_the_portfolio_has_long_runs_where_there_are_some() -> None:
+    usual, long = kind("convnet").portfolio()
+    assert long["epochs"] == 5 * usual["epochs"]  # type: ignore[operator]
+    few = next(each for each in kinds_for(Facts(1077, 64, 10, 1)) if each.name == "convnet")
+    assert few.portfolio()[1]["epochs"] > long["epochs"]  # type: ignore[operator]
+    assert few.portfolio()[1]["epochs"] <= few.knobs["epochs"].high  # type: ignore[union-attr, operator]
+    assert len(kind("pca-knn").portfolio()) == 1
+
+
+def test_photographs_are_expected_to_be_harder() -> None:
+    colour = {each.name: each for each in kinds_for(Facts(18_000, 3072, 10, 3))}
+    assert colour["resnet20"].error < colour["convnet"].error < colour["knn"].error
+    assert kind("knn").error < 0.05
+
+
 def test_few_samples_are_gone_through_more_often() -> None:
     few = next(each for each in kinds_for(Facts(1077, 64, 10, 1)) if each.name == "convnet")
     many = kind("convnet")

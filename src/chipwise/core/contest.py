@@ -56,6 +56,7 @@ class Contest:
         notes: what else is to be known.
         complete: it was not interrupted.
         plan: that the winner was compiled into; empty for none.
+        rate: what prices are reckoned at, and where that is from; empty where that is not known.
     """
 
     data: str
@@ -75,6 +76,7 @@ class Contest:
     notes: tuple[str, ...] = ()
     complete: bool = True
     plan: str = ""
+    rate: str = ""
     schema: Literal["chipwise.search/1"] = "chipwise.search/1"
 
     @property

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chipwise.core.events import Progress
-    from chipwise.datasets.dataset import Dataset
+    from chipwise.datasets.dataset import Dataset, Splits
     from chipwise.searching.wanted import Wanted
 
 LEAST_S = 5.0
@@ -90,7 +90,7 @@ def hold(
     check_wanted(wanted)
     rows = rows_of(ledger, data, wanted, detect().cpu, versions())
     splits = rows.splits
-    facts = Facts(len(splits.train), int(data.arrays[0].size), data.classes, _channels(data))
+    facts = facts_of(data, splits)
     kinds = kinds_for(facts, wanted.kinds)
     if not kinds and not wanted.own:
         raise InputError("no contestant can learn these data here", hint="pip install 'chipwise[search,torch]'")
@@ -141,6 +141,7 @@ def _held(driver: Driver, ledger: Path, state: Path) -> Contest:
         over_limits=driver.over_limits,
         notes=_notes(driver),
         complete=complete,
+        rate=wanted.rate,
     )
 
 
@@ -160,5 +161,7 @@ def _notes(driver: Driver) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _channels(data: Dataset) -> int | None:
-    return int(data.inputs.shape[3]) if data.pictures else None
+def facts_of(data: Dataset, splits: Splits) -> Facts:
+    """What the search needs to know of data that is split so."""
+    channels = int(data.inputs.shape[3]) if data.pictures else None
+    return Facts(len(splits.train), int(data.arrays[0].size), data.classes, channels)

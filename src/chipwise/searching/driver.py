@@ -1,8 +1,10 @@
 """The driver of a search: one loop that asks, starts, hears and writes.
 
-What runs next is the contestant with the largest expected improvement per second; every third one is the cheapest of
-the portfolio that has not had all samples yet, so that the board compares kinds. What cannot end in the time that is
-left is refused.
+What runs next is the contestant with the largest expected improvement per second. Of every three starts one is for the
+cheapest of the portfolio that has not had all samples yet, so that the board compares kinds, and one for the largest
+expected improvement, however long that takes: many cheap contestants, each with a little to gain, would otherwise keep
+the best one waiting until there is no time for it. What cannot end in the time that is left, and be fitted once more
+for the test, is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from chipwise.searching.wanted import Wanted
 
 _AHEAD = 3  # contestants that were asked for and wait, beside those that were promoted
-_FOR_KINDS = 3  # one start in so many is for a kind that has not been seen at the top
+_TURNS = 3  # of so many starts the first is for a kind that has not been seen at the top
+_FOR_KINDS, _FOR_BEST = 0, 2  # and the last for the largest improvement
 _DEAR_SHARE = 0.15  # of the time, which such a start may take
 _MARGIN = 1.25  # what is expected to take so long may take so much longer
 # After the largest of these a trial is ended, whatever it does: seconds, of the whole time, times what is expected.
@@ -110,11 +113,27 @@ class Driver:
 
     def left_s(self) -> float:
         """Time until the tests have to begin."""
-        splits = self.rows.splits
-        more, asked = 1 + len(splits.validation) / len(splits.train), len(splits.test)
-        costs = [more * (row.fit_s or 0.0) + asked * (row.predict_s_per_item or 0.0) for row in self.leaders()[:2]]
-        reserve = (max(costs) if self.wanted.jobs > 1 else sum(costs)) if costs else 0.0
-        return self.ends - time.monotonic() - _MARGIN * reserve - 1.0
+        return self.ends - time.monotonic() - _MARGIN * self._reserve_s() - 1.0
+
+    def _reserve_s(self) -> float:
+        """What the tests of the first two are expected to take."""
+        asked = len(self.rows.splits.test)
+        costs = [self._more * (row.fit_s or 0.0) + asked * (row.predict_s_per_item or 0.0)
+                 for row in self.leaders()[:2]]  # fmt: skip
+        return (max(costs) if self.wanted.jobs > 1 else sum(costs)) if costs else 0.0
+
+    @property
+    def _more(self) -> float:
+        """Samples of the last fit over those of the training split."""
+        return 1 + len(self.rows.splits.validation) / len(self.rows.splits.train)
+
+    def _test_s(self, entry: Entry) -> float:
+        """What the test takes if it comes out best, beyond what is kept free for that already."""
+        return max(self._more * self.forecast.seconds(entry, len(self.shares) - 1) - self._reserve_s(), 0.0)
+
+    def _needs_s(self, entry: Entry) -> float:
+        """Time to the top and through the test."""
+        return _MARGIN * (self.forecast.path_s(entry) + self._test_s(entry))
 
     def enter_own(self) -> None:
         """Let models of the user's own take part, before all others.
@@ -156,7 +175,7 @@ class Driver:
                 self.waiting.append(asked)
                 fresh += 1
         left = self.left_s()
-        able = [entry for entry in self.waiting if self.forecast.path_s(entry) * _MARGIN < left]
+        able = [entry for entry in self.waiting if self._needs_s(entry) < left]
         if not able:
             return self._look(left)
         own = [entry for entry in able if entry.number < 0 and not entry.seen]
@@ -164,16 +183,25 @@ class Driver:
             return own[0]
         for_kinds = [entry for entry in able if entry.usual
                      and self.forecast.path_s(entry) < _DEAR_SHARE * self.wanted.for_s]  # fmt: skip
-        if for_kinds and self.starts % _FOR_KINDS == 0:
+        turn = self.starts % _TURNS
+        if for_kinds and turn == _FOR_KINDS:
             return min(for_kinds, key=self.forecast.path_s)
         best = min((1 - row.score.value for row in self.top.values() if row.score), default=1.0)
-        return max(able, key=lambda entry: self.forecast.gain(entry, best))
+        gain = self.forecast.improvement if turn == _FOR_BEST else self.forecast.gain
+        # Against nothing everything gains, and cheap variants most for their time: the portfolio goes first.
+        pool = able if self.top else [entry for entry in able if entry.usual] or able
+        return max(pool, key=lambda entry: gain(entry, best))
 
     def _look(self, left: float) -> Entry | None:
         """Where nothing is expected to get to the top in time, who is nearest to it: expectations may be wrong."""
-        looks = [(-entry.next, self.forecast.seconds(entry, entry.next), entry) for entry in self.waiting]
+        looks = [(-entry.next, self._look_s(entry), entry) for entry in self.waiting]
         able = [look for look in looks if look[1] * _MARGIN < left]
         return min(able, default=(0, 0.0, None), key=lambda look: look[:2])[2]
+
+    def _look_s(self, entry: Entry) -> float:
+        """Seconds of the next rung; with those of the test where that is the top, and there is a winner without it."""
+        at_top = entry.next == len(self.shares) - 1
+        return self.forecast.seconds(entry, entry.next) + (self._test_s(entry) if self.top and at_top else 0.0)
 
     def _untried(self) -> int:
         """Contestants of the portfolio that wait for their first trial: they leave room for the sampler's own."""
@@ -269,7 +297,7 @@ class Driver:
             self.study.drop(entry)
 
     def _refuse(self, entry: Entry) -> None:
-        needs, left = self.forecast.path_s(entry), max(self.left_s(), 0.0)
+        needs, left = self._needs_s(entry), max(self.left_s(), 0.0)
         reason = f"it would take about {needs:.3g} s, and {left:.3g} s are left"
         self.rows.ended(entry.model, self._rung(entry), "refused", reason)  # the study has it when there is more time
 

@@ -26,6 +26,8 @@ _FEWEST, _FEWEST_A_CLASS = 200, 10  # samples of a rung
 # fourfold step that is left to the top.
 _TELLING_S = 0.2  # below, a trial's time says more about its fixed costs than about this machine
 _NEW_KIND, _NEW_KNOBS, _PER_STEP = 1.0, 0.35, 0.2
+# More epochs over the same samples help less than more samples do: of the exponent of a kind's errors, that of epochs.
+_EPOCHS_LEARN = 0.4
 
 
 def ladder(samples: int, classes: int) -> tuple[float, ...]:
@@ -90,7 +92,7 @@ class Entry:
 
 @dataclass(slots=True)
 class _Known:
-    """What is known about a kind: its laws, and the errors and seconds that its contestants come to at the top."""
+    """What is known about a kind: its laws, and logarithms of what its contestants of usual epochs come to."""
 
     learns: PowerLaw
     grows: PowerLaw
@@ -121,7 +123,7 @@ class Forecast:
             self._pace.append(math.log(whole / entry.kind.seconds))
         known.seconds.append(math.log(whole))
         entry.seen.append(seen)
-        known.errors.append(math.log(self.error(entry)[0]))
+        known.errors.append(math.log(self.error(entry)[0] / self._practised(entry)))
 
     def error(self, entry: Entry) -> tuple[float, float]:
         """The error that is expected at the top, and the standard deviation of its logarithm."""
@@ -132,8 +134,12 @@ class Forecast:
             return known.learns.at(last.error, share=last.work, wanted=1.0), _PER_STEP * steps
         if known.errors:
             spread = max(_NEW_KNOBS, pstdev(known.errors))
-            return math.exp(fmean(known.errors)), spread
-        return entry.kind.error, _NEW_KIND
+            return math.exp(fmean(known.errors)) * self._practised(entry), spread
+        return entry.kind.error * self._practised(entry), _NEW_KIND
+
+    def _practised(self, entry: Entry) -> float:
+        """What its epochs make of an error, against the kind's usual ones."""
+        return math.pow(entry.effort, _EPOCHS_LEARN * min(self._of(entry.kind).learns.exponent(), 0.0))
 
     def seconds(self, entry: Entry, rung: int) -> float:
         """Seconds that are expected at a rung."""
@@ -152,7 +158,11 @@ class Forecast:
     def _of(self, kind: Kind) -> _Known:
         return self._known.setdefault(kind.name, _Known(PowerLaw(kind.learns), PowerLaw(kind.grows)))
 
-    def gain(self, entry: Entry, best: float) -> float:
-        """Expected improvement over the best error so far, for each second."""
+    def improvement(self, entry: Entry, best: float) -> float:
+        """Expected improvement over the best error so far."""
         error, spread = self.error(entry)
-        return expected_gain(best, error, spread) / max(self.path_s(entry), 1e-3)
+        return expected_gain(best, error, spread)
+
+    def gain(self, entry: Entry, best: float) -> float:
+        """The same, for each second."""
+        return self.improvement(entry, best) / max(self.path_s(entry), 1e-3)

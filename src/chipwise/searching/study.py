@@ -138,9 +138,11 @@ class Study:
             if _KIND in trial.params:
                 self._study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
         if not trials:
-            for kind in self._kinds.values():
-                usual = {f"{kind.name}.{knob}": value for knob, value in kind.usual.items()}
-                self._study.enqueue_trial({_KIND: kind.name, **usual}, user_attrs={_USUAL: True})
+            begin = [(kind, kind.usual) for kind in self._kinds.values()]
+            begin += [(kind, values) for kind in self._kinds.values() for values in kind.portfolio()[1:]]
+            for kind, values in begin:
+                named = {f"{kind.name}.{knob}": value for knob, value in values.items()}
+                self._study.enqueue_trial({_KIND: kind.name, **named}, user_attrs={_USUAL: True})
 
     def _from_grid(self, grid: Iterator[dict[str, Setting]]) -> bool:
         """Queue the next point of the grid, unless something waits already; whether there was one."""

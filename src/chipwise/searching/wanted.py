@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-# An hour of one hardware thread in US dollars: AWS c7i.large, 2 of them at 0.08925 USD an hour on demand (us-east-1,
-# 2024). Say your own.
+# An hour of one hardware thread in US dollars: AWS c7i.large, 2 of them at 0.08925 USD an hour on demand (Linux,
+# us-east-1, 2024; https://aws.amazon.com/ec2/pricing/on-demand/). Say your own.
 USD_AN_HOUR = 0.0446
+_SOURCE = "half of an AWS c7i.large on demand, us-east-1, 2024"
 _HOUR_S = 3600.0
 
 
@@ -67,6 +68,16 @@ class Wanted:
     memory_bytes: int = 1 << 32
     graph: bool = False
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def rate(self) -> str:
+        """What prices are reckoned at, in words; with where it is from unless somebody said it.
+
+        >>> Wanted(60.0, usd_an_hour=0.1).rate
+        '0.1 USD for an hour of one thread, as was said'
+        """
+        source = _SOURCE if self.usd_an_hour == USD_AN_HOUR else "as was said"
+        return f"{self.usd_an_hour:g} USD for an hour of one thread, {source}"
 
     def price_usd(self, seconds: float) -> float:
         """Of one thread for so long."""

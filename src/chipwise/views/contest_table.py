@@ -33,9 +33,10 @@ def contest_table(record: Contest) -> Group:
     """Finalists, verdict, and the best of the board."""
     blocks: list[RenderableType] = [heading(f"{plain(record.data)}: {record.metric}, seed {record.seed}")]
     if record.finalists:
-        made = grid(">validation!", ">test!", ">fit!", ">predict!", ">size!", ">price!")
+        priced = bool(record.rate)  # a price without its rate says nothing
+        made = grid(">validation!", ">test!", ">fit!", ">predict!", ">size!", *([">price!"] if priced else []))
         for place, each in enumerate(record.finalists):
-            made.add_row(*(cell(text, "bold" * (place == 0)) for text in _cells(each)))
+            made.add_row(*(cell(text, "bold" * (place == 0)) for text in _cells(each, priced=priced)))
         blocks += [Fitted(made, tuple(cell(plain(each.model)) for each in record.finalists))]
     if record.verdict:
         blocks += [line(plain(record.verdict))]
@@ -46,10 +47,10 @@ def contest_table(record: Contest) -> Group:
     return Group(*blocks)
 
 
-def _cells(each: Finalist) -> list[str]:
+def _cells(each: Finalist, *, priced: bool) -> list[str]:
+    fields: tuple[Field, ...] = ("fit_s", "predict_s_per_item", "size_bytes", *(("price_usd",) if priced else ()))
     if each.test is None:
-        return [score_text(each.score), plain(each.reason), *[UNKNOWN] * 4]
-    fields: tuple[Field, ...] = ("fit_s", "predict_s_per_item", "size_bytes", "price_usd")
+        return [score_text(each.score), plain(each.reason), *[UNKNOWN] * len(fields)]
     numbers = [(field, getattr(each, field)) for field in fields]
     return [
         score_text(each.score),
@@ -79,6 +80,8 @@ def _about(record: Contest) -> list[tuple[str, str | Text]]:
         ("took", f"{format_time(record.seconds)}, {record.jobs} at a time"),
         ("ledger", plain(record.ledger)),
     ]
+    if record.rate:
+        about.append(("price", plain(record.rate)))
     if record.over_limits:
         about.append(("limits", f"{record.over_limits} contestants break one"))
     if record.plan:
