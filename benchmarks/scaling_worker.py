@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn, optim
 from torch.nn import functional
 
-from chipwise.training.parallel.grid import make_grid
+from chipwise.training.parallel.grid import let_go, make_grid
 from chipwise.training.parallel.mesh import parse_mesh
 from chipwise.training.parallel.strategy import Method, Strategy, build_strategy
 from chipwise.training.parallel.traffic import Listening
@@ -31,6 +31,15 @@ def main(network: str, kind: str, file: str, steps: int) -> None:
     """Time steps with and without talking, and the exchange; the first process writes the row."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
+    row = measured(network, kind, steps)
+    if dist.get_rank() == 0:
+        Path(file).write_text(json.dumps(row))
+    let_go()
+    dist.destroy_process_group()
+
+
+def measured(network: str, kind: str, steps: int) -> dict[str, Any]:
+    """What the processes take together, and alone."""
     world, rank = dist.get_world_size(), dist.get_rank()
     torch.manual_seed(0)
     module = NETWORKS[network]()
@@ -45,7 +54,7 @@ def main(network: str, kind: str, file: str, steps: int) -> None:
         step(together, inputs, labels)
     talking = timed(lambda: step(together, inputs, labels), steps)
     silent = timed(lambda: step(alone, inputs, labels), steps)
-    row = {
+    return {
         "network": network,
         "kind": kind,
         "processes": world,
@@ -59,9 +68,6 @@ def main(network: str, kind: str, file: str, steps: int) -> None:
         "sent": {each.kind: each.sent_bytes for each in traffic.heard},
         **exchanged(weight_bytes, steps),
     }
-    if rank == 0:
-        Path(file).write_text(json.dumps(row))
-    dist.destroy_process_group()
 
 
 def strategy_of(module: nn.Module, mesh: str, inputs: Tensor) -> Strategy:

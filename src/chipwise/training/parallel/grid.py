@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 from torch.distributed.device_mesh import init_device_mesh
@@ -36,6 +37,16 @@ def make_grid(mesh: Mesh) -> DeviceMesh:
     """Lay out all processes; the default process group must be there."""
     names, sizes = zip(*dimensions(mesh), strict=True)
     return init_device_mesh("cpu", sizes, mesh_dim_names=names)
+
+
+def let_go() -> None:
+    """Free wrapped modules that nobody uses any more, while the process groups are still there; call before they end.
+
+    DistributedDataParallel lies in reference cycles. Where it is freed once the groups were destroyed, it takes gloo's
+    last reference along, whose end waits for its threads with the interpreter's lock held, and these may want that
+    lock: the process hangs as it exits (torch 2.13).
+    """
+    gc.collect()
 
 
 def place_of(mesh: Mesh, grid: DeviceMesh | None) -> str:

@@ -20,6 +20,7 @@ from chipwise.codec.records import decode
 from chipwise.core.errors import ChipwiseError
 from chipwise.training.parallel.assignment import Assignment, refusal_in, refuse
 from chipwise.training.parallel.epochs import run_epochs
+from chipwise.training.parallel.grid import let_go
 from chipwise.training.parallel.parent import end_with, vanish
 
 
@@ -50,6 +51,7 @@ def train_rank(path: str) -> None:
             run_epochs(told)
     except ChipwiseError as error:
         refuse(checkpoints, error)
+    let_go()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 
 from chipwise.codec.files import atomic_write
 from chipwise.codec.records import decode, encode
+from chipwise.training.parallel.grid import let_go
 from chipwise.training.parallel.job import Job, answer_file
 from chipwise.training.parallel.leg import run_leg
 from chipwise.training.parallel.parent import end_with, vanish
@@ -26,6 +27,7 @@ def main(path: str) -> None:
         answer = run_leg(job, leg, rank)
         atomic_write(Path(job.folder) / answer_file(number, rank), encode(answer))
         dist.barrier()
+    let_go()
     dist.destroy_process_group()
 
 
