@@ -12,7 +12,7 @@ nccl.py`), all of it at best, and 17% at worst (TensorFlow in 2017, `benchmarks/
 >>> layers = [Layer("l", "Gemm", (), (), flops=1, parameters=10**6)]
 >>> found = copies_of(Workload(phase="training", batch=32), Interval(0.09, 0.1, 0.12), layers, box)
 >>> round(found.efficiency.mid, 2), round(found.items_s.mid)
-(0.91, 2320)
+(0.91, 2318)
 """
 
 from __future__ import annotations
