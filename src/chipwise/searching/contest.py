@@ -129,7 +129,7 @@ def _ended(driver: Driver, state: Path) -> _End:
         driver.run()
         driver.progress.update("search", 1.0, f"{sum(driver.rows.counts.values())} trials")
         return *finals(driver, state / "models"), True
-    except (KeyboardInterrupt, RuntimeError) as error:
+    except BaseException as error:
         if not _interrupted(error):
             raise
     return (), None, False
@@ -162,7 +162,7 @@ def _told(
 
 
 def _interrupted(error: BaseException | None) -> bool:
-    """Whether it began with Ctrl-C: the lock of Optuna's journal makes another error of that."""
+    """Whether it began with Ctrl-C: the lock of Optuna's journal makes other errors of that, by where it comes."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None
