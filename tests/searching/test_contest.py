@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +15,8 @@ import pytest
 
 pytest.importorskip("optuna")
 pytest.importorskip("sklearn")
+
+from optuna.storages.journal import JournalFileSymlinkLock
 
 from chipwise.core.contest import Contest
 from chipwise.core.errors import InputError
@@ -162,22 +166,40 @@ def test_a_trial_that_fails_is_a_row_with_its_reason(
     assert contest.winner is not None
 
 
-def test_an_interruption_gives_the_board_so_far(tmp_path: Path) -> None:
+def test_an_interruption_gives_the_board_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it comes: while its journal is let go, Optuna makes errors of its own of it."""
+
+    def press(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def before_the_lock_is_renamed() -> None:
+        lock = JournalFileSymlinkLock(tempfile.mkstemp(dir=tmp_path)[1])
+        lock.acquire()
+        with monkeypatch.context() as patch:
+            patch.setattr("optuna.storages.journal._file.os.rename", press)
+            lock.release()
+
+    def where_the_lock_is_lost() -> None:
+        try:
+            press()
+        finally:
+            JournalFileSymlinkLock(tempfile.mkstemp(dir=tmp_path)[1]).release()
+
     class Pressed(Silent):
+        def __init__(self, happens: Callable[[], None]) -> None:
+            self.happens = happens
+
         def update(self, stage: str, fraction: float, message: str = "") -> None:
             if "best" in message:
-                raise KeyboardInterrupt
+                self.happens()
 
-    class InTheJournal(Silent):
-        def update(self, stage: str, fraction: float, message: str = "") -> None:
-            if "best" in message:
-                try:
-                    raise KeyboardInterrupt
-                finally:
-                    raise RuntimeError("did not possess lock")
-
-    for progress in (Pressed(), InTheJournal()):
-        contest = held(tmp_path / "board.jsonl", progress=progress)
+    cases = {
+        press: KeyboardInterrupt, before_the_lock_is_renamed: FileNotFoundError, where_the_lock_is_lost: RuntimeError,
+    }  # fmt: skip
+    for happens, kind in cases.items():
+        with pytest.raises(kind):
+            happens()
+        contest = held(tmp_path / "board.jsonl", progress=Pressed(happens))
         assert not contest.complete
         assert contest.trials
         assert not contest.finalists

@@ -30,15 +30,10 @@ from chipwise.searching.study import SAMPLERS, Study
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias
 
     from chipwise.core.events import Progress
-    from chipwise.core.measure import PairedDrop
     from chipwise.datasets.dataset import Dataset, Splits
     from chipwise.searching.wanted import Wanted
-
-    # Finalists, the comparison of the first two, and whether nobody interrupted.
-    _End: TypeAlias = tuple[tuple[Finalist, ...], PairedDrop | None, bool]
 
 LEAST_S = 5.0
 
@@ -102,43 +97,32 @@ def hold(
     shares = ladder(facts.samples, facts.classes)
     state = state_folder(ledger)
     state.mkdir(parents=True, exist_ok=True)
-    driver: Driver | None = None
-    ended: _End = (), None, False
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            arrays.written(folder, splits, shares, wanted.seed)
-            study = Study(state / "optuna.jsonl", kinds, wanted.seed, wanted.sampler, f"{data.digest} {wanted.metric}")
-            made: Callable[[Path], Executor] = partial(Processes, count=wanted.jobs) if place is None else place
-            with closing(study), closing(made(folder)) as executor:
-                driver = Driver(
-                    wanted, rows, study, executor, Forecast(shares), shares, folder, data.class_names, begun, progress,
-                    forms=frozenset(form_of(parse(kind.usual_model())) for kind in kinds),
-                )  # fmt: skip
-                driver.enter_own()
-                ended = _ended(driver, state)
-    except KeyboardInterrupt:  # while things were put away
-        if driver is None:
-            raise
-    return _told(driver, ledger, *ended)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        arrays.written(folder, splits, shares, wanted.seed)
+        study = Study(state / "optuna.jsonl", kinds, wanted.seed, wanted.sampler, f"{data.digest} {wanted.metric}")
+        made: Callable[[Path], Executor] = partial(Processes, count=wanted.jobs) if place is None else place
+        with closing(study), closing(made(folder)) as executor:
+            driver = Driver(
+                wanted, rows, study, executor, Forecast(shares), shares, folder, data.class_names, begun, progress,
+                forms=frozenset(form_of(parse(kind.usual_model())) for kind in kinds),
+            )  # fmt: skip
+            driver.enter_own()
+            return _held(driver, ledger, state)
 
 
-def _ended(driver: Driver, state: Path) -> _End:
+def _held(driver: Driver, ledger: Path, state: Path) -> Contest:
     """Run to the end, or as far as nobody interrupts."""
+    finalists: tuple[Finalist, ...] = ()
+    paired, complete = None, True
     try:
         driver.run()
         driver.progress.update("search", 1.0, f"{sum(driver.rows.counts.values())} trials")
-        return *finals(driver, state / "models"), True
-    except BaseException as error:
+        finalists, paired = finals(driver, state / "models")
+    except (KeyboardInterrupt, RuntimeError, OSError) as error:
         if not _interrupted(error):
             raise
-    return (), None, False
-
-
-def _told(
-    driver: Driver, ledger: Path, finalists: tuple[Finalist, ...], paired: PairedDrop | None, complete: bool
-) -> Contest:
-    """The answer."""
+        complete = False
     data, wanted = driver.rows.data, driver.wanted
     return Contest(
         data=data.name,
@@ -162,7 +146,11 @@ def _told(
 
 
 def _interrupted(error: BaseException | None) -> bool:
-    """Whether it began with Ctrl-C: the lock of Optuna's journal makes other errors of that, by where it comes."""
+    """Whether it began with Ctrl-C.
+
+    The lock of Optuna's journal makes other errors of that while it is let go: RuntimeError, or FileNotFoundError of
+    the file that it has not renamed yet (`optuna.storages.journal`, 5.0).
+    """
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None
