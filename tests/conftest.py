@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,3 +58,26 @@ def browser() -> Iterator[Any]:
         started = player.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield started
         started.close()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A page, what it says on its console, and what it asks for."""
+
+    page: Any
+    said: list[str]
+    asked: list[str]
+
+
+@pytest.fixture
+def watched(browser: Any) -> Callable[[int, str], Watched]:
+    """Open an empty page of a width and colour scheme, and listen to it."""
+
+    def watch(width: int, scheme: str) -> Watched:
+        found = Watched(browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme), [], [])
+        found.page.on("console", lambda message: found.said.append(message.text))
+        found.page.on("pageerror", lambda error: found.said.append(str(error)))
+        found.page.on("request", lambda request: found.asked.append(request.url))
+        return found
+
+    return watch

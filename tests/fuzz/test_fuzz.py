@@ -13,7 +13,7 @@ RUN = Path(__file__).parent / "run.py"
 
 
 @pytest.mark.runtime
-@pytest.mark.parametrize("examples", [100, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [200, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_damaged_files_give_one_clear_error(examples: int) -> None:
     command = [sys.executable, RUN, "--examples", str(examples)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -38,23 +38,18 @@ def picture(tmp_path_factory: pytest.TempPathFactory, pixels: np.ndarray) -> Pat
 
 
 @pytest.fixture
-def opened(browser: Any) -> Opened:
+def opened(watched: Callable[[int, str], Any]) -> Opened:
     """Open a server's page; it must ask nobody else, and, unless `quiet` is false, never say anything."""
 
     @contextmanager
     def open_page(server: Running, width: int = 1280, scheme: str = "light", *, quiet: bool = True) -> Iterator[Any]:
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        said: list[str] = []
-        asked: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"http://{server.url}/")
-        yield page
+        found = watched(width, scheme)
+        found.page.goto(f"http://{server.url}/")
+        yield found.page
         ours = (f"http://{server.url}/", f"blob:http://{server.url}/", "data:,")
-        assert [url for url in asked if not url.startswith(ours)] == []
-        assert not quiet or not said
-        page.close()
+        assert [url for url in found.asked if not url.startswith(ours)] == []
+        assert not quiet or not found.said
+        found.page.close()
 
     return open_page
 

@@ -11,22 +11,17 @@ import pytest
 
 
 @pytest.fixture
-def opened(browser: Any) -> Callable[..., AbstractContextManager[Any]]:
+def opened(watched: Callable[[int, str], Any]) -> Callable[..., AbstractContextManager[Any]]:
     """Open a page; it must ask for nothing but itself, be no wider than the screen, and never say anything."""
 
     @contextmanager
     def open_page(path: Path, width: int, scheme: str = "light") -> Iterator[Any]:
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        said: list[str] = []
-        asked: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(path.as_uri())
-        assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
-        assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
-        yield page
-        assert not said
-        page.close()
+        found = watched(width, scheme)
+        found.page.goto(path.as_uri())
+        assert [url for url in found.asked if not url.startswith("data:")] == [path.as_uri()]
+        assert found.page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
+        yield found.page
+        assert not found.said
+        found.page.close()
 
     return open_page

@@ -64,11 +64,6 @@ class Layout:
     rounds: int = 1
     sharded: bool = False
 
-    @property
-    def processes(self) -> int:
-        """Of all."""
-        return self.copies * self.group * self.stages
-
 
 @dataclass(frozen=True, slots=True)
 class Wires:
