@@ -40,9 +40,13 @@ class Echo(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 256  # of 5, as is usual, the rest of many connections at once waits for seconds
+
+
 @pytest.fixture
 def address() -> Iterator[tuple[str, int]]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    server = Server(("127.0.0.1", 0), Echo)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield ("127.0.0.1", server.server_address[1])
     server.shutdown()
