@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def trial(model: str, score: float, fit_s: float | None, **more: object) -> Tria
     rung = Rung()
     return Trial(
         data="mnist", data_digest="", model=model, score=Score(score), fit_s=fit_s, state="finished",
-        id=identity("mnist", model, 0, rung), **more,
+        id=identity("mnist", model, 0, rung), predict_s_per_item=0.0001, **more,
     )  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -96,9 +97,12 @@ def test_a_fixed_list_ends(tmp_path: Path) -> None:
     asked.close()
 
 
-def test_what_beats_a_claim_is_better_and_sooner() -> None:
+def test_what_beats_a_claim_is_better_and_sooner_with_its_answers() -> None:
     claim = trial("A()", 0.9, 10.0, claim=Claim("said"))
     board = [trial("Slow()", 0.99, 20.0), trial("Good()", 0.95, 5.0), trial("Bad()", 0.8, 1.0)]
     assert search_goals.beating(claim, board) is board[1]
     assert search_goals.claimed(claim, board)["beaten_by"]["model"] == "Good()"
+    lazy = replace(trial("KNeighborsClassifier()", 0.9, 0.1, claim=Claim("said")), predict_s_per_item=0.002)
+    assert search_goals.beating(lazy, board) is board[1], "its answers take 20 s"
+    assert search_goals.beating(replace(lazy, predict_s_per_item=None), board) is None
     assert search_goals.beating(trial("A()", 0.9, None), board) is None
