@@ -6,6 +6,7 @@
 """
 
 from chipwise.api import (
+    arrays,
     bench,
     check,
     check_moved,
@@ -42,6 +43,7 @@ from chipwise.core.errors import ChipwiseError
 
 __all__ = [
     "ChipwiseError",
+    "arrays",
     "bench",
     "check",
     "check_moved",

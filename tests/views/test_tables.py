@@ -16,6 +16,7 @@ from chipwise.core.epoch import Scaling
 from chipwise.views import tables
 
 from . import (
+    array_samples,
     board_samples,
     compression_samples,
     curve_samples,
@@ -44,6 +45,7 @@ RECORDS = {
     **proof_samples.RECORDS,
     **training_memory_samples.RECORDS,
     **tuning_samples.RECORDS,
+    **array_samples.RECORDS,
 }
 
 

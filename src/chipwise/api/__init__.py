@@ -1,5 +1,6 @@
 """The line as Python functions, one a verb: the command line and notebooks call these and nothing else."""
 
+from chipwise.api.array_race import ARRAY_SIZES, array_libraries, array_operations, arrays
 from chipwise.api.counting import count_layers
 from chipwise.api.curves import learning_curve
 from chipwise.api.customs import custom_layer
@@ -28,8 +29,12 @@ from chipwise.api.verbs import bench, check, compile, inspect, train
 from chipwise.api.zoo import zoo
 
 __all__ = [
+    "ARRAY_SIZES",
     "PRECISIONS",
     "TECHNIQUES",
+    "array_libraries",
+    "array_operations",
+    "arrays",
     "augmentation_names",
     "bench",
     "check",

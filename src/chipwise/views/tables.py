@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
+from chipwise.core.array_race import ArrayRace
 from chipwise.core.board import Leaderboard
 from chipwise.core.compression import Compression
 from chipwise.core.contest import Contest
@@ -51,6 +52,7 @@ from chipwise.core.served import Served
 from chipwise.core.training_memory import TrainingFit
 from chipwise.core.tuning import Tuning
 from chipwise.views import claims
+from chipwise.views.array_table import array_table
 from chipwise.views.compression_table import compression_table
 from chipwise.views.contest_table import contest_table
 from chipwise.views.counts_table import counts_table
@@ -266,6 +268,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Doctor: doctor,
     Fit: fit,
     ZooList: ZooTable,
+    ArrayRace: array_table,
     FormatReport: FormatsTable,
     Estimation: EstimateTable,
     Hardware: HardwareTable,
