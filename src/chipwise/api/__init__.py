@@ -2,6 +2,7 @@
 
 from chipwise.api.array_race import ARRAY_SIZES, array_libraries, array_operations, arrays
 from chipwise.api.counting import count_layers
+from chipwise.api.crossing import CROSSOVER_SIZES, crossover
 from chipwise.api.curves import learning_curve
 from chipwise.api.customs import custom_layer
 from chipwise.api.doctoring import doctor
@@ -30,6 +31,7 @@ from chipwise.api.zoo import zoo
 
 __all__ = [
     "ARRAY_SIZES",
+    "CROSSOVER_SIZES",
     "PRECISIONS",
     "TECHNIQUES",
     "array_libraries",
@@ -42,6 +44,7 @@ __all__ = [
     "compile",
     "compress",
     "count_layers",
+    "crossover",
     "custom_layer",
     "data_names",
     "device_names",

@@ -19,6 +19,7 @@ from chipwise.cli import (
     check,
     compile,
     compress,
+    crossover,
     devices,
     doctor,
     estimate,
@@ -55,7 +56,7 @@ _LINE = (
     fit, inspect, search, tune, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate,
     bench, serve, export, report,
 )  # fmt: skip
-for command in (*_LINE, leaderboard, arrays, formats, doctor, devices, zoo):
+for command in (*_LINE, leaderboard, crossover, arrays, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)
 
 

@@ -98,12 +98,13 @@ def _panel(
     axes.xaxis.set_major_locator(LogLocator(numticks=_TICKS))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size_name(round(value))))
     axes.yaxis.set_major_locator(LogLocator(numticks=_TICKS))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
 
 
-def _tick(seconds: float) -> str:
-    value, unit = format_time(seconds).rsplit(" ", 1)
-    return f"{float(value):g} {unit}"
+def tick(seconds: float) -> str:
+    """A time beside an axis, without digits that say nothing: "10 µs"."""
+    value, *unit = format_time(seconds).split(" ")
+    return " ".join((f"{float(value):g}", *unit))

@@ -24,6 +24,7 @@ from chipwise.core.array_race import ArrayRace
 from chipwise.core.board import Leaderboard
 from chipwise.core.compression import Compression
 from chipwise.core.contest import Contest
+from chipwise.core.crossover import Crossover
 from chipwise.core.curve import Curve
 from chipwise.core.device import Machine
 from chipwise.core.estimation import Estimation
@@ -56,6 +57,7 @@ from chipwise.views.array_table import array_table
 from chipwise.views.compression_table import compression_table
 from chipwise.views.contest_table import contest_table
 from chipwise.views.counts_table import counts_table
+from chipwise.views.crossover_table import crossover_table
 from chipwise.views.curve_table import curve_table
 from chipwise.views.device_table import HardwareTable
 from chipwise.views.doctor_table import doctor
@@ -269,6 +271,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Fit: fit,
     ZooList: ZooTable,
     ArrayRace: array_table,
+    Crossover: crossover_table,
     FormatReport: FormatsTable,
     Estimation: EstimateTable,
     Hardware: HardwareTable,
