@@ -19,6 +19,7 @@ from . import (
     array_samples,
     board_samples,
     compression_samples,
+    crossover_samples,
     curve_samples,
     device_samples,
     estimate_samples,
@@ -46,6 +47,7 @@ RECORDS = {
     **training_memory_samples.RECORDS,
     **tuning_samples.RECORDS,
     **array_samples.RECORDS,
+    **crossover_samples.RECORDS,
 }
 
 

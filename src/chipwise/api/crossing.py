@@ -250,7 +250,9 @@ def _here(task: Task, on: Target, budget_s: float, seed: int, progress: Progress
     model_s = [each.time_s.mid or 0.0 for each in expected]
     measured, complete = _measured(task, expected, model_s, budget_s, seed, progress)
     pairs = [(by_model, point.step_s.mid or 0.0) for by_model, point in zip(model_s, measured, strict=False)]
-    points = list(measured)
+    points = measured[:1]
+    for place, point in enumerate(measured[1:], start=1):
+        points.append(replace(point, foretold_s=scaled_on(pairs[:place], model_s[place], 1)))
     for place, (width, parameters) in enumerate(zip(task.rows, task.parameters, strict=True)):
         if place >= len(measured):
             step_s = scaled_on(pairs, model_s[place], place - len(measured) + 1)

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from chipwise.core.crossover import Crossing, Crossover, CrossoverPoint, PartName, Parts
+    from chipwise.core.crossover import Crossing, Crossover, CrossoverLine, CrossoverPoint, PartName, Parts
     from chipwise.core.estimate import Interval
 
 _MEASURED = "•"
@@ -45,6 +46,7 @@ def crossover_table(record: Crossover) -> RenderableType:
         blocks += [line(""), line(f"an epoch of {format_count(record.data_size)} samples"), _times(record, _epoch)]
     blocks.append(line(""))
     blocks += [line(sentence(each)) for each in record.crossings]
+    blocks += [line(_own_errors(each)) for each in record.lines if any(point.foretold_s for point in each.points)]
     if not record.complete:
         blocks.append(line("interrupted: what was not measured by then is predicted", "yellow"))
     blocks += [muted(f"note: {note}") for note in record.notes]
@@ -71,8 +73,19 @@ def sentence(crossing: Crossing) -> str:
     below = ""
     if crossing.kind == "at" and crossing.below is not None:
         name, share = _largest(crossing.below)[0]
-        below = f" What it loses by below is {_WORDS[name]}, {format_share(share, 0)} of its smallest step."
+        below = f" Below, it loses by {_WORDS[name]}: {format_share(share, 0)} of its smallest step."
     return f"{begin}{made}, of which {shares}.{below}"
+
+
+def _own_errors(each: CrossoverLine) -> str:
+    """How well measured steps would have been told from those before them."""
+    told = [(point.foretold_s, point.step_s.mid) for point in each.points if point.foretold_s and point.step_s.mid]
+    errors = [abs((foretold.mid or 0.0) / step_s - 1) for foretold, step_s in told]
+    inside = sum(foretold.covers(step_s) for foretold, step_s in told)
+    return (
+        f"{plain(each.device)}: each measured step, told from those before it, would have been off by "
+        f"{format_share(median(errors), 0)} (median; at most {format_share(max(errors), 0)}), {inside} of {len(errors)} inside."
+    )
 
 
 def _title(record: Crossover) -> str:
