@@ -18,7 +18,6 @@ from chipwise.core.errors import InputError
 from chipwise.core.units import parse_size, parse_sizes
 
 
-
 def test_json_is_a_document_that_reads_back(cli: Callable[..., Any], tmp_path: Path) -> None:
     picture = tmp_path / "a.svg"
     done = cli(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chipwise.core.crossover import Parts
-from chipwise.core.device import Device, Link
+from chipwise.core.device import Link
 from chipwise.core.estimate import Estimate, EstimateRow, Interval, MemoryUse, Workload
 from chipwise.cost.crossover import at, crossing, parts_at, parts_of, scaled_on, transfer, with_transfer
 
@@ -21,6 +21,12 @@ SPREAD = st.floats(1.0, 4.0)
 
 def curve(values: list[float], spread: float = 1.0) -> list[Interval]:
     return [Interval(value / spread, value, value * spread) for value in values]
+
+
+def bounds(found: Interval) -> tuple[float, float, float]:
+    """All three, where all are known."""
+    assert None not in (found.low, found.mid, found.high)
+    return found.low or 0.0, found.mid or 0.0, found.high or 0.0
 
 
 def place(kind: str, found: Interval) -> float:
@@ -77,12 +83,11 @@ def test_unknown_bounds_leave_bounds_unknown() -> None:
 def test_what_was_not_measured_grows_with_the_model_and_gets_less_sure(base: float, more: float, beyond: int) -> None:
     pairs = [(1e-3, base), (2e-3, 2.2 * base)]
     near, far = scaled_on(pairs, 4e-3, 1), scaled_on(pairs, 4e-3 * more, beyond)
-    assert near.low is not None and near.mid is not None and near.high is not None and far.mid is not None
-    assert near.low < near.mid < near.high
-    assert near.mid == pytest.approx(4.4 * base)
-    assert far.mid >= near.mid
-    assert far.high is not None
-    assert far.high / far.mid >= near.high / near.mid * (1 - 1e-9)
+    (low, middle, high), (_, far_middle, far_high) = bounds(near), bounds(far)
+    assert low < middle < high
+    assert middle == pytest.approx(4.4 * base)
+    assert far_middle >= middle
+    assert far_high / far_middle >= high / middle * (1 - 1e-9)
 
 
 def test_one_measured_point_says_little() -> None:
@@ -111,9 +116,7 @@ def test_parts_are_all_of_a_step() -> None:
         EstimateRow("c", 3e-3, "launch"),
         EstimateRow("d", 1e-3, "unknown"),
     )
-    told = Estimate(
-        Device("x", "gpu").name, Workload("training"), rows, Interval(None, 10e-3, None), MemoryUse(0, 0), "compute", "m"
-    )
+    told = Estimate("x", Workload("training"), rows, Interval(None, 10e-3, None), MemoryUse(0, 0), "compute", "m")
     parts = parts_of(told, 1e-3)
     assert parts.launch_s == pytest.approx(6e-3)  # and what belongs to no layer
     assert (parts.transfer_s, parts.memory_s, parts.compute_s) == (1e-3, 3e-3, 1e-3)

@@ -52,15 +52,17 @@ def test_difference_sees_shapes_kinds_and_what_is_not_finite() -> None:
 
 
 def test_a_library_that_is_not_known_or_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UnknownNameError, match="library of arrays 'touch'") as told:
+    with pytest.raises(UnknownNameError, match="library of arrays 'touch'") as unknown:
         load("touch")
-    assert "torch" in told.value.hint
-    for name, kind, hint in (("numba", MissingExtraError, "chipwise[arrays]"), ("jax", RuntimeUnavailableError, "jax")):
+    assert "torch" in unknown.value.hint
+    told = {"numba": (MissingExtraError, "chipwise[arrays]"), "jax": (RuntimeUnavailableError, "pip install jax")}
+    for name, (kind, hint) in told.items():
         monkeypatch.setitem(sys.modules, name, None)
         monkeypatch.delitem(sys.modules, LIBRARIES[name], raising=False)
         with pytest.raises(MachineError) as missing:
             load(name)
-        assert isinstance(missing.value, kind | RuntimeUnavailableError)
+        assert isinstance(missing.value, kind)
+        assert hint in missing.value.hint
 
 
 def stand_in(devices: int) -> types.ModuleType:
@@ -110,5 +112,5 @@ def test_a_library_that_breaks_on_import_is_told(monkeypatch: pytest.MonkeyPatch
         raise OSError("libcudart.so: cannot open shared object file\nmore")
 
     monkeypatch.setattr(importlib, "import_module", broken)
-    with pytest.raises(RuntimeUnavailableError, match="torch does not import: OSError: libcudart.so"):
+    with pytest.raises(RuntimeUnavailableError, match=r"torch does not import: OSError: libcudart\.so"):
         load("torch")

@@ -41,8 +41,8 @@ def race() -> ArrayRace:
         for (operation, way), times in _TIMES.items()
         for place, (size, time_s) in enumerate(zip(SIZES, times, strict=True))
     ]
-    wrong = ArrayRow("matmul", 1000, MOVED, None, note="its answer is not NumPy's: they are 3.0e-03 of the largest value apart")
-    rows.append(wrong)
+    wrong = "its answer is not NumPy's: they are 3.0e-03 of the largest value apart"
+    rows.append(ArrayRow("matmul", 1000, MOVED, None, note=wrong))
     return ArrayRace(
         operations=(
             ArrayOperation("slice", "image[h/4:-h/4, w/4:-w/4].copy()"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chipwise.core.crossover import Crossover, CrossoverLine, CrossoverPoint, Crossing, Parts
+from chipwise.core.crossover import Crossing, Crossover, CrossoverLine, CrossoverPoint, Parts
 from chipwise.core.estimate import Interval
 from chipwise.core.measure import Timing
 

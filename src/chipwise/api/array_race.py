@@ -69,8 +69,7 @@ def arrays(
     rows: list[ArrayRow] = []
     complete = True
     try:
-        for row in race_rows(found, names, places, budget_s=budget_s, seed=seed, progress=progress):
-            rows.append(row)
+        rows.extend(race_rows(found, names, places, budget_s=budget_s, seed=seed, progress=progress))
     except KeyboardInterrupt:
         complete = False
     record = ArrayRace(

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +47,7 @@ class Task:
     batch: int
     precision: str
     data_size: int | None
+    seed: int
     rows: dict[int, tuple[Layer, ...]]
 
     @property
@@ -104,33 +106,35 @@ def crossover(
     from chipwise.training.sized_steps import OPTIMIZER
 
     path = None if picture is None else check_picture(Path(picture), "a crossover", _PICTURES)
-    _check(net, smallest, largest, points, batch, precision, data_size)
+    _check_names(net, precision)
+    _check_sizes(smallest, largest, points)
+    _check_samples(batch, data_size)
     targets = _targets(on, None if catalogue is None else Path(catalogue))
     need("torch", extra="torch")
-    task = _task(net, _widths(net, smallest, largest, points), batch, precision, data_size)
+    rows = _rows(net, _widths(net, smallest, largest, points), batch)
+    task = Task(net, batch, precision, data_size, seed, rows)
     lines, notes, complete = [], [], True
     for each in targets:
         if each.here:
-            line, complete = _here(task, each, budget_s, seed, progress)
+            line, complete = _here(task, each, budget_s, progress)
         else:
             line, said = _elsewhere(task, each)
             notes += said
         lines.append(line)
     crossings = tuple(_crossing(line, lines[0]) for line in lines[1:])
-    notes = list(dict.fromkeys(notes))
-    record = Crossover(
-        net, batch, precision, OPTIMIZER, data_size, tuple(lines), crossings, complete, notes=tuple(notes)
-    )
+    told = tuple(dict.fromkeys(notes))
+    record = Crossover(net, batch, precision, OPTIMIZER, data_size, tuple(lines), crossings, complete, notes=told)
     return record if path is None else _draw(record, path)
 
 
-def _check(
-    net: str, smallest: int, largest: int, points: int, batch: int, precision: str, data_size: int | None
-) -> None:
+def _check_names(net: str, precision: str) -> None:
     if net not in NETS:
         raise unknown_name("network", net, NETS)
     if precision not in CROSSOVER_PRECISIONS:
         raise unknown_name("precision", precision, CROSSOVER_PRECISIONS)
+
+
+def _check_sizes(smallest: int, largest: int, points: int) -> None:
     low, high = CROSSOVER_SIZES
     for size in (smallest, largest):
         if not low <= size <= high:
@@ -139,6 +143,9 @@ def _check(
         raise InputError(f"from {smallest:,} to {largest:,} parameters", hint="the first is the smaller one")
     if not 2 <= points <= _MOST_POINTS:
         raise InputError(f"{points} points", hint=f"from 2 to {_MOST_POINTS}")
+
+
+def _check_samples(batch: int, data_size: int | None) -> None:
     if not _BATCHES[0] <= batch <= _BATCHES[1]:
         raise InputError(f"batch is {batch}", hint=f"from {_BATCHES[0]} to {_BATCHES[1]:,}")
     if data_size is not None and data_size < 1:
@@ -166,11 +173,11 @@ def _widths(net: str, smallest: int, largest: int, points: int) -> list[int]:
     return widths
 
 
-def _task(net: str, widths: Sequence[int], batch: int, precision: str, data_size: int | None) -> Task:
+def _rows(net: str, widths: Sequence[int], batch: int) -> dict[int, tuple[Layer, ...]]:
     from chipwise.networks.layers import layer_rows
     from chipwise.networks.sized import sized
 
-    return Task(net, batch, precision, data_size, {width: layer_rows(sized(net, width), batch) for width in widths})
+    return {width: layer_rows(sized(net, width), batch) for width in widths}
 
 
 def _estimates(task: Task, on: Target) -> tuple[list[Estimate], list[str]]:
@@ -211,9 +218,7 @@ def _elsewhere(task: Task, on: Target) -> tuple[CrossoverLine, list[str]]:
     for each, (width, parameters) in zip(found, zip(task.rows, task.parameters, strict=True), strict=True):
         step_s = with_transfer(each.time_s, moved_s)
         parts = parts_of(each, moved_s.mid or 0.0)
-        points.append(
-            CrossoverPoint(parameters, width, step_s, False, parts, task.epoch(step_s), fits=each.fits)
-        )
+        points.append(CrossoverPoint(parameters, width, step_s, False, parts, task.epoch(step_s), fits=each.fits))
     return CrossoverLine(on.device.name, False, tuple(points), found[0].method), _told(on.device.name, notes)
 
 
@@ -230,15 +235,13 @@ def _link(device: Device) -> Link | None:
 
 def _moved_bytes(task: Task) -> int:
     """Of a step's inputs as float32, and labels as int64."""
-    from math import prod
-
     from chipwise.networks.sized import INPUTS
 
-    return task.batch * (4 * prod(INPUTS[task.net]) + 8)
+    return task.batch * (4 * math.prod(INPUTS[task.net]) + 8)
 
 
-def _here(task: Task, on: Target, budget_s: float, seed: int, progress: Progress) -> tuple[CrossoverLine, bool]:
-    """This machine: measured from the smallest on as far as time and memory go, the rest told from the last measured.
+def _here(task: Task, on: Target, budget_s: float, progress: Progress) -> tuple[CrossoverLine, bool]:
+    """Measure this machine from the smallest on as far as time and memory go, and tell the rest from the last measured.
 
     Returns:
         the line, and whether it was measured to its end.
@@ -248,7 +251,7 @@ def _here(task: Task, on: Target, budget_s: float, seed: int, progress: Progress
 
     expected = _model(task, on)
     model_s = [each.time_s.mid or 0.0 for each in expected]
-    measured, complete = _measured(task, expected, model_s, budget_s, seed, progress)
+    measured, complete = _measured(task, expected, budget_s, progress)
     pairs = [(by_model, point.step_s.mid or 0.0) for by_model, point in zip(model_s, measured, strict=False)]
     points = measured[:1]
     for place, point in enumerate(measured[1:], start=1):
@@ -267,25 +270,25 @@ def _point(task: Task, width: int, parameters: int, step_s: Interval) -> Crossov
 
 
 def _measured(
-    task: Task, expected: Sequence[Estimate], model_s: Sequence[float], budget_s: float, seed: int, progress: Progress
+    task: Task, expected: Sequence[Estimate], budget_s: float, progress: Progress
 ) -> tuple[list[CrossoverPoint], bool]:
     """Points from the smallest on; the first always, the others while there is time and memory for them."""
     from chipwise.devices.detect import detect
 
-    machine, start = detect(), time.perf_counter()
+    start, room = time.perf_counter(), _MEMORY_SHARE * (detect().memory_bytes or math.inf)
+    model_s = [each.time_s.mid or 0.0 for each in expected]
     points: list[CrossoverPoint] = []
     try:
         for place, (width, parameters) in enumerate(zip(task.rows, task.parameters, strict=True)):
             left_s = budget_s - (time.perf_counter() - start)
             if points:
                 step_s = (points[-1].step_s.mid or 0.0) * model_s[place] / model_s[place - 1]
-                room = (machine.memory_bytes or 0) * _MEMORY_SHARE
-                if _CALLS * step_s > left_s or (room and expected[place].memory.device_bytes > room):
+                if _CALLS * step_s > left_s or expected[place].memory.device_bytes > room:
                     break
             part = Part(progress, "measuring", place / len(model_s), (place + 1) / len(model_s))
             part.update("steps", 0.0, f"{parameters:,} parameters")
             share_s = max(0.0, left_s) / (len(model_s) - place)
-            points.append(_timed(task, width, parameters, share_s, seed, machine.cores))
+            points.append(_timed(task, width, parameters, share_s))
     except KeyboardInterrupt:
         if not points:
             raise
@@ -294,11 +297,12 @@ def _measured(
     return points, True
 
 
-def _timed(task: Task, width: int, parameters: int, budget_s: float, seed: int, cores: int) -> CrossoverPoint:
+def _timed(task: Task, width: int, parameters: int, budget_s: float) -> CrossoverPoint:
     """One network trained here for a few steps."""
     from chipwise.clock.statistics import summarize
     from chipwise.core.crossover import CrossoverPoint
     from chipwise.core.estimate import Interval
+    from chipwise.devices.detect import detect
     from chipwise.networks.sized import CLASSES, INPUTS, sized
     from chipwise.networks.torch_source import build_module
     from chipwise.training.seeds import seeded
@@ -306,9 +310,9 @@ def _timed(task: Task, width: int, parameters: int, budget_s: float, seed: int, 
 
     source = sized(task.net, width).source
     assert source is not None
-    with seeded(seed):
+    with seeded(task.seed):
         module = build_module(source)
-    settings = step_settings(task.batch, "bf16" if task.precision == "amp" else "fp32", cores, seed)
+    settings = step_settings(task.batch, "bf16" if task.precision == "amp" else "fp32", detect().cores, task.seed)
     timing = summarize(step_times(module, INPUTS[task.net], CLASSES, settings, budget_s=budget_s))
     step_s = Interval(timing.quantile_s(0.1), timing.median_s, timing.quantile_s(0.9))
     return CrossoverPoint(parameters, width, step_s, True, None, task.epoch(step_s), timing, fits=True)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from chipwise import api
 from chipwise.cli.answer import JsonFlag, answer, begun, progress
 from chipwise.core.units import parse_duration_s, parse_sizes
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from chipwise.core.array_race import ArrayRace
 
 
 def complete_operation(incomplete: str) -> list[str]:
@@ -67,14 +62,8 @@ def main(
             seed=seed,
             progress=bars,
         )
-    answer(record, json=json, shown=lambda: _table(record))
+    answer(record, json=json)
 
 
 def _names(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
-
-
-def _table(record: ArrayRace) -> RenderableType:
-    from chipwise.views.array_table import array_table  # noqa: PLC0415  `--help` must not import rich
-
-    return array_table(record)

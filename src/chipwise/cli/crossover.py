@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,11 +12,6 @@ from chipwise.cli.answer import JsonFlag, answer, begun, progress
 from chipwise.cli.estimate import CatalogueOption
 from chipwise.core.crossover import CROSSOVER_PRECISIONS, NETS
 from chipwise.core.units import parse_duration_s, parse_size
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from chipwise.core.crossover import Crossover
 
 
 def complete_net(incomplete: str) -> list[str]:
@@ -61,7 +56,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of weights and samples.")] = 0,
     json: JsonFlag = False,
 ) -> None:
-    """Tell from how many parameters on a device trains faster than this machine, and why: measured here, predicted there."""
+    """Tell from how many parameters on a device trains faster than this machine, and why. Measured here."""
     with progress() as bars:
         record = api.crossover(
             net,
@@ -78,10 +73,4 @@ def main(
             seed=seed,
             progress=bars,
         )
-    answer(record, json=json, shown=lambda: _table(record))
-
-
-def _table(record: Crossover) -> RenderableType:
-    from chipwise.views.crossover_table import crossover_table  # noqa: PLC0415  `--help` must not import rich
-
-    return crossover_table(record)
+    answer(record, json=json)

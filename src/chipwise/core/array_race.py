@@ -15,7 +15,8 @@ BASELINE = "numpy"
 # Named here too, for completion and --help, which import nothing heavy; a test holds that they are the same.
 LIBRARY_NAMES = (BASELINE, "torch", "jax", "cupy", "numba")
 OPERATION_NAMES = (
-    "view", "slice", "flip", "copy", "index", "mask", "broadcast", "elementwise", "sum", "mean", "matmul", "fft", "sort",
+    "view", "slice", "flip", "copy", "index", "mask", "broadcast", "elementwise", "sum", "mean", "matmul", "fft",
+    "sort",
 )  # fmt: skip
 
 

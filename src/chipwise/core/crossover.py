@@ -52,7 +52,7 @@ class CrossoverPoint:
         measured: whether it was; else it is predicted.
         parts: of a predicted step; None where a whole was measured, or scaled from what was.
         epoch_s: of a pass over the data; None where its size was not given.
-        timing: of measured steps; foretold_s: what would have been told of them from the points before, where there are some.
+        timing: of measured steps; foretold_s: what would have been told of them from the points before.
         fits: whether the step fits into the device's memory; None where that is not known.
     """
 

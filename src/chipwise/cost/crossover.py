@@ -69,7 +69,9 @@ def parts_of(estimate: Estimate, transfer_s: float) -> Parts:
     return Parts(totals["launch"], transfer_s, totals["memory"], totals["compute"])
 
 
-def crossing(parameters: Sequence[float], device: Sequence[Interval], against: Sequence[Interval]) -> tuple[Kind, Interval]:
+def crossing(
+    parameters: Sequence[float], device: Sequence[Interval], against: Sequence[Interval]
+) -> tuple[Kind, Interval]:
     """From how many parameters on a device stays faster than another.
 
     Args:
@@ -158,4 +160,3 @@ def scaled_on(measured: Sequence[tuple[float, float]], model_s: float, beyond: i
     width = max(_LEAST_SPREAD, *errors) if errors else _LONE_SPREAD
     width *= math.sqrt(max(beyond, 1))
     return Interval(mid * math.exp(-width), mid, mid * math.exp(width))
-

@@ -19,7 +19,7 @@ CLASSES = 10
 _FLAT = 784
 _CHANNELS, _SIDE = 3, 32
 _GROWTH = (1, 2, 4, 4)  # channels of the four convolutions, times the width
-_LAST = (_SIDE // 2 ** len(_GROWTH)) ** 2  # positions that are left
+_LAST: int = (_SIDE // 2 ** len(_GROWTH)) ** 2  # positions that are left
 INPUTS: dict[str, tuple[int, ...]] = {"mlp": (_FLAT,), "cnn": (_CHANNELS, _SIDE, _SIDE)}
 
 

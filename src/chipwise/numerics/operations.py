@@ -62,7 +62,8 @@ def _square(size: int, generator: np.random.Generator) -> NDArray[np.float32]:
 
 def _rows(size: int, generator: np.random.Generator) -> Arrays:
     rows = _square(size, generator)
-    return (rows, *(generator.standard_normal(rows.shape[1], dtype=np.float32) for _ in range(2)))
+    scale, shift = generator.standard_normal((2, rows.shape[1]), dtype=np.float32)
+    return rows, scale, shift
 
 
 def _squares(size: int, generator: np.random.Generator) -> Arrays:

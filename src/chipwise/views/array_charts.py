@@ -11,7 +11,7 @@ True
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
@@ -73,13 +73,11 @@ def array_times(record: ArrayRace, suffix: str) -> bytes:
     return as_file(draw, size, suffix, "arrays", f"Time of a call against the number of values. {told}")
 
 
-def _style(record: ArrayRace, way: Way) -> object:
+def _style(record: ArrayRace, way: Way) -> Any:
     return STYLES[record.ways.index(way) % len(STYLES)]
 
 
-def _panel(
-    axes: Axes, record: ArrayRace, operation: ArrayOperation, palette: Palette, colours: dict[Way, str]
-) -> None:
+def _panel(axes: Axes, record: ArrayRace, operation: ArrayOperation, palette: Palette, colours: dict[Way, str]) -> None:
     quiet_axes(axes, palette)
     axes.set(xscale="log", yscale="log")
     axes.set_title(plain(operation.name), loc="left", color=palette.ink, fontsize=8.5)

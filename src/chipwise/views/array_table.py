@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _HOW = (
     "Median time of one call; sizes are values of the largest array. Faster and slower than NumPy: at that size and at "
-    "every larger one that was timed, beyond the noise (95% interval of the ratio, turns interleaved). All answers were "
-    "compared with NumPy's before."
+    "every larger one that was timed, beyond the noise (95% interval of the ratio, turns interleaved). All answers "
+    "were compared with NumPy's before."
 )
 _MOVED = "moved: arrays go to the device and the result comes back in every call; else they are there already."
 
@@ -56,8 +56,8 @@ def array_table(record: ArrayRace) -> RenderableType:
 
 
 def _title(record: ArrayRace) -> str:
-    libraries = ", ".join(f"{plain(each.name)} {plain(each.version)}{_threads(each.threads)}" for each in record.libraries)
-    return f"{libraries}; {plain(record.machine.cpu)}, {record.machine.cores} cores"
+    libraries = (f"{plain(each.name)} {plain(each.version)}{_threads(each.threads)}" for each in record.libraries)
+    return f"{', '.join(libraries)}; {plain(record.machine.cpu)}, {record.machine.cores} cores"
 
 
 def _threads(count: int) -> str:

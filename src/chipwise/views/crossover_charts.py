@@ -10,7 +10,7 @@ True
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
@@ -61,13 +61,13 @@ def crossover_chart(record: Crossover, suffix: str) -> bytes:
     return as_file(draw, _SIZE_IN, suffix, "crossover", f"Time of a training step against parameters. {label}")
 
 
-def _curve(axes: Axes, each: CrossoverLine, colour: str, style: object, palette: Palette) -> None:
+def _curve(axes: Axes, each: CrossoverLine, colour: str, style: Any, palette: Palette) -> None:
     """One device; its name has a mark that says whether anything was measured."""
     shown = [point for point in each.points if point.step_s.mid is not None and point.fits is not False]
     places = [point.parameters for point in shown]
     lows, middles, highs = (_bound(shown, name) for name in ("low", "mid", "high"))
     axes.fill_between(places, lows, highs, color=colour, alpha=0.13, linewidth=0)
-    axes.plot(places, middles, color=colour, linestyle=style, linewidth=1.6, label=plain(each.device))  # type: ignore[arg-type]
+    axes.plot(places, middles, color=colour, linestyle=style, linewidth=1.6, label=plain(each.device))
     for point in shown:
         filled = colour if point.measured else palette.paper
         axes.plot(
@@ -82,8 +82,8 @@ def _bound(points: Sequence[CrossoverPoint], name: str) -> list[float]:
 def _labels(axes: Axes, record: Crossover, palette: Palette) -> None:
     axes.set_xlabel("trainable parameters, logarithmic", color=palette.muted)
     axes.set_title(
-        f"{record.net}, {record.precision}, batch {record.batch}: time of a training step, logarithmic; filled marks are "
-        "measured, diamonds are crossings",
+        f"{record.net}, {record.precision}, batch {record.batch}: time of a training step, logarithmic; filled marks "
+        "are measured, diamonds are crossings",
         loc="left", color=palette.ink, fontsize=8.5,
     )  # fmt: skip
     axes.xaxis.set_major_locator(LogLocator())

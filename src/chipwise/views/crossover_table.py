@@ -33,9 +33,9 @@ _WORDS: dict[PartName, str] = {
     "compute": "arithmetic",
 }  # fmt: skip
 _HOW = (
-    f"{_MEASURED} measured, median [p10–p90]; all else is predicted. Of GPUs, a step and the way of its batch there, hidden at "
-    "best; of this machine, the model's curve through the last measured point, as far off as it was between measured ones "
-    "(not calibrated)."
+    f"{_MEASURED} measured, median [p10–p90]; all else is predicted. Of GPUs, a step and the way of its batch there, "
+    "hidden at best; of this machine, the model's curve through the last measured point, as far off as it was between "
+    "measured ones (not calibrated)."
 )
 
 
@@ -82,10 +82,9 @@ def _own_errors(each: CrossoverLine) -> str:
     told = [(point.foretold_s, point.step_s.mid) for point in each.points if point.foretold_s and point.step_s.mid]
     errors = [abs((foretold.mid or 0.0) / step_s - 1) for foretold, step_s in told]
     inside = sum(foretold.covers(step_s) for foretold, step_s in told)
-    return (
-        f"{plain(each.device)}: each measured step, told from those before it, would have been off by "
-        f"{format_share(median(errors), 0)} (median; at most {format_share(max(errors), 0)}), {inside} of {len(errors)} inside."
-    )
+    off = f"{format_share(median(errors), 0)} (median; at most {format_share(max(errors), 0)})"
+    begin = f"{plain(each.device)}: each measured step, told from those before it, would have been off by "
+    return f"{begin}{off}, {inside} of {len(errors)} inside."
 
 
 def _title(record: Crossover) -> str:
