@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chipwise import api
-from chipwise.cli.answer import JsonFlag, answer, begun, progress
+from chipwise.cli.answer import JsonFlag, answer, begun, progress, say_picture
 from chipwise.cli.estimate import CatalogueOption
 from chipwise.core.crossover import CROSSOVER_PRECISIONS, NETS
 from chipwise.core.units import parse_duration_s, parse_size
@@ -73,4 +73,5 @@ def main(
             seed=seed,
             progress=bars,
         )
+    say_picture(record.picture, json=json)
     answer(record, json=json)

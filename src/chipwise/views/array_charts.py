@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from chipwise.core.array_race import ArrayOperation, ArrayRace, Way
     from chipwise.views.ink import Palette
 
-_PANEL_IN, _HIGH_IN, _ACROSS, _LEAST_IN = 2.5, 2.1, 4, 5.0
+_PANEL_IN, _HIGH_IN, _ACROSS, _LEAST_IN = 2.2, 2.0, 5, 5.0
 _TICKS = 6
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _HOW = (
     "Median time of one call; sizes are values of the largest array. Faster and slower than NumPy: at that size and at "
-    "every larger one that was timed, beyond the noise (95% interval of the ratio, turns interleaved). All answers "
-    "were compared with NumPy's before."
+    "every larger one that was timed, beyond the noise (95% interval of the ratio, turns interleaved); the factor "
+    "is that at the largest. All answers were compared with NumPy's before."
 )
 _MOVED = "moved: arrays go to the device and the result comes back in every call; else they are there already."
 
@@ -57,7 +57,8 @@ def array_table(record: ArrayRace) -> RenderableType:
 
 def _title(record: ArrayRace) -> str:
     libraries = (f"{plain(each.name)} {plain(each.version)}{_threads(each.threads)}" for each in record.libraries)
-    return f"{', '.join(libraries)}; {plain(record.machine.cpu)}, {record.machine.cores} cores"
+    cores = "core" if record.machine.cores == 1 else "cores"
+    return f"{', '.join(libraries)}; {plain(record.machine.cpu)}, {record.machine.cores} {cores}"
 
 
 def _threads(count: int) -> str:
@@ -74,12 +75,12 @@ def _time(row: ArrayRow | None) -> Text:
 def _verdict(turn: ArrayTurn | None) -> str:
     if turn is None:
         return ""
-    largest, factor = size_name(turn.largest), turn.at_largest.mid
+    factor = turn.at_largest.mid
     if turn.faster_from is not None:
-        return f"faster from {size_name(turn.faster_from)}: {format_factor(factor)}× at {largest}"
+        return f"faster from {size_name(turn.faster_from)}, {format_factor(factor)}×"
     if turn.slower_from is not None:
-        return f"slower from {size_name(turn.slower_from)}: {format_factor(1 / factor)}× as long at {largest}"
-    return f"same within noise at {largest}"
+        return f"slower from {size_name(turn.slower_from)}, {format_factor(1 / factor)}×"
+    return "same within noise"
 
 
 def _notes(record: ArrayRace) -> Iterator[RenderableType]:
