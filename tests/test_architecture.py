@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "devices": {"core", "codec"},
     "clock": {"core", "devices"},
     "cost": {"core"},
+    "numerics": {"core", "clock"},
     "optimize": {"core"},
     "runtimes": {"core", "codec", "devices"},
     "training": {"core", "codec", "datasets", "tasks", "cost", "clock", "optimize", "runtimes"},
@@ -43,14 +44,17 @@ MAY_IMPORT = {
     "views": {"core"},
     "api": {
         "core", "codec", "tasks", "networks", "datasets", "devices", "clock", "cost", "optimize", "runtimes",
-        "training", "compression", "compiler", "searching", "serving", "views",
+        "training", "compression", "compiler", "searching", "serving", "numerics", "views",
     },
     "cli": {"core", "api", "views"},
 }  # fmt: skip
 
 # Libraries that cost a quarter of a second or more, or hundreds of megabytes: each at home in these folders only.
 AT_HOME = {
-    "torch": {"networks", "training", "runtimes", "compression", "searching"},
+    "torch": {"networks", "training", "runtimes", "compression", "searching", "numerics"},
+    "jax": {"numerics"},
+    "cupy": {"numerics"},
+    "numba": {"numerics"},
     "safetensors": {"networks", "training"},
     "tensorboard": {"training"},
     "onnx": {"networks", "optimize", "runtimes", "compiler"},
@@ -77,7 +81,7 @@ AT_HOME = {
 }
 HEAVY = {
     "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "openvino", "nncf", "sympy", "sklearn", "scipy", "numpy",
-    "matplotlib", "ray", "pydantic", "keras", "h5py", "cv2",
+    "matplotlib", "ray", "jax", "cupy", "numba", "pydantic", "keras", "h5py", "cv2",
     "granian", "grpc", "prometheus_client",
 }  # fmt: skip
 MAX_FUNCTION_LINES, MAX_FILE_LINES = 60, 400

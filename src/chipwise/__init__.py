@@ -6,12 +6,14 @@
 """
 
 from chipwise.api import (
+    arrays,
     bench,
     check,
     check_moved,
     compile,
     compress,
     count_layers,
+    crossover,
     custom_layer,
     doctor,
     estimate,
@@ -42,12 +44,14 @@ from chipwise.core.errors import ChipwiseError
 
 __all__ = [
     "ChipwiseError",
+    "arrays",
     "bench",
     "check",
     "check_moved",
     "compile",
     "compress",
     "count_layers",
+    "crossover",
     "custom_layer",
     "doctor",
     "estimate",

@@ -28,6 +28,9 @@ EXTRAS = (
     "granian",
     "grpc",
     "prometheus_client",
+    "jax",
+    "cupy",
+    "numba",
 )
 
 

@@ -16,8 +16,10 @@ from chipwise.core.epoch import Scaling
 from chipwise.views import tables
 
 from . import (
+    array_samples,
     board_samples,
     compression_samples,
+    crossover_samples,
     curve_samples,
     device_samples,
     estimate_samples,
@@ -44,6 +46,8 @@ RECORDS = {
     **proof_samples.RECORDS,
     **training_memory_samples.RECORDS,
     **tuning_samples.RECORDS,
+    **array_samples.RECORDS,
+    **crossover_samples.RECORDS,
 }
 
 

@@ -1,6 +1,8 @@
 """The line as Python functions, one a verb: the command line and notebooks call these and nothing else."""
 
+from chipwise.api.array_race import ARRAY_SIZES, array_libraries, array_operations, arrays
 from chipwise.api.counting import count_layers
+from chipwise.api.crossing import CROSSOVER_SIZES, crossover
 from chipwise.api.curves import learning_curve
 from chipwise.api.customs import custom_layer
 from chipwise.api.doctoring import doctor
@@ -28,8 +30,13 @@ from chipwise.api.verbs import bench, check, compile, inspect, train
 from chipwise.api.zoo import zoo
 
 __all__ = [
+    "ARRAY_SIZES",
+    "CROSSOVER_SIZES",
     "PRECISIONS",
     "TECHNIQUES",
+    "array_libraries",
+    "array_operations",
+    "arrays",
     "augmentation_names",
     "bench",
     "check",
@@ -37,6 +44,7 @@ __all__ = [
     "compile",
     "compress",
     "count_layers",
+    "crossover",
     "custom_layer",
     "data_names",
     "device_names",

@@ -235,7 +235,7 @@ def _prices(targets: Sequence[Target], forecasts: Sequence[Forecast]) -> list[st
 def _forecast(rows: Sequence[Layer], on: Target, workload: Workload) -> Forecast:
     from chipwise.core.estimation import Cost, Forecast
 
-    expected = _estimate(rows, on, workload)
+    expected = estimate_on(rows, on, workload)
     if expected.fits is None and on.device.memory_bytes is not None:
         expected = replace(expected, fits=expected.memory.device_bytes <= on.device.memory_bytes)
     cost = Cost(expected.time_s, expected.energy_j, expected.price_usd)
@@ -254,7 +254,7 @@ def _together(rows: Sequence[Layer], on: Target, alone: Estimate) -> Together | 
     return side_by_side(alone.workload, alone.time_s, on.system)
 
 
-def _estimate(rows: Sequence[Layer], on: Target, workload: Workload) -> Estimate:
+def estimate_on(rows: Sequence[Layer], on: Target, workload: Workload) -> Estimate:
     """By the kernels measured on the machine where there are some, else by the nearest profile, else the floor."""
     from chipwise.cost.estimate import estimate as estimated
     from chipwise.devices.profiles import profile_for

@@ -164,6 +164,14 @@ def answer(record: Any, *, json: bool, shown: Callable[[], Any] | None = None) -
         print_record(record)
 
 
+def say_picture(path: str, *, json: bool) -> None:
+    """Say where a picture is, unbroken; nothing where there is none, or JSON says it."""
+    if path and not json:
+        from chipwise.views.terminal import print_line  # noqa: PLC0415  `--help` must not import rich
+
+        print_line(path)
+
+
 def progress(interrupted: str = "") -> TerminalProgress:
     """Progress bars on stderr, as a context manager; `interrupted` is said after Ctrl-C."""
     from chipwise.views.terminal import TerminalProgress  # noqa: PLC0415  as above

@@ -14,10 +14,12 @@ import typer
 import typer.main
 
 from chipwise.cli import (
+    arrays,
     bench,
     check,
     compile,
     compress,
+    crossover,
     devices,
     doctor,
     estimate,
@@ -54,7 +56,7 @@ _LINE = (
     fit, inspect, search, tune, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate,
     bench, serve, export, report,
 )  # fmt: skip
-for command in (*_LINE, leaderboard, formats, doctor, devices, zoo):
+for command in (*_LINE, leaderboard, crossover, arrays, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)
 
 

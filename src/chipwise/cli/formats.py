@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chipwise import api
-from chipwise.cli.answer import JsonFlag, PreprocessOption, WeightsOption, answer, begun, network_names, progress
+from chipwise.cli.answer import (
+    JsonFlag,
+    PreprocessOption,
+    WeightsOption,
+    answer,
+    begun,
+    network_names,
+    progress,
+    say_picture,
+)
 
 if TYPE_CHECKING:
     from chipwise.core.format_report import FormatReport
@@ -60,16 +69,8 @@ def main(
             preprocess=preprocess,
             progress=bars,
         )
-    if record.picture and not json:
-        _picture_line(record.picture)
+    say_picture(record.picture, json=json)
     answer(record, json=json, shown=lambda: _table(record))
-
-
-def _picture_line(path: str) -> None:
-    """Say where the picture is, unbroken."""
-    from chipwise.views.terminal import print_line  # noqa: PLC0415  `--help` must not import rich
-
-    print_line(path)
 
 
 def _table(record: FormatReport) -> FormatsTable:

@@ -85,6 +85,35 @@ def parse_whole(key: str, text: str, least: int, most: int) -> int:
     return number
 
 
+def parse_sizes(key: str, text: str, least: int, most: int) -> tuple[int, ...]:
+    """Read "1e3..1e7", both and the powers of ten between them, or "1000,1e5", as whole numbers in ascending order.
+
+    Raises:
+        InputError: when it is neither, a number is not whole or out of bounds, or the first is not below the last.
+    """
+    ends = [parse_size(key, part, least, most) for part in text.split("..")] if ".." in text else []
+    if not ends:
+        return tuple(sorted({parse_size(key, part, least, most) for part in text.split(",")}))
+    if len(ends) != 2 or ends[0] >= ends[1]:
+        raise InputError(f"cannot read {text!r} in {key}", hint="a smaller number, two dots and a larger one: 1e3..1e7")
+    low, high = ends
+    powers = (10**power for power in range(len(str(high))))
+    return (low, *(power for power in powers if low < power < high), high)
+
+
+def parse_size(key: str, text: str, least: int, most: int) -> int:
+    """Read "1e6", "1000000" or "2.5e4" as a whole number from `least` to `most`.
+
+    Raises:
+        InputError: when it is none, or another.
+    """
+    match = _NUMBER.match(text)
+    number = float(match[1]) if match is not None and not match[2] else math.nan
+    if not (math.isfinite(number) and number.is_integer() and least <= number <= most):
+        raise InputError(f"cannot read {text.strip()!r} in {key}", hint=f"a whole number from {least:,} to {most:,}")
+    return int(number)
+
+
 def _split(text: str, what: str, example: str) -> tuple[float, str]:
     match = _NUMBER.match(text)
     if match is None or not math.isfinite(float(match[1])):

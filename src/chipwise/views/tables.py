@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
+from chipwise.core.array_race import ArrayRace
 from chipwise.core.board import Leaderboard
 from chipwise.core.compression import Compression
 from chipwise.core.contest import Contest
+from chipwise.core.crossover import Crossover
 from chipwise.core.curve import Curve
 from chipwise.core.device import Machine
 from chipwise.core.estimation import Estimation
@@ -51,9 +53,11 @@ from chipwise.core.served import Served
 from chipwise.core.training_memory import TrainingFit
 from chipwise.core.tuning import Tuning
 from chipwise.views import claims
+from chipwise.views.array_table import array_table
 from chipwise.views.compression_table import compression_table
 from chipwise.views.contest_table import contest_table
 from chipwise.views.counts_table import counts_table
+from chipwise.views.crossover_table import crossover_table
 from chipwise.views.curve_table import curve_table
 from chipwise.views.device_table import HardwareTable
 from chipwise.views.doctor_table import doctor
@@ -266,6 +270,8 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Doctor: doctor,
     Fit: fit,
     ZooList: ZooTable,
+    ArrayRace: array_table,
+    Crossover: crossover_table,
     FormatReport: FormatsTable,
     Estimation: EstimateTable,
     Hardware: HardwareTable,
