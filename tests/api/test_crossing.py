@@ -109,6 +109,24 @@ def test_what_does_not_fit_into_the_memory_is_not_tried(here: Device, monkeypatc
     assert [point.measured for point in record.lines[0].points] == [True, True, False]  # 16 GB of 8
 
 
+def test_what_does_not_fit_overtakes_nothing() -> None:
+    record = chipwise.crossover("mlp", smallest=10**7, largest=10**10, points=4, on=CARDS)
+    small, large = record.lines
+    assert [point.fits for point in small.points] == [True, True, True, False]
+    assert [point.fits for point in large.points][-1] is False
+    assert any("GeForce RTX 3090: " in note and "do not fit into its memory" in note for note in record.notes)
+    assert record.crossings[0].step_s < (large.points[-1].step_s.mid or 0)
+    nothing = chipwise.crossover("mlp", smallest=8 * 10**9, largest=10**10, points=2, on=CARDS)
+    assert nothing.crossings == ()
+
+
+def test_notes_are_said_once_and_name_their_device() -> None:
+    record = chipwise.crossover("mlp", smallest=10**4, largest=10**7, points=3, on=CARDS)
+    assert len(set(record.notes)) == len(record.notes)
+    assert not any("% of the time" in note for note in record.notes)
+    assert all("RTX 3090" in note or "H100" in note for note in record.notes)
+
+
 def test_ctrl_c_leaves_the_rest_to_the_model(here: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     def times(module: Any, *_: object, **__: object) -> np.ndarray:
         if sum(value.numel() for value in module.parameters()) > 50_000:

@@ -16,7 +16,7 @@ from chipwise.core.array_race import ArrayRow, Way
 from chipwise.core.measure import Ratio, Timing
 from chipwise.numerics import numpy as first
 from chipwise.numerics import race
-from chipwise.numerics.race import race_rows, raced, ways_of
+from chipwise.numerics.race import race_rows, ways_of
 from chipwise.numerics.turns import turns_of
 
 
@@ -54,7 +54,7 @@ class StandIn:
 
 def test_a_device_is_timed_with_and_without_the_way_there() -> None:
     other = StandIn()
-    rows = raced({"numpy": first, "other": other}, ["sum"], [100], budget_s=0)
+    rows = list(race_rows({"numpy": first, "other": other}, ["sum"], [100], budget_s=0))
     assert [row.way.title for row in rows] == ["numpy", "other", "other on gpu", "other on gpu, moved"]
     assert all(row.timing is not None and row.timing.count == 5 for row in rows)
     assert [row.speedup is None for row in rows] == [True, False, False, False]
@@ -76,7 +76,7 @@ def test_arrays_that_stay_on_the_device_go_there_once() -> None:
 def test_a_wrong_answer_is_not_timed() -> None:
     wrong = StandIn(places=("cpu",))
     wrong.CALLS["sum"] = lambda values: values.sum() * np.float32(1.01)
-    rows = raced({"numpy": first, "wrong": wrong}, ["sum"], [100], budget_s=0)
+    rows = list(race_rows({"numpy": first, "wrong": wrong}, ["sum"], [100], budget_s=0))
     assert rows[0].timing is not None
     assert rows[1].timing is None
     assert "not NumPy's: they are 1.0e-02" in rows[1].note
@@ -90,14 +90,14 @@ def test_what_a_library_cannot_do_is_said_or_left_out() -> None:
         raise RuntimeError("no kernel for this\nat line 1")
 
     poor.CALLS["sort"] = refuse
-    rows = raced({"numpy": first, "poor": poor}, ["fft", "sort"], [100], budget_s=0)
+    rows = list(race_rows({"numpy": first, "poor": poor}, ["fft", "sort"], [100], budget_s=0))
     assert [(row.operation, row.way.library) for row in rows] == [("fft", "numpy"), ("sort", "numpy"), ("sort", "poor")]
     assert rows[2].note == "failed: no kernel for this"
 
 
 def test_what_would_take_all_the_time_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(race, "_once_s", lambda call: 30.0)
-    rows = raced({"numpy": first}, ["sum"], [100], budget_s=1)
+    rows = list(race_rows({"numpy": first}, ["sum"], [100], budget_s=1))
     assert rows[0].timing is None
     assert "5 rounds take 300 s" in rows[0].note
 

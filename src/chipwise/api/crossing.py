@@ -121,7 +121,7 @@ def crossover(
             line, said = _elsewhere(task, each)
             notes += said
         lines.append(line)
-    crossings = tuple(_crossing(line, lines[0]) for line in lines[1:])
+    crossings = tuple(filter(None, (_crossing(line, lines[0]) for line in lines[1:])))
     told = tuple(dict.fromkeys(notes))
     record = Crossover(net, batch, precision, OPTIMIZER, data_size, tuple(lines), crossings, complete, notes=told)
     return record if path is None else _draw(record, path)
@@ -181,12 +181,12 @@ def _rows(net: str, widths: Sequence[int], batch: int) -> dict[int, tuple[Layer,
 
 
 def _estimates(task: Task, on: Target) -> tuple[list[Estimate], list[str]]:
-    """What the cost model says of every width, and what to know of it; parts of a step say themselves who waits."""
+    """What the cost model says of every width, and what to know of all of them."""
     workload, notes = workload_on(
         on, phase="training", batch=task.batch, precision=task.precision, compiled=False, runtime=""
     )
     found = [estimate_on(rows, on, workload) for rows in task.rows.values()]
-    return found, [*on.notes, *notes, *(note for each in found for note in each.notes if "% of the time" not in note)]
+    return found, [*on.notes, *notes, *(note for note in found[0].notes if all(note in each.notes for each in found))]
 
 
 def _model(task: Task, on: Target) -> list[Estimate]:
@@ -214,6 +214,9 @@ def _elsewhere(task: Task, on: Target) -> tuple[CrossoverLine, list[str]]:
         )
     if link is None and on.device.kind != "cpu":
         notes.append(f"no link of {on.device.name} to its host is known: moving the batch there is left out")
+    large = next((size for size, each in zip(task.parameters, found, strict=True) if each.fits is False), None)
+    if large is not None:
+        notes.append(f"{large:,} parameters and more do not fit into its memory with all that a step keeps")
     points = []
     for each, (width, parameters) in zip(found, zip(task.rows, task.parameters, strict=True), strict=True):
         step_s = with_transfer(each.time_s, moved_s)
@@ -318,18 +321,21 @@ def _timed(task: Task, width: int, parameters: int, budget_s: float) -> Crossove
     return CrossoverPoint(parameters, width, step_s, True, None, task.epoch(step_s), timing, fits=True)
 
 
-def _crossing(line: CrossoverLine, first: CrossoverLine) -> Crossing:
-    """Where a device overtakes the first."""
+def _crossing(line: CrossoverLine, first: CrossoverLine) -> Crossing | None:
+    """Where a device overtakes the first, among what fits into both; None where nothing does."""
     from chipwise.core.crossover import Crossing
     from chipwise.cost.crossover import at, crossing, parts_at
 
-    parameters = [point.parameters for point in line.points]
-    kind, found = crossing(
-        parameters, [point.step_s for point in line.points], [point.step_s for point in first.points]
-    )
+    pairs = zip(line.points, first.points, strict=True)
+    fitting = [pair for pair in pairs if all(point.fits is not False for point in pair)]
+    if not fitting:
+        return None
+    points = [own for own, _ in fitting]
+    parameters = [point.parameters for point in points]
+    kind, found = crossing(parameters, [point.step_s for point in points], [other.step_s for _, other in fitting])
     where = found.mid or (parameters[0] if kind == "always" else parameters[-1])
-    step_s = at(parameters, [point.step_s.mid or 0.0 for point in line.points], where)
-    parts = [point.parts for point in line.points if point.parts is not None]
+    step_s = at(parameters, [point.step_s.mid or 0.0 for point in points], where)
+    parts = [point.parts for point in points if point.parts is not None]
     told = parts_at(parameters, parts, where) if parts else None
     return Crossing(line.device, first.device, kind, found, step_s, told, parts[0] if parts else None)
 

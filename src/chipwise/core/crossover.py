@@ -113,7 +113,7 @@ class Crossover:
         net: "mlp" or "cnn"; batch: samples a step; precision: "fp32" or "amp"; optimizer: its name.
         data_size: samples of the data, where that was given.
         lines: one a device; the first is what the others are compared with.
-        crossings: one for each of the others.
+        crossings: one for each of the others, among sizes that fit into both; none where no size does.
         complete: False where measuring was interrupted.
         picture: file that it was drawn into; "" for none.
         notes: what else to know, each a sentence.

@@ -1,7 +1,7 @@
 """Every operation at every size in every way: answers compared first, then timed in turns.
 
 >>> from chipwise.numerics.table import load
->>> rows = raced({"numpy": load("numpy")}, ("sum",), (1000,), budget_s=0.0)
+>>> rows = race_rows({"numpy": load("numpy")}, ("sum",), (1000,), budget_s=0.0)
 >>> [(row.size, row.way.title, row.note) for row in rows]
 [(1000, 'numpy', '')]
 """
@@ -48,28 +48,6 @@ class Contender:
     one_thread: bool
 
 
-def raced(
-    libraries: Mapping[str, Library],
-    operations: Sequence[str],
-    sizes: Sequence[int],
-    *,
-    budget_s: float,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> list[ArrayRow]:
-    """Time all cells; an interruption ends it, and what was timed is kept: see `race_rows` to learn of it.
-
-    Args:
-        libraries: by name, NumPy among them.
-        operations: names in `OPERATIONS`.
-        sizes: values of the largest array.
-        budget_s: wall time for all of it; at least five rounds are timed of what is timed.
-        seed: of arrays and order.
-        progress: told which cell it is.
-    """
-    return list(race_rows(libraries, operations, sizes, budget_s=budget_s, seed=seed, progress=progress))
-
-
 def race_rows(
     libraries: Mapping[str, Library],
     operations: Sequence[str],
@@ -79,7 +57,19 @@ def race_rows(
     seed: int = 0,
     progress: Progress = silent,
 ) -> Iterator[ArrayRow]:
-    """The rows of `raced`, one cell after another as they are there."""
+    """Time all operations at all sizes; what was timed is there even where it is interrupted.
+
+    Args:
+        libraries: by name, NumPy among them.
+        operations: names in `OPERATIONS`.
+        sizes: values of the largest array.
+        budget_s: wall time for all of it; at least five rounds are timed of what is timed.
+        seed: of arrays and order.
+        progress: told which cell it is.
+
+    Yields:
+        rows, one cell after another: an operation at a size in every way.
+    """
     start, cells = time.perf_counter(), [(name, size) for name in operations for size in sizes]
     for place, (name, size) in enumerate(cells):
         progress.update(STAGE, place / len(cells), f"{name} of {size:,}")
