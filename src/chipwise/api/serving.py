@@ -35,6 +35,7 @@ def serve(
     workers: int = 1,
     queue: int = 256,
     timeout_s: float = 30.0,
+    hang_s: float | None = None,
     token_file: str | Path | None = None,
     tls_cert: str | Path | None = None,
     tls_key: str | Path | None = None,
@@ -52,6 +53,7 @@ def serve(
         workers: calls that run at the same time; each is a process for every model.
         queue: requests that may wait for one model; what is more is refused at once.
         timeout_s: after which a request is given up.
+        hang_s: after which a worker that has not answered a call is replaced; None: many times what was measured.
         token_file: a file with the token that clients must send; a token is never an argument, which others can see.
         tls_cert: a PEM file with which connections are encrypted, HTTP's and gRPC's.
         tls_key: its key, a PEM file without a password.
@@ -72,8 +74,9 @@ def serve(
     for name, value in {"workers": workers, "queue": queue, "timeout": timeout_s}.items():
         if not 0 < value < float("inf"):
             raise InputError(f"{name} is {value}; it must be more than 0")
-    if max_latency_s is not None and not 0 < max_latency_s < float("inf"):
-        raise InputError(f"the latency bound is {max_latency_s} s; it must be more than 0")
+    for name, bound_s in {"the latency bound": max_latency_s, "the bound on calls that hang": hang_s}.items():
+        if bound_s is not None and not 0 < bound_s < float("inf"):
+            raise InputError(f"{name} is {bound_s} s; it must be more than 0")
     need("granian", "prometheus_client", extra="serve")
     if grpc_port is not None:
         need("grpc", extra="serve")
@@ -91,6 +94,7 @@ def serve(
         workers=workers,
         queue=queue,
         timeout_s=timeout_s,
+        hang_s=hang_s,
         token=token,
         tls_cert=None if tls_cert is None else Path(tls_cert),
         tls_key=None if tls_key is None else Path(tls_key),

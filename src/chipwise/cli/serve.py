@@ -30,6 +30,9 @@ def main(
     workers: Annotated[int, typer.Option(min=1, help="Calls at the same time, each in a process.")] = 1,
     queue: Annotated[int, typer.Option(min=1, help="Requests that may wait for a model; more are refused.")] = 256,
     timeout: Annotated[str, typer.Option(metavar="TIME", help="After which a request is given up.")] = "30s",
+    hang_after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="After which a worker that does not answer is replaced.")
+    ] = None,
     token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Holds the bearer token that clients must send.")
     ] = None,
@@ -53,6 +56,7 @@ def main(
         workers=workers,
         queue=queue,
         timeout_s=parse_duration_s(timeout),
+        hang_s=None if hang_after is None else parse_duration_s(hang_after),
         token_file=token_file,
         tls_cert=tls_cert,
         tls_key=tls_key,
