@@ -124,7 +124,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         folder = tmp_path_factory.mktemp("server")
         port, grpc_port = free_port(), free_port()
         command = [sys.executable, "-m", "chipwise", "serve", *map(str, arguments)]
-        command += ["--port", str(port), "--grpc-port", str(grpc_port)]
+        command += ["--port", str(port), *([] if "ray" in arguments else ["--grpc-port", str(grpc_port)])]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -44,6 +44,13 @@ def main(
         Path | None, typer.Option(metavar="FILE", help="PEM: clients must have a certificate that this signed.")
     ] = None,
     log_requests: Annotated[bool, typer.Option("--log-requests", help="Log every request on stderr.")] = False,
+    on: Annotated[
+        Literal["ray"] | None, typer.Option(help="Replicas on Ray Serve: --address's cluster, or one of here.")
+    ] = None,
+    replicas: Annotated[int | None, typer.Option(min=1, help="On Ray: so many, each with --workers.")] = None,
+    min_replicas: Annotated[int | None, typer.Option(min=1, help="On Ray: as load asks for, at least these.")] = None,
+    max_replicas: Annotated[int | None, typer.Option(min=1, help="On Ray: as load asks for, at most these.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; RAY_ADDRESS if not given.")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Serve plans over HTTP and gRPC (Open Inference Protocol v2) until Ctrl-C or SIGTERM."""
@@ -62,5 +69,10 @@ def main(
         tls_key=tls_key,
         client_ca=client_ca,
         log_requests=log_requests,
+        on=on,
+        replicas=replicas,
+        min_replicas=min_replicas,
+        max_replicas=max_replicas,
+        address=address,
     )
     answer(served, json=json)

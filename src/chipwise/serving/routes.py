@@ -111,13 +111,7 @@ async def _index(shelf: Shelf, _call: Call, _headers: Headers, body: bytes) -> A
     return _json(documents.repository_index(shelf, ready=ready))
 
 
-def _check_changes(shelf: Shelf) -> None:
-    if shelf.settings.replica:
-        raise RequestError("one replica of several does not open or take away a model; the server does, on SIGHUP")
-
-
 async def _load(shelf: Shelf, call: Call, _headers: Headers, body: bytes) -> Answer:
-    _check_changes(shelf)
     if _asked(body).get("parameters"):
         raise RequestError("a model is opened from its plan file; parameters of load are not supported")
     await shelf.load(call.model)
@@ -125,7 +119,6 @@ async def _load(shelf: Shelf, call: Call, _headers: Headers, body: bytes) -> Ans
 
 
 async def _unload(shelf: Shelf, call: Call, _headers: Headers, body: bytes) -> Answer:
-    _check_changes(shelf)
     parameters = _asked(body).get("parameters")  # clients send "unload_dependents", and plans have none
     if isinstance(parameters, dict) and set(parameters) - {"unload_dependents"}:
         raise RequestError("unload takes no parameters but 'unload_dependents'")

@@ -136,6 +136,8 @@ class Shelf:
             RequestError: there is no such plan. ChipwiseError: it cannot be opened; the old version goes on.
         """
         place = self._place(name)
+        if place.versions or name not in self.places:
+            self._check_changes()
         async with place.changing:
             if self.stopping:
                 raise RequestError("the server is stopping", UNAVAILABLE)
@@ -163,6 +165,7 @@ class Shelf:
         place = self.places.get(name)
         if place is None:
             raise absent_model(name)
+        self._check_changes()
         async with place.changing:
             old, place.serving, place.reason = place.serving, None, _UNLOADED
             self._log.event("unloaded", model=name)
@@ -174,6 +177,10 @@ class Shelf:
         self.stopped.set()
         await self.turns.close()
         self._copies.cleanup()
+
+    def _check_changes(self) -> None:
+        if self.settings.replica:
+            raise RequestError("one replica of several neither opens nor takes away a model; the server does, on SIGHUP")
 
     def _place(self, name: str) -> Place:
         """A name that is known, or one in a folder that was given.

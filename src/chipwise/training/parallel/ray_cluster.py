@@ -7,27 +7,37 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from chipwise.core.errors import MachineError, first_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ADDRESS = "RAY_ADDRESS"
 
 
-def join(processes: int, store_bytes: int, seen: Mapping[str, str] | None = None) -> None:
+def join(processes: int, store_bytes: int, seen: Mapping[str, str] | None = None, address: str = "") -> None:
     """Be part of the cluster that is named, or of one of this machine that ends with this process.
 
     Args:
         processes: that it must have room for, where it is made here.
         store_bytes: of objects that processes hand each other, likewise.
         seen: environment of the workers, beside their own; None for that alone.
+        address: of the cluster; empty for what the variable RAY_ADDRESS says.
+
+    Raises:
+        MachineError: there is no cluster at the address.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing leaves this machine
     os.environ.setdefault("RAY_worker_niceness", "0")  # else workers stand behind all other processes, 15 steps below
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if seen is not None:
         quiet["runtime_env"] = {"env_vars": dict(seen)}
-    if os.environ.get(ADDRESS):
-        ray.init(**quiet)
+    named = address or os.environ.get(ADDRESS)
+    if named:
+        try:
+            ray.init(address=named, **quiet)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise MachineError(f"cannot join a Ray cluster at {named}: {first_line(error)}") from error
         return
     ray.init(
         address="local",
