@@ -75,6 +75,12 @@ def pixels() -> np.ndarray:
     return load_data("digits").inputs[:12].reshape(12, 1, 8, 8).astype(np.float32) / 255
 
 
+@pytest.fixture(scope="session")
+def wanted(plans: Path, pixels: np.ndarray) -> np.ndarray:
+    """What the network says of them, float32 [12, 10]."""
+    return chipwise.load(plans / "digits.plan").run(pixels)["y"]
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

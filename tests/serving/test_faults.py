@@ -91,11 +91,6 @@ class Load:
         self.right += 1
 
 
-@pytest.fixture(scope="module")
-def wanted(plans: Path, pixels: np.ndarray) -> np.ndarray:
-    return chipwise.load(plans / "digits.plan").run(pixels)["y"]
-
-
 def post(server: Running, path: str) -> tuple[int, dict[str, str]]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("POST", path)
@@ -202,7 +197,7 @@ def test_an_answer_that_came_while_the_server_stood_still_is_taken(plans: Path) 
         worker = await start_worker(plans / "mean.plan", None, 0.1)
         asking = asyncio.ensure_future(worker.call(Message("infer", arrays=(np.ones((1, 4), np.float32),))))
         await asyncio.sleep(0)
-        time.sleep(0.5)  # noqa: ASYNC251  as a server that is stopped
+        time.sleep(0.5)
         assert (await asking).kind == "done"
         await worker.close()
         return worker.hung

@@ -1,4 +1,4 @@
-"""Replicas on a local Ray cluster: the protocol is the same, and what a replica was asked when it was killed is retried.
+"""Replicas on a local Ray cluster: the same protocol, and what a replica was asked when it was killed is asked again.
 
 A client repeats a request once that got a 5xx or lost its connection; those are counted. Whatever else has no right
 answer is lost.
@@ -21,7 +21,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from .conftest import Running, Start, digits_network, make_plan
-from .test_faults import Load, wanted  # noqa: F401  a fixture
+from .test_faults import Load
 
 # The same tests, with the client and the server of this file.
 from .test_server import (  # noqa: F401
@@ -131,7 +131,9 @@ def test_models_are_not_changed_in_one_replica(server: Running) -> None:
 
 
 def test_a_replica_that_is_killed_loses_nothing_that_was_not_asked_again(
-    server: Running, pixels: np.ndarray, wanted: np.ndarray  # noqa: F811
+    server: Running,
+    pixels: np.ndarray,
+    wanted: np.ndarray,
 ) -> None:
     load = Patient(server, pixels, wanted, clients=4)
     load.wait_for(100)
@@ -149,7 +151,11 @@ def test_a_replica_that_is_killed_loses_nothing_that_was_not_asked_again(
 
 
 def test_replicas_come_and_plans_are_replaced_under_load(
-    start: Start, plans: Path, pixels: np.ndarray, wanted: np.ndarray, tmp_path: Path  # noqa: F811
+    start: Start,
+    plans: Path,
+    pixels: np.ndarray,
+    wanted: np.ndarray,
+    tmp_path: Path,
 ) -> None:
     """From one replica to two; a new plan takes over; a damaged one does not; the end answers what was asked."""
     plan, again = tmp_path / "digits.plan", tmp_path / "again.plan"

@@ -96,7 +96,7 @@ class Replica:
         self._app = Asgi(Application(self._shelf, log), self._end)
         self._telling = asyncio.create_task(self._tell())
 
-    def __serve_build_asgi_app__(self) -> Asgi:  # noqa: PLW3201  Ray's own name
+    def __serve_build_asgi_app__(self) -> Asgi:
         """What answers."""
         return self._app
 
@@ -168,10 +168,11 @@ def _served(settings: Settings, cluster: Cluster, log: Log) -> Served:
         finally:
             serve.delete(_NAME)
         served = Served(summed(ray.get(tallies.counts.remote())), time.monotonic() - began)
+    except (RayError, TimeoutError) as error:
+        raise MachineError(f"the Ray cluster failed: {_reason(str(error))}") from error
+    else:
         log.event("stopped")
         return served
-    except (RayError, TimeoutError) as error:
-        raise MachineError(f"the Ray cluster failed: {str(error).strip().splitlines()[-1]}") from error
     finally:
         with contextlib.redirect_stdout(io.StringIO()):  # Ray tells that its own controller ended
             serve.shutdown()

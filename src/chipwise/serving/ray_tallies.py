@@ -33,7 +33,8 @@ class Tallies:
 
         Args:
             replica: its name.
-            counts: by model; text: all numbers as Prometheus reads them.
+            counts: by model.
+            text: all numbers as Prometheus reads them.
             over: it answers no more.
         """
         self._told[replica] = counts, text, float("-inf") if over else time.monotonic()

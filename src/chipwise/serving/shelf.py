@@ -180,7 +180,9 @@ class Shelf:
 
     def _check_changes(self) -> None:
         if self.settings.replica:
-            raise RequestError("one replica of several neither opens nor takes away a model; the server does, on SIGHUP")
+            raise RequestError(
+                "one replica of several neither opens nor takes away a model; the server does, on SIGHUP"
+            )
 
     def _place(self, name: str) -> Place:
         """A name that is known, or one in a folder that was given.
