@@ -18,7 +18,7 @@ from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from chipwise.core.served import Served
 
@@ -84,14 +84,11 @@ def serve(
     given = [plans] if isinstance(plans, (str, Path)) else list(plans)
     if not given:
         raise InputError("there is no plan to serve", hint="make one with: chipwise compile")
-    for name, value in {"workers": workers, "queue": queue, "timeout": timeout_s}.items():
-        if not 0 < value < float("inf"):
-            raise InputError(f"{name} is {value}; it must be more than 0")
-    for name, bound_s in {"the latency bound": max_latency_s, "the bound on calls that hang": hang_s}.items():
-        if bound_s is not None and not 0 < bound_s < float("inf"):
-            raise InputError(f"{name} is {bound_s} s; it must be more than 0")
+    _check_positive({"workers": workers, "queue": queue, "timeout": timeout_s})
+    _check_positive({"the latency bound": max_latency_s, "the bound on calls that hang": hang_s}, " s")
     wanted = replicas_of(on, replicas, min_replicas, max_replicas, address)
-    need(*(["granian", "prometheus_client"] if on is None else ["prometheus_client"]), extra="serve")
+    if wanted is None:
+        need("granian", "prometheus_client", extra="serve")
     if grpc_port is not None:
         need("grpc", extra="serve")
     token = "" if token_file is None else _token(Path(token_file))
@@ -124,6 +121,12 @@ def serve(
     return serve_until_stopped(settings, log)
 
 
+def _check_positive(given: Mapping[str, float | None], unit: str = "") -> None:
+    for name, value in given.items():
+        if value is not None and not 0 < value < float("inf"):
+            raise InputError(f"{name} is {value}{unit}; it must be more than 0")
+
+
 def replicas_of(
     on: str | None, replicas: int | None, least: int | None, most: int | None, address: str | None
 ) -> tuple[int, int] | None:
@@ -146,7 +149,7 @@ def replicas_of(
     found = (replicas or 1,) * 2 if replicas is not None or not given else (least or 1, most or least or 1)
     if min(found) < 1 or found[0] > found[1]:
         raise InputError(f"from {found[0]} to {found[1]} replicas cannot be", hint="--min-replicas 1 --max-replicas 4")
-    need("ray", "starlette", extra="ray")
+    need("ray", "starlette", "prometheus_client", extra="ray")
     return found[0], found[1]
 
 

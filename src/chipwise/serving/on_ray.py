@@ -88,11 +88,10 @@ class Replica:
         self._name, self._tallies = serve.get_replica_context().replica_id.unique_id, tallies
         self._shelf = Shelf(settings, log)
         self._shelf.numbers = self._numbers
-        try:
+        async with contextlib.AsyncExitStack() as failed:
+            failed.push_async_callback(self._shelf.close)
             await self._shelf.load_all()
-        except BaseException:
-            await self._shelf.close()
-            raise
+            failed.pop_all()
         self._app = Asgi(Application(self._shelf, log), self._end)
         self._telling = asyncio.create_task(self._tell())
 
@@ -215,8 +214,8 @@ def _start(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         request_timeout_s=settings.limits.body_s + settings.timeout_s + _SPARE_S,
-        ssl_certfile=None if settings.tls_cert is None else str(settings.tls_cert),
-        ssl_keyfile=None if settings.tls_key is None else str(settings.tls_key),
+        ssl_certfile=None if settings.tls_cert is None else str(settings.tls_cert.resolve()),
+        ssl_keyfile=None if settings.tls_key is None else str(settings.tls_key.resolve()),
     )
     serve.start(proxy_location="EveryNode", http_options=options, logging_config=_QUIET)
 
