@@ -10,7 +10,7 @@ first tenth, in which caches fill; its 95% interval counts readings that follow 
 their correlation (n (1 - r) / (1 + r), as of a first-order autoregression).
 
 The last line on stdout is one JSON document. Exit code 1: a request failed or was answered wrong, or memory grows by
-more than 2% an hour beyond doubt.
+more than 2% an hour beyond doubt. Less than ten minutes do not tell that ("grows" is null): caches still fill.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from serve_load import prepared
 SHARE = 0.7  # of what one client reached
 WARM_SHARE = 0.1  # of the readings
 GROWTH_AN_HOUR = 0.02  # of the memory, that is none yet
-HOUR_S = 3600.0
+HOUR_S, TELLING_S = 3600.0, 600.0
 TOP_S = 5.0
 NORMAL_95 = 1.96
 Row = dict[str, Any]
@@ -178,7 +178,7 @@ def document(soaked: Soaked, top: float, rate: float) -> Row:
     for name, values in {"server": soaked.server_bytes, "workers": soaked.workers_bytes}.items():
         an_hour = {key: HOUR_S * value for key, value in slope(soaked.times_s, values).items()}
         mean = float(np.mean(values))
-        grows = an_hour["low"] > GROWTH_AN_HOUR * mean
+        grows = an_hour["low"] > GROWTH_AN_HOUR * mean if soaked.times_s[-1] >= TELLING_S else None
         facts = {"first_bytes": values[0], "last_bytes": values[-1], "most_bytes": max(values)}
         memory[name] = {**facts, "bytes_an_hour": an_hour, "grows": grows}
     latencies = {f"p{share}_s": float(np.percentile(soaked.latencies_s, share)) for share in (50, 99)}

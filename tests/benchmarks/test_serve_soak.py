@@ -35,12 +35,14 @@ def test_the_document_says_what_went_wrong() -> None:
     soaked = serve_soak.Soaked()
     for number in range(20):
         load = Load([0.001] * 10, failed=0, seconds=1.0, client_s=0.0, wrong=int(number == 3))
-        serve_soak.take(soaked, load, 5.0 * number, os.getpid())
+        serve_soak.take(soaked, load, 60.0 * number, os.getpid())
     soaked.server_bytes[:] = [100 << 20] * 20
     soaked.workers_bytes[:] = [(100 << 20) + (number << 20) for number in range(20)]
     found = json.loads(json.dumps(serve_soak.document(soaked, 100.0, 70.0)))
     assert (found["requests"], found["wrong"], found["failed"], found["ok"]) == (201, 1, 0, False)
     assert (found["memory"]["server"]["grows"], found["memory"]["workers"]["grows"]) == (False, True)
+    soaked.times_s[:] = [5.0 * number for number in range(20)]
+    assert serve_soak.document(soaked, 100.0, 70.0)["memory"]["workers"]["grows"] is None, "too short to tell"
     assert serve_soak.resident_bytes(os.getpid()) > 1 << 20
     assert serve_soak.resident_bytes(2**22 + 1) == 0
 

@@ -20,7 +20,10 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from .conftest import Running, Start, digits_network, make_plan
+import chipwise
+from chipwise.core.errors import ChipwiseError, InputError, MachineError, PlanError
+
+from .conftest import Running, Start, digits_network, free_port, make_plan
 from .test_faults import Load
 
 # The same tests, with the client and the server of this file.
@@ -193,3 +196,17 @@ def test_replicas_come_and_plans_are_replaced_under_load(
     assert done["models"][0]["answered"] >= load.right - load.retried
     assert [event["event"] for event in server.events][-2:] == ["stopping", "stopped"]
     assert replicas(server) == []
+
+
+def test_what_cannot_be_served_on_ray_ends_at_once(plans: Path, tmp_path: Path) -> None:
+    half, damaged = plans / "half.plan", tmp_path / "digits.plan"
+    damaged.write_bytes((plans / "digits.plan").read_bytes()[:-40])
+    told: list[tuple[Path, dict[str, Any], type[ChipwiseError], str]] = [
+        (half, {"grpc_port": free_port()}, InputError, "gRPC is not served on Ray"),
+        (half, {"client_ca": half}, InputError, "asks no client for a certificate"),
+        (damaged, {}, PlanError, "is not a plan file"),
+        (half, {"address": f"127.0.0.1:{free_port()}"}, MachineError, "cannot join a Ray cluster"),
+    ]
+    for plan, options, kind, says in told:
+        with pytest.raises(kind, match=says):
+            chipwise.serve(plan, on="ray", port=free_port(), **options)

@@ -83,7 +83,9 @@ class Replica:
         ChipwiseError: a plan cannot be opened.
     """
 
-    async def __init__(self, settings: Settings, tallies: Any, _digests: Mapping[str, str]) -> None:
+    async def __init__(  # type: ignore[misc]  # Ray awaits it
+        self, settings: Settings, tallies: Any, _digests: Mapping[str, str]
+    ) -> None:
         log = Log(sys.stderr, settings.log_requests)
         self._name, self._tallies = serve.get_replica_context().replica_id.unique_id, tallies
         self._shelf = Shelf(settings, log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ADDRESS = "RAY_ADDRESS"
+_REACHED_S = 5.0
 
 
 def join(processes: int, store_bytes: int, seen: Mapping[str, str] | None = None, address: str = "") -> None:
@@ -35,8 +37,9 @@ def join(processes: int, store_bytes: int, seen: Mapping[str, str] | None = None
     named = address or os.environ.get(ADDRESS)
     if named:
         try:
+            _reach(named)
             ray.init(address=named, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise MachineError(f"cannot join a Ray cluster at {named}: {first_line(error)}") from error
         return
     ray.init(
@@ -46,3 +49,14 @@ def join(processes: int, store_bytes: int, seen: Mapping[str, str] | None = None
         object_store_memory=store_bytes,
         **quiet,
     )
+
+
+def _reach(address: str) -> None:
+    """Find out whether anything listens at HOST:PORT; Ray itself tries for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), _REACHED_S).close()
