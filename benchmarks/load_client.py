@@ -18,7 +18,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,12 +39,14 @@ class Load:
         latencies_s: of requests that were answered with status 200.
         failed: other answers, and none at all.
         seconds: that it took; client_s: processor time of the client in it.
+        wrong: answers with status 200 that say something else than they must; they are none of the others.
     """
 
     latencies_s: Sequence[float]
     failed: int
     seconds: float
     client_s: float
+    wrong: int = 0
 
     @property
     def requests_s(self) -> float:
@@ -176,18 +178,35 @@ def closed(address: Address, request: bytes, *, clients: int, seconds: float) ->
     return Load(latencies, failed, spent, cpu)
 
 
-def offered(address: Address, request: bytes, *, rate: float, seconds: float, seed: int = 0) -> Load:
-    """Offer requests at a rate; what waits longer than `LATE_S` after the last came is a failure."""
+def offered(
+    address: Address,
+    request: bytes,
+    *,
+    rate: float,
+    seconds: float,
+    seed: int = 0,
+    right: Callable[[bytes], bool] | None = None,
+) -> Load:
+    """Offer requests at a rate; what waits longer than `LATE_S` after the last came is a failure.
+
+    Args:
+        address: of the server.
+        request: the bytes of each.
+        rate: requests a second.
+        seconds: for which they come.
+        seed: that the times are drawn with.
+        right: whether a body is the right answer; None to take all for that.
+    """
     gaps = np.random.default_rng(seed).exponential(1 / rate, max(int(rate * seconds), 1))
     latencies: list[float] = []
-    failed = 0
+    failed = wrong = 0
     with selectors.SelectSelector() as selector:  # waits to the microsecond; epoll to the millisecond
         connections = [Connection(address, selector) for _ in range(MOST)]
         idle, waiting = deque(connections), deque[float]()
         begun, cpu = time.perf_counter(), time.process_time()
         coming = deque((begun + np.cumsum(gaps)).tolist())
         until = coming[-1] + LATE_S
-        while len(latencies) + failed < len(gaps) and (now := time.perf_counter()) < until:
+        while len(latencies) + failed + wrong < len(gaps) and (now := time.perf_counter()) < until:
             while coming and coming[0] <= now:
                 waiting.append(coming.popleft())
             while waiting and idle:
@@ -197,11 +216,13 @@ def offered(address: Address, request: bytes, *, rate: float, seconds: float, se
                 if good is None:
                     continue
                 idle.append(key.data)
-                if good:
+                if not good:
+                    failed += 1
+                elif right is None or right(bytes(key.data.buffer).partition(_END)[2]):
                     latencies.append(time.perf_counter() - key.data.came)
                 else:
-                    failed += 1
+                    wrong += 1
         spent, cpu = time.perf_counter() - begun, time.process_time() - cpu
         for each in connections:
             each.close()
-    return Load(latencies, len(gaps) - len(latencies), spent, cpu)
+    return Load(latencies, len(gaps) - len(latencies) - wrong, spent, cpu, wrong)

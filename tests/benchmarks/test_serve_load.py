@@ -159,3 +159,9 @@ def test_the_command_line() -> None:
     assert {load_servers.kind_of(name) for name in load_servers.NAMES} == set(load_servers.KINDS)
     for kind in set(load_servers.KINDS) - {"chipwise"}:
         assert (load_servers.HERE / f"serve_{kind}.py").is_file()
+
+
+def test_a_wrong_answer_is_no_failure(address: tuple[str, int]) -> None:
+    asked = iter([True, False] * 50)
+    load = offered(address, post(b"hello"), rate=100, seconds=0.2, right=lambda body: body == b"hello" and next(asked))
+    assert (len(load.latencies_s), load.wrong, load.failed) == (10, 10, 0)

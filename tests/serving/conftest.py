@@ -75,6 +75,12 @@ def pixels() -> np.ndarray:
     return load_data("digits").inputs[:12].reshape(12, 1, 8, 8).astype(np.float32) / 255
 
 
+@pytest.fixture(scope="session")
+def wanted(plans: Path, pixels: np.ndarray) -> np.ndarray:
+    """What the network says of them, float32 [12, 10]."""
+    return chipwise.load(plans / "digits.plan").run(pixels)["y"]
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -124,7 +130,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         folder = tmp_path_factory.mktemp("server")
         port, grpc_port = free_port(), free_port()
         command = [sys.executable, "-m", "chipwise", "serve", *map(str, arguments)]
-        command += ["--port", str(port), "--grpc-port", str(grpc_port)]
+        command += ["--port", str(port), *([] if "ray" in arguments else ["--grpc-port", str(grpc_port)])]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)

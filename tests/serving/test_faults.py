@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -22,7 +23,9 @@ import pytest
 
 import chipwise
 from chipwise.core.errors import ChipwiseError, InputError, MachineError, PlanError
+from chipwise.serving.crew import WorkerDiedError, start_worker
 from chipwise.serving.grpc_messages import message
+from chipwise.serving.wire import Message
 
 from .conftest import Running, Start, free_port
 
@@ -88,11 +91,6 @@ class Load:
         self.right += 1
 
 
-@pytest.fixture(scope="module")
-def wanted(plans: Path, pixels: np.ndarray) -> np.ndarray:
-    return chipwise.load(plans / "digits.plan").run(pixels)["y"]
-
-
 def post(server: Running, path: str) -> tuple[int, dict[str, str]]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("POST", path)
@@ -143,6 +141,68 @@ def test_workers_die_plans_are_replaced_and_the_server_ends(
     assert kinds.count("opened") == 2
     assert kinds[-2:] == ["stopping", "stopped"]
     assert not any(Path(f"/proc/{pid}").exists() for pid in server.workers_seen)
+
+
+def test_workers_that_hang_are_replaced_and_nothing_is_lost(
+    start: Start, plans: Path, pixels: np.ndarray, wanted: np.ndarray
+) -> None:
+    server = start(plans / "digits.plan", "--workers", 2, "--max-latency", "50ms", "--hang-after", "1s", "--json")
+    load = Load(server, pixels, wanted)
+    load.wait_for(20)
+
+    def counted(name: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        (found,) = (line.split()[-1] for line in text.splitlines() if line.startswith(name))
+        return int(float(found))
+
+    hung = 0
+    for count in (1, 1, 2):  # the last time all of them at once
+        stopped = server.workers()[:count]
+        for each in stopped:
+            os.kill(each, signal.SIGSTOP)
+        hung += count
+        while counted("chipwise_worker_restarts_total") < hung and not load.lost:  # others are open in their places
+            time.sleep(0.05)
+        assert not set(stopped) & set(server.workers())
+        load.wait_for(20)
+    assert counted("chipwise_workers_hung_total") == hung
+    assert server.stop() == 0
+    load.end()
+    assert load.lost == []
+    done = json.loads(server.out.read_text())
+    assert (done["models"][0]["answered"], done["models"][0]["failed"]) == (load.right, 0)
+
+
+def test_a_call_that_hangs_ends_with_its_worker(plans: Path) -> None:
+    async def story() -> tuple[bool, float]:
+        worker = await start_worker(plans / "mean.plan", None, 0.1)
+        asked = Message("infer", arrays=(np.ones((1, 4), np.float32),))
+        assert (await worker.call(asked)).kind == "done"
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        with pytest.raises(WorkerDiedError):
+            await worker.call(asked)
+        await worker.close()
+        return worker.hung, worker.facts.item_s
+
+    hung, item_s = asyncio.run(story())
+    assert hung
+    assert 0 < item_s < 1, "the plan says how long an item took"
+
+
+def test_an_answer_that_came_while_the_server_stood_still_is_taken(plans: Path) -> None:
+    async def story() -> bool:
+        worker = await start_worker(plans / "mean.plan", None, 0.1)
+        asking = asyncio.ensure_future(worker.call(Message("infer", arrays=(np.ones((1, 4), np.float32),))))
+        await asyncio.sleep(0)
+        time.sleep(0.5)
+        assert (await asking).kind == "done"
+        await worker.close()
+        return worker.hung
+
+    assert not asyncio.run(story())
 
 
 def test_clients_that_vanish_or_dawdle_harm_nobody(
@@ -273,6 +333,12 @@ def test_what_cannot_be_served_ends_at_once(plans: Path, tmp_path: Path) -> None
             (half, {"port": taken.getsockname()[1]}, MachineError, "Address already in use"),
             (half, {"max_latency_s": 0.0}, InputError, "latency bound is 0"),
             (half, {"workers": 0}, InputError, "workers is 0"),
+            (half, {"hang_s": 0.0}, InputError, "calls that hang is 0"),
+            (half, {"replicas": 2}, InputError, "--replicas is for replicas on Ray"),
+            (half, {"address": "auto"}, InputError, "--address is for replicas on Ray"),
+            (half, {"on": "roy"}, InputError, "'roy'"),
+            (half, {"on": "ray", "replicas": 2, "max_replicas": 3}, InputError, "or between"),
+            (half, {"on": "ray", "min_replicas": 3, "max_replicas": 2}, InputError, "from 3 to 2"),
             (half, {"token_file": tmp_path / "absent"}, InputError, "cannot read token"),
             (half, {"tls_cert": tmp_path / "absent"}, InputError, "given together"),
             (half, {"tls_cert": tmp_path / "absent", "tls_key": half}, InputError, "No such file"),

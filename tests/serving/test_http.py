@@ -17,9 +17,11 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from chipwise.core.network import TensorSpec
+from chipwise.serving.asgi import Asgi
 from chipwise.serving.http import Application
 from chipwise.serving.limits import Limits
 from chipwise.serving.logs import Log
+from chipwise.serving.metrics import merged
 from chipwise.serving.model import Serving
 from chipwise.serving.model_facts import ModelFacts
 from chipwise.serving.settings import Settings
@@ -213,5 +215,86 @@ def test_many_damaged_requests(tmp_path: Path) -> None:
                 counts[found.status] += 1
             assert min(counts.values()) > 20
             assert (await answer(app, scope(**headers), [whole])).status == 200
+
+    asyncio.run(story())
+
+
+async def over_asgi(app: Asgi, path: str, pieces: list[dict[str, Any]], method: str = "POST", **headers: str) -> Any:
+    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": method, "path": path, "client": ("127.0.0.1", 1), "headers": named}
+    coming, sent = iter(pieces), list[Any]()
+
+    async def receive() -> Any:
+        return next(coming)
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    await app(scope, receive, send)
+    head, tail = sent
+    assert int(dict(head["headers"])[b"content-length"]) == len(tail["body"])
+    return SimpleNamespace(status=head["status"], headers=dict(head["headers"]), body=tail["body"])
+
+
+def test_the_same_application_over_asgi(tmp_path: Path) -> None:
+    """As Ray Serve asks it: bodies in pieces, tokens, refusals in the same form, a client that goes."""
+    ended: list[bool] = []
+
+    async def end() -> None:
+        ended.append(True)
+
+    async def story() -> None:
+        whole, headers = body()
+        async with application(tmp_path, token="secret", limits=Limits(body_bytes=1000)) as plain:
+            app = Asgi(plain, end)
+            known = headers | {"authorization": "Bearer secret"}
+            pieces = [{"type": "http.request", "body": whole[:9], "more_body": True}]
+            rest = {"type": "http.request", "body": whole[9:], "more_body": False}
+            fine = await over_asgi(app, INFER, [*pieces, rest], **known)
+            assert (fine.status, fine.body[-8:], b"inference-header-content-length" in fine.headers) == (
+                200,
+                whole[-8:],
+                True,
+            )
+            assert (await over_asgi(app, INFER, [*pieces, rest], **headers)).status == 401
+            gone = await over_asgi(app, INFER, [*pieces, {"type": "http.disconnect"}], **known)
+            assert (gone.status, json.loads(gone.body)["error"]) == (400, "the client went before the body was there")
+            long = await over_asgi(app, INFER, [{"type": "http.request", "body": bytes(2000)}], **known)
+            assert long.status == 413
+            wrong = await over_asgi(app, INFER, [], "GET", authorization="Bearer secret")
+            assert (wrong.status, wrong.headers[b"allow"]) == (405, b"POST")
+            events = iter(({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}))
+            said: list[str] = []
+
+            async def receive() -> Any:
+                return next(events)
+
+            async def send(event: Any) -> None:
+                said.append(event["type"])
+
+            await app({"type": "lifespan"}, receive, send)
+            assert (said, ended) == (["lifespan.startup.complete", "lifespan.shutdown.complete"], [True])
+
+    asyncio.run(story())
+
+
+def test_one_replica_of_several_keeps_its_models_and_tells_all_numbers(tmp_path: Path) -> None:
+    async def story() -> None:
+        whole, headers = body()
+        async with application(tmp_path, replica=True) as app:
+            app._shelf.places["m"].versions = 1
+            for verb in ("load", "unload"):
+                refused = await answer(app, scope(f"/v2/repository/models/m/{verb}"), [b""])
+                assert (refused.status, b"one replica of several" in refused.body) == (400, True)
+            assert (await answer(app, scope(**headers), [whole])).status == 200
+            text = (await answer(app, scope("/metrics", "GET"), [])).body
+            found = {
+                (sample.labels["replica"], sample.name): sample.value
+                for family in text_string_to_metric_families(merged({"a": (text, True), "b": (text, False)}).decode())
+                for sample in family.samples
+            }
+            assert found["a", "chipwise_requests_total"] == found["b", "chipwise_requests_total"] == 1
+            assert ("a", "chipwise_queue_length") in found
+            assert ("b", "chipwise_queue_length") not in found, "nothing waits in a replica that ended"
 
     asyncio.run(story())

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chipwise.serving.server import page_url
+from chipwise.serving.address import page_url
 from chipwise.serving.settings import Settings
 
 from .conftest import Running, Start

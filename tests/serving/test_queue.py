@@ -22,6 +22,7 @@ from chipwise.serving.crew import WorkerDiedError, start_worker
 from chipwise.serving.logs import Log
 from chipwise.serving.model import Serving
 from chipwise.serving.model_facts import ModelFacts
+from chipwise.serving.patience import patience_s
 from chipwise.serving.request_error import RequestError
 from chipwise.serving.settings import Settings
 from chipwise.serving.shelf import named_plans
@@ -42,7 +43,7 @@ class Scripted:
         self.go = asyncio.Event()
         self.calls: list[int] = []
         self.deaths = 0
-        self.closed = self.ended = False
+        self.closed = self.ended = self.hung = False
 
     async def call(self, message: Message) -> Message:
         await self.go.wait()
@@ -212,6 +213,38 @@ def test_what_kills_two_workers_fails_alone(monkeypatch: pytest.MonkeyPatch) -> 
         assert serving.tally.refused == {500: 1}
 
     run(story)
+
+
+def test_what_two_workers_hang_on_has_no_answer_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hangs(Scripted):
+        async def call(self, message: Message) -> Message:
+            self.deaths = self.hung = int(13 in message.arrays[0])  # type: ignore[assignment]
+            return await super().call(message)
+
+    async def story() -> None:
+        turns = Turns(1, 5.0)
+
+        async def another(*_: Any) -> Hangs:
+            worker = Hangs()
+            worker.go.set()
+            return worker
+
+        monkeypatch.setattr("chipwise.serving.model.start_worker", another)
+        serving = served(turns, await another())
+        asked = (turns.infer(serving, row(value)) for value in (1, 13, 3))
+        done = await asyncio.gather(*asked, return_exceptions=True)
+        assert [isinstance(each, Message) for each in done] == [True, False, True]
+        assert "hung on this request" in str(done[1])
+        assert (serving.hung, serving.tally.refused) == (2, {504: 1})
+
+    run(story)
+
+
+def test_a_call_may_take_many_times_what_was_measured() -> None:
+    assert patience_s(0.5, 1) == 50
+    assert patience_s(0.5, 4) == 200
+    assert 5 <= patience_s(0.0001, 1) <= 30, "a busy machine, whatever was measured, and less than the usual --timeout"
+    assert patience_s(0.0001, 1, prepared=False) > patience_s(0.0001, 1), "it is compiled anew for other shapes"
 
 
 def test_a_model_whose_workers_do_not_start_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

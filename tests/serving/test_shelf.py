@@ -25,7 +25,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Scripted]]:
     """All that were started."""
     started: list[Scripted] = []
 
-    async def start(path: Path, _bound: float | None) -> Scripted:
+    async def start(path: Path, *_bounds: float | None) -> Scripted:
         if b"damaged" in await asyncio.to_thread(path.read_bytes):
             raise PlanError("damaged")
         started.append(Scripted())

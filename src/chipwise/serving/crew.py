@@ -1,7 +1,8 @@
-"""Worker processes from the server's side: started, called, missed when they die.
+"""Worker processes from the server's side: started, called, missed when they die, ended when they hang.
 
 Each worker is a process with one plan open, at the other end of a socket pair. A call to a worker that died raises
-`WorkerDiedError`; whoever called decides what becomes of the request.
+`WorkerDiedError`, and so does one that takes longer than `patience` allows, once its process is killed; whoever called
+decides what becomes of the request.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import os
 import signal
 import socket
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from chipwise.core.errors import MachineError, PlanError, RuntimeUnavailableError
+from chipwise.runtimes.engine import KEPT_SHAPES
 from chipwise.serving.model_facts import ModelFacts
+from chipwise.serving.patience import patience_s
 from chipwise.serving.wire import SIZES, Message, parse
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 
 _STREAM_BYTES = 1 << 20  # that are read ahead of whoever waits for them
 _OPENING_S = 600.0  # an engine is built: OpenVINO takes minutes for the largest networks
+_SECOND_LOOK_S = 1.0  # this process may have stood still itself: then the answer is there, and is read meanwhile
 
 
 class WorkerDiedError(MachineError):
@@ -39,13 +44,23 @@ class Worker:
         process: that was started.
         reader, writer: its socket.
         facts: of the plan that it opened.
+        hang_s: after which a call is given up; None for what follows from the plan's measured time.
+
+    Attributes:
+        hung: it was killed because a call took longer.
     """
 
     def __init__(
-        self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, facts: ModelFacts
+        self,
+        process: Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        facts: ModelFacts,
+        hang_s: float | None = None,
     ) -> None:
-        self.process, self.facts = process, facts
-        self._reader, self._writer = reader, writer
+        self.process, self.facts, self.hung = process, facts, False
+        self._reader, self._writer, self._hang_s = reader, writer, hang_s
+        self._prepared = deque[tuple[tuple[int, ...], ...]](maxlen=KEPT_SHAPES)  # shapes that it answered last
 
     @property
     def ended(self) -> bool:
@@ -56,9 +71,33 @@ class Worker:
         """Have one message answered.
 
         Raises:
-            WorkerDiedError: it ended meanwhile.
+            WorkerDiedError: it ended meanwhile, or hung and was ended.
         """
-        return await _exchange(self._reader, self._writer, message)
+        shapes = tuple(array.shape for array in message.arrays)
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(self._patience_s(message, shapes), self._look_again)
+        try:
+            reply = await _exchange(self._reader, self._writer, message)
+        finally:
+            self._watch.cancel()
+        if shapes in self._prepared:
+            self._prepared.remove(shapes)
+        self._prepared.append(shapes)
+        return reply
+
+    def _patience_s(self, message: Message, shapes: tuple[tuple[int, ...], ...]) -> float:
+        if self._hang_s is not None:
+            return self._hang_s
+        items = sum(array.size for array in message.arrays) / self.facts.item_values
+        return patience_s(self.facts.item_s, max(items, 1.0), prepared=shapes in self._prepared)
+
+    def _look_again(self) -> None:
+        self._watch = asyncio.get_running_loop().call_later(_SECOND_LOOK_S, self._end_hung)
+
+    def _end_hung(self) -> None:
+        self.hung = True
+        _kill(self.process)
+        self._writer.transport.abort()  # so that the call ends also where the system does not end the process
 
     async def close(self) -> None:
         """End the process, whatever it is doing."""
@@ -66,12 +105,13 @@ class Worker:
         await _end(self.process)
 
 
-async def start_worker(path: Path, max_latency_s: float | None) -> Worker:
+async def start_worker(path: Path, max_latency_s: float | None, hang_s: float | None = None) -> Worker:
     """Start a process and have it open a plan.
 
     Args:
         path: of a copy that nobody writes.
         max_latency_s: the bound that batches must keep; None for no batches.
+        hang_s: after which a call is given up; None for what follows from the plan's measured time.
 
     Raises:
         PlanError: the plan is damaged, or says what cannot be. RuntimeUnavailableError: it cannot run here.
@@ -91,7 +131,7 @@ async def start_worker(path: Path, max_latency_s: float | None) -> Worker:
             raise kind(reply.facts["message"])
         facts = msgspec.convert(reply.facts["model"], ModelFacts)
         kept = True
-        return Worker(process, reader, writer, facts)
+        return Worker(process, reader, writer, facts, hang_s)
     except TimeoutError as error:
         raise RuntimeUnavailableError(f"the plan was not open after {_OPENING_S:g} s") from error
     except WorkerDiedError as error:
@@ -122,11 +162,16 @@ async def _begun() -> tuple[Process, asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def _end(process: Process) -> None:
-    """Kill a process and wait for its end; `process.kill` would take that from whoever waits, where it has ended."""
+    """Kill a process and wait for its end."""
+    _kill(process)
+    await process.wait()
+
+
+def _kill(process: Process) -> None:
+    """Kill a process; its own `kill` would take its end from whoever waits for that, where it has ended."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
-    await process.wait()
 
 
 async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: Message) -> Message:

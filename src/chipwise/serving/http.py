@@ -1,4 +1,4 @@
-"""The REST door: one RSGI application, from the path of a request to its answer. Granian speaks HTTP.
+"""The REST door: one RSGI application, from the path of a request to its answer. Granian speaks HTTP, or Ray by `asgi`.
 
 Every refusal is `{"error": ...}` with a status. A body is read only after its route, its token and its size are fine.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -19,17 +19,53 @@ from chipwise.serving.request_error import TOO_LARGE, TOO_SLOW, UNAUTHORIZED, Re
 from chipwise.serving.routes import OPEN, PAGE, Answer, find_route
 
 if TYPE_CHECKING:
-    from granian._granian import RSGIHTTPProtocol as HTTPProtocol
-    from granian.rsgi import Scope
+    from collections.abc import AsyncIterator
 
     from chipwise.serving.logs import Log
     from chipwise.serving.room import Share
-    from chipwise.serving.routes import Call
+    from chipwise.serving.routes import Call, Headers
     from chipwise.serving.shelf import Shelf
 
 _SMALLEST_COMPRESSED = 1024  # bytes; less is not worth the time
 _CONTENT_LENGTH = 18  # digits
 _BEARER = "Bearer "
+
+
+class Scope(Protocol):
+    """The head of a request, as RSGI gives it."""
+
+    @property
+    def proto(self) -> str:
+        """Only "http" is answered."""
+
+    @property
+    def method(self) -> str:
+        """As GET."""
+
+    @property
+    def path(self) -> str:
+        """Without the query."""
+
+    @property
+    def client(self) -> str:
+        """Who asks."""
+
+    @property
+    def headers(self) -> Headers:
+        """Of the request."""
+
+
+class HTTPProtocol(Protocol):
+    """The body of a request and the way to answer it, as RSGI gives them."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body, piece by piece."""
+
+    def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
+        """Answer without a body."""
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Answer with one."""
 
 
 class Application:

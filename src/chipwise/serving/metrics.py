@@ -5,18 +5,18 @@ They are made from each model's `Tally` when they are asked for, so that countin
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from chipwise.serving.tally import BOUNDS_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from prometheus_client.core import Metric
+    from collections.abc import Iterator, Mapping, Sequence
 
     from chipwise.serving.model import Serving
     from chipwise.serving.refusals import Refusals
@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LABELS = ("model", "version")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Given:
+    """What Prometheus's client asks for numbers that are there already."""
+
+    families: Sequence[Metric]
+
+    def collect(self) -> Sequence[Metric]:
+        """All of them."""
+        return self.families
 
 
 class _Collector:
@@ -48,6 +59,25 @@ def exposition(shelf: Shelf) -> bytes:
     return generate_latest(registry)
 
 
+def merged(texts: Mapping[str, tuple[bytes, bool]]) -> bytes:
+    """The numbers of several replicas of a server, each series with one more label, "replica".
+
+    Args:
+        texts: by replica what it exposes, and whether it still runs: of others there are counts, and nothing waits.
+    """
+    families: dict[str, Metric] = {}
+    for replica, (text, runs) in texts.items():
+        for given in text_string_to_metric_families(text.decode()):
+            if not runs and given.type == "gauge":
+                continue
+            family = families.setdefault(given.name, Metric(given.name, given.documentation, given.type))
+            for sample in given.samples:
+                family.add_sample(sample.name, {**sample.labels, "replica": replica}, sample.value)
+    registry = CollectorRegistry()
+    registry.register(_Given(tuple(families.values())))
+    return generate_latest(registry)
+
+
 def _counts(servings: list[Serving]) -> Iterator[Metric]:
     answered = CounterMetricFamily("chipwise_requests", "Requests that were answered.", labels=_LABELS)
     refused = CounterMetricFamily(
@@ -56,8 +86,10 @@ def _counts(servings: list[Serving]) -> Iterator[Metric]:
     items = CounterMetricFamily("chipwise_items", "Items that were answered.", labels=_LABELS)
     calls = CounterMetricFamily("chipwise_calls", "Calls of the runtime, by items.", labels=(*_LABELS, "batch"))
     restarts = CounterMetricFamily("chipwise_worker_restarts", "Workers that were replaced.", labels=_LABELS)
+    hung = CounterMetricFamily("chipwise_workers_hung", "Workers that were ended because a call hung.", labels=_LABELS)
     for each in servings:
         labels = (each.name, each.version)
+        hung.add_metric(labels, each.hung)
         answered.add_metric(labels, each.tally.success.count)
         items.add_metric(labels, each.tally.items)
         restarts.add_metric(labels, each.restarts)
@@ -65,7 +97,7 @@ def _counts(servings: list[Serving]) -> Iterator[Metric]:
             refused.add_metric((*labels, str(status)), count)
         for size, (copy, _) in sorted(each.tally.calls.items()):
             calls.add_metric((*labels, str(size)), copy.count)
-    yield from (answered, refused, items, calls, restarts)
+    yield from (answered, refused, items, calls, restarts, hung)
 
 
 def _refused(refusals: Refusals) -> Metric:

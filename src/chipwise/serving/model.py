@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from chipwise.core.errors import ChipwiseError
 from chipwise.serving.batching import joined, largest, split
 from chipwise.serving.crew import Worker, WorkerDiedError, start_worker
-from chipwise.serving.request_error import BAD, BROKEN, UNAVAILABLE, RequestError, overloaded
+from chipwise.serving.request_error import BAD, BROKEN, EXPIRED, UNAVAILABLE, RequestError, overloaded
 from chipwise.serving.tally import Tally
 from chipwise.serving.wire import Message
 
@@ -37,7 +37,7 @@ class Pending:
         message: for the worker; key: what requests that are joined share, None to run alone; items: in it.
         future: of the worker's answer for this request.
         arrived: on the monotonic clock, seconds.
-        tried: a worker died on it.
+        tried: a worker died or hung on it.
     """
 
     message: Message
@@ -71,7 +71,7 @@ class Serving:
     ) -> None:
         self.name, self.version, self.facts = name, version, workers[0].facts
         self.most = largest(self.facts.batches, settings.max_latency_s)
-        self.tally, self.broken, self.restarts = Tally(), "", 0
+        self.tally, self.broken, self.restarts, self.hung = Tally(), "", 0, 0
         self.virtual_s = 0.0
         self.running = 0
         self.path = path
@@ -199,10 +199,11 @@ class Serving:
             self._waiting.appendleft(each)
 
     def _missed(self, batch: list[Pending], worker: Worker) -> None:
-        """Put back what a worker died on, once; start another worker."""
+        """Put back what a worker died or hung on, once; start another worker."""
+        self.hung += worker.hung
         for each in reversed(batch):
             if each.tried:
-                _fail(each, RequestError("the worker process ended twice on this request", BROKEN))
+                _fail(each, _twice(worker.hung))
             else:
                 each.tried = True
                 self._waiting.appendleft(each)
@@ -221,7 +222,7 @@ class Serving:
         self._workers.discard(dead)
         for attempt in range(_RESTARTS):
             try:
-                worker = await start_worker(self.path, self._settings.max_latency_s)
+                worker = await start_worker(self.path, self._settings.max_latency_s, self._settings.hang_s)
             except ChipwiseError as error:
                 reason = error.message
                 await asyncio.sleep(_PAUSE_S * (attempt + 1))
@@ -249,6 +250,12 @@ def _together(batch: list[Pending]) -> Message | None:
         return Message("infer", arrays=joined([each.message.arrays for each in batch]))
     except MemoryError:
         return None
+
+
+def _twice(hung: bool) -> RequestError:
+    if hung:
+        return RequestError("the worker process hung on this request, the second that was lost on it", EXPIRED)
+    return RequestError("the worker process ended twice on this request", BROKEN)
 
 
 def _fail(pending: Pending, error: RequestError) -> None:

@@ -31,6 +31,7 @@ class ModelFacts:
         pictures: whether it takes pictures, prepared as the plan says.
         runtime, title: what runs it.
         batches: (items, seconds a call) as measured by the worker; empty where requests cannot be joined.
+        item_s: seconds an item took when the plan was made, 0 where that is not known; item_values: its inputs' values.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -41,6 +42,8 @@ class ModelFacts:
     runtime: str
     title: str
     batches: tuple[tuple[int, float], ...] = ()
+    item_s: float = 0.0
+    item_values: int = 1
 
 
 def facts_of(plan: Plan, batches: tuple[tuple[int, float], ...] = ()) -> ModelFacts:
@@ -55,6 +58,10 @@ def facts_of(plan: Plan, batches: tuple[tuple[int, float], ...] = ()) -> ModelFa
         runtime=facts.choice.runtime,
         title=facts.choice.title,
         batches=batches,
+        item_s=next(
+            (each.timing.median_s for each in facts.candidates if each.status == "chosen" and each.timing), 0.0
+        ),
+        item_values=max(sum(array.size for array in plan.sample_inputs), 1),
     )
 
 

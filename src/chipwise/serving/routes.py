@@ -139,7 +139,7 @@ async def _segment(shelf: Shelf, call: Call, _headers: Headers, body: bytes) -> 
 
 
 async def _metrics(shelf: Shelf, _call: Call, _headers: Headers, _body: bytes) -> Answer:
-    return Answer(body=exposition(shelf), kind=CONTENT_TYPE)
+    return Answer(body=exposition(shelf) if shelf.numbers is None else await shelf.numbers(), kind=CONTENT_TYPE)
 
 
 async def _openapi(_shelf: Shelf, _call: Call, _headers: Headers, _body: bytes) -> Answer:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import signal
-import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -19,7 +17,8 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from chipwise.core.errors import ChipwiseError, MachineError
-from chipwise.core.served import Served, ServedModel
+from chipwise.core.served import Served
+from chipwise.serving.address import check_free, page_url
 from chipwise.serving.grpc_service import open_door as grpc_door
 from chipwise.serving.http import Application
 from chipwise.serving.shelf import Shelf
@@ -64,7 +63,7 @@ async def _serve(settings: Settings, log: Log) -> Served:
             await _until_stopped(shelf, log, stopped)
         else:
             log.event("stopped")
-        return _served(shelf, time.monotonic() - began)
+        return Served(shelf.counts(), time.monotonic() - began)
     finally:
         await shelf.close()
 
@@ -75,7 +74,7 @@ async def _opened(shelf: Shelf, stopped: asyncio.Event) -> bool:
     Raises:
         ChipwiseError: of the first that cannot be opened.
     """
-    opening, told = asyncio.ensure_future(_open_all(shelf)), asyncio.ensure_future(stopped.wait())
+    opening, told = asyncio.ensure_future(shelf.load_all()), asyncio.ensure_future(stopped.wait())
     try:
         await asyncio.wait((opening, told), return_when=asyncio.FIRST_COMPLETED)
         in_time = opening.done()
@@ -86,13 +85,6 @@ async def _opened(shelf: Shelf, stopped: asyncio.Event) -> bool:
     if in_time:
         opening.result()
     return in_time
-
-
-async def _open_all(shelf: Shelf) -> None:
-    found = await asyncio.gather(*map(shelf.load, list(shelf.places)), return_exceptions=True)
-    problem = next((each for each in found if isinstance(each, BaseException)), None)
-    if problem is not None:
-        raise problem
 
 
 async def _until_stopped(shelf: Shelf, log: Log, stopped: asyncio.Event) -> None:
@@ -150,43 +142,3 @@ async def _reload(shelf: Shelf, log: Log) -> None:
     for name in list(shelf.places):
         with contextlib.suppress(ChipwiseError):
             await shelf.load(name)
-
-
-def check_free(host: str, port: int) -> None:
-    """Find out whether a port can be listened on; Granian would share one that another server has.
-
-    Raises:
-        MachineError: it is taken, or the address is none of this machine's.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MachineError(f"cannot listen on {host} port {port}: {reason}", hint="name another --port") from error
-
-
-def page_url(settings: Settings) -> str:
-    """Where a browser on this machine finds the status page."""
-    host = settings.host
-    with contextlib.suppress(ValueError):  # it is a name
-        address = ipaddress.ip_address(host)
-        if address.is_unspecified:
-            host = "127.0.0.1" if address.version == 4 else "::1"
-    scheme = "http" if settings.tls_cert is None else "https"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.port}/"
-
-
-def _served(shelf: Shelf, seconds: float) -> Served:
-    models = tuple(
-        ServedModel(
-            name,
-            place.serving.version if place.serving else "",
-            place.answered + (place.serving.tally.success.count if place.serving else 0),
-            place.failed + (place.serving.tally.fail.count if place.serving else 0),
-        )
-        for name, place in sorted(shelf.places.items())
-    )
-    return Served(models, seconds)

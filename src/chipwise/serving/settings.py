@@ -20,11 +20,14 @@ class Settings:
             request runs by itself.
         queue: requests that may wait for one model; more are refused at once.
         timeout_s: after which a request that has no answer is given up.
+        hang_s: after which a worker that has not answered a call is taken for hung; None: many times what the plan was
+            measured to take.
         drain_s: that requests may take to end after the server was told to.
         token: that clients must send; empty for none.
         tls_cert, tls_key: PEM files with which connections are encrypted; None for plain ones.
         client_ca: a PEM file of who must have signed a client's certificate; None where clients need none.
         log_requests: write one line for each request, too.
+        replica: it is one of several, which have the same models all the time.
         limits: on one request.
     """
 
@@ -36,10 +39,12 @@ class Settings:
     max_latency_s: float | None = None
     queue: int = 256
     timeout_s: float = 30.0
+    hang_s: float | None = None
     drain_s: float = 30.0
     token: str = ""
     tls_cert: Path | None = None
     tls_key: Path | None = None
     client_ca: Path | None = None
     log_requests: bool = False
+    replica: bool = False
     limits: Limits = field(default_factory=Limits)

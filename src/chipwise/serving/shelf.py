@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from chipwise.codec.files import atomic_write, read_bounded
 from chipwise.core.errors import ChipwiseError, InputError, PlanError
+from chipwise.core.served import ServedModel
 from chipwise.serving.crew import Worker, start_worker
 from chipwise.serving.model import Serving
 from chipwise.serving.refusals import Refusals
@@ -24,7 +25,7 @@ from chipwise.serving.room import Room
 from chipwise.serving.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from chipwise.serving.logs import Log
     from chipwise.serving.settings import Settings
@@ -63,12 +64,16 @@ class Shelf:
     Args:
         settings: where plans are, and bounds.
         log: told of what is opened and refused.
+
+    Attributes:
+        numbers: gives what `/metrics` answers, where other servers' numbers belong to it; None for its own alone.
     """
 
     def __init__(self, settings: Settings, log: Log) -> None:
         self.settings, self.stopped = settings, asyncio.Event()
         self.turns, self.room = Turns(settings.workers, settings.timeout_s), Room(settings.limits.held_bytes)
         self.refusals = Refusals()
+        self.numbers: Callable[[], Awaitable[bytes]] | None = None
         self.places = {name: Place(path) for name, path in named_plans(settings.plans).items()}
         self._opening: dict[str, Place] = {}  # of names that were never open
         self._log = log
@@ -101,6 +106,29 @@ class Shelf:
             raise RequestError(f"model '{name}' has version {place.serving.version}, not '{version[:40]}'", ABSENT)
         return place.serving
 
+    def counts(self) -> tuple[ServedModel, ...]:
+        """What became of the requests of each model, by all its versions."""
+        return tuple(
+            ServedModel(
+                name,
+                place.serving.version if place.serving else "",
+                place.answered + (place.serving.tally.success.count if place.serving else 0),
+                place.failed + (place.serving.tally.fail.count if place.serving else 0),
+            )
+            for name, place in sorted(self.places.items())
+        )
+
+    async def load_all(self) -> None:
+        """Open every model.
+
+        Raises:
+            ChipwiseError: of the first that cannot be opened.
+        """
+        found = await asyncio.gather(*map(self.load, list(self.places)), return_exceptions=True)
+        problem = next((each for each in found if isinstance(each, BaseException)), None)
+        if problem is not None:
+            raise problem
+
     async def load(self, name: str) -> None:
         """Open a model's plan, or its new version; the old one answers until the new one can.
 
@@ -108,6 +136,8 @@ class Shelf:
             RequestError: there is no such plan. ChipwiseError: it cannot be opened; the old version goes on.
         """
         place = self._place(name)
+        if place.versions or name not in self.places:
+            self._check_changes()
         async with place.changing:
             if self.stopping:
                 raise RequestError("the server is stopping", UNAVAILABLE)
@@ -135,6 +165,7 @@ class Shelf:
         place = self.places.get(name)
         if place is None:
             raise absent_model(name)
+        self._check_changes()
         async with place.changing:
             old, place.serving, place.reason = place.serving, None, _UNLOADED
             self._log.event("unloaded", model=name)
@@ -146,6 +177,12 @@ class Shelf:
         self.stopped.set()
         await self.turns.close()
         self._copies.cleanup()
+
+    def _check_changes(self) -> None:
+        if self.settings.replica:
+            raise RequestError(
+                "one replica of several neither opens nor takes away a model; the server does, on SIGHUP"
+            )
 
     def _place(self, name: str) -> Place:
         """A name that is known, or one in a folder that was given.
@@ -177,8 +214,8 @@ class Shelf:
 
     async def _crew(self, copy: Path) -> list[Worker]:
         """All workers of a version, or none."""
-        bound = self.settings.max_latency_s
-        starting = [asyncio.ensure_future(start_worker(copy, bound)) for _ in range(self.settings.workers)]
+        bounds = self.settings.max_latency_s, self.settings.hang_s
+        starting = [asyncio.ensure_future(start_worker(copy, *bounds)) for _ in range(self.settings.workers)]
         async with contextlib.AsyncExitStack() as failed:
             failed.push_async_callback(_given_up, starting)
             workers = await asyncio.gather(*starting)
