@@ -28,6 +28,8 @@ _TRAIN_ALONE = (
     "compiled",
     "loading",
     "workers",
+    "device",
+    "feeding",
 )
 
 

@@ -19,7 +19,7 @@ class Savings:
 
     Attributes:
         micro_batch: samples that go through the network at a time; gradients add up over the batch.
-        precision: "fp32", "bf16" or "fp16" (autocast), as in the settings of training.
+        precision: "fp32", "tf32", "bf16" or "fp16" (the latter two by autocast), as in the settings of training.
         again: segments of which only the borders are kept and the rest is computed a second time in the backward pass
             (activation checkpointing), each the paths of its modules.
         returned: freed memory goes back to the system at once, and so has no holes.
@@ -37,7 +37,7 @@ class Savings:
     @property
     def halves(self) -> bool:
         """Whether activations are in 2 bytes."""
-        return self.precision != "fp32"
+        return self.precision in ("bf16", "fp16")
 
     def words(self, batch: int) -> tuple[str, ...]:
         """The techniques in words, of a step of so many samples; empty for the plain way."""

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
+
 from chipwise.core.errors import GoalMissedError, MachineError
 from chipwise.core.training_memory import Savings, Way
 from chipwise.cost.step_memory import again_flops, belongs, saved_bytes
@@ -101,7 +103,7 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Say in one line that memory ran out, where torch's allocator or Python does.
+    """Say in one line that memory ran out, where torch's allocators or Python do.
 
     Raises:
         MachineError: it did.
@@ -109,10 +111,12 @@ def enough_memory() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and _REFUSED not in str(error):
+        device = isinstance(error, torch.OutOfMemoryError)
+        if isinstance(error, RuntimeError) and not device and _REFUSED not in str(error):
             raise
+        whose = "the device has" if device else "this process gets"
         raise MachineError(
-            "training needs more memory than this process gets", hint="--explain tells what it takes; --memory SIZE"
+            f"training needs more memory than {whose}", hint="--explain tells what it takes; --memory SIZE"
         ) from error
 
 
