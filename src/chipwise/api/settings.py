@@ -24,6 +24,7 @@ _TRAIN_ALONE = (
     "recompute",
     "swapped",
     "return_memory",
+    "state_on_host",
     "evaluation_batch",
     "compiled",
     "loading",

@@ -195,7 +195,8 @@ def train(
     if "epochs" not in ways and not fresh:
         take_over(start, home, chosen)
     with enough_memory():
-        result = measured(train_module(module, fitted, dataset, chosen, home, progress, **ways), limited, tuple(ranks))
+        result = train_module(module, fitted, dataset, chosen, home, progress, **ways)
+        result = measured(result, limited, tuple(ranks), "cpu" if "epochs" in ways else chosen.device)
     _save(home, fitted, kept.file, result)
     return result
 

@@ -133,15 +133,27 @@ def sent_to(device: torch.device, host: Fed, feeding: str) -> Fed:
     Raises:
         InputError: samples shall lie on the device, and do not fit or are in files.
     """
-    size, free = (host.inputs.nbytes if isinstance(host, Feed) else None), free_bytes(device)
-    fits = size is not None and (free is None or size <= _SHARE * free)
-    if feeding == "device" and not fits:
-        takes = f"take {(size or 0) / 1e6:,.0f} MB, and {(free or 0) / 1e6:,.0f} MB are free"
-        told = "are in their files" if size is None else takes
-        raise InputError(f"feeding=device: the samples {told}", hint="feeding=auto, or pinned")
-    if isinstance(host, Feed) and fits and feeding in ("auto", "device"):
+    if isinstance(host, Feed) and lies_there(device, host.inputs.nbytes, feeding):
         return Feed(host.inputs.to(device), host.labels)
+    if feeding == "device" and not isinstance(host, Feed):
+        raise InputError("feeding=device: the samples are in their files", hint="feeding=auto, or pinned")
     return Carried(host, device, pinned=feeding != "copied" and device.type == "cuda")
+
+
+def lies_there(device: torch.device, size: int, feeding: str) -> bool:
+    """Whether samples of so many bytes are moved to a device once.
+
+    Raises:
+        InputError: they shall be, and do not fit.
+    """
+    free = free_bytes(device)
+    fits = free is None or size <= _SHARE * free
+    if feeding == "device" and not fits:
+        told = (
+            f"take {size / 1e6:,.0f} MB, and {(free or 0) / 1e6:,.0f} MB are free, of which a split may take a quarter"
+        )
+        raise InputError(f"feeding=device: the samples {told}", hint="feeding=auto, or pinned")
+    return fits and feeding in ("auto", "device")
 
 
 def _in_memory_or_files(

@@ -114,6 +114,17 @@ def free_bytes(device: torch.device) -> int | None:
     return int(torch.cuda.mem_get_info(device)[0]) + unused
 
 
+def forget_device_peak(device: torch.device) -> None:
+    """Let the peak of a graphics processor begin anew."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def device_peak_bytes(device: torch.device) -> int | None:
+    """The most that torch's allocator has given out there since then; None where it does not tell."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
 def _absent(asked: str) -> InputError:
     here = ["cpu", *(called(torch.device("cuda", index)) for index in range(torch.cuda.device_count()))]
     here += ["mps"] if torch.backends.mps.is_available() else []

@@ -35,7 +35,7 @@ ACCEPTED = "auto, cpu, cuda, cuda:N (the N-th, from 0) or mps"
 # Settings of how memory is saved, and what changes nothing.
 OF_MEMORY: dict[str, str | int | bool | None] = {
     "micro_batch": None, "recompute": None, "return_memory": False, "evaluation_batch": USUAL_EVALUATION,
-    "swapped": None,
+    "swapped": None, "state_on_host": False,
 }  # fmt: skip
 
 # Settings of how steps are computed, and what is usual.
@@ -95,6 +95,8 @@ class Settings:
             `checkpointed.as_text` writes them; None for none.
         swapped: segments whose saved activations lie in a file beside the run until the backward pass, written as those
             of `recompute`; None for none.
+        state_on_host: the optimizer's state is in main memory, and its step done there, while the network is on another
+            device.
         return_memory: freed memory goes back to the system at once: less of it is held, and steps take longer.
         evaluation_batch: samples that are evaluated at a time.
         seed: of order, dropout and augmentation (and of the initial weights when built inside `seeds.seeded`).
@@ -158,6 +160,7 @@ class Settings:
     workers: int | None = None
     device: str = "auto"
     feeding: str = "auto"
+    state_on_host: bool = False
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -179,6 +182,8 @@ class Settings:
             raise InputError(
                 "compiled=True leaves no segments to compute again or to swap", hint="leave compiled out, or the other"
             )
+        if self.state_on_host and self.precision == "fp16":
+            raise InputError("state_on_host=True does not go with fp16, whose scaling looks at gradients", hint="bf16")
         if self.loading == "ram" and self.workers is not None:
             raise InputError(f"workers={self.workers} have nothing to read with loading=ram", hint="one of them")
 

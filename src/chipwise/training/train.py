@@ -177,6 +177,8 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     chosen = with_loading(resolve(settings, samples=len(splits.train), pictures=data.pictures), data)
     device = place_of(settings.device) if epochs is None else CPU
     check_format(settings.precision, device)
+    if chosen.state_on_host and device == CPU:
+        raise InputError("state_on_host=True: the processor has it in main memory already", hint="leave it out")
     if epochs is None:
         chosen = dataclasses.replace(chosen, device=AUTO if device == CPU else str(device))
     _check_taught(chosen, teacher)

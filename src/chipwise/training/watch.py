@@ -65,7 +65,12 @@ def watch_of(optimizer: torch.optim.Optimizer, settings: Settings, device: torch
     """What watches a run; None where every step is looked at before the next begins.
 
     That is on a processor, where it costs nothing; for forms of the optimizer that cannot be stopped so; and in fp16,
-    whose scale torch reads in every step anyway.
+    whose scale torch reads in every step anyway, or where the step is done in main memory, which waits for gradients.
     """
-    late = device.type == "cuda" and settings.optimizer_form == "fused" and settings.precision != "fp16"
-    return Watch(optimizer, device) if late else None
+    return Watch(optimizer, device) if is_late(settings, device) else None
+
+
+def is_late(settings: Settings, device: torch.device) -> bool:
+    """Whether losses are looked at a step later."""
+    fused = settings.optimizer_form == "fused" and not settings.state_on_host
+    return device.type == "cuda" and fused and settings.precision != "fp16"
