@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -281,6 +282,7 @@ def test_a_whole_run_on_another_device_is_the_same_run(tmp_path: Path, monkeypat
     settings = dataclasses.replace(tiny.SETTINGS, ema=0.9, clip_norm=1.0)
     here = tiny.run(tmp_path / "here", settings=settings)
     monkeypatch.setattr(trainer, "place_of", lambda _: OTHER)
+    monkeypatch.setattr("chipwise.training.settings.NAMED", re.compile(".*"))
     for feeding in ("auto", "copied"):
         module = tiny.tiny()
         chosen = dataclasses.replace(settings, state_on_host=True, feeding=feeding)
@@ -295,6 +297,7 @@ def test_a_whole_run_on_another_device_is_the_same_run(tmp_path: Path, monkeypat
 
 def test_a_run_that_was_begun_on_one_device_goes_on_on_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "_CHECKPOINT_SHARE", 1e9)
+    monkeypatch.setattr("chipwise.training.settings.NAMED", re.compile(".*"))
     whole = tiny.run(tmp_path / "whole")
 
     def stop(step: int) -> None:
