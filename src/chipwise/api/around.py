@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from chipwise.api.reading import AVAILABLE, limit_from, sample_bytes
 
 if TYPE_CHECKING:
-    import torch
-
     from chipwise.api.transfer import Beginning
     from chipwise.cost.training_memory import Around
     from chipwise.datasets.dataset import Dataset
+    from chipwise.training.place import Place
     from chipwise.training.settings import Settings
 
 _ARRIVED = 2  # batches from workers that the process has: one that is learned, and the next
@@ -43,13 +42,12 @@ def around_of(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
     )
 
 
-def around_on(device: torch.device, start: Beginning, dataset: Dataset, settings: Settings) -> Around:
+def around_on(device: Place, start: Beginning, dataset: Dataset, settings: Settings) -> Around:
     """What lies around the steps on another device than the processor."""
-    import torch
-
     from chipwise.cost.torch_memory import cublas_bytes
     from chipwise.cost.training_memory import Around
     from chipwise.training.feed import lies_there
+    from chipwise.training.place import card_name
     from chipwise.training.watch import is_late
 
     splits = dataset.split(seed=settings.split_seed)
@@ -57,10 +55,10 @@ def around_on(device: torch.device, start: Beginning, dataset: Dataset, settings
     files = dataset.lazy and settings.loading != "ram"
     lying = [size for size in sizes if not files and lies_there(device, size, settings.feeding)]
     ahead = len(lying) < len(sizes) and settings.feeding != "copied"
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    name = card_name(device)
     return Around(
         optimizer=settings.optimizer,
-        process_bytes=cublas_bytes(name) if device.type == "cuda" else 0,
+        process_bytes=cublas_bytes(name) if name else 0,
         data_bytes=sum(lying),
         evaluated=max(len(splits.validation), len(splits.test)),
         batch=min(settings.batch_size, len(splits.train)),
@@ -76,14 +74,14 @@ def sent(settings: Settings) -> Settings:
     return replace(settings, feeding="pinned") if settings.feeding == "auto" else settings
 
 
-def place_for(mesh: str | None, settings: Settings) -> torch.device:
+def place_for(mesh: str | None, settings: Settings) -> Place:
     """Where it would be trained; several processes are on processors."""
     from chipwise.training.place import CPU, place_of
 
     return CPU if mesh not in (None, "1") else place_of(settings.device)
 
 
-def limit_on(memory: str | int, device: torch.device) -> int:
+def limit_on(memory: str | int, device: Place) -> int:
     """Bytes that the process, or the device, may give."""
     from chipwise.training.place import CPU, free_bytes
 

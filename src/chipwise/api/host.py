@@ -22,17 +22,15 @@ def host_of(machine: Machine, device: str = "cpu") -> Host:
     Raises:
         InputError: it is not here.
     """
-    import torch
-
     from chipwise.devices import known
     from chipwise.devices.detect import versions
-    from chipwise.training.place import place_of
+    from chipwise.training.place import CPU, card_name, place_of
     from chipwise.training.runs import Host
 
     place = place_of(device)
-    name = torch.cuda.get_device_name(place) if place.type == "cuda" else machine.cpu
+    name = machine.cpu if place == CPU else card_name(place)
     try:
-        facts = known.device(name) if place.type in ("cpu", "cuda") else None
+        facts = known.device(name) if name else None
     except UnknownNameError:
         facts = None
     return Host(facts, versions())

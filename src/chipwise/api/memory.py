@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    import torch
-
     from chipwise.api.given import DataLike, NetworkLike
     from chipwise.api.transfer import Beginning
     from chipwise.core.events import Progress
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from chipwise.cost.training_memory import Around, Rows
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.memory import Allowed, Found
+    from chipwise.training.place import Place
     from chipwise.training.settings import Settings
 
 _LARGEST = 8  # layers that are named
@@ -315,7 +314,7 @@ def _going_on(settings: Settings, folder: Path) -> Settings:
     return replace(settings, **{name: value for name, value in before.items() if name in known})  # type: ignore[arg-type]
 
 
-def _allowed(module: Any, settings: Settings, given: Collection[str], device: torch.device) -> Allowed:
+def _allowed(module: Any, settings: Settings, given: Collection[str], device: Place) -> Allowed:
     from chipwise.devices.detect import detect
     from chipwise.training.checkpointed import segments_of
     from chipwise.training.memory import Allowed
@@ -357,7 +356,7 @@ def _besides(around: Around, dataset: Dataset, settings: Settings) -> tuple[str,
 
 
 def _notes(
-    rows: Collection[Layer], settings: Settings, plain: Way, chosen: Way | None, device: torch.device, *, bf16: bool
+    rows: Collection[Layer], settings: Settings, plain: Way, chosen: Way | None, device: Place, *, bf16: bool
 ) -> tuple[str, ...]:
     from chipwise.devices.detect import detect
     from chipwise.runtimes.products import native

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chipwise.core.network import Network
     from chipwise.core.tuning import Tuning
     from chipwise.datasets.dataset import Dataset
+    from chipwise.training.place import Place
     from chipwise.training.settings import Settings
 
 RECIPE = "recipe.json"
@@ -212,10 +213,9 @@ def _tuning(
     from chipwise.core.tuning import Tuning
     from chipwise.devices.detect import detect, versions
     from chipwise.networks.layers import layer_rows
-    from chipwise.runtimes.products import native
     from chipwise.training.dropout import set_dropout
     from chipwise.training.memory import enough_memory
-    from chipwise.training.place import CPU, place_of, quick_formats
+    from chipwise.training.place import place_of
     from chipwise.training.settings import as_json
     from chipwise.training.tuning.search import Limits
     from chipwise.training.tuning.steps import Stand
@@ -226,16 +226,14 @@ def _tuning(
     if chosen.dropout is not None:
         set_dropout(start.module, chosen.dropout)
     device = place_of(chosen.device)
-    here = tuple(each for each in _HALVES if native(each, machine))
-    formats = here if device == CPU else quick_formats(device)
+    formats, untried = _formats(device, machine)
     limits = Limits(budget_s, frozenset(given), formats, machine.cores)
     splits, files, told = stand_on(dataset, start.network, chosen)
     stand = Stand(start.module, start.network, splits, files, device)
     rows_at = cache(partial(layer_rows, start.network))
     with enough_memory():
         found = tune_module(stand, chosen, limits, rows_at, machine, progress)
-    wanted = _HALVES if device == CPU else ("tf32", *_HALVES)
-    notes = (*found.notes, told, *(_NO_INSTRUCTIONS.format(each) for each in wanted if each not in formats))
+    notes = (*found.notes, told, *untried)
     if chosen.freeze is not None:
         notes = (*notes, "measured as if everything learned; while a part is frozen, steps are shorter")
     plain, tuned_step = found.timings or (None, None)
@@ -262,3 +260,14 @@ def _tuning(
         machine=machine,
         versions=versions(),
     )
+
+
+def _formats(device: Place, machine: Machine) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Number formats that are tried beside fp32, and a sentence on each that is not."""
+    from chipwise.runtimes.products import native
+    from chipwise.training.place import CPU, quick_formats
+
+    here = device == CPU
+    formats = tuple(each for each in _HALVES if native(each, machine)) if here else quick_formats(device)
+    wanted = _HALVES if here else ("tf32", *_HALVES)
+    return formats, tuple(_NO_INSTRUCTIONS.format(each) for each in wanted if each not in formats)

@@ -186,12 +186,8 @@ def train(
     ranks: list[RankMemory] = []
     chosen, limited, mesh = fitted_settings(wish, start, dataset, chosen, settings, progress=progress)
     ways = ways_of(mesh, machines, start, machine, on=on, take=ranks.extend)
-    ways |= {
-        "fresh": fresh,
-        "kept": kept,
-        "teacher": master,
-        "host": host_of(machine, "cpu" if "epochs" in ways else chosen.device),
-    }
+    host = host_of(machine, "cpu" if "epochs" in ways else chosen.device)
+    ways |= {"fresh": fresh, "kept": kept, "teacher": master, "host": host}
     if "epochs" not in ways and not fresh:
         take_over(start, home, chosen)
     with enough_memory():

@@ -60,7 +60,8 @@ class Carried:
 
     def _carry(self, batches: Iterator[Tensor]) -> Iterator[Tensor]:
         if self.pinned:
-            return ahead(batches, partial(_sent, torch.cuda.Stream(self.device), self.device))
+            stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+            return ahead(batches, partial(_sent, stream, self.device))
         return (batch.to(self.device) for batch in batches)
 
 

@@ -127,8 +127,8 @@ def check_identity(path: Path, found: State, wanted: State) -> None:
 
 def model_tensors(module: nn.Module) -> dict[str, Tensor]:
     """A copy of the module's state, parameters and buffers, by name, in main memory wherever the module is."""
-    form = {"copy": True, "memory_format": torch.contiguous_format}
-    return {name: value.detach().to("cpu", **form) for name, value in _named(module)}
+    form = torch.contiguous_format
+    return {name: value.detach().to("cpu", copy=True, memory_format=form) for name, value in _named(module)}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

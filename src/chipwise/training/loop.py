@@ -27,7 +27,7 @@ from chipwise.training.divergence import broken_layer, diverged
 from chipwise.training.freeze import phase_at
 from chipwise.training.objective import l1_penalty, loss_of
 from chipwise.training.optimizer import rate_share, set_rate
-from chipwise.training.place import finished
+from chipwise.training.place import CPU, finished
 from chipwise.training.precision import LEAST_SCALE, autocast, fp32_products, scaler_of, stepped, tell_scaling
 from chipwise.training.seeds import seeded
 from chipwise.training.watch import LAG
@@ -87,8 +87,9 @@ class Lesson:
 
     @property
     def device(self) -> torch.device:
-        """Where the module is, and what it learns goes."""
-        return next(self.module.parameters()).device
+        """Where the module is, and what it learns goes; a stage of a pipeline may learn nothing."""
+        first = next(self.module.parameters(), None)
+        return CPU if first is None else first.device
 
     @property
     def taught(self) -> nn.Module:

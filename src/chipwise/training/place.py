@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+Place = torch.device
 CPU = torch.device("cpu")
 
 
@@ -48,7 +49,13 @@ def place_of(asked: str) -> torch.device:
 
 def called(device: torch.device) -> str:
     """The device in words: "cpu", or "cuda:0 (NVIDIA H200)"."""
-    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+    name = card_name(device)
+    return f"{device} ({name})" if name else str(device)
+
+
+def card_name(device: torch.device) -> str:
+    """What the driver calls a graphics processor; empty where the device is none, or torch does not tell."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else ""
 
 
 def has_tf32(device: torch.device) -> bool:

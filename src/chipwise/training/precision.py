@@ -18,7 +18,7 @@ UNSET
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from msgspec import UNSET, UnsetType
@@ -58,7 +58,7 @@ def fp32_products(precision: str, device: torch.device = CPU) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    backends = torch.backends
+    backends: Any = torch.backends
     whole, convolutions = torch.get_float32_matmul_precision(), backends.cudnn.allow_tf32
     named = [each.fp32_precision for each in (backends.cuda.matmul, backends.mkldnn.matmul)]
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")

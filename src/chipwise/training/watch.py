@@ -50,13 +50,13 @@ class Watch:
         row = torch.stack([each.detach().float() for each in numbers])
         self._broken.copy_(torch.maximum(self._broken, 1.0 - torch.isfinite(row).all().float()))
         if row.device.type != "cuda":
-            return row.tolist  # type: ignore[no-any-return]
+            return row.tolist
         there = torch.empty(row.shape, pin_memory=True).copy_(row, non_blocking=True)
         done = torch.cuda.current_stream(row.device).record_event()
 
         def read() -> list[float]:
             done.synchronize()
-            return there.tolist()  # type: ignore[no-any-return]
+            return there.tolist()
 
         return read
 
