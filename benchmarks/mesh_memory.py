@@ -61,7 +61,8 @@ import json, sys, tempfile
 import numpy as np
 from dataclasses import asdict, replace
 from pathlib import Path
-from chipwise.api.memory import around_of, savings_of
+from chipwise.api.around import around_of
+from chipwise.api.memory import savings_of
 from chipwise.api.meshes import ways_of
 from chipwise.api.transfer import begun, network_to_train
 from chipwise.core.events import silent

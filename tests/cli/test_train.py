@@ -103,3 +103,22 @@ def test_ways_of_learning(cli: Callable[..., object], tmp_path: Path) -> None:
 )
 def test_augmentations_are_completed_after_each_comma(begun: str, completed: list[str]) -> None:
     assert recipe._augmentations(begun) == completed
+
+
+def test_a_device_or_format_that_is_not_here_ends_before_anything_is_read(
+    cli: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    for options, told in (
+        (["--device", "cuda"], "device=cuda is not here: there is cpu"),
+        (["--device", "tpu"], "device='tpu' is none"),
+        (["--precision", "tf32"], "precision=tf32 is not to be had on cpu"),
+        (["--device", "cpu", "--curve", "data"], "--device is not for curves"),
+    ):
+        found = cli("train", "lenet5", "-d", "folder:nowhere", "-o", tmp_path / "run", *options)
+        assert found.code == 2
+        assert told in found.err
+    assert "device=cuda is not here" in cli("tune", "lenet5", "--device", "cuda").err
+    assert not (tmp_path / "run").exists()

@@ -29,7 +29,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(search, "interleave", race)
     monkeypatch.setattr(batch, "_MOST_SEEDS", 1)
-    monkeypatch.setattr(tune, "no_compiler", lambda: "not in this test")
+    monkeypatch.setattr(tune, "no_compiling", lambda _: "not in this test")
 
 
 def test_a_tuning_and_its_recipe(cli: Callable[..., object], tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
         return {name: 1e-3 * found.get(name, 1.0) * JITTER for name in calls}
 
     monkeypatch.setattr(tune_search, "interleave", race)
-    monkeypatch.setattr(tuning, "no_compiler", lambda: "not in this test")
+    monkeypatch.setattr(tuning, "no_compiling", lambda _: "not in this test")
     monkeypatch.setattr(tune_bound, "_peaks", lambda *_: (1e9, 1e9))
     return found
 
@@ -82,11 +82,11 @@ def test_what_only_helps_in_pairs_is_found(times: dict[str, float]) -> None:
 def test_compiled_where_that_pays(times: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiled ways are tried after the others, and kept where they beat these and compiling does not take longer."""
 
-    def slowly(module: torch.nn.Module) -> torch.nn.Module:
+    def slowly(module: torch.nn.Module, _device: torch.device) -> torch.nn.Module:
         time.sleep(0.1)
         return module
 
-    monkeypatch.setattr(tuning, "no_compiler", lambda: "")
+    monkeypatch.setattr(tuning, "no_compiling", lambda _: "")
     monkeypatch.setattr(tune_steps, "compiled", slowly)
     times |= {"channels_last": 0.8, "channels_last, compile": 0.4, "tuned": 0.4}
     found = tuned(fixed=frozenset({"precision"}), settings=replace(SETTINGS, epochs=10**6))
@@ -95,6 +95,24 @@ def test_compiled_where_that_pays(times: dict[str, float], monkeypatch: pytest.M
     short = tuned(fixed=frozenset({"precision"}), settings=replace(SETTINGS, epochs=1))
     assert short.changes == {"channels_last": True}
     assert any("compiling takes" in note for note in short.notes)
+
+
+def test_what_only_graphics_processors_have_is_tried_where_there_is_one(times: dict[str, float]) -> None:
+    """`cpu:0` is equal to no `cpu`, and so is another device, which computes alike."""
+    times |= {"samples on the device": 0.5, "pinned memory": 0.8, "tuned": 0.5, "batches copied when used": 1.0}
+    there = replace(stand(), device=torch.device("cpu:0"))
+    found = tune(there, SETTINGS, Limits(60.0, formats=("bf16",), cores=2), lambda _: ROWS, MACHINE)
+    rows = {row.changes.get("feeding"): row for row in found.rows if row.stage == "feed"}
+    assert rows["device"].kept
+    assert rows.keys() == {"device", "pinned"}
+    assert found.plain.feeding == "copied"
+    assert found.changes == {"feeding": "device"}
+    assert "threads" not in {row.stage for row in found.rows}, "one thread starts everything"
+    assert not any("graphics processors" in note for note in found.notes)
+    here = tuned()
+    assert "feed" not in {row.stage for row in here.rows}
+    assert any("graphics processors" in note for note in here.notes)
+    assert here.plain.feeding == "auto"
 
 
 def test_nothing_is_kept_that_does_not_win(times: dict[str, float]) -> None:

@@ -116,11 +116,13 @@ def learning_curve(
     from chipwise.codec.files import check_writable
     from chipwise.training.curves.runs import JOURNAL
     from chipwise.training.curves.variants import check_variants
-    from chipwise.training.settings import OF_READING
+    from chipwise.training.settings import OF_PLACE, OF_READING
 
     check_variants(variants, known_settings(settings))
     for name in (OF_READING.keys() | {"swapped"}) & settings.keys():
         raise InputError(f"{name}={settings[name]}: curves have their samples in memory", hint="leave it out")
+    for name in OF_PLACE.keys() & settings.keys():
+        raise InputError(f"{name}={settings[name]}: curves are trained on the processor", hint="leave it out")
     dataset = data_from(data, progress, skip_bad=skip_bad)
     splits = dataset.split()
     home = Path(folder)

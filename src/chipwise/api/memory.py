@@ -9,11 +9,12 @@ from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from chipwise.api.around import around_of, around_on, limit_on, place_for, sent
 from chipwise.api.given import need
 from chipwise.api.graph_training import beginning
 from chipwise.api.mesh_memory import Meshes, candidates, is_chosen, most_processes, quickest, ways_on
 from chipwise.api.notebook import drawn
-from chipwise.api.reading import AVAILABLE, data_to_train, limit_from, sample_bytes
+from chipwise.api.reading import AVAILABLE, data_to_train
 from chipwise.api.settings import usual_settings
 from chipwise.api.transfer import network_to_train
 from chipwise.core.errors import InputError, MachineError
@@ -32,11 +33,18 @@ if TYPE_CHECKING:
     from chipwise.cost.training_memory import Around, Rows
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.memory import Allowed, Found
+    from chipwise.training.place import Place
     from chipwise.training.settings import Settings
 
 _LARGEST = 8  # layers that are named
 _WORTH_TELLING = 0.03  # of the peak
-_ARRIVED = 2  # batches from workers that the process has: one that is learned, and the next
+_STATE_STAYS = (
+    "The optimizer's state stays in this machine's memory; processes can share it: --mesh zero1, zero2, fsdp."
+)
+_ON_DEVICE = (
+    "Counted is what torch's allocator gives out on {}; the driver's context, and what the allocator holds in reserve, "
+    "come on top."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +127,15 @@ def fit_of(wish: Wish, start: Beginning, dataset: Dataset, chosen: Settings, giv
     """
     from chipwise.networks.layers import layer_rows
     from chipwise.training.memory import fit_into, way_of
+    from chipwise.training.place import CPU
 
     rows_at: Rows = cache(partial(layer_rows, start.network))
-    around = around_of(start, dataset, chosen)
+    device = place_for(wish.mesh, chosen)
+    around = around_of(start, dataset, chosen) if device == CPU else around_on(device, start, dataset, chosen)
     plain = way_of(rows_at, around, savings_of(chosen, around))
     rows = rows_at(around.batch)
-    limit = None if wish.memory is None else limit_from(wish.memory)
-    allowed = _allowed(start.module, chosen, given)
+    limit = None if wish.memory is None else limit_on(wish.memory, device)
+    allowed = _allowed(start.module, chosen, given, device)
     if wish.mesh is None or wish.mesh.strip() == "1":
         found = None if limit is None else fit_into(limit, rows_at, around, plain.savings, allowed)
     else:
@@ -150,7 +160,7 @@ def fit_of(wish: Wish, start: Beginning, dataset: Dataset, chosen: Settings, giv
         limit_bytes=limit,
         chosen=best,
         smallest=found.smallest if found is not None and best is None else None,
-        notes=(*_notes(rows, chosen, plain, best, bf16=allowed.bf16), *_besides(around, dataset, chosen)),
+        notes=(*_notes(rows, chosen, plain, best, device, bf16=allowed.bf16), *_besides(around, dataset, chosen)),
     )
 
 
@@ -202,6 +212,7 @@ def fitted_settings(
         GoalMissedError: nothing fits. MachineError: the same, into what is available.
     """
     from chipwise.training.memory import none_fits
+    from chipwise.training.place import CPU, forget_device_peak
     from chipwise.training.process import forget_peak
     from chipwise.views.units import format_bytes
 
@@ -209,14 +220,15 @@ def fitted_settings(
         return chosen, None, wish.mesh
     if wish.folder is not None and is_chosen(wish.mesh) and _alone(_going_on(chosen, wish.folder)):
         wish = replace(wish, mesh=None)
-    fit = fit_of(wish, start, dataset, chosen, given)
+    device = place_for(wish.mesh, chosen)
+    fit = fit_of(wish, start, dataset, chosen if device == CPU else sent(chosen), given)
     way = fit.chosen
     if way is None:
         assert fit.smallest is not None
         assert fit.limit_bytes is not None
         error = none_fits(fit, format_bytes(fit.limit_bytes), format_bytes(fit.smallest.memory.high))
         raise MachineError(error.message, hint=error.hint) if wish.memory == AVAILABLE else error
-    settings = _with(chosen, way)
+    settings = _with(chosen if device == CPU else sent(chosen), way)
     settings = settings if wish.folder is None else _going_on(settings, wish.folder)
     how = ", ".join(way.words(fit.batch_size)) or "no techniques needed"
     progress.note(
@@ -224,55 +236,27 @@ def fitted_settings(
         f"{way.time_factor:.2f} times as long"
     )
     forget_peak()
+    forget_device_peak(device)
     return settings, fit, way.mesh
 
 
-def measured(result: Training, fit: TrainingFit | None, ranks: tuple[RankMemory, ...] = ()) -> Training:
-    """The record of a run with the peak of its fullest process beside the prediction, where it had a limit."""
+def measured(
+    result: Training, fit: TrainingFit | None, ranks: tuple[RankMemory, ...] = (), device: str = "cpu"
+) -> Training:
+    """The record of a run with the peak of its fullest process, or device, beside the prediction, if it had a limit."""
     if fit is None:
         return result
     from chipwise.core.training_memory import MeasuredMemory
+    from chipwise.training.place import CPU, device_peak_bytes, place_of
     from chipwise.training.process import peak_bytes
 
-    way = fit.chosen or fit.plain
+    way, place = fit.chosen or fit.plain, place_of(device)
+    own = peak_bytes() if place == CPU else device_peak_bytes(place)
     words = way.savings.words(way.savings.micro_batch if way.processes else fit.batch_size)
-    peaks = [peak for peak in (peak_bytes(), *(rank.peak_bytes for rank in ranks)) if peak is not None]
+    peaks = [peak for peak in (own, *(rank.peak_bytes for rank in ranks)) if peak is not None]
     most = max(peaks, default=None)
     found = MeasuredMemory(way.memory.total, most, fit.limit_bytes, words, way.time_factor, way.mesh, ranks)
     return replace(result, memory=found)
-
-
-def around_of(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
-    """What lies around the steps, as this process is now: with the module, and the data as they were read."""
-    from chipwise.cost.training_memory import Around
-    from chipwise.training.process import settled_bytes
-
-    splits = dataset.split(seed=settings.split_seed)
-    batch = min(settings.batch_size, len(splits.train))
-    lazy = dataset.lazy and settings.loading != "ram"
-    size = sample_bytes(start.network) if lazy else _input_bytes(start)
-    fed = size * (_ARRIVED * batch if lazy else len(splits.train) + len(splits.validation))
-    weights = sum(value.nbytes for value in start.module.state_dict().values())
-    read = int(dataset.inputs.nbytes)  # of pictures in files, their names
-    resident = settled_bytes() or 0
-    return Around(
-        optimizer=settings.optimizer,
-        process_bytes=max(0, resident - weights - read),
-        data_bytes=2 * read + fed,  # as read, parted into splits, and as inputs
-        evaluated=max(len(splits.validation), len(splits.test)),
-        batch=batch,
-        read_bytes=size if lazy else 0,
-        channels_last=settings.channels_last,
-        averaged=settings.ema is not None,
-    )
-
-
-def _input_bytes(start: Beginning) -> int:
-    """One input, of arrays or pictures."""
-    size = 4
-    for side in start.network.inputs[0].shape[1:]:
-        size *= side if isinstance(side, int) else 1
-    return size
 
 
 def savings_of(settings: Settings, around: Around) -> Savings:
@@ -286,6 +270,7 @@ def savings_of(settings: Settings, around: Around) -> Savings:
         again=from_text(settings.recompute),
         swapped=from_text(settings.swapped),
         returned=settings.return_memory,
+        state_on_host=settings.state_on_host,
         evaluation_batch=settings.evaluation_batch,
     )
 
@@ -302,6 +287,7 @@ def _with(settings: Settings, way: Way) -> Settings:
         recompute=as_text(savings.again),
         swapped=as_text(savings.swapped),
         return_memory=savings.returned,
+        state_on_host=savings.state_on_host,
         evaluation_batch=savings.evaluation_batch,
     )
 
@@ -328,21 +314,24 @@ def _going_on(settings: Settings, folder: Path) -> Settings:
     return replace(settings, **{name: value for name, value in before.items() if name in known})  # type: ignore[arg-type]
 
 
-def _allowed(module: Any, settings: Settings, given: Collection[str]) -> Allowed:
+def _allowed(module: Any, settings: Settings, given: Collection[str], device: Place) -> Allowed:
     from chipwise.devices.detect import detect
     from chipwise.training.checkpointed import segments_of
     from chipwise.training.memory import Allowed
+    from chipwise.training.place import CPU, quick_formats
     from chipwise.training.process import can_return_memory
     from chipwise.training.swapped import swappable
 
     chosen = settings.recompute is not None or settings.swapped is not None
     chains = () if chosen or settings.compiled else segments_of(module)
-    quick = any("bf16" in name for name in detect().isa)
+    here = device == CPU
+    quick = any("bf16" in name for name in detect().isa) if here else "bf16" in quick_formats(device)
     return Allowed(
         bf16=quick and "precision" not in given and settings.precision == "fp32",
-        returned=can_return_memory(),
+        returned=here and can_return_memory(),
+        host=not here and settings.precision != "fp16",
         chains=chains,
-        swappable=swappable(module, chains) if chains else (),
+        swappable=swappable(module, chains) if chains and here else (),
     )
 
 
@@ -367,18 +356,20 @@ def _besides(around: Around, dataset: Dataset, settings: Settings) -> tuple[str,
 
 
 def _notes(
-    rows: Collection[Layer], settings: Settings, plain: Way, chosen: Way | None, *, bf16: bool
+    rows: Collection[Layer], settings: Settings, plain: Way, chosen: Way | None, device: Place, *, bf16: bool
 ) -> tuple[str, ...]:
     from chipwise.devices.detect import detect
     from chipwise.runtimes.products import native
+    from chipwise.training.place import CPU, called
 
-    notes = ["The optimizer's state stays in this machine's memory; processes can share it: --mesh zero1, zero2, fsdp."]
+    here = device == CPU
+    notes = [_STATE_STAYS] if here else [_ON_DEVICE.format(called(device))]
     if settings.optimizer != "sgd" and plain.memory.optimizer / 2 > _WORTH_TELLING * plain.memory.total:
         saved = plain.memory.optimizer // 2 / 1e6
         notes.append(f"--optimizer sgd would keep {saved:,.0f} MB less, but learns differently: not done unasked.")
-    if settings.precision == "fp32" and not bf16:
+    if settings.precision == "fp32" and not bf16 and here:
         notes.append("bf16 autocast was not tried: asked otherwise, or this processor has no instructions for it.")
-    if settings.precision == "fp16" and not native("fp16", detect()):
+    if settings.precision == "fp16" and here and not native("fp16", detect()):
         notes.append(
             "This processor has no instructions for fp16: steps take longer than in fp32, whatever is predicted."
         )

@@ -24,10 +24,13 @@ _TRAIN_ALONE = (
     "recompute",
     "swapped",
     "return_memory",
+    "state_on_host",
     "evaluation_batch",
     "compiled",
     "loading",
     "workers",
+    "device",
+    "feeding",
 )
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chipwise.core.network import Network
     from chipwise.core.tuning import Tuning
     from chipwise.datasets.dataset import Dataset
+    from chipwise.training.place import Place
     from chipwise.training.settings import Settings
 
 RECIPE = "recipe.json"
@@ -73,6 +74,7 @@ def tune(
         NetworkError, DataError, InputError, MissingExtraError, GoalMissedError, MachineError: as `train`.
         StorageError: the file cannot be written.
     """
+    from chipwise.api.host import check_place
     from chipwise.codec.files import check_writable
 
     _check_asked(budget_s, settings)
@@ -81,6 +83,7 @@ def tune(
     need("torch", "safetensors", "tensorboard", extra="torch")
     loaded = network_to_train(network, weights, input_shape, preprocess)
     chosen = usual_settings(loaded, settings)
+    check_place(chosen)
     dataset = data_to_train(data, loaded, chosen, skip_bad=skip_bad, progress=progress)
     start = beginning(loaded, dataset, Path(), chosen.seed, progress)
     record = _tuning(start, dataset, chosen, settings, budget_s=budget_s, progress=progress)
@@ -210,9 +213,9 @@ def _tuning(
     from chipwise.core.tuning import Tuning
     from chipwise.devices.detect import detect, versions
     from chipwise.networks.layers import layer_rows
-    from chipwise.runtimes.products import native
     from chipwise.training.dropout import set_dropout
     from chipwise.training.memory import enough_memory
+    from chipwise.training.place import place_of
     from chipwise.training.settings import as_json
     from chipwise.training.tuning.search import Limits
     from chipwise.training.tuning.steps import Stand
@@ -222,14 +225,15 @@ def _tuning(
     chosen = replace(chosen, threads=chosen.threads or machine.cores)
     if chosen.dropout is not None:
         set_dropout(start.module, chosen.dropout)
-    formats = tuple(each for each in _HALVES if native(each, machine))
+    device = place_of(chosen.device)
+    formats, untried = _formats(device, machine)
     limits = Limits(budget_s, frozenset(given), formats, machine.cores)
     splits, files, told = stand_on(dataset, start.network, chosen)
-    stand = Stand(start.module, start.network, splits, files)
+    stand = Stand(start.module, start.network, splits, files, device)
     rows_at = cache(partial(layer_rows, start.network))
     with enough_memory():
         found = tune_module(stand, chosen, limits, rows_at, machine, progress)
-    notes = (*found.notes, told, *(_NO_INSTRUCTIONS.format(each) for each in _HALVES if each not in formats))
+    notes = (*found.notes, told, *untried)
     if chosen.freeze is not None:
         notes = (*notes, "measured as if everything learned; while a part is frozen, steps are shorter")
     plain, tuned_step = found.timings or (None, None)
@@ -256,3 +260,14 @@ def _tuning(
         machine=machine,
         versions=versions(),
     )
+
+
+def _formats(device: Place, machine: Machine) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Number formats that are tried beside fp32, and a sentence on each that is not."""
+    from chipwise.runtimes.products import native
+    from chipwise.training.place import CPU, quick_formats
+
+    here = device == CPU
+    formats = tuple(each for each in _HALVES if native(each, machine)) if here else quick_formats(device)
+    wanted = _HALVES if here else ("tf32", *_HALVES)
+    return formats, tuple(_NO_INSTRUCTIONS.format(each) for each in wanted if each not in formats)

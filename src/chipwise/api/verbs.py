@@ -159,7 +159,7 @@ def train(
     """
     file = recipe_asked(tune_s, recipe, Path(folder), {"memory": memory, "teacher": teacher, "mesh": mesh}, fresh=fresh)
     need("torch", "safetensors", "tensorboard", extra="torch")
-    from chipwise.api.host import host_of
+    from chipwise.api.host import check_place, host_of
     from chipwise.api.teaching import taught_by
     from chipwise.devices.detect import detect
     from chipwise.training.memory import enough_memory
@@ -171,6 +171,7 @@ def train(
     found = {} if file is None else found_settings(file, loaded, machine, progress)
     chosen = usual_settings(loaded, settings, found)
     chosen = replace(chosen, threads=chosen.threads or machine.cores)  # torch does not know of quotas
+    check_place(chosen, mesh)
     dataset = data_to_train(data, loaded, chosen, memory=memory, mesh=mesh, skip_bad=skip_bad, progress=progress)
     assumed = assumed_pixels(loaded) if preprocess is None else ""
     if assumed:
@@ -185,11 +186,13 @@ def train(
     ranks: list[RankMemory] = []
     chosen, limited, mesh = fitted_settings(wish, start, dataset, chosen, settings, progress=progress)
     ways = ways_of(mesh, machines, start, machine, on=on, take=ranks.extend)
-    ways |= {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine)}
+    host = host_of(machine, "cpu" if "epochs" in ways else chosen.device)
+    ways |= {"fresh": fresh, "kept": kept, "teacher": master, "host": host}
     if "epochs" not in ways and not fresh:
         take_over(start, home, chosen)
     with enough_memory():
-        result = measured(train_module(module, fitted, dataset, chosen, home, progress, **ways), limited, tuple(ranks))
+        result = train_module(module, fitted, dataset, chosen, home, progress, **ways)
+        result = measured(result, limited, tuple(ranks), "cpu" if "epochs" in ways else chosen.device)
     _save(home, fitted, kept.file, result)
     return result
 

@@ -39,6 +39,7 @@ def main(
     learning_rate: recipe.LearningRate = None,
     precision: recipe.Precision = None,
     seed: recipe.Seed = None,
+    device: recipe.Device = None,
     input_shape: InputShapeOption = None,
     json: JsonFlag = False,
 ) -> None:
@@ -50,6 +51,7 @@ def main(
         learning_rate=learning_rate,
         precision=precision,
         seed=seed,
+        device=device,
     )
     dims = shape(input_shape)
     with progress(interrupted=GOES_ON) as bars:

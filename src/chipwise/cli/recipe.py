@@ -80,8 +80,20 @@ TeacherTemperature = Annotated[
     float | None, typer.Option(metavar="T", help="What scores are divided by to compare them; default 3.")
 ]
 Precision = Annotated[
-    Literal["fp32", "bf16", "fp16"] | None,
-    typer.Option(help="bf16 and fp16 are automatic mixed precision; fp16 scales the loss."),
+    Literal["fp32", "tf32", "bf16", "fp16"] | None,
+    typer.Option(help="bf16 and fp16 are automatic mixed precision; fp16 scales the loss; tf32 is of GPUs."),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|cpu|cuda|cuda:N|mps",
+        help="Where it trains; default auto, CUDA where there is one.",
+        autocompletion=lambda incomplete: begun(("auto", "cpu", "cuda", "cuda:0", "mps"), incomplete),
+    ),
+]
+Feeding = Annotated[
+    Literal["auto", "device", "pinned", "copied"] | None,
+    typer.Option(help="How samples reach a GPU: they lie there, are sent ahead from pinned memory, or copied."),
 ]
 Seed = Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="torch threads.")]
@@ -98,7 +110,7 @@ _NAMES = frozenset({
     "epochs", "target_accuracy", "batch_size", "learning_rate", "optimizer", "schedule", "patience", "weight_decay",
     "l1", "loss", "augment", "precision", "seed", "threads", "freeze", "unfreeze_after", "backbone_rate", "momentum",
     "nesterov", "clip_norm", "ema", "dropout", "teacher", "teacher_weights", "teacher_share", "teacher_temperature",
-    "loading", "workers",
+    "loading", "workers", "device", "feeding",
 })  # fmt: skip
 
 

@@ -130,6 +130,8 @@ def main(
     threads: recipe.Threads = None,
     loading: recipe.Loading = None,
     workers: recipe.Workers = None,
+    device: recipe.Device = None,
+    feeding: recipe.Feeding = None,
     input_shape: InputShapeOption = None,
     preprocess: PreprocessOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,
@@ -191,7 +193,7 @@ def _explain(network: str, data: str, settings: dict[str, Any], given: dict[str,
 def _curve(network: str, data: str, settings: dict[str, Any], given: dict[str, Any]) -> None:
     """Answer with a curve."""
     alone = {name: given[name] or None for name in ("memory", "teacher", "mesh", "machines", "on", "explain", "tune")}
-    alone |= {name: given[name] for name in ("loading", "workers")}
+    alone |= {name: given[name] for name in ("loading", "workers", "device", "feeding")}
     _refuse("is not for curves", **alone, recipe=given["found"])
     named = {name: given[name] for name in _OF_CURVES if given[name] is not None}
     if "variants" in named:

@@ -44,6 +44,8 @@ def main(
     threads: recipe.Threads = None,
     loading: recipe.Loading = None,
     workers: recipe.Workers = None,
+    device: recipe.Device = None,
+    feeding: recipe.Feeding = None,
     input_shape: InputShapeOption = None,
     preprocess: PreprocessOption = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out pictures that cannot be read.")] = False,

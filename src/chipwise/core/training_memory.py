@@ -19,11 +19,12 @@ class Savings:
 
     Attributes:
         micro_batch: samples that go through the network at a time; gradients add up over the batch.
-        precision: "fp32", "bf16" or "fp16" (autocast), as in the settings of training.
+        precision: "fp32", "tf32", "bf16" or "fp16" (the latter two by autocast), as in the settings of training.
         again: segments of which only the borders are kept and the rest is computed a second time in the backward pass
             (activation checkpointing), each the paths of its modules.
         returned: freed memory goes back to the system at once, and so has no holes.
         swapped: segments of which what is saved for the backward pass lies on disk meanwhile.
+        state_on_host: the optimizer's state is in main memory, the rest on another device.
         evaluation_batch: samples that are evaluated at a time.
     """
 
@@ -33,11 +34,12 @@ class Savings:
     returned: bool = False
     evaluation_batch: int = USUAL_EVALUATION
     swapped: tuple[Segment, ...] = ()
+    state_on_host: bool = False
 
     @property
     def halves(self) -> bool:
         """Whether activations are in 2 bytes."""
-        return self.precision != "fp32"
+        return self.precision in ("bf16", "fp16")
 
     def words(self, batch: int) -> tuple[str, ...]:
         """The techniques in words, of a step of so many samples; empty for the plain way."""
@@ -49,6 +51,7 @@ class Savings:
             (f"checkpointing of {segments} segment{'s' * (segments != 1)}", segments > 0),
             ("freed memory returned at once", self.returned),
             (f"activations of {swapped} segment{'s' * (swapped != 1)} on disk", swapped > 0),
+            ("optimizer's state in main memory", self.state_on_host),
             (f"evaluation of {self.evaluation_batch} at a time", self.evaluation_batch < USUAL_EVALUATION),
         )
         return tuple(word for word, used in named if used)
@@ -58,10 +61,13 @@ class Savings:
 class TrainingMemory:
     """Bytes of the process at the moment of training when they are most, part by part.
 
+    On another device than the processor they are those that torch's allocator has given out there.
+
     Attributes:
-        process: Python, libraries and what they compile.
+        process: Python, libraries and what they compile; on another device, what libraries keep there.
         data: samples as they were read, and as inputs of the network; the batch among them.
-        weights: with running statistics; average: of them over the steps; best: the copy of what did best so far.
+        weights: with running statistics; average: of them over the steps; best: the copy of what did best so far,
+            which is in main memory.
         optimizer: its state; gradients: of the weights.
         saved: activations kept for the backward pass; copies: 2-byte weights kept for it.
         activations: results and their gradients that are alive beside; workspace: copies that kernels make.

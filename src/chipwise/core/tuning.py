@@ -26,9 +26,11 @@ TUNED = (
     "optimizer_form",
     "threads",
     "workers",
+    "feeding",
     "batch_size",
     "learning_rate",
 )
+_FEEDING = {"device": "samples on the device", "pinned": "pinned memory", "copied": "batches copied when used"}
 Changes = dict[str, str | int | float | bool]
 Kind = Literal["compute", "memory", "input", "overhead"]
 
@@ -47,6 +49,8 @@ def in_words(changes: Mapping[str, str | int | float | bool]) -> str:
             said.append(f"{value} thread{'s' * (value != 1)}")
         elif name == "workers":
             said.append(f"{value} worker{'s' * (value != 1)}")
+        elif name == "feeding":
+            said.append(_FEEDING.get(str(value), str(value)))
         elif name == "batch_size":
             said.append(f"batch {value}")
         elif name == "precision":
@@ -59,7 +63,7 @@ class TuneRow:
     """One way of computing a step.
 
     Attributes:
-        stage: what was varied: "precision, layout, compile", "optimizer", "threads" or "workers".
+        stage: what was varied: "precision, layout, compile", "optimizer", "feed", "threads" or "workers".
         changes: settings that differ from the plain loop.
         step: wall time of a step; None where it did not run.
         speedup: over the plain loop, or, in later stages, over what was kept until then; None for these themselves.
@@ -195,6 +199,7 @@ class Recipe:
     optimizer_form: str | None = None
     threads: int | None = None
     workers: int | None = None
+    feeding: str | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
     speedup: Ratio | None = None

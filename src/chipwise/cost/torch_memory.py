@@ -53,10 +53,15 @@ def workspace_bytes(layers: Sequence[Layer], device: Device, scale: float) -> in
     small devices the columns of one item (im2col) bound what is needed; kernels of 1x1 need none.
     """
     if _is_cuda(device):
-        return _CUBLAS_HOPPER if any(name in device.name for name in _HOPPER) else _CUBLAS
+        return cublas_bytes(device.name)
     if device.kind != "edge":
         return 0
     return math.ceil(ROW_BYTES * scale * max(map(_columns, layers), default=0))
+
+
+def cublas_bytes(name: str) -> int:
+    """What cuBLAS keeps of a graphics processor's memory, by the name of the card."""
+    return _CUBLAS_HOPPER if any(each in name for each in _HOPPER) else _CUBLAS
 
 
 def rounding_bytes(layers: Sequence[Layer], device: Device, tensors: int, scale: float) -> int:

@@ -1,4 +1,8 @@
-"""Resident memory of a process that trains a network with PyTorch on a CPU, and how techniques change memory and time.
+"""Memory of training a network with PyTorch, and how techniques change memory and time.
+
+On a CPU it is the resident memory of the process; on another device, what torch's allocator has given out there: the
+same arithmetic without the process, holes, oneDNN's layouts, and the best weights, which are kept in main memory. That
+has not been compared with a measured peak yet.
 
 What a step holds is arithmetic on layer rows (`chipwise.cost.step_memory`): against blocks counted at malloc it was off
 by 2% at most in 16 of 21 cases, by 2.7% in one, and by up to 6 MB in four below 40 MB. What lies around it was measured
@@ -46,6 +50,8 @@ _SPREAD_WITH_HOLES, _SPREAD = 0.25, 0.08
 _FLOPS_A_BYTE, _FLOPS_A_START, _FLOPS_A_MAPPED_BYTE = 10.0, 5e5, 140.0
 # Writing a byte to disk and reading it back: assumed, half a GB a second each, and a core of 50 GFLOPs.
 _FLOPS_A_SWAPPED_BYTE = 200.0
+# A byte between a device and main memory, in FLOPs of the device: assumed, 25 GB/s (PCIe 4.0, 16 lanes) and 20 TFLOP/s.
+_FLOPS_A_SENT_BYTE = 800.0
 _PASSES = 3.0  # forward, gradients of activations, gradients of weights
 _HALF_TIME = 0.5  # of products and of moved bytes, with instructions for the 2-byte format
 
@@ -62,6 +68,9 @@ class Around:
         batch: samples a step.
         channels_last: pictures in NHWC, which oneDNN takes as they are.
         averaged: an average of the weights is kept beside them.
+        on_device: it trains on another device than the processor.
+        batches: that are there at the same time: the one that is learned, the one before it until its loss was looked
+            at, and the next where it is sent ahead.
         read_bytes: a sample's input, where samples are put together for each part of an evaluation; 0 where all of
             them are in memory.
     """
@@ -74,10 +83,12 @@ class Around:
     channels_last: bool = False
     averaged: bool = False
     read_bytes: int = 0
+    on_device: bool = False
+    batches: int = 1
 
 
 def process_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemory:
-    """Memory of the whole process when it is most: in a step, in evaluation, or while weights are kept.
+    """Memory of the whole process, or of the device, when it is most: in a step, evaluation, or while weights are kept.
 
     Args:
         rows_at: layer rows for so many items.
@@ -86,11 +97,9 @@ def process_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingM
     """
     rows = rows_at(savings.micro_batch)
     still = _still(rows, around, savings)
-    moments = [
-        step_memory(rows_at, around, savings),
-        _keeping(still, savings),
-        writing_memory(rows_at, around, savings),
-    ]
+    moments = [step_memory(rows_at, around, savings)]
+    if not around.on_device:
+        moments += [_keeping(still, savings), writing_memory(rows_at, around, savings)]
     if around.evaluated:
         moments.append(evaluation_memory(rows_at, around, savings))
     return max(moments, key=lambda moment: moment.total)
@@ -100,9 +109,9 @@ def step_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemo
     """Memory of the whole process at the fullest moment of a training step."""
     rows = rows_at(savings.micro_batch)
     workload = workload_of(around, savings)
-    moment = fullest_moment(rows, workload, copied=not around.channels_last)
+    moment = fullest_moment(rows, workload, copied=_copies_layouts(around))
     words = f"{'back' if moment.backward else 'forward'} through {moment.row}"
-    return _with(_still(rows, around, savings), moment, savings, words, holes_of(moment, rows, workload))
+    return _with(around, _still(rows, around, savings), moment, savings, words, holes_of(moment, rows, workload))
 
 
 def evaluation_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemory:
@@ -111,10 +120,11 @@ def evaluation_memory(rows_at: Rows, around: Around, savings: Savings) -> Traini
     count = max(1, min(savings.evaluation_batch, around.evaluated))
     still = replace(still, data=still.data + count * around.read_bytes)
     rows = rows_at(count)
-    convolutions = [row for row in rows if row.op == "Conv"] if not around.channels_last else []
+    convolutions = [row for row in rows if row.op == "Conv"] if _copies_layouts(around) else []
     laid_out = max((read_values(row) + row.write_bytes for row in convolutions), default=0)
     alive = most_alive(rows)
-    return _with(still, Moment(activations=alive, workspace=laid_out), savings, f"evaluation of {count} samples")
+    moment = Moment(activations=alive, workspace=laid_out)
+    return _with(around, still, moment, savings, f"evaluation of {count} samples")
 
 
 def time_factor(rows_at: Rows, around: Around, savings: Savings) -> float:
@@ -138,14 +148,21 @@ def _still(rows: Sequence[Layer], around: Around, savings: Savings) -> TrainingM
     weights = weight_bytes(rows)
     trained = ROW_BYTES * sum(row.parameters for row in rows)
     convolves = any(row.op == "Conv" for row in rows)
+    first = 0 if around.on_device else _FIRST_STEP + (_FIRST_CONVOLUTION if convolves else 0)
+    batch = input_bytes(rows) * math.ceil(around.batch / savings.micro_batch)
     return TrainingMemory(
-        process=around.process_bytes + _FIRST_STEP + (_FIRST_CONVOLUTION if convolves else 0),
-        data=around.data_bytes + input_bytes(rows) * math.ceil(around.batch / savings.micro_batch),
+        process=around.process_bytes + first,
+        data=around.data_bytes + around.batches * batch,
         weights=weights,
         average=weights if around.averaged else 0,
-        best=weights,
-        optimizer=optimizer_values(around.optimizer) * trained,
+        best=0 if around.on_device else weights,
+        optimizer=0 if savings.state_on_host else optimizer_values(around.optimizer) * trained,
     )
+
+
+def _copies_layouts(around: Around) -> bool:
+    """Whether convolutions lay pictures out anew, as oneDNN's do of NCHW."""
+    return not around.channels_last and not around.on_device
 
 
 def _keeping(still: TrainingMemory, savings: Savings) -> TrainingMemory:
@@ -165,11 +182,13 @@ def writing_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingM
     return bounded(found, savings)
 
 
-def _with(
-    still: TrainingMemory, moment: Moment, savings: Savings, words: str, holes: int | None = None
+def _with(  # noqa: PLR0917 (what is there, in the order in which it comes)
+    around: Around, still: TrainingMemory, moment: Moment, savings: Savings, words: str, holes: int | None = None
 ) -> TrainingMemory:
-    left = 0 if savings.returned else math.ceil(_HOLES * moment.bytes) if holes is None else holes
-    return bounded(replace(held_at(moment, still), holes=left, moment=words), savings)
+    without = savings.returned or around.on_device
+    left = 0 if without else math.ceil(_HOLES * moment.bytes) if holes is None else holes
+    found = replace(held_at(moment, still), holes=left, moment=words)
+    return bounded(found, replace(savings, returned=True) if around.on_device else savings)
 
 
 def held_at(moment: Moment, still: TrainingMemory) -> TrainingMemory:
@@ -214,8 +233,10 @@ def work_of(rows_at: Rows, around: Around, savings: Savings) -> float:
     work = _PASSES * sum(once) + second + _FLOPS_A_SWAPPED_BYTE * _swapped(rows, around, savings)
     if parts > 1:  # each adds its gradients to those before
         work += _FLOPS_A_BYTE * 3 * ROW_BYTES * sum(row.parameters for row in rows)
+    if savings.state_on_host:  # once a batch: gradients there, weights back
+        work += _FLOPS_A_SENT_BYTE * 2 * ROW_BYTES * sum(row.parameters for row in rows) / parts
     if savings.returned:
-        moment = fullest_moment(rows, workload_of(around, savings), copied=not around.channels_last)
+        moment = fullest_moment(rows, workload_of(around, savings), copied=_copies_layouts(around))
         work += _FLOPS_A_MAPPED_BYTE * moment.bytes
     return parts * work
 

@@ -1,5 +1,7 @@
 """Random changes to pictures, a whole batch at a time, the same for a given state of torch's generator.
 
+They are drawn in main memory wherever the pictures are, so that a run sees the same ones on every device.
+
 >>> pictures = torch.rand(2, 1, 28, 28)
 >>> augmented(pictures, "affine", "NCHW").shape
 torch.Size([2, 1, 28, 28])
@@ -81,7 +83,7 @@ def mixed(inputs: Tensor, alpha: float) -> tuple[Tensor, Blend]:
         the mixed batch, and what the loss must know.
     """
     share = float(torch.distributions.Beta(alpha, alpha).sample())
-    others = torch.randperm(len(inputs))
+    others = torch.randperm(len(inputs)).to(inputs.device, non_blocking=True)
     return torch.lerp(inputs.index_select(0, others), inputs, share), Blend(others, share)
 
 
@@ -100,14 +102,14 @@ def _moved(pictures: Tensor, share: float) -> Tensor:
     most = max(1, round(share * max(height, width)))
     padded = functional.pad(pictures, (most, most, most, most), mode="replicate")
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)
-    down, right = torch.randint(0, 2 * most + 1, (2, count))
-    moved = windows[torch.arange(count), :, down, right]
+    down, right = torch.randint(0, 2 * most + 1, (2, count)).to(pictures.device, non_blocking=True)
+    moved = windows[torch.arange(count, device=pictures.device), :, down, right]
     return moved.contiguous(memory_format=_memory_format(pictures))
 
 
 def _flipped(pictures: Tensor, _: float | None) -> Tensor:
     """Swap left and right of every second picture, by chance."""
-    chosen = torch.rand(len(pictures)) < 0.5
+    chosen = (torch.rand(len(pictures)) < 0.5).to(pictures.device, non_blocking=True)
     flipped = torch.where(chosen[:, None, None, None], pictures.flip(3), pictures)
     return flipped.contiguous(memory_format=_memory_format(pictures))
 
@@ -118,8 +120,8 @@ def _cut_out(pictures: Tensor, share: float | None) -> Tensor:
     side = max(1, round((share or 0.0) * min(height, width)))
     inside = []
     for size in (height, width):
-        first = torch.randint(0, size, (count, 1)) - side // 2
-        places = torch.arange(size)
+        first = torch.randint(0, size, (count, 1)).to(pictures.device, non_blocking=True) - side // 2
+        places = torch.arange(size, device=pictures.device)
         inside.append((places >= first) & (places < first + side))
     square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
     return pictures.masked_fill(square, 0.0).contiguous(memory_format=_memory_format(pictures))
@@ -137,7 +139,8 @@ def _warped(pictures: Tensor, _: float | None) -> Tensor:
         torch.stack([cos * wide, (shear * cos - sin) * high, 2 * _SHIFT * shift_x], dim=1),
         torch.stack([sin * wide, (shear * sin + cos) * high, 2 * _SHIFT * shift_y], dim=1),
     )
-    grid = functional.affine_grid(torch.stack(rows, dim=1), list(pictures.shape), align_corners=False)
+    changes = torch.stack(rows, dim=1).to(pictures.device, non_blocking=True)
+    grid = functional.affine_grid(changes, list(pictures.shape), align_corners=False)
     moved = functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
     return moved.contiguous(memory_format=_memory_format(pictures))
 

@@ -39,7 +39,8 @@ def average_of(module: nn.Module, decay: float) -> AveragedModel:
             for value, now in zip(averaged, current, strict=True):
                 value.copy_(now)
             return
-        done = int(updates)
+        done = int(average.n_averaged)  # in main memory, and `updates` where the weights are: no need to wait for it
         get_ema_multi_avg_fn(min(decay, (1 + done) / (10 + done)))(averaged, current, updates)  # type: ignore[no-untyped-call]
 
-    return AveragedModel(module, multi_avg_fn=update, use_buffers=True)
+    average = AveragedModel(module, multi_avg_fn=update, use_buffers=True)
+    return average

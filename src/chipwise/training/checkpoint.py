@@ -126,15 +126,16 @@ def check_identity(path: Path, found: State, wanted: State) -> None:
 
 
 def model_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """A copy of the module's state, parameters and buffers, by name."""
-    return {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in _named(module)}
+    """A copy of the module's state, parameters and buffers, by name, in main memory wherever the module is."""
+    form = torch.contiguous_format
+    return {name: value.detach().to("cpu", copy=True, memory_format=form) for name, value in _named(module)}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's tensors as "INDEX.NAME"; its numbers follow from the settings."""
+    """The optimizer's tensors as "INDEX.NAME", in main memory; its numbers follow from the settings."""
     states = optimizer.state_dict()["state"]
     return {
-        f"{index}.{name}": value
+        f"{index}.{name}": value.cpu()
         for index, row in states.items()
         for name, value in row.items()
         if torch.is_tensor(value)

@@ -8,12 +8,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from chipwise.core.errors import MachineError, first_line
 from chipwise.runtimes.cpp_compiler import no_compiler
+from chipwise.training.place import CPU
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,13 +28,17 @@ _ERRORS = (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeEr
 _MOST_SHAPES = 256
 
 
-def compiled(module: nn.Module) -> Callable[[Tensor], Any]:
+def compiled(module: nn.Module, device: torch.device = CPU) -> Callable[[Tensor], Any]:
     """What computes the same as the module and learns the same parameters, compiled at its first call for each shape.
 
+    Args:
+        module: on `device`.
+        device: that runs it.
+
     Raises:
-        MachineError: no C++ compiler; and at that call, the compiler's own reason.
+        MachineError: no C++ compiler, or no Triton; and at that call, the compiler's own reason.
     """
-    why = no_compiler()
+    why = no_compiling(device)
     if why:
         raise MachineError(f"torch.compile cannot be used: {why}", hint="train without compiled=True")
     inner = torch.compile(module, dynamic=False)
@@ -51,6 +57,13 @@ def compiled(module: nn.Module) -> Callable[[Tensor], Any]:
         return result
 
     return call
+
+
+def no_compiling(device: torch.device) -> str:
+    """Why torch.compile cannot be used for a device; empty where it can."""
+    if device == CPU:
+        return no_compiler()
+    return "" if find_spec("triton") or device.type == "mps" else "triton is not installed"
 
 
 @contextmanager

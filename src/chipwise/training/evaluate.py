@@ -15,6 +15,7 @@ import torch
 from chipwise.core.training_memory import USUAL_EVALUATION
 from chipwise.training.feed import Feed
 from chipwise.training.objective import loss_of
+from chipwise.training.precision import fp32_products
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Mean loss, share right (0..1), and the predicted class of each sample [N]."""
+    """Mean loss, share right (0..1), and the predicted class of each sample [N], in main memory."""
 
     loss: float
     accuracy: float
@@ -50,13 +51,14 @@ def evaluate_fed(module: nn.Module, feed: Fed, loss: str = "cross-entropy", *, b
     """Score `module` as `evaluate` does, on a split that need not be in memory."""
     before, labels = module.training, feed.labels
     module.eval()
-    losses, predicted = 0.0, []
+    losses, predicted = [], []
     with torch.inference_mode():
         for inputs, wanted in zip(feed.in_order(batch), torch.split(labels, batch), strict=True):
-            scores = module(inputs).float()
-            losses += loss_of(scores, wanted, loss, reduction="sum").item()
+            with fp32_products("fp32", inputs.device):
+                scores = module(inputs).float()
+            losses.append(loss_of(scores, wanted.to(scores.device), loss, reduction="sum"))
             predicted.append(scores.argmax(dim=1))
     module.train(before)
-    classes = torch.cat(predicted)
-    right = int((classes == labels).sum())
-    return Score(loss=losses / len(labels), accuracy=right / len(labels), predicted=classes)
+    classes = torch.cat(predicted).cpu()
+    right, total = int((classes == labels).sum()), sum(each.item() for each in losses)
+    return Score(loss=total / len(labels), accuracy=right / len(labels), predicted=classes)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from chipwise.core.errors import DataError, NetworkError, first_line
+from chipwise.core.errors import DataError, InputError, NetworkError, first_line
 from chipwise.datasets.feed import inputs_for
 from chipwise.datasets.picture_files import PictureFiles
+from chipwise.training.carried import Carried
+from chipwise.training.place import CPU, free_bytes
 from chipwise.training.stream import Stream
 
 if TYPE_CHECKING:
@@ -26,12 +28,16 @@ if TYPE_CHECKING:
     from chipwise.training.stream import Reader
 
 
+# Of what is free of a device's memory, what the samples of one split may take: three splits leave more than two fifths.
+_SHARE = 0.25
+
+
 class Fed(Protocol):
-    """One split as a network takes it, in memory (`Feed`) or read on the way (`Stream`)."""
+    """One split as a network takes it: in memory (`Feed`), read on the way (`Stream`), or sent to it (`Carried`)."""
 
     @property
     def labels(self) -> Tensor:
-        """int64 [N]."""
+        """int64 [N], in main memory, wherever inputs are."""
 
     def __len__(self) -> int: ...
 
@@ -47,7 +53,7 @@ class Fed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Inputs float32 [N, ...] and labels int64 [N] of one split."""
+    """Inputs float32 [N, ...], on any device, and labels int64 [N], in main memory, of one split."""
 
     inputs: Tensor
     labels: Tensor
@@ -61,7 +67,7 @@ class Feed:
 
     def chosen(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
         """The inputs at each of these lists of row numbers, cut out when they are asked for."""
-        return (self.inputs.index_select(0, each) for each in rows)
+        return (self.inputs.index_select(0, each.to(self.inputs.device, non_blocking=True)) for each in rows)
 
     def in_order(self, count: int) -> Iterator[Tensor]:
         """The inputs of all samples, so many at a time."""
@@ -88,9 +94,16 @@ def feed_of(split: Dataset, network: Network, *, what: str, channels_last: bool 
 
 
 def fed(
-    split: Dataset, network: Network, *, what: str, channels_last: bool = False, reader: Reader | None = None
+    split: Dataset,
+    network: Network,
+    *,
+    what: str,
+    channels_last: bool = False,
+    reader: Reader | None = None,
+    device: torch.device = CPU,
+    feeding: str = "auto",
 ) -> Fed:
-    """A split as `feed_of` gives it, or its pictures read on the way, where there is a reader.
+    """A split as `feed_of` gives it, or its pictures read on the way, where there is a reader; for any device.
 
     Args:
         split: samples and labels.
@@ -98,10 +111,54 @@ def fed(
         what: the split's name, for errors.
         channels_last: as of `feed_of`.
         reader: of the pictures, which are in their files; None to read them into memory, as all else is.
+        device: that takes the batches.
+        feeding: as of `Settings`.
 
     Raises:
         DataError: as `feed_of`; of pictures in files, the first are looked at.
+        InputError: samples shall lie on the device, and do not fit or are in files.
     """
+    host = _in_memory_or_files(split, network, what=what, channels_last=channels_last, reader=reader)
+    return host if device == CPU else sent_to(device, host, feeding)
+
+
+def sent_to(device: torch.device, host: Fed, feeding: str) -> Fed:
+    """A split for a device: moved there once where it fits, else a batch at a time.
+
+    Args:
+        device: no processor.
+        host: the split in main memory.
+        feeding: as of `Settings`.
+
+    Raises:
+        InputError: samples shall lie on the device, and do not fit or are in files.
+    """
+    if isinstance(host, Feed) and lies_there(device, host.inputs.nbytes, feeding):
+        return Feed(host.inputs.to(device), host.labels)
+    if feeding == "device" and not isinstance(host, Feed):
+        raise InputError("feeding=device: the samples are in their files", hint="feeding=auto, or pinned")
+    return Carried(host, device, pinned=feeding != "copied" and device.type == "cuda")
+
+
+def lies_there(device: torch.device, size: int, feeding: str) -> bool:
+    """Whether samples of so many bytes are moved to a device once.
+
+    Raises:
+        InputError: they shall be, and do not fit.
+    """
+    free = free_bytes(device)
+    fits = free is None or size <= _SHARE * free
+    if feeding == "device" and not fits:
+        told = (
+            f"take {size / 1e6:,.0f} MB, and {(free or 0) / 1e6:,.0f} MB are free, of which a split may take a quarter"
+        )
+        raise InputError(f"feeding=device: the samples {told}", hint="feeding=auto, or pinned")
+    return fits and feeding in ("auto", "device")
+
+
+def _in_memory_or_files(
+    split: Dataset, network: Network, *, what: str, channels_last: bool, reader: Reader | None
+) -> Fed:
     if reader is None or not isinstance(split.inputs, PictureFiles):
         return feed_of(split, network, what=what, channels_last=channels_last)
     _check_some(split, what)

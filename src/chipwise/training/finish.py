@@ -22,12 +22,14 @@ from chipwise.core.report import Training
 from chipwise.tasks.metrics import accuracy, confusion
 from chipwise.training.evaluate import evaluate_fed
 from chipwise.training.feed import fed
+from chipwise.training.place import CPU
 from chipwise.training.settings import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import torch
     from torch import Tensor, nn
 
     from chipwise.core.epoch import Epoch
@@ -66,6 +68,7 @@ def finish(
     folder: Path,
     kept: Kept,
     reader: Reader | None = None,
+    device: torch.device = CPU,
 ) -> Training:
     """Load the kept weights into `module`, test them, and write weights, history and record.
 
@@ -80,6 +83,7 @@ def finish(
         folder: of the run.
         kept: how the weights are written.
         reader: of the test pictures, where they are in their files.
+        device: where the module is.
 
     Raises:
         StorageError: when something cannot be written.
@@ -91,7 +95,7 @@ def finish(
     found = _stored(folder, folder / kept.file, weights, done)
     if found is not None:
         return found
-    measured, table = _tested(module, network, test, settings.evaluation_batch, reader)
+    measured, table = _tested(module, network, test, settings, reader, device)
     record = Training(
         network=network.name,
         data=test.name,
@@ -151,12 +155,17 @@ def _stored(folder: Path, kept: Path, weights: bytes, done: Checkpoint) -> Train
     return found if found.history == done.state.history else None
 
 
-def _tested(
-    module: nn.Module, network: Network, test: Dataset, batch: int, reader: Reader | None
+def _tested(  # noqa: PLR0917 (six nouns in the order of the line)
+    module: nn.Module,
+    network: Network,
+    test: Dataset,
+    settings: Settings,
+    reader: Reader | None,
+    device: torch.device,
 ) -> tuple[Accuracy | None, tuple[tuple[int, ...], ...]]:
     if len(test) == 0:
         return None, ()
-    feed = fed(test, network, what="test", reader=reader)
-    predicted = evaluate_fed(module, feed, batch=batch).predicted.numpy()
+    feed = fed(test, network, what="test", reader=reader, device=device, feeding=settings.feeding)
+    predicted = evaluate_fed(module, feed, batch=settings.evaluation_batch).predicted.numpy()
     right = int((predicted == test.labels).sum())
     return accuracy(right, len(test)), confusion(test.labels, predicted, test.classes)

@@ -152,12 +152,13 @@ def hold_zeros(values: Iterable[Tensor]) -> tuple[int, int]:
         if value.ndim > 1:
             zero = value.detach() == 0
             held, whole = held + int(zero.sum()), whole + value.numel()
-            value.register_hook(partial(_without, zero))  # type: ignore[no-untyped-call]
+            value.register_hook(partial(_without, [zero]))  # type: ignore[no-untyped-call]
     return held, whole
 
 
-def _without(zero: Tensor, gradient: Tensor) -> Tensor:
-    return gradient.masked_fill(zero, 0.0)
+def _without(zero: list[Tensor], gradient: Tensor) -> Tensor:
+    zero[0] = zero[0].to(gradient.device)  # once, after the network was moved
+    return gradient.masked_fill(zero[0], 0.0)
 
 
 def _module_layers(module: nn.Module, sample: Tensor) -> tuple[list[list[nn.Parameter]], list[list[nn.Module]]]:

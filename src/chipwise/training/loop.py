@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,10 @@ from chipwise.training.divergence import broken_layer, diverged
 from chipwise.training.freeze import phase_at
 from chipwise.training.objective import l1_penalty, loss_of
 from chipwise.training.optimizer import rate_share, set_rate
-from chipwise.training.precision import LEAST_SCALE, autocast, scaler_of, stepped, tell_scaling
+from chipwise.training.place import CPU, finished
+from chipwise.training.precision import LEAST_SCALE, autocast, fp32_products, scaler_of, stepped, tell_scaling
 from chipwise.training.seeds import seeded
+from chipwise.training.watch import LAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +45,9 @@ if TYPE_CHECKING:
     from chipwise.training.freeze import Frozen
     from chipwise.training.settings import Settings
     from chipwise.training.teacher import Teacher
+    from chipwise.training.watch import Watch
 
+    Told = Callable[[], float]
 
 # Of the loss of each auxiliary head, beside the network's own (Szegedy et al. 2014, section 5); the latter is reported.
 _AUXILIARY_SHARE = 0.3
@@ -63,6 +68,7 @@ class Lesson:
         average: of the module's weights over the steps, brought up to date after each; None where nobody wants it.
         compiled: the module, compiled: what training steps run in its place; None for the module as it is.
         scaler: of the loss, as the settings' precision needs it.
+        watch: looks at losses a step later; None where they are looked at in each.
     """
 
     module: nn.Module
@@ -77,6 +83,13 @@ class Lesson:
     average: AveragedModel | None = None
     compiled: Callable[[Tensor], Any] | None = None
     scaler: GradScaler = field(default_factory=lambda: scaler_of("fp32"))
+    watch: Watch | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the module is, and what it learns goes; a stage of a pipeline may learn nothing."""
+        first = next(self.module.parameters(), None)
+        return CPU if first is None else first.device
 
     @property
     def taught(self) -> nn.Module:
@@ -135,7 +148,7 @@ class Trained:
     scaling: Scaling | UnsetType = UNSET
 
 
-def learn_batch(lesson: Lesson, batch: Batch, where: str) -> float:
+def learn_batch(lesson: Lesson, batch: Batch, where: str) -> Told:
     """Learn one batch, in parts where the settings say so; the module stays as it is where that would break it.
 
     Args:
@@ -144,31 +157,24 @@ def learn_batch(lesson: Lesson, batch: Batch, where: str) -> float:
         where: epoch and step, for errors.
 
     Returns:
-        the mean loss.
+        what gives the mean loss: at once, or, where the lesson has a watch, once the device has come so far; the error
+        is then raised by it, and the module stays as it is until then.
 
     Raises:
         GoalMissedError: loss or, where it is clipped, the gradient is not finite; the error names the layer. A scaled
             gradient may overflow: the step is then left out.
     """
     lesson.optimizer.zero_grad(set_to_none=True)  # before new activations are made, so that these find the room
-    parts = batch.parts(lesson.settings.micro_batch)
-    loss = sum(_learn(lesson, part, len(part.labels) / len(batch.labels), where) for part in parts)
-    lesson.scaler.unscale_(lesson.optimizer)
-    if lesson.settings.clip_norm is not None:
-        _clip(lesson, batch, lesson.settings.clip_norm, where)
-    taken = stepped(lesson.scaler, lesson.optimizer)
-    if not taken and lesson.scaler.get_scale() < LEAST_SCALE:
-        raise _broken(lesson, batch, float(_norm(_learning(lesson))), where)
-    if taken and lesson.average is not None:
-        lesson.average.update_parameters(lesson.module)
-    return loss
+    learn = _learned_at_once if lesson.watch is None else _learned_watched
+    with fp32_products(lesson.settings.precision, lesson.device):
+        return learn(lesson, batch, where)
 
 
 def run_epoch(
     lesson: Lesson,
     number: int,
     tell: Callable[[int, float], None],
-    learn: Callable[[Lesson, Batch, str], float] = learn_batch,
+    learn: Callable[[Lesson, Batch, str], Told] = learn_batch,
 ) -> Trained:
     """Train for one epoch.
 
@@ -176,38 +182,62 @@ def run_epoch(
         lesson: what to train, and how.
         number: of the epoch, from 1.
         tell: called after each step with the steps done in this epoch and the mean loss so far.
-        learn: takes a step with a batch of all samples, and gives its mean loss.
+        learn: takes a step with a batch of all samples, and gives what gives its mean loss.
 
     Raises:
         GoalMissedError: when the loss is not a number any more.
     """
-    settings, total, rate, wait_s, skipped = lesson.settings, 0.0, 0.0, 0.0, 0
+    settings, rate, wait_s, skipped = lesson.settings, 0.0, 0.0, 0
     assert lesson.scaler.is_enabled() == (settings.precision == "fp16"), "a lesson has the scaler of its settings"
     phase = phase_at(settings, number)
     lesson.module.train()
     if lesson.frozen is not None:
         lesson.frozen.hold() if phase.frozen else lesson.frozen.release()
-    with seeded(settings.seed, "epoch", number):
+    means = _Means(tell)
+    with seeded(settings.seed, "epoch", number, device=lesson.device):
         start = time.perf_counter()
-        rows = torch.split(torch.randperm(len(lesson.feed)), lesson.batch)[: lesson.steps]
+        order = torch.randperm(len(lesson.feed))
+        rows = torch.split(order, lesson.batch)[: lesson.steps]
+        labels = torch.split(lesson.feed.labels[order].to(lesson.device), lesson.batch)
         inputs = lesson.feed.chosen(rows)
-        for step, chosen in enumerate(rows):
+        for step in range(lesson.steps):
             done = (number - phase.first) * lesson.steps + step
             rate = settings.learning_rate * rate_share(done, phase.epochs * lesson.steps, settings.schedule)
             set_rate(lesson.optimizer, rate)
             if lesson.before_step is not None:
                 lesson.before_step((number - 1) * lesson.steps + step)
             asked = time.perf_counter()
-            batch = batch_of(lesson, next(inputs), lesson.feed.labels[chosen])
+            batch = batch_of(lesson, next(inputs), labels[step])
             wait_s += time.perf_counter() - asked
             scale = lesson.scaler.get_scale()
-            loss = learn(lesson, batch, f"in epoch {number}, step {step + 1} of {lesson.steps}")
+            told = learn(lesson, batch, f"in epoch {number}, step {step + 1} of {lesson.steps}")
             skipped += lesson.scaler.get_scale() < scale
-            total += loss
-            tell(step + 1, total / (step + 1))
+            means.add(told, later=0 if lesson.watch is None else LAG)
+        means.add(later=0)
+        finished(lesson.device)
         seconds = time.perf_counter() - start
     lesson.optimizer.zero_grad(set_to_none=True)  # evaluation needs none
-    return Trained(total / lesson.steps, rate, seconds, wait_s, tell_scaling(lesson.scaler, skipped))
+    return Trained(means.total / lesson.steps, rate, seconds, wait_s, tell_scaling(lesson.scaler, skipped))
+
+
+class _Means:
+    """Adds losses up, some steps later than they were asked for.
+
+    Args:
+        tell: as of `run_epoch`.
+    """
+
+    def __init__(self, tell: Callable[[int, float], None]) -> None:
+        self.total, self._count, self._tell = 0.0, 0, tell
+        self._asked: deque[Told] = deque()
+
+    def add(self, *told: Told, later: int) -> None:
+        """Take what gives the loss of the next step, and have so many of the last ones left to look at."""
+        self._asked.extend(told)
+        while len(self._asked) > later:
+            self.total += self._asked.popleft()()
+            self._count += 1
+            self._tell(self._count, self.total / self._count)
 
 
 def batch_of(lesson: Lesson, given: Tensor, labels: Tensor) -> Batch:
@@ -223,13 +253,69 @@ def batch_of(lesson: Lesson, given: Tensor, labels: Tensor) -> Batch:
     return Batch(inputs, labels, labels) if blend is None else Batch(inputs, labels, labels[blend.others], blend.share)
 
 
+def _learned_at_once(lesson: Lesson, batch: Batch, where: str) -> Told:
+    """Take a step whose numbers are looked at before anything is done with them."""
+    parts = batch.parts(lesson.settings.micro_batch)
+    loss = sum(_learn(lesson, part, len(part.labels) / len(batch.labels), where) for part in parts)
+    lesson.scaler.unscale_(lesson.optimizer)
+    if lesson.settings.clip_norm is not None:
+        _clip(lesson, batch, lesson.settings.clip_norm, where)
+    taken = stepped(lesson.scaler, lesson.optimizer)
+    if not taken and lesson.scaler.get_scale() < LEAST_SCALE:
+        raise _broken(lesson, batch, float(_norm(_learning(lesson))), where)
+    if taken and lesson.average is not None:
+        lesson.average.update_parameters(lesson.module)
+    return lambda: loss
+
+
+def _learned_watched(lesson: Lesson, batch: Batch, where: str) -> Told:
+    """Take a step without waiting for the device; what is not finite is found when the loss is asked for."""
+    assert lesson.watch is not None
+    settings, numbers = lesson.settings, []
+    parts = [*batch.parts(settings.micro_batch)]
+    shares = [len(part.labels) / len(batch.labels) for part in parts]
+    for part, share in zip(parts, shares, strict=True):
+        loss, whole = _losses(lesson, part)
+        (share * whole if share < 1 else whole).backward()  # type: ignore[no-untyped-call]
+        numbers += [loss, whole]
+    if settings.clip_norm is not None:
+        learning = _learning(lesson)
+        numbers.append(_norm(learning))
+        clip_grads_with_norm_(learning, settings.clip_norm, numbers[-1])
+    read, losses = lesson.watch.see(numbers), 2 * len(parts)
+    lesson.optimizer.step()
+    if lesson.average is not None:
+        lesson.average.update_parameters(lesson.module)
+
+    def told() -> float:
+        found = read()
+        for place, value in enumerate(found[:losses]):
+            _check_finite(lesson, parts[place // 2], value, where)
+        if not all(map(math.isfinite, found[losses:])):
+            lesson.optimizer.zero_grad(set_to_none=True)  # of a later step
+            _losses(lesson, batch)[1].backward()  # type: ignore[no-untyped-call]
+            raise _broken(lesson, batch, found[-1], where)
+        return sum(share * loss for share, loss in zip(shares, found[:losses:2], strict=True))
+
+    return told
+
+
+def _check_finite(lesson: Lesson, part: Batch, value: float, where: str) -> None:
+    """Refuse a loss that is not finite, and name the layer.
+
+    Raises:
+        GoalMissedError: it is not.
+    """
+    if not math.isfinite(value):
+        layer = broken_layer(lesson.module, lambda: _losses(replace(lesson, compiled=None), part))
+        raise diverged(value, where, lesson.settings, layer)
+
+
 def _learn(lesson: Lesson, part: Batch, share: float, where: str) -> float:
     """Add the gradient of a part of a batch, of which it is `share`, and give its share of the loss."""
     loss, whole = _losses(lesson, part)
     for value in (loss, whole):
-        if not math.isfinite(value.item()):
-            layer = broken_layer(lesson.module, lambda: _losses(replace(lesson, compiled=None), part))
-            raise diverged(value.item(), where, lesson.settings, layer)
+        _check_finite(lesson, part, value.item(), where)
     lesson.scaler.scale(share * whole if share < 1 else whole).backward()  # type: ignore[no-untyped-call]
     return share * loss.item()
 
@@ -275,7 +361,7 @@ def losses_of(given: Any, batch: Batch, settings: Settings) -> tuple[Tensor, Ten
 def _losses(lesson: Lesson, batch: Batch) -> tuple[Tensor, Tensor]:
     """The loss of the scores alone, which is reported, and of all that is made small."""
     settings = lesson.settings
-    with autocast(settings.precision):
+    with autocast(settings.precision, batch.inputs.device):
         given = (lesson.compiled or lesson.module)(batch.inputs)
     loss, whole = losses_of(given, batch, settings)
     if lesson.teacher is not None:

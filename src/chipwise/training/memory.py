@@ -1,7 +1,8 @@
 """Make training fit into memory: which techniques, so that the step takes the least time that the limit allows.
 
 Tried are micro-batches with added-up gradients, bf16 autocast where the processor has it, segments that are computed
-again, and freed memory that goes back to the system at once. Arithmetic alone: nothing runs.
+again, and freed memory that goes back to the system at once; on another device than the processor, the optimizer's
+state in main memory. Arithmetic alone: nothing runs.
 
 >>> cheapest_cover([(60, 5.0), (50, 1.0), (40, 1.0)], 80)
 [1, 2]
@@ -12,7 +13,10 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
+
+import torch
 
 from chipwise.core.errors import GoalMissedError, MachineError
 from chipwise.core.training_memory import Savings, Way
@@ -44,12 +48,14 @@ class Allowed:
         returned: the C library can be told to give memory back.
         chains: parts that run one after another, as `checkpointed.segments_of` tells them.
         swappable: parts whose activations can lie on disk, in the same form; tried only where nothing else fits.
+        host: the optimizer's state can be in main memory, as the rest is on another device.
     """
 
     bf16: bool = False
     returned: bool = False
     chains: tuple[tuple[Segment, ...], ...] = ()
     swappable: tuple[tuple[Segment, ...], ...] = ()
+    host: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
 
 @contextmanager
 def enough_memory() -> Iterator[None]:
-    """Say in one line that memory ran out, where torch's allocator or Python does.
+    """Say in one line that memory ran out, where torch's allocators or Python do.
 
     Raises:
         MachineError: it did.
@@ -109,10 +115,12 @@ def enough_memory() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and _REFUSED not in str(error):
+        device = isinstance(error, torch.OutOfMemoryError)
+        if isinstance(error, RuntimeError) and not device and _REFUSED not in str(error):
             raise
+        whose = "the device has" if device else "this process gets"
         raise MachineError(
-            "training needs more memory than this process gets", hint="--explain tells what it takes; --memory SIZE"
+            f"training needs more memory than {whose}", hint="--explain tells what it takes; --memory SIZE"
         ) from error
 
 
@@ -173,9 +181,9 @@ def _combinations(rows_at: Rows, around: Around, plain: Savings, allowed: Allowe
         sizes.append(max(least, math.ceil(sizes[-1] / 2)))
     precisions = dict.fromkeys((plain.precision, *(["bf16"] if allowed.bf16 else [])))
     for returned in dict.fromkeys((plain.returned, *([True] if allowed.returned else []))):
-        for precision in precisions:
-            for size in sizes:
-                yield replace(plain, micro_batch=size, precision=precision, returned=returned)
+        for precision, size in product(precisions, sizes):
+            for host in dict.fromkeys((plain.state_on_host, *([True] if allowed.host else []))):
+                yield replace(plain, micro_batch=size, precision=precision, returned=returned, state_on_host=host)
 
 
 def _normalizes(rows: Sequence[Layer]) -> bool:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from chipwise.training.host_state import stepped_on_host
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -35,7 +37,8 @@ def build_optimizer(
     """
     kind, options = optimizer_of(settings)
     options |= {"fused": settings.optimizer_form == "fused", "foreach": settings.optimizer_form == "foreach"}
-    return kind(groups_of(module, settings, slower), **options)
+    groups = groups_of(module, settings, slower)
+    return stepped_on_host(kind, groups, options) if settings.state_on_host else kind(groups, **options)
 
 
 def groups_of(module: nn.Module, settings: Settings, slower: Collection[nn.Parameter] = ()) -> list[dict[str, Any]]:

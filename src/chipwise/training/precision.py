@@ -5,6 +5,9 @@ autocast makes. fp16 has 5 bits of exponent, so that small gradients would be 0:
 before the backward pass, and the gradients are divided by it afterwards (P. Micikevicius and others, "Mixed precision
 training", 2018, arXiv 1710.03740, section 3.2). Where they overflow, the step is not taken and the scale is halved.
 
+tf32 is fp32 of which products take 10 bits of the mantissa, on graphics processors that have it; torch's own default,
+tf32 in convolutions and not in matrix products, is neither format, and is put away while steps are computed.
+
 >>> scaler = scaler_of("fp16")
 >>> tell_scaling(scaler, skipped=0)
 Scaling(scale=65536.0, skipped=0, steady=0)
@@ -14,7 +17,8 @@ UNSET
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 from msgspec import UNSET, UnsetType
@@ -22,8 +26,11 @@ from torch.amp import GradScaler
 
 from chipwise.core.epoch import Scaling
 from chipwise.core.errors import MachineError, first_line
+from chipwise.training.place import CPU, check_format
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor, nn
 
     from chipwise.core.epoch import Epoch
@@ -33,14 +40,40 @@ HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 LEAST_SCALE = 1.0
 
 
-def autocast(precision: str) -> torch.autocast:
-    """The context in which a network is run with its products in 2-byte values; "fp32" leaves it as it is."""
-    return torch.autocast("cpu", dtype=HALF.get(precision, torch.bfloat16), enabled=precision in HALF)
+def autocast(precision: str, device: torch.device = CPU) -> AbstractContextManager[object]:
+    """The context in which a network is run with its products in 2-byte values; others leave it as it is."""
+    return torch.autocast(device.type, dtype=HALF[precision]) if precision in HALF else nullcontext()
 
 
-def scaler_of(precision: str) -> GradScaler:
+@contextmanager
+def fp32_products(precision: str, device: torch.device = CPU) -> Iterator[None]:
+    """Compute products of fp32 numbers in tf32 meanwhile where that is the format, else in fp32; as before afterwards.
+
+    Both of torch's names for it (2.9 has new ones) are set alike: where they differ, it refuses to read either.
+
+    Args:
+        precision: of training.
+        device: only CUDA's have the choice.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    backends: Any = torch.backends
+    whole, convolutions = torch.get_float32_matmul_precision(), backends.cudnn.allow_tf32
+    named = [each.fp32_precision for each in (backends.cuda.matmul, backends.mkldnn.matmul)]
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(whole)
+        backends.cuda.matmul.fp32_precision, backends.mkldnn.matmul.fp32_precision = named
+        backends.cudnn.allow_tf32 = convolutions
+
+
+def scaler_of(precision: str, device: torch.device = CPU) -> GradScaler:
     """What scales the loss and the gradients; of formats other than fp16 it changes nothing."""
-    return GradScaler("cpu", enabled=precision == "fp16")
+    return GradScaler(device.type, enabled=precision == "fp16")
 
 
 def stepped(scaler: GradScaler, optimizer: torch.optim.Optimizer) -> bool:
@@ -88,19 +121,21 @@ def check_computes(module: nn.Module, sample: Tensor, precision: str) -> None:
         precision: of training; formats other than fp16 are not tried.
 
     Raises:
-        MachineError: with torch's own reason.
+        MachineError: with torch's own reason. InputError: tf32 is asked for where there is none.
     """
+    check_format(precision, sample.device)
     if precision != "fp16":
         return
     before = module.training
     module.eval()
     try:
-        with autocast(precision):
+        with autocast(precision, sample.device):
             scores = module(sample)
         scores.float().sum().backward()
     except RuntimeError as error:
+        where = "this processor" if sample.device == CPU else str(sample.device)
         raise MachineError(
-            f"torch cannot train this network in fp16 on this processor: {first_line(error)}", hint="--precision bf16"
+            f"torch cannot train this network in fp16 on {where}: {first_line(error)}", hint="--precision bf16"
         ) from error
     finally:
         module.train(before)

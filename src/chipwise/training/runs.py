@@ -18,7 +18,7 @@ from chipwise.core.epoch import Epoch
 from chipwise.core.estimate import Interval, Workload
 from chipwise.core.measure import Accuracy
 from chipwise.cost.energy import energy_of
-from chipwise.training.settings import as_json
+from chipwise.training.settings import AUTO, as_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ DIVERGED = "diverged"
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where a run is: facts of its processor where the catalogue has them, and versions of libraries."""
+    """Where a run is: facts of its device where the catalogue has them, and versions of libraries."""
 
     device: Device | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -59,9 +59,10 @@ class RunRow:
         error: what broke, of a run that diverged.
         steps_s: time spent in training steps; wall_s: in all of it, as far as it was checkpointed; both over all
             resumed runs, seconds.
-        device: the processor's name in the catalogue; energy_j: what all of it takes in that time, joules, by its data
-            sheet.
+        device: the name in the catalogue of what it ended on; energy_j: what all of it takes in that time, joules, by
+            its data sheet.
         versions: of the libraries that matter.
+        trained_on: the device that it ended on, as torch calls it: "cpu", "cuda:0".
     """
 
     id: str
@@ -86,6 +87,7 @@ class RunRow:
     device: str | None
     energy_j: Interval | None
     versions: dict[str, str]
+    trained_on: str = "cpu"
     schema: str = "chipwise.run/1"
 
 
@@ -146,6 +148,7 @@ def _row(facts: RunFacts, state: State, test: Accuracy | None, error: str | None
         device=None if device is None else device.name,
         energy_j=_energy_j(device, settings, state.wall_s),
         versions=facts.host.versions,
+        trained_on="cpu" if settings.device == AUTO else settings.device,
     )
 
 

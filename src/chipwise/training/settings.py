@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
@@ -21,16 +22,20 @@ if TYPE_CHECKING:
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "one-cycle")
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 LOSSES = ("cross-entropy", "hinge")
 FORMS = ("fused", "foreach", "for-loop")
 LOADINGS = ("auto", "ram", "workers")
+FEEDINGS = ("auto", "device", "pinned", "copied")
 BACKBONE = "backbone"
+AUTO = "auto"
+NAMED = re.compile(r"auto|cpu|mps|cuda(:\d{1,4})?")  # devices
+ACCEPTED = "auto, cpu, cuda, cuda:N (the N-th, from 0) or mps"
 
 # Settings of how memory is saved, and what changes nothing.
 OF_MEMORY: dict[str, str | int | bool | None] = {
     "micro_batch": None, "recompute": None, "return_memory": False, "evaluation_batch": USUAL_EVALUATION,
-    "swapped": None,
+    "swapped": None, "state_on_host": False,
 }  # fmt: skip
 
 # Settings of how steps are computed, and what is usual.
@@ -38,6 +43,9 @@ _OF_SPEED: dict[str, str | bool] = {"compiled": False, "optimizer_form": "fused"
 
 # Settings of how samples come, which change nothing of what is learned, and what is usual.
 OF_READING: dict[str, str | int | None] = {"loading": "auto", "workers": None}
+
+# Settings of where it is trained, which change nothing of what is learned but rounding, and what is usual.
+OF_PLACE: dict[str, str | int | None] = {"device": "auto", "feeding": "auto"}
 
 # Samples shown to the network when the number of epochs is not given: enough for the zoo on digits and on MNIST.
 _SAMPLES_SHOWN = 120_000
@@ -78,8 +86,8 @@ class Settings:
         augment: "affine" (or True: small shifts, rotation, scale), "shift", "crop", "flip", "cutout" and "mixup", or
             several between commas, made in this order; "none" (or False); or "auto": affine where there are few
             pictures. "cutout=0.25" is the side of the square over the picture's, "mixup=1" its alpha.
-        precision: "fp32", or "bf16" or "fp16" for automatic mixed precision, with weights in fp32; for fp16 the loss is
-            scaled, and a step whose gradient overflows is left out.
+        precision: "fp32", "tf32" where the device has it, or "bf16" or "fp16" for automatic mixed precision, with
+            weights in fp32; for fp16 the loss is scaled, and a step whose gradient overflows is left out.
         channels_last: keep pictures and kernels in NHWC order in memory.
         micro_batch: most samples that go through the network at a time, in about equal parts of the batch, whose
             gradients add up; None for all of them. Batch normalizations see one part at a time.
@@ -87,6 +95,8 @@ class Settings:
             `checkpointed.as_text` writes them; None for none.
         swapped: segments whose saved activations lie in a file beside the run until the backward pass, written as those
             of `recompute`; None for none.
+        state_on_host: the optimizer's state is in main memory, and its step done there, while the network is on another
+            device.
         return_memory: freed memory goes back to the system at once: less of it is held, and steps take longer.
         evaluation_batch: samples that are evaluated at a time.
         seed: of order, dropout and augmentation (and of the initial weights when built inside `seeds.seeded`).
@@ -106,6 +116,10 @@ class Settings:
         loading: where pictures are while it trains: "ram", "workers" (processes read them from their files), or "auto"
             for memory where they fit.
         workers: how many processes read them; None for half of the threads.
+        device: that it trains on: "cpu", "cuda", "cuda:1", "mps", or "auto" for CUDA's first where there is one.
+        feeding: how samples reach a device that is no processor: "device" (all of them lie there), "pinned" (a batch at
+            a time, sent ahead from pinned memory), "copied" (a batch at a time, when it is used), or "auto" for
+            "device" where they fit, else "pinned".
     """
 
     optimizer: str = "adamw"
@@ -144,6 +158,9 @@ class Settings:
     optimizer_form: str = "fused"
     loading: str = "auto"
     workers: int | None = None
+    device: str = "auto"
+    feeding: str = "auto"
+    state_on_host: bool = False
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -159,10 +176,14 @@ class Settings:
         _check_ranges(self)
         _check_freezing(self)
         _check_momentum(self)
+        if not NAMED.fullmatch(self.device):
+            raise InputError(f"device={self.device!r} is none", hint=ACCEPTED)
         if self.compiled and (self.recompute or self.swapped) is not None:
             raise InputError(
                 "compiled=True leaves no segments to compute again or to swap", hint="leave compiled out, or the other"
             )
+        if self.state_on_host and self.precision == "fp16":
+            raise InputError("state_on_host=True does not go with fp16, whose scaling looks at gradients", hint="bf16")
         if self.loading == "ram" and self.workers is not None:
             raise InputError(f"workers={self.workers} have nothing to read with loading=ram", hint="one of them")
 
@@ -174,7 +195,7 @@ def as_json(settings: Settings) -> dict[str, str | int | float | bool | None]:
     runs from before can be continued.
     """
     values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    usual: dict[str, Any] = dict.fromkeys(_YOUNGER) | OF_MEMORY | _OF_SPEED | OF_READING
+    usual: dict[str, Any] = dict.fromkeys(_YOUNGER) | OF_MEMORY | _OF_SPEED | OF_READING | OF_PLACE
     return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
 
 
@@ -237,7 +258,7 @@ def _names(allowed: tuple[type, ...]) -> str:
 
 def _check_choices(settings: Settings) -> None:
     choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS, "loss": LOSSES}
-    choices |= {"freeze": (BACKBONE,), "optimizer_form": FORMS, "loading": LOADINGS}
+    choices |= {"freeze": (BACKBONE,), "optimizer_form": FORMS, "loading": LOADINGS, "feeding": FEEDINGS}
     for name, known in choices.items():
         value = getattr(settings, name)
         if isinstance(value, str) and value not in known:

@@ -41,6 +41,7 @@ class _Place:
 
     def __init__(self, begin: int, like: Tensor) -> None:
         self.begin, self.shape, self.stride, self.dtype = begin, like.shape, like.stride(), like.dtype
+        self.device = like.device
         self._offset = like.storage_offset()
 
     def holds(self, value: Tensor) -> bool:
@@ -84,7 +85,7 @@ class Scratch:
         self._end += value.nbytes
         if self._end > self._size:
             self._reserve(self._end + _RESERVED_AT_ONCE)
-        self._move(os.pwrite, value, place.begin)
+        self._move(os.pwrite, value.detach().cpu(), place.begin)
         self._held += 1
         weakref.finalize(place, self._release)
         storage = StorageWeakRef(value.untyped_storage())  # type: ignore[no-untyped-call]
@@ -97,7 +98,7 @@ class Scratch:
             return given
         made = torch.empty_strided(given.shape, given.stride, dtype=given.dtype)
         self._move(_read_into, made, given.begin)
-        return made
+        return made.to(given.device)
 
     def _find(self, value: Tensor) -> _Place | None:
         """Where the same tensor was put before, as by the operator that made it."""

@@ -53,7 +53,7 @@ class Teacher:
 
     def answers(self, inputs: Tensor) -> Tensor:
         """Logarithms of its softened answers [N, K] to inputs [N, ...]."""
-        with torch.no_grad(), autocast(self.precision):
+        with torch.no_grad(), autocast(self.precision, inputs.device):
             return functional.log_softmax(self.module(inputs).float() / self.temperature, dim=1)
 
     def apart(self, scores: Tensor, answers: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,22 +34,24 @@ from chipwise.training.divergence import broken_layer, diverged
 from chipwise.training.dropout import set_dropout
 from chipwise.training.evaluate import evaluate_fed
 from chipwise.training.events import event_log
-from chipwise.training.feed import check_task, fed
+from chipwise.training.feed import Feed, check_task, fed
 from chipwise.training.finish import Kept, finish, forget, write_history
 from chipwise.training.freeze import phase_at
 from chipwise.training.history import best_of, message, why_stop
 from chipwise.training.lesson import lesson_of
 from chipwise.training.loop import run_epoch
+from chipwise.training.place import CPU, called, check_format, place_of, placed
 from chipwise.training.precision import resume_scaling
 from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.runs import Host, RunFacts, note_run
-from chipwise.training.settings import OF_READING, Settings, as_json, resolve
+from chipwise.training.settings import AUTO, OF_PLACE, OF_READING, Settings, as_json, resolve
 from chipwise.training.stream import reading, with_loading
 from chipwise.training.swapped import swapped_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import torch
     from torch import Tensor, nn
 
     from chipwise.core.network import Network
@@ -78,6 +81,7 @@ class Run:
         kept: how the kept weights are written.
         teacher: whose answers are learned besides the labels.
         reader: of pictures that stay in their files; None where all is in memory.
+        device: that it trains on.
         started_s: on the clock of `time.perf_counter`.
     """
 
@@ -89,6 +93,7 @@ class Run:
     kept: Kept
     teacher: Teacher | None
     reader: Reader | None
+    device: torch.device
     started_s: float
 
     @property
@@ -146,7 +151,8 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     the first epochs, and learns more slowly than the rest afterwards.
 
     Args:
-        module: gives scores [N, classes]; trained in place, ends with the kept weights, in evaluation mode.
+        module: gives scores [N, classes]; trained in place, ends with the kept weights, in evaluation mode and in main
+            memory, whatever device it was trained on.
         network: its name, digest and preprocessing.
         data: labelled samples; split by `settings.split_seed`.
         settings: how to train.
@@ -156,11 +162,12 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
         kept: how the kept weights are written; None for safetensors.
         teacher: whose answers are learned besides the labels; known again by its digest.
         host: what the ledger says about the machine.
-        epochs: runs the epochs that are left after a checkpoint and gives the last one, with the kept weights; None
-            for this process.
+        epochs: runs the epochs that are left after a checkpoint and gives the last one, with the kept weights, on
+            processors; None for this process.
 
     Raises:
-        InputError: when the folder holds another run or a damaged checkpoint, or a setting does not fit the data.
+        InputError: when the folder holds another run or a damaged checkpoint, a setting does not fit the data, or the
+            device is not here.
         DataError, NetworkError: when data and network do not fit together, or the network is not for classification.
         StorageError: when the folder cannot be written; the last checkpoint stays whole.
         GoalMissedError: when the loss diverges.
@@ -168,10 +175,16 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     check_task(network)
     splits = data.split(seed=settings.split_seed)
     chosen = with_loading(resolve(settings, samples=len(splits.train), pictures=data.pictures), data)
+    device = place_of(settings.device) if epochs is None else CPU
+    check_format(settings.precision, device)
+    if chosen.state_on_host and device == CPU:
+        raise InputError("state_on_host=True: the processor has it in main memory already", hint="leave it out")
+    if epochs is None:
+        chosen = dataclasses.replace(chosen, device=AUTO if device == CPU else str(device))
     _check_taught(chosen, teacher)
     begin = State(identity=_identity(module, network, data, chosen, teacher))
     facts = RunFacts(network, data, splits, chosen, host or Host())
-    run = Run(module, facts, Path(folder), progress, begin, kept or Kept(), teacher, None, time.perf_counter())
+    run = Run(module, facts, Path(folder), progress, begin, kept or Kept(), teacher, None, device, time.perf_counter())
     check_writable(run.folder / run.kept.file)
     if fresh:
         forget(run.folder)
@@ -179,14 +192,19 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
         set_dropout(module, chosen.dropout)
     memory = memory_returned if chosen.return_memory else memory_kept
     again, swapped = from_text(chosen.recompute), from_text(chosen.swapped)
-    techniques = run_again(module, again), swapped_out(module, swapped, run.folder)
-    with reading(data, network, chosen) as reader, threads(chosen.threads), memory(), techniques[0], techniques[1]:
+    with ExitStack() as meanwhile:
+        reader = meanwhile.enter_context(reading(data, network, chosen))
+        for each in (threads(chosen.threads), memory(), placed(module, device)):
+            meanwhile.enter_context(each)
+        for technique in (run_again(module, again), swapped_out(module, swapped, run.folder)):
+            meanwhile.enter_context(technique)
         run = dataclasses.replace(run, reader=reader)
         found = _found(run)
         done = found if found is not None and found.state.stopped else (epochs or _train)(run, found)
         record = finish(
-            module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept, reader=reader
-        )
+            module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept, reader=reader,
+            device=device,
+        )  # fmt: skip
     note_run(run.folder, facts, done.state, test=record.test)
     return record
 
@@ -203,10 +221,11 @@ def _found(run: Run) -> Checkpoint | None:
 def _train(run: Run, found: Checkpoint | None) -> Checkpoint:
     """Run the epochs that are left; the last checkpoint keeps the best weights only."""
     settings, reader = run.settings, run.reader
-    lesson = lesson_of(run.module, run.network, run.splits.train, settings, run.teacher, reader)
+    lesson = lesson_of(run.module, run.network, run.splits.train, settings, run.teacher, reader, run.device)
     validation = fed(
-        run.splits.validation, run.network, what="validation", channels_last=settings.channels_last, reader=reader
-    )
+        run.splits.validation, run.network, what="validation", channels_last=settings.channels_last, reader=reader,
+        device=run.device, feeding=settings.feeding,
+    )  # fmt: skip
     _tell_plan(run, lesson)
     standing = _take_up(run, lesson, found)
     with event_log(run.folder / "events", len(standing.state.history) + 1) as log:
@@ -313,8 +332,11 @@ def _teller(run: Run, lesson: Lesson, past: tuple[Epoch, ...]) -> Callable[[int,
 
 
 def _tell_plan(run: Run, lesson: Lesson) -> None:
-    """Say what is frozen and until when, that a run is short, and who reads its pictures."""
+    """Say where it is trained, what is frozen and until when, that a run is short, and who reads its pictures."""
     settings = run.settings
+    if run.device != CPU:
+        lying = "all samples lie there" if isinstance(lesson.feed, Feed) else "a batch is sent ahead"
+        run.progress.note(f"training on {called(run.device)}: {lying}")
     if run.reader is not None:
         fewer = f", of {settings.workers}: /dev/shm is small" if run.reader.workers < (settings.workers or 1) else ""
         run.progress.note(f"pictures stay in their files: workers that read them: {run.reader.workers}{fewer}")
@@ -351,7 +373,7 @@ def _identity(
         "parameters": sum(value.numel() for value in module.parameters()),
         "data": data.digest,
     }
-    about |= {name: value for name, value in as_json(settings).items() if name not in OF_READING}
+    about |= {name: value for name, value in as_json(settings).items() if name not in OF_READING | OF_PLACE}
     if teacher is not None:
         about |= {
             "teacher": teacher.digest,

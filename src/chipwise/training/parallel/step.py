@@ -28,7 +28,7 @@ from chipwise.training.precision import LEAST_SCALE, scaler_of, stepped
 from chipwise.training.seeds import seeded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import nn
     from torch.distributed.device_mesh import DeviceMesh
@@ -113,8 +113,8 @@ class Learner:
         self._strategy, self._mesh, self._grid, self._share = strategy, mesh, grid, share_of(mesh, grid)
         self._whole, self._blend, self._looked = whole, blend, False
 
-    def __call__(self, lesson: Lesson, batch: Batch, where: str) -> float:
-        """Learn this process's share of a batch; gives the mean loss of all of it.
+    def __call__(self, lesson: Lesson, batch: Batch, where: str) -> Callable[[], float]:
+        """Learn this process's share of a batch; what it returns gives the mean loss of all of it.
 
         Raises:
             GoalMissedError: loss or, where it is clipped, the gradient is not finite. MachineError: another strategy
@@ -141,7 +141,7 @@ class Learner:
         if held is not None:
             held.close()
             self._look(held, lesson.settings)
-        return loss
+        return lambda: loss
 
     def _clip(self, lesson: Lesson, most: float, where: str) -> None:
         """Make the gradient of all weights together no longer than that."""

@@ -9,6 +9,7 @@ from chipwise.training.parallel.cuts import check_cuts
 from chipwise.training.parallel.likeness import drops, normalizes_batches
 from chipwise.training.parallel.spatial import AXES
 from chipwise.training.precision import HALF
+from chipwise.training.settings import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +75,7 @@ def _check_settings(settings: Settings, mesh: Mesh) -> None:
         "swapped": settings.swapped,
         "compiled": settings.compiled or None,
         "teacher_share": settings.teacher_share,
+        "device": settings.device if settings.device not in (AUTO, "cpu") else None,
     }
     copies = {"l1": settings.l1 or None, "precision": settings.precision if settings.precision in HALF else None}
     simple = all(name in _COPIES for name, _ in mesh.sizes)

@@ -22,9 +22,10 @@ from chipwise.clock.statistics import speedup, summarize
 from chipwise.core.errors import GoalMissedError
 from chipwise.core.tuning import BatchRow
 from chipwise.tasks.metrics import paired_drop
-from chipwise.training.evaluate import evaluate
-from chipwise.training.feed import Feed, feed_of
+from chipwise.training.evaluate import evaluate_fed
+from chipwise.training.feed import Feed, feed_of, sent_to
 from chipwise.training.loop import run_epoch
+from chipwise.training.place import CPU
 from chipwise.training.tuning.choice import simplest, unsafe, wins, worse
 from chipwise.training.tuning.search import race
 from chipwise.training.tuning.steps import begun, changes, timed_step
@@ -146,13 +147,16 @@ def _learn(search: Search, settings: Settings) -> Right:
     count = min(len(whole), search.shown)
     epochs = max(1, search.shown // len(whole))
     feed = whole if count == len(whole) else _part(whole, count, search.plain.seed)
-    lesson = search.stand.fresh(replace(settings, epochs=epochs), feed)
+    device = search.stand.device
+    given = feed if device == CPU else sent_to(device, feed, settings.feeding)
+    lesson = search.stand.fresh(replace(settings, epochs=epochs), given)
     for number in range(1, epochs + 1):
         run_epoch(lesson, number, _unheard)
     held = search.stand.splits.validation
     judged = feed_of(held, search.stand.network, what="validation", channels_last=settings.channels_last)
     batch = settings.evaluation_batch
-    predicted = evaluate(lesson.taught, judged.inputs, judged.labels, settings.loss, batch=batch).predicted
+    seen = judged if device == CPU else sent_to(device, judged, "auto")
+    predicted = evaluate_fed(lesson.taught, seen, settings.loss, batch=batch).predicted
     return np.asarray(predicted.numpy() == held.labels)
 
 

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import timeit
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ from chipwise.clock.statistics import speedup, summarize
 from chipwise.core.formats import ROW_BYTES
 from chipwise.core.tuning import TrainingBound, TuneRow
 from chipwise.cost.memory import optimizer_values
-from chipwise.runtimes.torch_products import products
+from chipwise.runtimes.torch_products import gpu_products, gpu_stream_calls, products
+from chipwise.training.place import CPU
 from chipwise.training.precision import HALF
 from chipwise.training.tuning.choice import wins
 from chipwise.training.tuning.search import race
@@ -27,6 +29,8 @@ from chipwise.training.tuning.steps import input_of, smallest, step_of, timed_st
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import torch
 
     from chipwise.core.device import Machine
     from chipwise.core.layer import Layer
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 
 _PASSES = 3  # forward, gradients of activations, gradients of weights
 _UNTIL, _PEAK_S = 0.97, 0.8
+_COPIED_BYTES, _COPIES = 2**28, 10  # of a graphics processor's memory, and how often
 _LEAST, _ROUNDS = 0.08, 9  # of the time, and rounds, that are taken even where there is none left
 # From these shares of a step on, it is they that hold it back.
 _INPUT, _STARTS, _UPDATE = 0.3, 0.4, 0.4
@@ -131,7 +136,7 @@ def _bound(
     shares = Shares(share(_INPUTS), share(_OPTIMIZER), max(0.0, share(_SMALLEST) - share(_OPTIMIZER)))
     batch = min(settings.batch_size, len(search.stand.splits.train))
     flops, moved = _work(rows_at(batch), settings)
-    peak, bandwidth = _peaks(settings, machine)
+    peak, bandwidth = _peaks(settings, machine, search.stand.device)
     arithmetic = flops / peak / step_s if peak else 0.0
     traffic = moved / bandwidth / step_s if bandwidth else 0.0
     kind = kind_of(shares, arithmetic, traffic)
@@ -159,15 +164,25 @@ def _work(rows: Sequence[Layer], settings: Settings) -> tuple[float, float]:
     return float(flops), _PASSES * scale * sum(row.moved_bytes for row in rows) + update
 
 
-def _peaks(settings: Settings, machine: Machine) -> tuple[float | None, float | None]:
+def _peaks(settings: Settings, machine: Machine, device: torch.device) -> tuple[float | None, float | None]:
     """FLOP/s of the best matrix product in the number format, and bytes/s of a copy, measured now."""
-    known = (each for each in products(settings.threads or machine.cores) if each.work == "product" and each.threads)
-    product = next((each for each in known if each.format == settings.precision), None)
+    here = device == CPU
+    known = products(settings.threads or machine.cores) if here else gpu_products(str(device))
+    fitting = (each for each in known if each.work == "product" and bool(each.threads) == here)
+    product = next((each for each in fitting if each.format == settings.precision), None)
     found = None
     if product is not None:
         use_threads(settings)
         found = fastest(product.make, product.operations, "product", deadline_s=_PEAK_S)
-    return None if found is None else found[1].rate, measure_peaks(machine).bandwidth_bytes_s
+    bandwidth = measure_peaks(machine).bandwidth_bytes_s if here else _copied_bytes_s(str(device))
+    return None if found is None else found[1].rate, bandwidth
+
+
+def _copied_bytes_s(device: str) -> float:
+    """Bytes/s of a copy in a graphics processor's memory, the fastest of some."""
+    _, copy, moved = gpu_stream_calls(device, _COPIED_BYTES)[0]
+    copy()
+    return moved / min(timeit.repeat(copy, number=1, repeat=_COPIES))
 
 
 def _advice(kind: Kind, shares: Shares, settings: Settings, arithmetic: float) -> str:

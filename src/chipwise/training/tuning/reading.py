@@ -15,6 +15,7 @@ import torch
 from chipwise.training.feed import fed
 from chipwise.training.loop import batch_of, learn_batch
 from chipwise.training.optimizer import set_rate
+from chipwise.training.place import finished
 from chipwise.training.stream import reading
 from chipwise.training.tuning.search import note_rows, race, winner
 from chipwise.training.tuning.steps import GENTLE, use_threads
@@ -64,8 +65,9 @@ def _stretch(search: Search, way: Settings, reader: Reader | None) -> Call:
     assert search.stand.files is not None
     lesson = search.stand.timed(way)
     feed = fed(
-        search.stand.files, search.stand.network, what="training", channels_last=way.channels_last, reader=reader
-    )
+        search.stand.files, search.stand.network, what="training", channels_last=way.channels_last, reader=reader,
+        device=search.stand.device, feeding="auto" if way.feeding == "device" else way.feeding,
+    )  # fmt: skip
     lesson = replace(lesson, feed=feed)
     set_rate(lesson.optimizer, GENTLE * way.learning_rate)
     order = torch.randperm(len(feed), generator=torch.Generator().manual_seed(way.seed))
@@ -75,6 +77,8 @@ def _stretch(search: Search, way: Settings, reader: Reader | None) -> Call:
     def train() -> None:
         use_threads(way)
         for chosen, inputs in zip(places, feed.chosen(places), strict=True):
-            learn_batch(lesson, batch_of(lesson, inputs, feed.labels[chosen]), "while workers were timed")
+            labels = feed.labels[chosen].to(lesson.device)
+            learn_batch(lesson, batch_of(lesson, inputs, labels), "while workers were timed")()
+        finished(lesson.device)
 
     return train

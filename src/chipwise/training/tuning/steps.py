@@ -17,10 +17,12 @@ from chipwise.core.errors import ChipwiseError, first_line
 from chipwise.core.tuning import TUNED
 from chipwise.training.average import average_of
 from chipwise.training.compiled import compiled
-from chipwise.training.feed import Feed, as_fed, feed_of, layout_of
+from chipwise.training.feed import Feed, as_fed, feed_of, layout_of, sent_to
 from chipwise.training.loop import Batch, Lesson, batch_of, learn_batch
 from chipwise.training.optimizer import build_optimizer, set_rate
+from chipwise.training.place import CPU, finished
 from chipwise.training.precision import scaler_of
+from chipwise.training.watch import watch_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from chipwise.core.network import Network
     from chipwise.core.tuning import Changes
     from chipwise.datasets.dataset import Dataset, Splits
+    from chipwise.training.feed import Fed
     from chipwise.training.settings import Settings
 
     Call = Callable[[], object]
@@ -47,7 +50,9 @@ class Stand:
         network: its preprocessing.
         splits: of the data, or of as much of it as is in memory.
         files: the whole training split, where its pictures stay in their files; None where it is in memory.
-        feeds: training samples as tensors, made so far; by layout, True for NHWC.
+        device: that trains; copies of the module are made there.
+        feeds: training samples as tensors in main memory, made so far; by layout, True for NHWC.
+        sent: the same as the device gets them; by layout and way.
         modules: copies that steps are timed on, and the same compiled, made so far; by layout.
     """
 
@@ -55,7 +60,9 @@ class Stand:
     network: Network
     splits: Splits
     files: Dataset | None = None
+    device: torch.device = CPU
     feeds: dict[bool, Feed] = field(default_factory=dict)
+    sent: dict[tuple[bool, str], Fed] = field(default_factory=dict)
     modules: dict[bool, tuple[nn.Module, Callable[[Tensor], Any] | None]] = field(default_factory=dict)
 
     @property
@@ -69,7 +76,7 @@ class Stand:
         return self.feed(channels_last=False).inputs.ndim == 4
 
     def feed(self, *, channels_last: bool) -> Feed:
-        """The training split in that layout."""
+        """The training split in that layout, in main memory."""
         if False not in self.feeds:
             self.feeds[False] = feed_of(self.splits.train, self.network, what="training")
         if channels_last not in self.feeds:
@@ -77,7 +84,17 @@ class Stand:
             self.feeds[True] = replace(plain, inputs=plain.inputs.contiguous(memory_format=torch.channels_last))
         return self.feeds[channels_last]
 
-    def fresh(self, settings: Settings, feed: Feed | None = None) -> Lesson:
+    def feed_for(self, settings: Settings) -> Fed:
+        """The training split as these settings bring it to the device."""
+        host = self.feed(channels_last=settings.channels_last)
+        if self.device == CPU:
+            return host
+        key = settings.channels_last, settings.feeding
+        if key not in self.sent:
+            self.sent[key] = sent_to(self.device, host, settings.feeding)
+        return self.sent[key]
+
+    def fresh(self, settings: Settings, feed: Fed | None = None) -> Lesson:
         """A lesson that begins with the initial weights, run as it is; on other samples than all where `feed` says."""
         return self._lesson(copy.deepcopy(self.module), settings, feed)
 
@@ -90,18 +107,19 @@ class Stand:
         module, quick = self.modules.get(settings.channels_last, (None, None))
         module = copy.deepcopy(self.module) if module is None else module
         lesson = self._lesson(module, settings, None)
-        quick = compiled(lesson.module) if settings.compiled and quick is None else quick
+        quick = compiled(lesson.module, self.device) if settings.compiled and quick is None else quick
         self.modules[settings.channels_last] = (lesson.module, quick)
         return replace(lesson, compiled=quick if settings.compiled else None)
 
-    def _lesson(self, module: nn.Module, settings: Settings, feed: Feed | None) -> Lesson:
-        as_fed(module, channels_last=settings.channels_last)
+    def _lesson(self, module: nn.Module, settings: Settings, feed: Fed | None) -> Lesson:
+        as_fed(module.to(self.device), channels_last=settings.channels_last)
         module.train()
         average = None if settings.ema is None else average_of(module, settings.ema)
         layout, channels = layout_of(self.network)
-        given = self.feed(channels_last=settings.channels_last) if feed is None else feed
-        optimizer, scaler = build_optimizer(module, settings), scaler_of(settings.precision)
-        return Lesson(module, optimizer, given, settings, layout, channels, average=average, scaler=scaler)
+        given = self.feed_for(settings) if feed is None else feed
+        optimizer, scaler = build_optimizer(module, settings), scaler_of(settings.precision, self.device)
+        watch = watch_of(optimizer, settings, self.device)
+        return Lesson(module, optimizer, given, settings, layout, channels, average=average, scaler=scaler, watch=watch)
 
 
 def step_of(lesson: Lesson) -> Call:
@@ -111,7 +129,8 @@ def step_of(lesson: Lesson) -> Call:
 
     def step() -> None:
         use_threads(lesson.settings)
-        learn_batch(lesson, next(chosen), "while steps were timed")
+        learn_batch(lesson, next(chosen), "while steps were timed")()
+        finished(lesson.device)
 
     return step
 
@@ -127,14 +146,16 @@ def input_of(lesson: Lesson) -> Call:
 
     def make() -> object:
         use_threads(lesson.settings)
-        return next(chosen)
+        made = next(chosen)
+        finished(lesson.device)
+        return made
 
     return make
 
 
 def update_of(lesson: Lesson) -> Call:
     """A call of the optimizer alone, with gradients that stay as they are; its weights change by nothing."""
-    learn_batch(lesson, next(_batches(lesson)), "while steps were timed")
+    learn_batch(lesson, next(_batches(lesson)), "while steps were timed")()
     kept = [None if value.grad is None else value.grad.clone() for value in lesson.module.parameters()]
     set_rate(lesson.optimizer, 0.0)
 
@@ -143,6 +164,7 @@ def update_of(lesson: Lesson) -> Call:
         for value, gradient in zip(lesson.module.parameters(), kept, strict=True):
             value.grad = gradient
         lesson.optimizer.step()
+        finished(lesson.device)
 
     return update
 
@@ -178,7 +200,7 @@ def _batches(lesson: Lesson) -> Iterator[Batch]:
     rows = torch.split(order, lesson.batch)[: lesson.steps]
     while True:
         for chosen, inputs in zip(rows, lesson.feed.chosen(rows), strict=True):
-            yield batch_of(lesson, inputs, lesson.feed.labels[chosen])
+            yield batch_of(lesson, inputs, lesson.feed.labels[chosen].to(lesson.device))
 
 
 def use_threads(settings: Settings) -> None:

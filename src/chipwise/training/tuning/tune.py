@@ -19,11 +19,11 @@ import numpy as np
 
 from chipwise.core.events import silent
 from chipwise.core.tuning import PLAIN_LOOP, TuneRow
-from chipwise.runtimes.cpp_compiler import no_compiler
-from chipwise.training.compiled import many_compiled
+from chipwise.training.compiled import many_compiled, no_compiling
 from chipwise.training.feed import check_fits, feed_of
+from chipwise.training.place import CPU, check_format, current
 from chipwise.training.process import memory_kept, memory_returned, threads
-from chipwise.training.settings import FORMS, resolve
+from chipwise.training.settings import FEEDINGS, FORMS, resolve
 from chipwise.training.stream import with_loading
 from chipwise.training.tuning.batch import batches, learned
 from chipwise.training.tuning.bound import confirmed
@@ -34,6 +34,8 @@ from chipwise.training.tuning.steps import changes, step_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import torch
+
     from chipwise.core.device import Machine
     from chipwise.core.events import Progress
     from chipwise.core.layer import Layer
@@ -43,9 +45,9 @@ if TYPE_CHECKING:
     from chipwise.training.tuning.steps import Stand
 
 PRODUCT = "precision, layout, compile"
-_OPTIMIZER, _THREADS = "optimizer", "threads"
+_OPTIMIZER, _FEED, _THREADS = "optimizer", "feed", "threads"
 # Shares of the time that are used up after each stage.
-_UNTIL = {"eager": 0.20, "compiled": 0.45, _OPTIMIZER: 0.52, _THREADS: 0.58}
+_UNTIL = {"eager": 0.20, "compiled": 0.45, _OPTIMIZER: 0.52, _FEED: 0.58, _THREADS: 0.58}
 _NO_GPU = "training runs on the processor: tf32 and pinned memory are of graphics processors, and were not tried"
 
 
@@ -94,13 +96,15 @@ def tune(  # noqa: PLR0917 (nouns in the order of the line)
     resolved = resolve(settings, samples=stand.samples, pictures=splits.train.pictures)
     if stand.files is not None:
         resolved = with_loading(resolved, stand.files)
-    plain = _plain(replace(resolved, batch_size=min(resolved.batch_size, len(splits.train))), limits)
+    sized = replace(resolved, batch_size=min(resolved.batch_size, len(splits.train)))
+    plain = _plain(sized, limits, stand.device)
+    check_format(plain.precision, stand.device)
     check_fits(stand.module, stand.feed(channels_last=False), splits.train.classes)
     feed_of(splits.validation, stand.network, what="validation")  # what cannot be judged is said before all the work
-    search = Search(stand, limits, progress, plain, plain, plain, notes=[_NO_GPU])
+    search = Search(stand, limits, progress, plain, plain, plain, notes=[_NO_GPU] if stand.device == CPU else [])
     memory = memory_returned if settings.return_memory else memory_kept
     complete = True
-    with threads(plain.threads), memory(), many_compiled():
+    with threads(plain.threads), memory(), many_compiled(), current(stand.device):
         try:
             _staged(search, rows_at, machine)
             progress.update(STAGE, 1.0, search.named(search.kept))
@@ -118,6 +122,7 @@ def _staged(search: Search, rows_at: Callable[[int], Sequence[Layer]], machine: 
     _product(search)
     search.calls = {way: call for way, call in search.calls.items() if way in (search.plain, search.kept)}
     _forms(search)
+    _feeds(search)
     _thread_counts(search)
     workers = worker_count(search)
     batches(search)
@@ -126,9 +131,10 @@ def _staged(search: Search, rows_at: Callable[[int], Sequence[Layer]], machine: 
     keep_workers(search, workers)
 
 
-def _plain(settings: Settings, limits: Limits) -> Settings:
+def _plain(settings: Settings, limits: Limits, device: torch.device) -> Settings:
     """The plain fp32 loop: everything that is tuned and was not asked for as most people write it."""
-    usual: dict[str, Any] = {name: value for name, value in PLAIN_LOOP.items() if name not in limits.fixed}
+    written = dict(PLAIN_LOOP) | ({} if device == CPU else {"feeding": "copied"})
+    usual: dict[str, Any] = {name: value for name, value in written.items() if name not in limits.fixed}
     return replace(settings, **usual)
 
 
@@ -193,7 +199,7 @@ def _no_compiling(search: Search) -> str:
         return "segments are computed again"
     if search.plain.swapped is not None:
         return "activations lie on disk"
-    return no_compiler()
+    return no_compiling(search.stand.device)
 
 
 def _forms(search: Search) -> None:
@@ -203,9 +209,21 @@ def _forms(search: Search) -> None:
         _among(search, _OPTIMIZER, forms)
 
 
+def _feeds(search: Search) -> None:
+    """How samples reach a graphics processor; a processor has them already."""
+    alone = search.stand.device == CPU or "feeding" in search.limits.fixed
+    if alone or not search.time_for(_FEED, _UNTIL[_FEED]):
+        return
+    ways = [replace(search.kept, feeding=each) for each in FEEDINGS if each != "auto"]
+    _among(search, _FEED, ways)  # where samples do not fit, the row says so
+
+
 def _thread_counts(search: Search) -> None:
-    """Fewer threads than cores: small steps lose more to starting threads than these gain."""
-    most = search.limits.cores
+    """Fewer threads than cores: small steps lose more to starting threads than these gain.
+
+    On a graphics processor one thread starts everything.
+    """
+    most = search.limits.cores if search.stand.device == CPU else 0
     counts = sorted({count for count in (1, most // 2) if 0 < count < most})
     if "threads" in search.limits.fixed or not counts or not search.time_for(_THREADS, _UNTIL[_THREADS]):
         return
