@@ -6,6 +6,7 @@
 """
 
 from chipwise.api import (
+    advise,
     bench,
     check,
     check_moved,
@@ -42,6 +43,7 @@ from chipwise.core.errors import ChipwiseError
 
 __all__ = [
     "ChipwiseError",
+    "advise",
     "bench",
     "check",
     "check_moved",

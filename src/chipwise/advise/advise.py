@@ -27,8 +27,8 @@ from chipwise.advise.expected import Rows, obstacle
 from chipwise.advise.hardware import Hardware, copies, of_system, owned
 from chipwise.advise.prices import RATE, newest, offers, source_line
 from chipwise.advise.rule import guidance
-from chipwise.advise.training import scaled, trained
-from chipwise.core.advice import Advice, Candidate, Goal, Miss, Rate
+from chipwise.advise.training import rungs, trained
+from chipwise.core.advice import Advice, Candidate, Goal, Miss, Rate, Rung
 from chipwise.core.device import Device, System
 from chipwise.core.errors import InputError
 
@@ -121,7 +121,7 @@ def advise(
         look.at_system(system)
     candidates = ranked(look.meeting, goal)
     rule = guidance(rows_at, devices, _judged_at(goal, candidates), candidates)
-    if rule.verdict == "CPU" and goal.budget is None and not own:
+    if rule.verdict == "CPU" and goal.by == "cost" and goal.budget is None and not own:
         candidates = tuple(sorted(candidates, key=lambda each: each.kind != "cpu"))
     second = runner_up(candidates)
     used = [each for each in (*look.meeting, *(miss.candidate for miss in look.missed)) if each is not None]
@@ -134,7 +134,8 @@ def advise(
         candidates=candidates,
         runner_up=second,
         changes=changes_of(candidates, second, look.meeting, look.missed, goal) if candidates else (),
-        scaling=_scaling(candidates, look.hardware, rows_at, goal) if candidates and training else (),
+        ladder=_ladder(candidates, look.hardware, rows_at, goal) if candidates and training else (),
+        scaling=_scaling(candidates, look, rows_at, goal) if candidates and training else (),
         ruled_out=grouped(look.missed, candidates),
         nearest=() if candidates else nearest(look.missed),
         guidance=rule,
@@ -204,14 +205,17 @@ class _Look:
         if isinstance(found, Miss):
             self.missed.append(found)
             return False
-        made = with_costs(found, hardware, self._rows_at(found.each), self._goal, self._rate, self._today)
-        for each in made:
+        for each in self.paid(found, hardware):
             miss = judged(each, self._goal, self._rate)
             if miss is None:
                 self.meeting.append(each)
             else:
                 self.missed.append(miss)
         return True
+
+    def paid(self, found: Candidate, hardware: Hardware) -> list[Candidate]:
+        """A candidate with its energy, once for each way to pay."""
+        return with_costs(found, hardware, self._rows_at(found.each), self._goal, self._rate, self._today)
 
     def _beforehand(self, hardware: Hardware) -> Miss | None:
         """What rules it out before anything is reckoned: its power far above the limit, or no price where one decides."""
@@ -246,20 +250,30 @@ class _Look:
         return not any(mid is not None and mid <= limit for mid in mids)
 
 
-def _scaling(
+def _ladder(
     candidates: Sequence[Candidate], looked: dict[str, Hardware], rows_at: Rows, goal: Goal
-) -> tuple[Candidate, ...]:
-    """The recommended device once and several times, as far as it is joined."""
-    device = looked[candidates[0].name].device if candidates[0].name in looked else None
-    if device is None:
-        return ()
-    made = scaled(copies(device, [count for count in _COUNTS if count <= (goal.batch or 1)]), rows_at, goal)
+) -> tuple[Rung, ...]:
+    best = candidates[0]
+    return tuple(rungs(looked[best.name], rows_at, goal, best.precision))
+
+
+def _scaling(candidates: Sequence[Candidate], look: _Look, rows_at: Rows, goal: Goal) -> tuple[Candidate, ...]:
+    """The recommended device once and several times, as far as it is joined, paid for in the same way."""
+    best = candidates[0]
+    device = look.hardware[best.name].device
+    made = []
+    for hardware in copies(device, [count for count in _COUNTS if count <= (goal.batch or 1)]):
+        found = trained(hardware, rows_at, goal)
+        if isinstance(found, Candidate):
+            ways = look.paid(found, hardware)
+            same = (each for each in ways if (each.offer and each.offer.pay) == (best.offer and best.offer.pay))
+            made.append(next(same, ways[0]))
     return tuple(made) if len(made) > 1 else ()
 
 
 def _judged_at(goal: Goal, candidates: Sequence[Candidate]) -> Goal:
-    """The goal with the batch at which kinds of chips are compared: where none was said, that of the recommendation."""
-    each = candidates[0].each if candidates else 1
+    """The goal with the batch at which kinds of chips are compared: where none was said, that of the best GPU."""
+    each = next((each.each for each in candidates if each.kind == "gpu"), 1)
     return goal if goal.batch is not None else replace(goal, batch=each)
 
 
@@ -287,8 +301,8 @@ def _notes(candidates: Sequence[Candidate], goal: Goal) -> tuple[str, ...]:
     if goal.phase == "training":
         notes.append(f"a step learns from {goal.batch} items on all devices together, with AdamW")
     if goal.latency_s is not None:
-        twice = ", behind the batch before it," if goal.rate_s is not None else ""
-        notes.append(f"the latency is kept{twice} by the upper bound of the time, and batches are powers of two")
+        twice = " behind the batch before it" if goal.rate_s is not None else ""
+        notes.append(f"the latency is kept{twice} by the upper bound of a batch's time; batches are powers of two")
     if any(each.kind == "edge" for each in candidates):
         notes.append("an edge accelerator needs a host, whose power and price are not counted")
     if candidates and any(each.precision == "int8" for each in candidates):

@@ -1,11 +1,11 @@
 """Answering on hardware: the batch that keeps the latency, and how many devices the rate takes.
 
-A request that comes while a batch runs waits for its end, and then for its own: with a rate to serve, an answer takes
-twice a batch's time at worst, as long as there are devices enough that no second batch stands before it. Both are asked
-of the upper bound of the estimate, so that the goal is kept where it is right as often as its coverage says.
+A request that comes while a batch runs waits for its end, and then for its own: with a rate to serve, an answer takes two
+batches at worst, as long as there are devices enough that no second batch stands before it. The batch before it counts
+with the middle of its time, its own with the upper bound, and devices are as many as the lower bound of their rate asks.
 
->>> quick_enough(Interval(1e-3, 2e-3, 3e-3), Goal(latency_s=5e-3)), quick_enough(
-...     Interval(1e-3, 2e-3, 3e-3), Goal(latency_s=5e-3, rate_s=100.0))
+>>> quick_enough(Interval(1e-3, 2e-3, 3e-3), Goal(latency_s=4e-3)), quick_enough(
+...     Interval(1e-3, 2e-3, 3e-3), Goal(latency_s=4e-3, rate_s=100.0))
 (True, False)
 """
 
@@ -23,7 +23,7 @@ from chipwise.core.estimate import Estimate, Interval
 
 _BATCHES = tuple(2**power for power in range(9))
 _KNEE = 0.9  # of the best throughput: a larger batch costs latency and memory for little
-_GAIN = 1.05  # of a doubled batch, below which larger ones are not looked at where nothing asks for them
+_GAIN = 1.1  # of the next batch, below which larger ones are not looked at where nothing asks for them
 _MOST_DEVICES = 64
 
 
@@ -48,7 +48,7 @@ def answered(hardware: Hardware, rows_at: Rows, goal: Goal) -> Candidate | Miss:
     if isinstance(batch, str):
         first = made(goal.batch or 1)
         tried = _candidate(hardware, first, goal, format_name, capacity, 1)
-        if batch != _TOO_SLOW:
+        if batch not in (_TOO_SLOW, _UNSURE):
             return Miss(hardware.name, batch, candidate=tried)
         return Miss(hardware.name, batch, "latency", _worst_s(first.time_s, goal), goal.latency_s, tried)
     found = made(batch)
@@ -61,41 +61,56 @@ def answered(hardware: Hardware, rows_at: Rows, goal: Goal) -> Candidate | Miss:
     return _candidate(hardware, found, goal, format_name, capacity, needed)
 
 
+_UNSURE = "the latency is kept by the middle of the estimate, and not by its upper bound"
 _TOO_SLOW, _TOO_FEW = "an answer takes longer than the latency, at a batch of one", "what is there is too slow"
 
 
 def quick_enough(time_s: Interval, goal: Goal) -> bool:
-    """Whether an answer comes within the latency, by the upper bound of a call's time."""
+    """Whether an answer comes within the latency."""
     return goal.latency_s is None or _worst_s(time_s, goal) <= goal.latency_s
 
 
 def _worst_s(time_s: Interval, goal: Goal) -> float:
     """Seconds that an answer takes at worst: behind the batch before it, where there is a rate."""
     upper = time_s.high if time_s.high is not None else math.inf
-    return upper * (2 if goal.rate_s is not None else 1)
+    return upper + ((time_s.mid or 0.0) if goal.rate_s is not None else 0.0)
 
 
 def _batch(made: Callable[[int], Estimate], goal: Goal, capacity: int | None, *, single: bool) -> int | str:
     """The batch of a call: the largest that keeps the latency, else the smallest near the best rate; or what forbids."""
     rates: dict[int, float] = {}
-    for batch in (goal.batch,) if goal.batch is not None else _BATCHES[: 1 if single else None]:
+    unsure = fitting = False
+    for batch in _batches(goal, single=single):
         found = made(batch)
-        if found.time_s.mid is None:
+        mid = found.time_s.mid
+        if mid is None:
             return "only a floor of its time is known"
         needed = None if found.memory_bytes is None else found.memory_bytes.mid
         if capacity is not None and needed is not None and needed > capacity:
             break
-        if not quick_enough(found.time_s, goal):
-            return max(rates) if rates else _TOO_SLOW
-        rates[batch] = batch / found.time_s.mid
-        if goal.latency_s is None and rates[batch] < _GAIN * rates.get(batch // 2, 0.0):
+        fitting = True
+        hopeful = goal.latency_s is None or mid <= goal.latency_s / (1 if goal.rate_s is None else 2)
+        if not hopeful:
+            break
+        if not quick_enough(found.time_s, goal):  # bounds are widest at small batches, and so a larger one may do
+            unsure = True
+            continue
+        rates[batch] = batch / mid
+        if goal.latency_s is None and rates[batch] < _GAIN * max((rates[each] for each in rates if each < batch), default=0):
             break
     if not rates:
-        return "it does not fit, whatever the batch is"
+        return _UNSURE if unsure else _TOO_SLOW if fitting else "it does not fit, whatever the batch is"
     if goal.latency_s is not None:
         return max(rates)
     best = max(rates.values())
     return next(batch for batch, rate in rates.items() if rate >= _KNEE * best)
+
+
+def _batches(goal: Goal, *, single: bool) -> tuple[int, ...]:
+    """Batches that are looked at: every power of two where the latency decides, else every second."""
+    if goal.batch is not None:
+        return (goal.batch,)
+    return (1,) if single else _BATCHES if goal.latency_s is not None else _BATCHES[::2]
 
 
 def _candidate(

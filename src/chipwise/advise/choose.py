@@ -15,7 +15,11 @@ from chipwise.core.advice import Candidate, Change, Goal, Miss, Rate, Ruled
 from chipwise.cost.money import USUAL, electricity_of
 
 NO_POWER, TOO_MANY_WATTS = "its power is not known", "it draws more than the watts"
-UNPRICED = {"": "no price is known", "buy": "no price to buy it is known", "rent": "no rent is known"}
+UNPRICED = {
+    "": "no price to buy it of the last seven years, and no rent of the last two, is known",
+    "buy": "no price to buy it of the last seven years is known",
+    "rent": "no rent of the last two years is known",
+}
 _SHOWN_NEAREST = 3
 
 
@@ -67,6 +71,12 @@ def ranked(meeting: Iterable[Candidate], goal: Goal) -> tuple[Candidate, ...]:
 
 def runner_up(candidates: Sequence[Candidate]) -> int | None:
     """Place of the next best with another chip; else of the next; None where there is none."""
+    if not candidates:
+        return None
+    least = min(candidates, key=lambda each: (each.usd.mid if each.usd is not None else None) or math.inf)
+    cheaper = candidates.index(least)
+    if candidates[0].kind == "cpu" and least.kind != "cpu":  # CPUs first, though something costs less
+        return cheaper
     others = [place for place, each in enumerate(candidates) if place and each.device != candidates[0].device]
     return others[0] if others else 1 if len(candidates) > 1 else None
 
@@ -131,7 +141,7 @@ def _price(best: Candidate, other: Candidate) -> Change | None:
         fixed = electricity_share(other)
         priced = other.usd.mid * (1 - fixed)
         share = (best.usd.mid - other.usd.mid * fixed) / priced if priced else 0.0
-    if share <= 0:
+    if not 0 < share < 1:
         return None
     return Change("price", share * offer.usd.mid, other.name, offer.usd.mid, hourly=offer.pay == "rent")
 

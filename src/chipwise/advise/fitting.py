@@ -65,6 +65,32 @@ class Fit:
         return tuple(word for word, used in named if used)
 
 
+def tried(rows_at: Rows, device: Device, format_name: str, share: int, capacity: int | None, count: int) -> list[Fit]:
+    """Each technique by itself, whether it fits or not, and micro-batches with it where it takes those to fit.
+
+    Args:
+        rows_at, device, format_name, share, capacity, count: as of `fits`.
+    """
+    held = Held(rows_at, device, format_name, count)
+
+    def fitted(fit: Fit) -> Fit:
+        return replace(fit, memory=held.copies(fit))
+
+    def full(fit: Fit) -> bool:
+        return capacity is not None and (fit.memory.mid or 0.0) > capacity
+
+    found = []
+    for offloaded, stage, checkpointed in dict.fromkeys(_ladder(device, count)):
+        if sum((offloaded, stage > 0, checkpointed)) > 1:
+            continue
+        whole = fitted(Fit(share, 1, checkpointed, offloaded, stage))
+        found.append(whole)
+        parts = (replace(whole, micro=micro, parts=math.ceil(share / micro)) for micro in _halves(share // 2))
+        smaller = next((each for each in map(fitted, parts) if not full(each)), None) if full(whole) else None
+        found += [smaller] if smaller is not None else []
+    return found
+
+
 def fits(
     rows_at: Rows, device: Device, format_name: str, share: int, capacity: int | None, count: int = 1
 ) -> list[Fit]:
@@ -78,7 +104,7 @@ def fits(
         capacity: bytes of its memory; None where that is not known, as of hosts: then it is said to fit.
         count: copies.
     """
-    held = _Held(rows_at, device, format_name, count)
+    held = Held(rows_at, device, format_name, count)
     found = []
     for offloaded, stage, checkpointed in _ladder(device, count):
         for micro in _halves(share):
@@ -101,7 +127,7 @@ def cut_fits(
         rows_at, device, format_name, capacity, count: as of `fits`.
         batch: items of a step of all.
     """
-    held = _Held(rows_at, device, format_name, count)
+    held = Held(rows_at, device, format_name, count)
     found = []
     for layout in _CUTS:
         if layout == "tensor" and weighted_share(rows_at(1)) < _TENSOR_SHARE:
@@ -137,7 +163,7 @@ def _halves(share: int) -> Iterator[int]:
         share //= 2
 
 
-class _Held:
+class Held:
     """Memory of a device that trains, by what goes through at a time; each asked of the cost model once."""
 
     def __init__(self, rows_at: Rows, device: Device, format_name: str, count: int) -> None:

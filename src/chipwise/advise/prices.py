@@ -33,8 +33,9 @@ RATE = Rate(
 _KINDS = ("launch", "street", "used", "hour")
 _KEYS = ("device", "kind", "usd", "eur", "date", "source")
 _RATE_KEYS = ("usd_per_eur", "vat", "date", "source")
-# A launch price that is older than the newest price known here by more than so many years is called old.
-_OLD_YEARS = 1
+# Beside the newest price known here, in years: from when a launch price is called old, up to when it is taken to be a
+# price at all (no shop has such a card any more), and up to when a rent is.
+_OLD_YEARS, _SOLD_YEARS, _RENT_YEARS = 1, 7, 2
 
 Priced = TypeVar("Priced", Device, System)
 
@@ -143,7 +144,7 @@ def newest(known: Iterable[Device | System]) -> str:
 
 
 def offers(each: Device | System, count: int, rate: Rate, today: str) -> tuple[Offer, ...]:
-    """The ways to pay for so many: the newest price to buy, and the rent.
+    """The ways to pay for so many: the newest price to buy and the rents, as far as they are of the last years.
 
     Args:
         each: a device, or a whole system, whose price is of all its devices.
@@ -151,17 +152,21 @@ def offers(each: Device | System, count: int, rate: Rate, today: str) -> tuple[O
         rate: what euros are.
         today: the date of the newest price known, which a launch price may be old beside.
     """
-    bought = [price for price in each.prices if price.kind != "hour"]
-    hours = [price for price in each.prices if price.kind == "hour"]
+    bought = [price for price in each.prices if price.kind != "hour" and _years(price.date, today) <= _SOLD_YEARS]
+    hours = [price for price in each.prices if price.kind == "hour" and _years(price.date, today) <= _RENT_YEARS]
     made = []
     if bought:
         last = max(bought, key=lambda price: price.date)
-        old = last.kind == "launch" and bool(today) and int(today[:4]) - int(last.date[:4]) > _OLD_YEARS
+        old = last.kind == "launch" and _years(last.date, today) > _OLD_YEARS
         made.append(Offer("buy", _span([last], count, rate), last, old))
     if hours:
         dearest = max(hours, key=lambda price: (price.high, price.date))
         made.append(Offer("rent", _span(hours, count, rate), dearest))
     return tuple(made)
+
+
+def _years(date: str, today: str) -> int:
+    return int(today[:4]) - int(date[:4]) if today else 0
 
 
 def _span(prices: list[Price], count: int, rate: Rate) -> Interval:

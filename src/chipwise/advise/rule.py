@@ -17,7 +17,7 @@ from typing import Literal
 from chipwise.advise.expected import Rows, expected, obstacle, runs_in, waiting_of, workload_of
 from chipwise.core.advice import Candidate, Goal, Guidance, Pace
 from chipwise.core.device import Device
-from chipwise.core.estimate import Interval, Workload
+from chipwise.core.estimate import Workload
 from chipwise.core.layer import Layer
 from chipwise.cost import systolic
 from chipwise.cost.liveness import input_bytes
@@ -114,12 +114,12 @@ def _pace(
 
 def _estimated(kind: str, rows: Sequence[Layer], device: Device, name: str, goal: Goal, *, floor: bool) -> Pace:
     made = expected(rows, device, workload_of(device, "inference" if floor else goal.phase, goal.batch or 1, name))
-    step_s = Interval(_PASSES * (made.time_s.mid or 0.0), None, None) if floor else made.time_s
+    step_s = made.time_s.times(_PASSES) if floor else made.time_s
     return Pace(kind, device.name, step_s, waiting_of(made) if kind == "gpu" else 0.0, floor)
 
 
 def _seconds(pace: Pace) -> float:
-    return pace.step_s.mid or pace.step_s.low or 0.0
+    return pace.step_s.mid or 0.0
 
 
 def _fed(gpu: Pace | None, devices: Iterable[Device], batch: int, shares: Shares) -> float | None:

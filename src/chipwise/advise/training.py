@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from chipwise.advise.expected import Rows, at_batches, obstacle, runs_in, waiting_of
-from chipwise.advise.fitting import Fit, cut_fits, fits
+from chipwise.advise.fitting import Fit, cut_fits, fits, tried
 from chipwise.advise.hardware import Hardware
-from chipwise.core.advice import Candidate, Goal, Miss
+from chipwise.core.advice import Candidate, Goal, Miss, Rung
 from chipwise.core.estimate import Estimate, Interval, Workload
 from chipwise.core.layer import Layer
 from chipwise.cost.mesh_step import Layout, Part, Wires, mesh_step
@@ -105,8 +104,6 @@ def _candidate(
     format_name: str,
 ) -> Candidate:
     count, batch = hardware.count, goal.batch or 1
-    alone = alone_s(hardware, fit, made, rows_at)
-    several = count > 1 and fit.layout == "copies" and alone.mid and step_s.mid
     return Candidate(
         name=hardware.name,
         device=hardware.device.name,
@@ -126,7 +123,6 @@ def _candidate(
         waiting=waiting_of(made),
         work_s=None if goal.steps is None else step_s.times(goal.steps),
         power_w=hardware.power_w,
-        efficiency=alone.times(1 / (step_s.mid or 1.0)) if several else None,
         notes=tuple(dict.fromkeys((*made.notes, *_said(fit, rows_at)))),
     )
 
@@ -223,7 +219,26 @@ def _parts(rows: Sequence[Layer], made: Estimate, whole_s: float, cut: int) -> l
     return parts
 
 
-def scaled(hardware: Sequence[Hardware], rows_at: Rows, goal: Goal) -> list[Candidate]:
-    """The same device once and several times, where it is trained on."""
-    made = [trained(each, rows_at, goal) for each in hardware if each.count == 1 or each.link is not None]
-    return [replace(each, offer=None) for each in made if isinstance(each, Candidate)]
+def rungs(hardware: Hardware, rows_at: Rows, goal: Goal, precision: str) -> list[Rung]:
+    """Ways to train on some hardware, each technique by itself, quickest first; float32, too.
+
+    Args:
+        hardware: the recommended one.
+        rows_at, goal: as of `trained`.
+        precision: the number format that was chosen.
+    """
+    device, batch, capacity = hardware.device, goal.batch or 1, capacity_of(hardware, goal)
+    share = math.ceil(batch / hardware.count)
+    wide = ["fp32"] if precision != "fp32" and "fp32" in device.peak_flops else []
+    found = []
+    for name in (*wide, precision):
+        made = at_batches(rows_at, device, "training", name)
+        for fit in tried(rows_at, device, name, share, capacity, hardware.count):
+            if name in wide and fit.words:
+                continue
+            step_s = step_of(hardware, fit, made(fit.micro), rows_at, batch)
+            if step_s is not None:
+                room = capacity is None or (fit.memory.mid or 0.0) <= capacity
+                found.append(Rung(name, fit.words, fit.memory, room, step_s.rate(batch)))
+    found.sort(key=lambda each: -(each.items_s.mid or 0.0))
+    return found

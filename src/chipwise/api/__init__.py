@@ -1,5 +1,6 @@
 """The line as Python functions, one a verb: the command line and notebooks call these and nothing else."""
 
+from chipwise.api.advising import advise
 from chipwise.api.counting import count_layers
 from chipwise.api.curves import learning_curve
 from chipwise.api.customs import custom_layer
@@ -30,6 +31,7 @@ from chipwise.api.zoo import zoo
 __all__ = [
     "PRECISIONS",
     "TECHNIQUES",
+    "advise",
     "augmentation_names",
     "bench",
     "check",

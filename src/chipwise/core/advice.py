@@ -118,7 +118,6 @@ class Candidate:
         energy_j: of an item; power_w: of all devices at full power; None where that is not known.
         offer: how it is paid; None where no price is known. usd: of an item.
         flops_usd, flops_w: peak FLOP/s in its number format over the price to buy, and over its power.
-        efficiency: of several devices, items a second over those of one alone with its share of the batch.
         notes: what else to know, each a sentence.
     """
 
@@ -145,7 +144,6 @@ class Candidate:
     usd: Interval | None = None
     flops_usd: float | None = None
     flops_w: float | None = None
-    efficiency: Interval | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -186,6 +184,23 @@ def _whole(item: Interval | None, work_s: Interval | None, step_s: Interval, bat
     if item is None or work_s is None or work_s.mid is None or not step_s.mid:
         return None
     return item.times(work_s.mid / step_s.mid * batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One way to train on the recommended hardware.
+
+    Attributes:
+        precision: number format; techniques: in words, empty for the plain way.
+        memory_bytes: of the fullest device; fits: whether its middle does.
+        items_s: items a second of all devices.
+    """
+
+    precision: str
+    techniques: tuple[str, ...]
+    memory_bytes: Interval
+    fits: bool
+    items_s: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +307,7 @@ class Advice:
         candidates: what meets it, best first, each device or system once; the first is recommended.
         runner_up: place of the next best other device in `candidates`; None where there is none.
         changes: what would change the answer.
+        ladder: ways to train on the recommended hardware, those that fit or not.
         scaling: the recommended device, once and several times, where it is trained on.
         ruled_out: reasons, with those that are out for it.
         nearest: where nothing meets the goal, what comes nearest; missed: what each of those misses.
@@ -309,6 +325,7 @@ class Advice:
     candidates: tuple[Candidate, ...]
     runner_up: int | None
     changes: tuple[Change, ...]
+    ladder: tuple[Rung, ...]
     scaling: tuple[Candidate, ...]
     ruled_out: tuple[Ruled, ...]
     nearest: tuple[Miss, ...]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
+from chipwise.core.advice import Advice
 from chipwise.core.board import Leaderboard
 from chipwise.core.compression import Compression
 from chipwise.core.contest import Contest
@@ -51,6 +52,7 @@ from chipwise.core.served import Served
 from chipwise.core.training_memory import TrainingFit
 from chipwise.core.tuning import Tuning
 from chipwise.views import claims
+from chipwise.views.advice_table import AdviceTable
 from chipwise.views.compression_table import compression_table
 from chipwise.views.contest_table import contest_table
 from chipwise.views.counts_table import counts_table
@@ -268,6 +270,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     ZooList: ZooTable,
     FormatReport: FormatsTable,
     Estimation: EstimateTable,
+    Advice: AdviceTable,
     Hardware: HardwareTable,
     Features: features_table,
     LayerCounts: counts_table,
