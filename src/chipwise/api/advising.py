@@ -19,8 +19,8 @@ from chipwise.core.units import Money, parse_money
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chipwise.advise.advise import Subject
-    from chipwise.advise.prices import PriceFile
+    from chipwise.advising.advise import Subject
+    from chipwise.advising.prices import PriceFile
     from chipwise.api.given import NetworkLike
     from chipwise.core.advice import Advice, By, Goal
     from chipwise.core.device import Device, System
@@ -80,7 +80,7 @@ def advise(
         InputError: a budget of nothing, a price without a date, a system with no link speed, goals that do not go
             together.
     """
-    from chipwise.advise import advise as advised
+    from chipwise.advising import advise as advised
     from chipwise.core.advice import Goal
 
     money = parse_money(budget) if isinstance(budget, str) else budget
@@ -155,7 +155,7 @@ def _hardware(
     prices: str | Path | None, catalogue: str | Path | None
 ) -> tuple[tuple[Device, ...], tuple[System, ...], PriceFile]:
     """All that is known, with the prices of a file where one is given."""
-    from chipwise.advise.prices import PriceFile, check_names, read_prices, with_prices
+    from chipwise.advising.prices import PriceFile, check_names, read_prices, with_prices
     from chipwise.devices import known
 
     devices, systems = known.devices(None if catalogue is None else Path(catalogue)), known.systems()
@@ -174,7 +174,7 @@ def _hardware(
 
 
 def _subject(network: Network) -> Subject:
-    from chipwise.advise.advise import Subject
+    from chipwise.advising.advise import Subject
     from chipwise.networks.layers import fixed_batch, layer_rows
 
     items = fixed_batch(network) or 1

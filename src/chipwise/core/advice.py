@@ -241,9 +241,9 @@ class Change:
     """What would change the answer.
 
     Attributes:
-        kind: "price" (of `name`, below which it wins), "budget" or "power" (from which `name` is had, which is `factor`
-            times as fast), "deadline" (below which the answer no longer meets it, and `name` does), "hours" (of use,
-            from which `name`, bought, costs less than its rent), "rate" (above which more devices are needed), "host"
+        kind: "cost", "time" or "energy" (`name` is first if that decides, with `factor` times as much of it), "price" (of `name`, below which it wins), "budget" or "power" (from which `name` is had, which is `factor`
+            times as fast), "deadline" (below which the answer no longer meets it, and `name` does), "sure" (`name`
+            keeps the deadline by the upper bound of its time, at `factor` times the cost), "hours" (of use, from which `name`, bought, costs less than its rent), "rate" (above which more devices are needed), "host"
             (power of an edge accelerator's host, from which `name` takes less energy).
         value: in dollars, dollars an hour, watts, seconds, hours, or items a second.
         now: what that is today; None where there is nothing to compare with.
@@ -251,7 +251,7 @@ class Change:
         factor: see "budget" and "power".
     """
 
-    kind: Literal["price", "budget", "power", "deadline", "hours", "rate", "host"]
+    kind: Literal["cost", "time", "energy", "price", "budget", "power", "deadline", "sure", "hours", "rate", "host"]
     value: float
     name: str
     now: float | None = None
@@ -310,7 +310,8 @@ class Advice:
         ladder: ways to train on the recommended hardware, those that fit or not.
         scaling: the recommended device, once and several times, where it is trained on.
         ruled_out: reasons, with those that are out for it.
-        nearest: where nothing meets the goal, what comes nearest; missed: what each of those misses.
+        own: what is there already and does not meet it, with what each misses.
+        nearest: where nothing meets the goal, what comes nearest, with what each misses.
         guidance: CPU, GPU or TPU.
         rate: what euros are, where some were met.
         sources: of prices, a line each.
@@ -328,6 +329,7 @@ class Advice:
     ladder: tuple[Rung, ...]
     scaling: tuple[Candidate, ...]
     ruled_out: tuple[Ruled, ...]
+    own: tuple[Miss, ...]
     nearest: tuple[Miss, ...]
     guidance: Guidance
     rate: Rate | None = None

@@ -3,7 +3,7 @@
 >>> from rich.console import Console
 >>> from chipwise.core.advice import Advice, Goal, Guidance
 >>> rule = Guidance("GPU", (), 1, 0, 1.0, 1.0, (), None, ())
->>> answer = Advice("net", "", 2, 4, Goal(), (), None, (), (), (), (), (), rule)
+>>> answer = Advice("net", "", 2, 4, Goal(), (), None, (), (), (), (), (), (), rule)
 >>> Console(width=80).print(AdviceTable(answer))  # doctest: +ELLIPSIS
 net, inference: least money first
 nothing that is known meets that
@@ -26,6 +26,7 @@ from chipwise.views.advice_words import (
     scaled_range,
     second_words,
     span_range,
+    watts,
 )
 from chipwise.views.grid import Fitted, cell, facts, grid, heading, line, muted
 from chipwise.views.intervals import number, number_range, time_range
@@ -52,7 +53,8 @@ class AdviceTable:
         """Draw it for this width."""
         del console, options
         record = self.record
-        yield heading(f"{record.network}, {record.goal.phase}: {goal_words(record.goal)}")
+        first = "; CPUs before the rest" if _cpus_first(record) else ""
+        yield heading(f"{record.network}, {record.goal.phase}: {goal_words(record.goal)}{first}")
         if record.candidates:
             yield _ranking(record)
             yield from _legend(record)
@@ -63,9 +65,16 @@ class AdviceTable:
         else:
             yield line("nothing that is known meets that", "bold red")
             yield from _nearest(record)
+            yield facts([("yours", miss_words(each, record.goal, record.rate)) for each in record.own])
         yield from _rule(record.guidance, record)
         yield from _out(record)
         yield from _endings(record)
+
+
+def _cpus_first(record: Advice) -> bool:
+    """Whether CPUs stand before what costs less, since the network is small."""
+    costs = [(each.usd.mid or 0.0) if each.usd is not None else 0.0 for each in record.candidates]
+    return record.goal.by == "cost" and bool(costs) and costs[0] > min(costs)
 
 
 def _ranking(record: Advice) -> Fitted:
@@ -84,14 +93,15 @@ def _ranking(record: Advice) -> Fitted:
             cell(number(each.items_s)),
             cell(offer_words(each.offer)),
             cell(cost),
-            cell("-" if each.power_w is None else significant(each.power_w)),
+            cell("-" if each.power_w is None else watts(each.power_w)),
         )
     return Fitted(rows)
 
 
 def _how(each: Candidate, *, training: bool) -> str:
     """The number format, and what makes it fit; in inference the batch of a call."""
-    parts = [each.precision.replace("amp ", "") if not training else each.precision, *each.techniques]
+    short = [words.replace(" micro-batches of ", " x ") for words in each.techniques]
+    parts = [each.precision.replace("amp ", "") if not training else each.precision, *short]
     parts += [] if training else [f"batch {each.each}"]
     return ", ".join(parts)
 
@@ -118,6 +128,7 @@ def _recommended(record: Advice) -> Iterator[RenderableType]:
     limit = record.goal.deadline_s
     if limit is not None and best.work_s is not None and best.work_s.high is not None and best.work_s.high > limit:
         pairs.append(("but", f"by the upper bound it takes {span_range(best.work_s)}: past the deadline"))
+    pairs += [("yours", miss_words(each, record.goal, record.rate)) for each in record.own]
     changes = [change_words(each, record.goal, record.rate) for each in record.changes]
     pairs += [("changes" if not place else "", said) for place, said in enumerate(changes)]
     yield Text()
@@ -129,13 +140,13 @@ def _figures(candidates: Sequence[Candidate]) -> Iterator[RenderableType]:
     bought = any(each.items_s_usd is not None for each in candidates)
     named = (">items/s per\nUSD of price!",) if bought else ()
     flops = (">FLOPS per\nUSD!",) if bought else ()
-    rows = grid("device", ">items per USD!", *named, ">J an item!", ">items per J!", *flops, ">FLOPS per W!")
+    rows = grid("device", ">items per USD!", *named, ">energy an item!", ">items per J!", *flops, ">FLOPS per W!")
     for each in candidates:
         rows.add_row(
             cell(each.name),
             cell(scaled_range(each.items_usd)),
             *([cell(scaled_range(each.items_s_usd))] if bought else []),
-            cell(scaled_range(each.energy_j)),
+            cell(scaled_range(each.energy_j, "J")),
             cell(scaled_range(each.items_j)),
             *([cell(_flops(each.flops_usd))] if bought else []),
             cell(_flops(each.flops_w)),
@@ -174,7 +185,7 @@ def _scaling(scaling: Sequence[Candidate]) -> Iterator[RenderableType]:
     if not scaling:
         return
     worked = any(each.work_s is not None for each in scaling)
-    names = ("all of it!", ">USD!") if worked else ()
+    names = ("all of it!", "price!", ">USD!") if worked else ()
     rows = grid("devices", "over", ">items/s!", ">times one!", *names)
     for each in scaling:
         rows.add_row(
@@ -182,7 +193,7 @@ def _scaling(scaling: Sequence[Candidate]) -> Iterator[RenderableType]:
             cell(each.link),
             cell(number_range(each.items_s)),
             cell(significant((each.items_s.mid or 0.0) / (scaling[0].items_s.mid or 1.0), 2)),
-            *([cell(_time(each.work_s)), cell(scaled_range(each.work_usd))] if worked else []),
+            *([cell(_time(each.work_s)), cell(offer_words(each.offer)), cell(scaled_range(each.work_usd, bounds=False))] if worked else []),
         )
     yield Text()
     yield line("Several of it, which share the batch", "bold")
@@ -202,12 +213,13 @@ def _nearest(record: Advice) -> Iterator[RenderableType]:
 def _rule(rule: Guidance, record: Advice) -> Iterator[RenderableType]:
     """CPU, GPU or TPU, with what speaks for it."""
     paces = [
-        f"{each.kind.upper()} {'≥ ' if each.floor else ''}{format_time(each.step_s.mid or 0.0)} ({each.name})"
+        f"{each.kind.upper()} {'at least ' if each.floor else ''}{format_time(each.step_s.mid or 0.0)} ({each.name}"
+        f"{', the chip alone' if each.kind == 'tpu' else ''})"
         for each in rule.paces
     ]
     step = "a step" if record.goal.phase == "training" else "a call"
     pairs = [(rule.verdict if not place else "", reason) for place, reason in enumerate(rule.reasons)]
-    pairs += [("", f"{step} of {rule.batch} items: {', '.join(paces)}")] if paces else []
+    pairs += [("", f"{step} of {format_count(rule.batch)} items: {', '.join(paces)}")] if paces else []
     yield Text()
     yield line("CPU, GPU or TPU", "bold")
     yield facts([(name or " ", said) for name, said in pairs])

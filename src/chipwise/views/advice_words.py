@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from chipwise.core.estimate import Interval
     from chipwise.core.units import Money
 
-_LARGE = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1.0, ""))
-_SMALL = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"))
+_LARGE = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e5, 1e6, "M"), (0.0, 1.0, ""))  # from where on, scale, prefix
+_SMALL = ((1.0, 1.0, ""), (1e-3, 1e-3, "m"), (0.0, 1e-6, "µ"))
+_ORDERS = {"cost": "least money", "time": "least time", "energy": "least energy"}
 _LONG = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -27,7 +28,7 @@ def scaled_range(interval: Interval | None, unit: str = "", *, bounds: bool = Tr
     if interval is None or interval.mid is None:
         return "-"
     prefixes = _SMALL if unit and interval.mid < 1 else _LARGE
-    scale, prefix = next((pair for pair in prefixes if interval.mid >= pair[0]), prefixes[-1])
+    scale, prefix = next((scale, prefix) for least, scale, prefix in prefixes if interval.mid >= least)
     part = interval.times(1 / scale)
     said = number_range(part) if bounds else significant(part.mid or 0.0)
     return f"{said} {prefix}{unit}".rstrip()
@@ -56,9 +57,14 @@ def offer_words(offer: Offer | None, rate: Rate | None = None) -> str:
     return f"{_amount(offer.usd.mid)} USD{hour}{' †' if offer.old else ''}{euros}"
 
 
+def watts(value: float) -> str:
+    """A power without more digits than it has, "15" or "2,800"."""
+    return f"{value:,.0f}" if value == round(value) else significant(value)
+
+
 def goal_words(goal: Goal) -> str:
     """What was asked, in a line."""
-    parts = [f"batch {goal.batch}" if goal.batch is not None else ""]
+    parts = [f"batch {format_count(goal.batch)}" if goal.batch is not None else ""]
     if goal.data_size is not None:
         epochs = f", {goal.epochs} epochs" if goal.epochs > 1 else ""
         parts.append(f"{format_count(goal.data_size)} items{epochs}")
@@ -78,7 +84,7 @@ def limits(goal: Goal) -> list[str]:
             (f"in {format_bytes(goal.memory_bytes or 0)} of memory", goal.memory_bytes),
             (f"an answer in {format_time(goal.latency_s or 0.0)}", goal.latency_s),
             (f"{significant(goal.rate_s or 0.0)} answers/s", goal.rate_s),
-            (f"at most {significant(goal.power_w or 0.0)} W", goal.power_w),
+            (f"at most {watts(goal.power_w or 0.0)} W", goal.power_w),
         )
         if known is not None
     ]
@@ -88,7 +94,7 @@ def reason_words(record: Advice) -> str:
     """Why the first is recommended, in one sentence."""
     best, goal = record.candidates[0], record.goal
     count = len(record.candidates)
-    among = f"of the {count} that meet it" if limits(goal) else f"of {count}"
+    among = "of all that meet it, being the only one" if count == 1 else f"of the {count} that {_meet(goal)}"
     if record.guidance.verdict == "CPU" and best.kind == "cpu" and goal.by == "cost" and goal.budget is None:
         waits = next((each.waiting for each in record.guidance.paces if each.kind == "gpu"), 0.0)
         return (
@@ -108,6 +114,10 @@ def reason_words(record: Advice) -> str:
     return f"it costs least {among}: {scaled_range(best.items_usd)} items for a dollar{paid}"
 
 
+def _meet(goal: Goal) -> str:
+    return "meet that" if limits(goal) else "can be told of"
+
+
 def second_words(record: Advice) -> str:
     """The runner-up beside the first."""
     assert record.runner_up is not None
@@ -125,6 +135,9 @@ def second_words(record: Advice) -> str:
 def change_words(change: Change, goal: Goal, rate: Rate | None) -> str:
     """What would change the answer, and from where on."""
     hour = " an hour" if change.hourly else ""
+    if change.kind in _ORDERS:
+        share = "" if change.factor is None else f", {significant(change.factor, 2)} times that of the first"
+        return f"{_ORDERS[change.kind]}: {change.name}{share}"
     if change.kind == "price":
         return f"below {_amount(change.value)} USD{hour} ({_amount(change.now or 0.0)} now) {change.name} costs less"
     times = f"{change.name}, {significant(change.factor or 0.0, 2)} times as quick"
@@ -133,7 +146,10 @@ def change_words(change: Change, goal: Goal, rate: Rate | None) -> str:
         value = rate.eur(change.value) if euros and rate is not None else change.value
         return f"from {_amount(value)} {'EUR' if euros else 'USD'}{hour} on: {times}"
     if change.kind == "power":
-        return f"from {significant(change.value)} W on ({significant(change.now or 0.0)} W are allowed): {times}"
+        return f"from {watts(change.value)} W on ({watts(change.now or 0.0)} W are allowed): {times}"
+    if change.kind == "sure":
+        dearer = f"; {significant(change.factor, 2)} times the cost" if change.factor is not None else ""
+        return f"to be sure of it by the upper bound, {_span(change.value)}: {change.name}{dearer}"
     if change.kind == "deadline":
         return f"a deadline below {_span(change.value)} takes {change.name}"
     if change.kind == "hours":
@@ -151,8 +167,8 @@ def miss_words(miss: Miss, goal: Goal, rate: Rate | None) -> str:
         value = rate.eur(value) if euros and rate is not None else value
         said = f"it costs {_amount(value)} {'EUR' if euros else 'USD'}"
     elif miss.goal == "power":
-        said = f"it draws {significant(value)} W"
-    elif miss.goal == "rate":
+        said = f"it draws {watts(value)} W"
+    elif miss.goal not in ("deadline", "latency"):
         return f"{miss.name}: {miss.reason}"
     else:
         said = f"it takes {_span(value)}"
@@ -178,4 +194,6 @@ def _paid_words(best: Candidate, rate: Rate | None) -> str:
 
 
 def _amount(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 or value == round(value) else f"{value:,.2f}"
+    if value >= 100 or value == round(value):
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if float(f"{value:.2f}") == float(f"{value:.3g}") else significant(value)

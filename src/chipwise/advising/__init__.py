@@ -5,6 +5,6 @@
 256
 """
 
-from chipwise.advise.advise import advise, completed
+from chipwise.advising.advise import advise, completed
 
 __all__ = ["advise", "completed"]

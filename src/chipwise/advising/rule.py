@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from chipwise.advise.expected import Rows, expected, obstacle, runs_in, waiting_of, workload_of
+from chipwise.advising.expected import Rows, expected, obstacle, runs_in, waiting_of, workload_of
 from chipwise.core.advice import Candidate, Goal, Guidance, Pace
 from chipwise.core.device import Device
 from chipwise.core.estimate import Workload
@@ -140,10 +140,10 @@ def _verdict(
     if gpu is None:
         return "CPU", reasons
     if cpu is not None and gpu.waiting >= _WAITS and _seconds(cpu) <= _NEAR * _seconds(gpu):
-        said = f"small: of a step of {batch} items the GPU waits {gpu.waiting:.0%} for its host and its starts"
+        said = f"small: of a step of {batch:,} items the GPU waits {gpu.waiting:.0%} for its host and its starts"
         return "CPU", [f"{said}, and a CPU takes {_seconds(cpu) / _seconds(gpu):.2g} times as long", *reasons]
     times = "" if cpu is None else f", {_seconds(cpu) / _seconds(gpu):,.0f} times as quick as a CPU"
-    said = f"the GPU works for {1 - gpu.waiting:.0%} of a step of {batch} items{times}"
+    said = f"the GPU works for {1 - gpu.waiting:.0%} of a step of {batch:,} items{times}"
     if _suits_tpu(paces, shares, goal, batch):
         return "TPU", reasons
     return "GPU", [said, *reasons]
@@ -173,7 +173,7 @@ def _tpu_words(paces: dict[str, Pace], shares: Shares, goal: Goal, batch: int) -
     elif shares.array_share < _FULL:
         against.append("products too small for it")
     if batch < _LARGE_BATCH:
-        against.append(f"a batch of {batch}, where TPUs want {_LARGE_BATCH} and more")
+        against.append(f"a batch of {batch:,}, where TPUs want {_LARGE_BATCH} and more")
     weeks = _weeks(paces, goal)
     if goal.phase == "training" and weeks is not None and weeks < 1:
         against.append("less than a week of work for one GPU")

@@ -15,9 +15,9 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from chipwise.advise.expected import Rows, at_batches, obstacle, runs_in, waiting_of
-from chipwise.advise.hardware import Hardware
-from chipwise.advise.training import capacity_of
+from chipwise.advising.expected import Rows, at_batches, obstacle, runs_in, waiting_of
+from chipwise.advising.hardware import Hardware
+from chipwise.advising.training import capacity_of
 from chipwise.core.advice import Candidate, Goal, Miss
 from chipwise.core.estimate import Estimate, Interval
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chipwise.advise.expected import workload_of
-from chipwise.advise.hardware import Hardware
-from chipwise.advise.prices import cost_of, offers
+from chipwise.advising.expected import workload_of
+from chipwise.advising.hardware import Hardware
+from chipwise.advising.prices import cost_of, offers
 from chipwise.core.advice import Candidate, Goal, Offer, Rate
 from chipwise.core.estimate import Interval
 from chipwise.core.layer import Layer

@@ -2,7 +2,7 @@
 
 Memory is that of `chipwise.cost.memory`; of n copies, ZeRO (Rajbhandari et al., SC 2020) leaves each an n-th of the
 optimizer's state (1), of gradients (2) and of weights (3). Stages of a pipeline and processes of a tensor group hold
-their part of the network. What each costs in time is in `chipwise.advise.training`.
+their part of the network. What each costs in time is in `chipwise.advising.training`.
 
 >>> Fit(micro=32, parts=2, checkpointed=True).words
 ('2 micro-batches of 32', 'checkpointing')
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
-from chipwise.advise.expected import Rows, workload_of
+from chipwise.advising.expected import Rows, workload_of
 from chipwise.core.device import Device
 from chipwise.core.estimate import Interval, MemoryUse
 from chipwise.core.layer import Layer
@@ -99,7 +99,7 @@ def fits(
     Args:
         rows_at: layer rows for so many items.
         device: one of them.
-        format_name: as `chipwise.advise.expected.runs_in` says.
+        format_name: as `chipwise.advising.expected.runs_in` says.
         share: items of a step of one copy.
         capacity: bytes of its memory; None where that is not known, as of hosts: then it is said to fit.
         count: copies.

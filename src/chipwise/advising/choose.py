@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
-from chipwise.advise.costs import most_of
-from chipwise.core.advice import Candidate, Change, Goal, Miss, Rate, Ruled
+from chipwise.advising.costs import most_of
+from chipwise.core.advice import By, Candidate, Change, Goal, Miss, Rate, Ruled
 from chipwise.cost.money import USUAL, electricity_of
 
 NO_POWER, TOO_MANY_WATTS = "its power is not known", "it draws more than the watts"
@@ -20,6 +22,7 @@ UNPRICED = {
     "buy": "no price to buy it of the last seven years is known",
     "rent": "no rent of the last two years is known",
 }
+_NUMBER = re.compile(r"^\d+ x ")
 _SHOWN_NEAREST = 3
 
 
@@ -82,13 +85,14 @@ def runner_up(candidates: Sequence[Candidate]) -> int | None:
 
 
 def grouped(missed: Iterable[Miss], kept: Sequence[Candidate]) -> tuple[Ruled, ...]:
-    """Reasons with all names, most names first; what is kept in another way is not out."""
-    names = {each.name for each in kept}
-    reasons: dict[str, list[str]] = {}
+    """Reasons with all devices and systems, most first; what is kept, in whatever number, is not out."""
+    names = {each.name if each.whole else each.device for each in kept}
+    reasons: dict[str, dict[str, None]] = {}
     for each in missed:
-        if each.name not in names and each.name not in reasons.setdefault(each.reason, []):
-            reasons[each.reason].append(each.name)
-    found = [Ruled(reason, tuple(said)) for reason, said in reasons.items() if said]
+        name = _NUMBER.sub("", each.name)
+        if name not in names:
+            reasons.setdefault(each.reason, {})[name] = None
+    found = [Ruled(reason, tuple(said)) for reason, said in reasons.items()]
     return tuple(sorted(found, key=lambda each: -len(each.names)))
 
 
@@ -122,10 +126,22 @@ def changes_of(
     found.append(_beyond("budget", best, missed))
     found.append(_beyond("power", best, missed))
     found.append(_deadline(best, meeting, goal))
+    found.append(_certain(best, meeting, goal))
     found.append(_hours(best, meeting))
+    found += [_by_another(by, best, candidates, goal) for by in ("cost", "time", "energy")]
     if goal.rate_s is not None and best.items_s.low is not None:
         found.append(Change("rate", best.items_s.low, best.name, goal.rate_s))
     return tuple(each for each in found if each is not None)
+
+
+def _by_another(by: By, best: Candidate, candidates: Sequence[Candidate], goal: Goal) -> Change | None:
+    """What would be first if something else decided, and its share of the first's cost, time or energy."""
+    key = key_of(replace(goal, by=by))
+    first = min(candidates, key=key)
+    if by == goal.by or first is best or not 0 < key(first) < math.inf:
+        return None
+    factor = key(first) / key(best) if 0 < key(best) < math.inf else None
+    return Change(by, key(first), first.name, key(best) if factor is not None else None, factor=factor)
 
 
 def _price(best: Candidate, other: Candidate) -> Change | None:
@@ -186,6 +202,20 @@ def _deadline(best: Candidate, meeting: Sequence[Candidate], goal: Goal) -> Chan
     quicker = [each for each in meeting if each.work_s is not None and (each.work_s.mid or math.inf) < best.work_s.mid]
     first = min(quicker, key=key_of(goal), default=None)
     return None if first is None else Change("deadline", best.work_s.mid, first.name, goal.deadline_s)
+
+
+def _certain(best: Candidate, meeting: Sequence[Candidate], goal: Goal) -> Change | None:
+    """Where the answer keeps the deadline by its middle alone: the next that keeps it by its upper bound."""
+    limit = goal.deadline_s
+    if limit is None or best.work_s is None or (best.work_s.high or 0.0) <= limit:
+        return None
+    kept = [each for each in meeting if each.work_s is not None and (each.work_s.high or math.inf) <= limit]
+    first = min(kept, key=key_of(goal), default=None)
+    if first is None or first.work_s is None or first.work_s.high is None:
+        return None
+    costs = [each.work_usd.mid if each.work_usd is not None else None for each in (first, best)]
+    factor = costs[0] / costs[1] if costs[0] and costs[1] else None
+    return Change("sure", first.work_s.high, first.name, limit, factor=factor)
 
 
 def _hours(best: Candidate, meeting: Sequence[Candidate]) -> Change | None:

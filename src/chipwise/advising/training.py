@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from chipwise.advise.expected import Rows, at_batches, obstacle, runs_in, waiting_of
-from chipwise.advise.fitting import Fit, cut_fits, fits, tried
-from chipwise.advise.hardware import Hardware
+from chipwise.advising.expected import Rows, at_batches, obstacle, runs_in, waiting_of
+from chipwise.advising.fitting import Fit, cut_fits, fits, tried
+from chipwise.advising.hardware import Hardware
 from chipwise.core.advice import Candidate, Goal, Miss, Rung
 from chipwise.core.estimate import Estimate, Interval, Workload
 from chipwise.core.layer import Layer

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from chipwise.advise.answering import answered
-from chipwise.advise.choose import (
+from chipwise.advising.answering import answered
+from chipwise.advising.choose import (
     NO_POWER,
     TOO_MANY_WATTS,
     UNPRICED,
@@ -22,12 +22,12 @@ from chipwise.advise.choose import (
     ranked,
     runner_up,
 )
-from chipwise.advise.costs import with_costs
-from chipwise.advise.expected import Rows, obstacle
-from chipwise.advise.hardware import Hardware, copies, of_system, owned
-from chipwise.advise.prices import RATE, newest, offers, source_line
-from chipwise.advise.rule import guidance
-from chipwise.advise.training import rungs, trained
+from chipwise.advising.costs import with_costs
+from chipwise.advising.expected import Rows, obstacle
+from chipwise.advising.hardware import Hardware, copies, of_system, owned
+from chipwise.advising.prices import RATE, newest, offers, source_line
+from chipwise.advising.rule import guidance
+from chipwise.advising.training import rungs, trained
 from chipwise.core.advice import Advice, Candidate, Goal, Miss, Rate, Rung
 from chipwise.core.device import Device, System
 from chipwise.core.errors import InputError
@@ -115,6 +115,7 @@ def advise(
     look = _Look(rows_at, goal, rate, today)
     for hardware in own:
         look.at(hardware)
+    own_missed = tuple(look.missed)
     for device in devices:
         look.at_device(device)
     for system in systems:
@@ -137,6 +138,7 @@ def advise(
         ladder=_ladder(candidates, look.hardware, rows_at, goal) if candidates and training else (),
         scaling=_scaling(candidates, look, rows_at, goal) if candidates and training else (),
         ruled_out=grouped(look.missed, candidates),
+        own=own_missed,
         nearest=() if candidates else nearest(look.missed),
         guidance=rule,
         rate=rate if _in_euros(used, goal) else None,
@@ -173,13 +175,12 @@ class _Look:
         found = self.at(first)
         if not more or self._hopeless(first):
             return
-        if found and goal.by == "cost" and any(each.name == first.name for each in self.meeting):
+        if found and goal.by == "cost" and self._sure(first):
             return  # several cost more for the same work
         for hardware in more:
             if hardware.link is None or self._too_dear(device, hardware.count):
                 return
-            several = self.at(hardware)
-            if several and goal.by == "cost" and any(each.name == hardware.name for each in self.meeting):
+            if self.at(hardware) and goal.by == "cost" and self._sure(hardware):
                 return
 
     def at_system(self, system: System) -> None:
@@ -231,6 +232,12 @@ class _Look:
         if pays and (not goal.pay or goal.pay in pays):
             return None
         return Miss(name, UNPRICED[goal.pay])
+
+    def _sure(self, hardware: Hardware) -> bool:
+        """Whether it meets the goal, a deadline by the upper bound of its time."""
+        limit = self._goal.deadline_s
+        found = [each for each in self.meeting if each.name == hardware.name]
+        return any(limit is None or each.work_s is None or (each.work_s.high or limit) <= limit for each in found)
 
     def _hopeless(self, hardware: Hardware) -> bool:
         """Whether several would be out for the same reason as one: it is not estimated, or draws too much."""
@@ -299,7 +306,7 @@ def _notes(candidates: Sequence[Candidate], goal: Goal) -> tuple[str, ...]:
     if any(each.offer is not None and each.offer.pay == "buy" and not each.whole for each in candidates):
         notes.append("a card's price and power are its own: the computer around it is not counted")
     if goal.phase == "training":
-        notes.append(f"a step learns from {goal.batch} items on all devices together, with AdamW")
+        notes.append(f"a step learns from {goal.batch:,} items on all devices together, with AdamW")
     if goal.latency_s is not None:
         twice = " behind the batch before it" if goal.rate_s is not None else ""
         notes.append(f"the latency is kept{twice} by the upper bound of a batch's time; batches are powers of two")
