@@ -22,7 +22,7 @@ from chipwise.advising.choose import (
     ranked,
     runner_up,
 )
-from chipwise.advising.costs import with_costs
+from chipwise.advising.costs import bought_once, with_costs
 from chipwise.advising.expected import Rows, obstacle
 from chipwise.advising.hardware import Hardware, copies, of_system, owned
 from chipwise.advising.prices import RATE, newest, offers, source_line
@@ -34,6 +34,7 @@ from chipwise.core.errors import InputError
 
 _USUAL_BATCH = 256
 _COUNTS = (1, 2, 4, 8)
+SHOWN = 10  # candidates whose prices are told with their sources
 _NEAR_WATTS = 4.0  # times the watts that are allowed, up to which it is reckoned what more would give
 
 
@@ -125,7 +126,6 @@ def advise(
     if rule.verdict == "CPU" and goal.by == "cost" and goal.budget is None and not own:
         candidates = tuple(sorted(candidates, key=lambda each: each.kind != "cpu"))
     second = runner_up(candidates)
-    used = [each for each in (*look.meeting, *(miss.candidate for miss in look.missed)) if each is not None]
     return Advice(
         network=subject.name,
         origin=subject.origin,
@@ -141,7 +141,7 @@ def advise(
         own=own_missed,
         nearest=() if candidates else nearest(look.missed),
         guidance=rule,
-        rate=rate if _in_euros(used, goal) else None,
+        rate=rate if _in_euros(candidates[:SHOWN], goal) else None,
         sources=_sources(candidates),
         notes=_notes(candidates, goal),
     )
@@ -284,20 +284,19 @@ def _judged_at(goal: Goal, candidates: Sequence[Candidate]) -> Goal:
     return goal if goal.batch is not None else replace(goal, batch=each)
 
 
-def _in_euros(used: Sequence[Candidate], goal: Goal) -> bool:
+def _in_euros(shown: Sequence[Candidate], goal: Goal) -> bool:
     """Whether an amount in euros was compared with one in dollars."""
     asked = goal.budget is not None and goal.budget.currency == "EUR"
     return asked or any(
-        each.offer is not None and each.offer.price is not None and each.offer.price.currency == "EUR" for each in used
+        each.offer is not None and each.offer.price is not None and each.offer.price.currency == "EUR" for each in shown
     )
 
 
-_SOURCED = 10
 
 
 def _sources(candidates: Sequence[Candidate]) -> tuple[str, ...]:
-    lines = [source_line(each.device if not each.whole else each.name, each.offer) for each in candidates if each.offer]
-    return tuple(dict.fromkeys(line for line in lines if line))[:_SOURCED]
+    lines = [source_line(each.device if not each.whole else each.name, each.offer) for each in candidates[:SHOWN] if each.offer]
+    return tuple(dict.fromkeys(line for line in lines if line))
 
 
 def _notes(candidates: Sequence[Candidate], goal: Goal) -> tuple[str, ...]:
@@ -305,6 +304,8 @@ def _notes(candidates: Sequence[Candidate], goal: Goal) -> tuple[str, ...]:
     notes = []
     if any(each.offer is not None and each.offer.pay == "buy" and not each.whole for each in candidates):
         notes.append("a card's price and power are its own: the computer around it is not counted")
+    if bought_once(goal) and any(each.offer is not None and each.offer.pay == "buy" for each in candidates):
+        notes.append("for one piece of work a card's price counts in whole, a CPU's over its life; --pay buy spreads both")
     if goal.phase == "training":
         notes.append(f"a step learns from {goal.batch:,} items on all devices together, with AdamW")
     if goal.latency_s is not None:

@@ -127,7 +127,7 @@ def changes_of(
     found.append(_beyond("power", best, missed))
     found.append(_deadline(best, meeting, goal))
     found.append(_certain(best, meeting, goal))
-    found.append(_hours(best, meeting))
+    found.append(_hours(best, meeting, missed))
     found += [_by_another(by, best, candidates, goal) for by in ("cost", "time", "energy")]
     if goal.rate_s is not None and best.items_s.low is not None:
         found.append(Change("rate", best.items_s.low, best.name, goal.rate_s))
@@ -218,11 +218,12 @@ def _certain(best: Candidate, meeting: Sequence[Candidate], goal: Goal) -> Chang
     return Change("sure", first.work_s.high, first.name, limit, factor=factor)
 
 
-def _hours(best: Candidate, meeting: Sequence[Candidate]) -> Change | None:
+def _hours(best: Candidate, meeting: Sequence[Candidate], missed: Sequence[Miss]) -> Change | None:
     """Hours of use from which buying what is rented, or renting what is bought, is the dearer way no more."""
+    looked = (*meeting, *(miss.candidate for miss in missed if miss.candidate is not None))
     ways = {
         each.offer.pay: each
-        for each in meeting
+        for each in looked
         if each.name == best.name and each.offer is not None and each.offer.usd is not None
     }
     bought, rented = ways.get("buy"), ways.get("rent")

@@ -55,11 +55,32 @@ def _of_cards(candidate: Candidate, hardware: Hardware, rate: Rate, today: str) 
 
 
 def _paid(made: Candidate, offer: Offer, hardware: Hardware, goal: Goal) -> Candidate:
-    usd = cost_of(offer, made.power_w, _SECOND if goal.rate_s else made.step_s)
-    per_item = None if usd is None else usd.times(1 / (goal.rate_s or made.batch))
     peak, price = _peak(made, hardware), most_of(offer)
     per_usd = peak / price if peak and price and offer.pay == "buy" else None
+    once = offer.pay == "buy" and made.kind != "cpu" and bought_once(goal)  # a CPU does other work, too
+    usd = _outlay(made, offer, goal) if once else cost_of(offer, made.power_w, _SECOND if goal.rate_s else made.step_s)
+    per_item = None if usd is None else usd.times(1.0 if once else 1 / (goal.rate_s or made.batch))
     return replace(made, offer=offer, usd=per_item, flops_usd=per_usd)
+
+
+def bought_once(goal: Goal) -> bool:
+    """Whether a purchase counts in whole: for one piece of work, where buying was not asked for."""
+    return goal.steps is not None and not goal.pay
+
+
+def _outlay(made: Candidate, offer: Offer, goal: Goal) -> Interval | None:
+    """Dollars of an item where all of the price is for this work."""
+    if offer.usd is None or offer.usd.mid is None or goal.steps is None:
+        return None
+    power = electricity_of(made.power_w or 0.0, made.step_s)
+    items = goal.steps * made.batch
+    low, mid, high = (
+        None if part is None or price is None else part / made.batch + price / items
+        for part, price in zip(
+            (power.low, power.mid, power.high), (offer.usd.low, offer.usd.mid, offer.usd.high), strict=True
+        )
+    )
+    return Interval(low, mid, high)
 
 
 def _own(made: Candidate, goal: Goal) -> Interval | None:

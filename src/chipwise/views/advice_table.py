@@ -109,7 +109,9 @@ def _how(each: Candidate, *, training: bool) -> str:
 def _legend(record: Advice) -> Iterator[RenderableType]:
     shown = record.candidates[:_SHOWN]
     more = len(record.candidates) - len(shown)
-    words = "[low–high] are bounds of the estimate. USD: rent, or price over life and electricity, without tax."
+    once = record.goal.steps is not None and not record.goal.pay
+    paid = "what is spent on this work alone" if once else "rent, or price over life and electricity"
+    words = f"[low–high] are bounds of the estimate. USD: {paid}, without tax."
     yield muted(words + (f" {more} more in --json." if more else ""))
     if any(each.offer is not None and each.offer.old for each in shown):
         yield line(
