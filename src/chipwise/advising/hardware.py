@@ -18,7 +18,7 @@ from chipwise.devices import known
 _SEVERAL = re.compile(r"^(.+?)\s*[x×*]\s*(\d{1,4})$", re.IGNORECASE)
 # Links that join two cards, not more: those of PCIe cards are bridges.
 _PAIRS = ("PCIe", "RTX", "A40", "A30")
-_MOST = 4096
+_MOST, _SHORTEST = 4096, 3  # devices; letters of a name before an x, as rtx3081 is none of 3081
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ def owned(text: str, devices: Sequence[Device], systems: Sequence[System], *, tr
     found = _named(name, devices, systems)
     match = _SEVERAL.match(name)
     if found is None and match is not None:
-        name, count = match[1], int(match[2])
-        found = _named(name, devices, systems)
+        found, count = _named(match[1], devices, systems), int(match[2])
+        name = match[1] if found is not None or len(known.plain_name(match[1])) >= _SHORTEST else name
     if found is None:
         try:
             known.find(name)
