@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.views.test_tables import text_of
 
 import chipwise
 from chipwise.core.advice import Advice
 from chipwise.views import tables
-from tests.views.test_tables import text_of
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 IMAGENET = {"data_size": 1_281_167}

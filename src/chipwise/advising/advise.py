@@ -292,10 +292,12 @@ def _in_euros(shown: Sequence[Candidate], goal: Goal) -> bool:
     )
 
 
-
-
 def _sources(candidates: Sequence[Candidate]) -> tuple[str, ...]:
-    lines = [source_line(each.device if not each.whole else each.name, each.offer) for each in candidates[:SHOWN] if each.offer]
+    lines = [
+        source_line(each.device if not each.whole else each.name, each.offer)
+        for each in candidates[:SHOWN]
+        if each.offer
+    ]
     return tuple(dict.fromkeys(line for line in lines if line))
 
 
@@ -305,7 +307,9 @@ def _notes(candidates: Sequence[Candidate], goal: Goal) -> tuple[str, ...]:
     if any(each.offer is not None and each.offer.pay == "buy" and not each.whole for each in candidates):
         notes.append("a card's price and power are its own: the computer around it is not counted")
     if bought_once(goal) and any(each.offer is not None and each.offer.pay == "buy" for each in candidates):
-        notes.append("for one piece of work a card's price counts in whole, a CPU's over its life; --pay buy spreads both")
+        notes.append(
+            "for one piece of work a card's price counts in whole, a CPU's over its life; --pay buy spreads both"
+        )
     if goal.phase == "training":
         notes.append(f"a step learns from {goal.batch:,} items on all devices together, with AdamW")
     if goal.latency_s is not None:

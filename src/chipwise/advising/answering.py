@@ -96,7 +96,9 @@ def _batch(made: Callable[[int], Estimate], goal: Goal, capacity: int | None, *,
             unsure = True
             continue
         rates[batch] = batch / mid
-        if goal.latency_s is None and rates[batch] < _GAIN * max((rates[each] for each in rates if each < batch), default=0):
+        if goal.latency_s is None and rates[batch] < _GAIN * max(
+            (rates[each] for each in rates if each < batch), default=0
+        ):
             break
     if not rates:
         return _UNSURE if unsure else _TOO_SLOW if fitting else "it does not fit, whatever the batch is"
@@ -118,7 +120,9 @@ def _candidate(
 ) -> Candidate:
     count = hardware.count * needed
     single = hardware.name.removeprefix(f"{hardware.count} x ")
-    named = hardware.name if needed == 1 else f"{needed} x {hardware.name}" if hardware.system else f"{count} x {single}"
+    named = (
+        hardware.name if needed == 1 else f"{needed} x {hardware.name}" if hardware.system else f"{count} x {single}"
+    )
     power_w = None if hardware.power_w is None else hardware.power_w * needed
     return Candidate(
         name=named,

@@ -106,7 +106,11 @@ def nearest(missed: Iterable[Miss]) -> tuple[Miss, ...]:
 
 
 def changes_of(
-    candidates: Sequence[Candidate], second: int | None, meeting: Sequence[Candidate], missed: Sequence[Miss], goal: Goal
+    candidates: Sequence[Candidate],
+    second: int | None,
+    meeting: Sequence[Candidate],
+    missed: Sequence[Miss],
+    goal: Goal,
 ) -> tuple[Change, ...]:
     """What would change the answer, each with the number at which it does.
 

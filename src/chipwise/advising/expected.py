@@ -72,9 +72,7 @@ def _half(device: Device, phase: str, asked: str | None) -> str:
     return max(usable, key=lambda name: peaks[name], default="")
 
 
-def workload_of(
-    device: Device, phase: str, batch: int, format_name: str, techniques: Sequence[str] = ()
-) -> Workload:
+def workload_of(device: Device, phase: str, batch: int, format_name: str, techniques: Sequence[str] = ()) -> Workload:
     """What is asked of it: training layer by layer, answering as a compiler runs it."""
     amp, _, name = format_name.rpartition(" ")
     names = ("amp", *techniques) if amp else tuple(techniques)

@@ -119,7 +119,8 @@ def owned(text: str, devices: Sequence[Device], systems: Sequence[System], *, tr
 
 def _named(name: str, devices: Sequence[Device], systems: Sequence[System]) -> Device | System | None:
     plain = known.plain_name(name)
-    for each in (*devices, *systems):
+    every: list[Device | System] = [*devices, *systems]
+    for each in every:
         if plain and plain in {known.plain_name(said) for said in (each.name, *each.aliases)}:
             return each
     return None

@@ -120,13 +120,13 @@ def _rate(row: object, file: str) -> Rate:
 
 def with_prices(known: Iterable[Priced], file: PriceFile) -> tuple[Priced, ...]:
     """The same hardware with a file's prices in the place of the catalogue's: rents for rents, the rest for the rest."""
-    made = []
-    for each in known:
-        own = [price for name in (each.name, *each.aliases) for price in file.prices.get(plain_name(name), ())]
-        hourly = {price.kind == "hour" for price in own}
-        kept = [price for price in each.prices if (price.kind == "hour") not in hourly]
-        made.append(replace(each, prices=(*kept, *own)) if own else each)
-    return tuple(made)
+    return tuple(replace(each, prices=_with_own(each, file)) for each in known)
+
+
+def _with_own(each: Device | System, file: PriceFile) -> tuple[Price, ...]:
+    own = [price for name in (each.name, *each.aliases) for price in file.prices.get(plain_name(name), ())]
+    hourly = {price.kind == "hour" for price in own}
+    return (*(price for price in each.prices if (price.kind == "hour") not in hourly), *own)
 
 
 def check_names(file: PriceFile, known: Iterable[Device | System]) -> None:
@@ -187,8 +187,7 @@ def cost_of(offer: Offer, power_w: float | None, time_s: Interval) -> Interval |
     """
     if offer.usd is None or offer.usd.low is None or offer.usd.high is None:
         return None
-    kind = "hour" if offer.pay == "rent" else "street"
-    price = Price(kind, offer.usd.low, offer.usd.high, "USD", "")
+    price = Price("hour" if offer.pay == "rent" else "street", offer.usd.low, offer.usd.high, "USD", "")
     return price_of(Device("", "gpu", power_w=power_w, prices=(price,)), time_s)
 
 

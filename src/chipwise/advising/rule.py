@@ -38,7 +38,12 @@ _FED = 0.5  # of the link
 _PASSES = 3.0
 _SIDE = 128
 _ARRAY = Device(
-    "array", "tpu", peak_flops={"bf16": 2.0 * _SIDE * _SIDE}, bandwidth_bytes_s=1e30, cache_bytes=1, array=(_SIDE, _SIDE)
+    "array",
+    "tpu",
+    peak_flops={"bf16": 2.0 * _SIDE * _SIDE},
+    bandwidth_bytes_s=1e30,
+    cache_bytes=1,
+    array=(_SIDE, _SIDE),
 )
 
 

@@ -29,7 +29,7 @@ from chipwise.views.advice_words import (
     watts,
 )
 from chipwise.views.grid import Fitted, cell, facts, grid, heading, line, muted
-from chipwise.views.intervals import number, number_range, time_range
+from chipwise.views.intervals import number, number_range
 from chipwise.views.units import format_bytes, format_count, format_flops, format_share, format_time, significant
 
 if TYPE_CHECKING:
@@ -195,7 +195,15 @@ def _scaling(scaling: Sequence[Candidate]) -> Iterator[RenderableType]:
             cell(each.link),
             cell(number_range(each.items_s)),
             cell(significant((each.items_s.mid or 0.0) / (scaling[0].items_s.mid or 1.0), 2)),
-            *([cell(_time(each.work_s)), cell(offer_words(each.offer)), cell(scaled_range(each.work_usd, bounds=False))] if worked else []),
+            *(
+                [
+                    cell(_time(each.work_s)),
+                    cell(offer_words(each.offer)),
+                    cell(scaled_range(each.work_usd, bounds=False)),
+                ]
+                if worked
+                else []
+            ),
         )
     yield Text()
     yield line("Several of it, which share the batch", "bold")

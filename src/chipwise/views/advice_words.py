@@ -161,7 +161,7 @@ def change_words(change: Change, goal: Goal, rate: Rate | None) -> str:
 
 def miss_words(miss: Miss, goal: Goal, rate: Rate | None) -> str:
     """What the nearest misses, and by how much."""
-    value, limit = miss.value or 0.0, miss.limit or 0.0
+    value = miss.value or 0.0
     if miss.goal == "budget":
         euros = goal.budget is not None and goal.budget.currency == "EUR" and rate is not None
         value = rate.eur(value) if euros and rate is not None else value
@@ -172,7 +172,7 @@ def miss_words(miss: Miss, goal: Goal, rate: Rate | None) -> str:
         return f"{miss.name}: {miss.reason}"
     else:
         said = f"it takes {_span(value)}"
-    return f"{miss.name}: {said}, {significant(value / limit if miss.goal != 'budget' else miss.ratio)} times what is allowed"
+    return f"{miss.name}: {said}, {significant(miss.ratio)} times what is allowed"
 
 
 def _span(seconds: float) -> str:
