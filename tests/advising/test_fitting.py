@@ -26,8 +26,8 @@ def held(fit: Fit, count: int = 1) -> float:
 
 
 def test_the_plain_way_is_the_only_one_where_it_fits() -> None:
-    assert [fit.words for fit in fits(transformer, gpu(), "amp bf16", BATCH, 10**15)] == [()]
-    assert [fit.words for fit in fits(transformer, gpu(), "amp bf16", BATCH, None)] == [()]
+    assert [fit.words for fit in fits(transformer, gpu(), "amp bf16", BATCH, capacity=10**15)] == [()]
+    assert [fit.words for fit in fits(transformer, gpu(), "amp bf16", BATCH, capacity=None)] == [()]
 
 
 def test_every_technique_takes_less_than_what_it_saves_on() -> None:
@@ -49,8 +49,8 @@ def test_zero_leaves_each_copy_its_share() -> None:
 def test_what_no_card_holds_alone_is_cut() -> None:
     small = gpu(memory_gb=8.0)
     capacity = small.memory_bytes
-    assert not fits(transformer, small, "amp bf16", BATCH, capacity)
-    ways = cut_fits(transformer, small, "amp bf16", BATCH, capacity, 8)
+    assert not fits(transformer, small, "amp bf16", BATCH, capacity=capacity)
+    ways = cut_fits(transformer, small, "amp bf16", BATCH, capacity=capacity, count=8)
     assert {fit.layout for fit in ways} == {"tensor", "pipeline"}
     pipeline = next(fit for fit in ways if fit.layout == "pipeline")
     assert pipeline.parts >= 8  # or stages would stand still

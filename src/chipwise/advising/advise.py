@@ -216,10 +216,10 @@ class _Look:
 
     def paid(self, found: Candidate, hardware: Hardware) -> list[Candidate]:
         """A candidate with its energy, once for each way to pay."""
-        return with_costs(found, hardware, self._rows_at(found.each), self._goal, self._rate, self._today)
+        return with_costs(found, hardware, self._rows_at(found.each), self._goal, rate=self._rate, today=self._today)
 
     def _beforehand(self, hardware: Hardware) -> Miss | None:
-        """What rules it out before anything is reckoned: its power far above the limit, or no price where one decides."""
+        """What rules it out before anything is reckoned: its power far above the limit, or no price."""
         goal, name, power_w = self._goal, hardware.name, hardware.power_w
         if obstacle(hardware.device, goal.phase):
             return None

@@ -1,8 +1,8 @@
 """Answering on hardware: the batch that keeps the latency, and how many devices the rate takes.
 
-A request that comes while a batch runs waits for its end, and then for its own: with a rate to serve, an answer takes two
-batches at worst, as long as there are devices enough that no second batch stands before it. The batch before it counts
-with the middle of its time, its own with the upper bound, and devices are as many as the lower bound of their rate asks.
+A request that comes while a batch runs waits for its end, and then for its own: with a rate to serve, an answer takes
+two batches at worst, as long as there are devices enough that no second batch stands before it. The batch before it
+counts with the middle of its time, its own with the upper bound; devices are as many as the rate's lower bound asks.
 
 >>> quick_enough(Interval(1e-3, 2e-3, 3e-3), Goal(latency_s=4e-3)), quick_enough(
 ...     Interval(1e-3, 2e-3, 3e-3), Goal(latency_s=4e-3, rate_s=100.0))
@@ -47,7 +47,7 @@ def answered(hardware: Hardware, rows_at: Rows, goal: Goal) -> Candidate | Miss:
     batch = _batch(made, goal, capacity, single=device.kind == "edge")  # whose compilers take one at a time
     if isinstance(batch, str):
         first = made(goal.batch or 1)
-        tried = _candidate(hardware, first, goal, format_name, capacity, 1)
+        tried = _candidate(hardware, first, format_name, capacity=capacity, needed=1)
         if batch not in (_TOO_SLOW, _UNSURE):
             return Miss(hardware.name, batch, candidate=tried)
         return Miss(hardware.name, batch, "latency", _worst_s(first.time_s, goal), goal.latency_s, tried)
@@ -58,7 +58,7 @@ def answered(hardware: Hardware, rows_at: Rows, goal: Goal) -> Candidate | Miss:
     if needed > _MOST_DEVICES or (hardware.own and needed > 1):
         reason = f"more than {_MOST_DEVICES} of them are needed for the rate" if not hardware.own else _TOO_FEW
         return Miss(hardware.name, reason, "rate", float(needed), 1.0, None)
-    return _candidate(hardware, found, goal, format_name, capacity, needed)
+    return _candidate(hardware, found, format_name, capacity=capacity, needed=needed)
 
 
 _UNSURE = "the latency is kept by the middle of the estimate, and not by its upper bound"
@@ -77,7 +77,7 @@ def _worst_s(time_s: Interval, goal: Goal) -> float:
 
 
 def _batch(made: Callable[[int], Estimate], goal: Goal, capacity: int | None, *, single: bool) -> int | str:
-    """The batch of a call: the largest that keeps the latency, else the smallest near the best rate; or what forbids."""
+    """The batch of a call: the largest that keeps the latency, else the smallest near the best rate; or why none."""
     rates: dict[int, float] = {}
     unsure = fitting = False
     for batch in _batches(goal, single=single):
@@ -115,9 +115,7 @@ def _batches(goal: Goal, *, single: bool) -> tuple[int, ...]:
     return (1,) if single else _BATCHES if goal.latency_s is not None else _BATCHES[::2]
 
 
-def _candidate(
-    hardware: Hardware, made: Estimate, goal: Goal, format_name: str, capacity: int | None, needed: int
-) -> Candidate:
+def _candidate(hardware: Hardware, made: Estimate, format_name: str, *, capacity: int | None, needed: int) -> Candidate:
     count = hardware.count * needed
     single = hardware.name.removeprefix(f"{hardware.count} x ")
     named = (

@@ -43,24 +43,33 @@ def key_of(goal: Goal) -> Callable[[Candidate], float]:
 
 def judged(each: Candidate, goal: Goal, rate: Rate) -> Miss | None:
     """Why a candidate is out; None where it meets the goal."""
-    name = each.name
-    if goal.power_w is not None and (each.power_w is None or each.power_w > goal.power_w):
-        if each.power_w is None:
-            return Miss(name, NO_POWER, candidate=each)
-        return Miss(name, TOO_MANY_WATTS, "power", each.power_w, goal.power_w, each)
-    if goal.deadline_s is not None and (each.work_s is None or (each.work_s.mid or math.inf) > goal.deadline_s):
-        value = None if each.work_s is None else each.work_s.mid
-        return Miss(name, "it takes longer than the deadline", "deadline", value, goal.deadline_s, each)
+    return _too_much(each, goal) or _too_dear(each, goal, rate)
+
+
+def _too_much(each: Candidate, goal: Goal) -> Miss | None:
+    """What misses the watts or the deadline."""
+    power_w, work_s = each.power_w, None if each.work_s is None else each.work_s.mid
+    if goal.power_w is not None and power_w is None:
+        return Miss(each.name, NO_POWER, candidate=each)
+    if goal.power_w is not None and power_w is not None and power_w > goal.power_w:
+        return Miss(each.name, TOO_MANY_WATTS, "power", power_w, goal.power_w, each)
+    if goal.deadline_s is not None and (work_s is None or work_s > goal.deadline_s):
+        return Miss(each.name, "it takes longer than the deadline", "deadline", work_s, goal.deadline_s, each)
+    return None
+
+
+def _too_dear(each: Candidate, goal: Goal, rate: Rate) -> Miss | None:
+    """What cannot be paid as it should, costs more than the budget, or of which what decides is not known."""
     own = each.offer is not None and each.offer.pay == "own"
     if goal.pay and not own and (each.offer is None or each.offer.pay != goal.pay):
-        return Miss(name, UNPRICED[goal.pay], candidate=each)
+        return Miss(each.name, UNPRICED[goal.pay], candidate=each)
     if goal.budget is not None and not own and each.offer is not None:
         price, limit = most_of(each.offer), rate.usd(goal.budget.value, goal.budget.currency)
         if price is not None and price > limit:
-            return Miss(name, "it costs more than the budget", "budget", price, limit, each)
+            return Miss(each.name, "it costs more than the budget", "budget", price, limit, each)
     missing = {"cost": (UNPRICED[""], each.usd), "energy": (NO_POWER, each.energy_j)}
     if goal.by in missing and missing[goal.by][1] is None:
-        return Miss(name, missing[goal.by][0], candidate=each)
+        return Miss(each.name, missing[goal.by][0], candidate=each)
     return None
 
 

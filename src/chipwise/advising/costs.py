@@ -23,7 +23,7 @@ _SECOND = Interval(1.0, 1.0, 1.0)
 
 
 def with_costs(
-    candidate: Candidate, hardware: Hardware, rows: Sequence[Layer], goal: Goal, rate: Rate, today: str
+    candidate: Candidate, hardware: Hardware, rows: Sequence[Layer], goal: Goal, *, rate: Rate, today: str
 ) -> list[Candidate]:
     """The candidate with its energy, and with each way to pay; once without where no price is known.
 

@@ -21,7 +21,7 @@ Rows = Callable[[int], Sequence[Layer]]
 
 _HALVES = ("bf16", "fp16")
 # Matrix units do products in 2 bytes at twice the rate of float32 or more; so do ordinary units that take two at a time
-# (P100, Jetson Nano), whose sums autocast does not trust. Only chips with matrix units have bf16, or three times the rate.
+# (P100, Jetson Nano), whose sums autocast does not trust. Only chips with matrix units have bf16, or thrice the rate.
 _MATRIX_GAIN, _PAIR_GAIN = 3.0, 1.9
 _TRAINED_KINDS = ("cpu", "gpu")
 

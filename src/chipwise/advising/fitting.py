@@ -31,6 +31,9 @@ _WEIGHTED = frozenset({"Gemm", "MatMul"})
 _TENSOR_SHARE = 0.5
 
 
+_UNKNOWN = Interval(None, None, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """One way to fit.
@@ -49,7 +52,7 @@ class Fit:
     offloaded: bool = False
     stage: int = 0
     layout: Literal["copies", "tensor", "pipeline"] = "copies"
-    memory: Interval = Interval(None, None, None)
+    memory: Interval = _UNKNOWN
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -65,11 +68,18 @@ class Fit:
         return tuple(word for word, used in named if used)
 
 
-def tried(rows_at: Rows, device: Device, format_name: str, share: int, capacity: int | None, count: int) -> list[Fit]:
+def tried(
+    rows_at: Rows, device: Device, format_name: str, share: int, *, capacity: int | None, count: int
+) -> list[Fit]:
     """Each technique by itself, whether it fits or not, and micro-batches with it where it takes those to fit.
 
     Args:
-        rows_at, device, format_name, share, capacity, count: as of `fits`.
+        rows_at: layer rows for so many items.
+        device: one of them.
+        format_name: as of `fits`.
+        share: items of a step of one copy.
+        capacity: bytes of its memory.
+        count: copies.
     """
     held = Held(rows_at, device, format_name, count)
 
@@ -92,7 +102,7 @@ def tried(rows_at: Rows, device: Device, format_name: str, share: int, capacity:
 
 
 def fits(
-    rows_at: Rows, device: Device, format_name: str, share: int, capacity: int | None, count: int = 1
+    rows_at: Rows, device: Device, format_name: str, share: int, *, capacity: int | None, count: int = 1
 ) -> list[Fit]:
     """Ways to fit, of each kind the one with the largest micro-batch; the plain one alone where it fits.
 
@@ -119,12 +129,16 @@ def fits(
 
 
 def cut_fits(
-    rows_at: Rows, device: Device, format_name: str, batch: int, capacity: int | None, count: int
+    rows_at: Rows, device: Device, format_name: str, batch: int, *, capacity: int | None, count: int
 ) -> list[Fit]:
     """Ways in which so many devices hold one network together; looked at where no copies fit.
 
     Args:
-        rows_at, device, format_name, capacity, count: as of `fits`.
+        rows_at: layer rows for so many items.
+        device: one of them.
+        format_name: as of `fits`.
+        capacity: bytes of its memory.
+        count: devices.
         batch: items of a step of all.
     """
     held = Held(rows_at, device, format_name, count)

@@ -119,7 +119,7 @@ def _rate(row: object, file: str) -> Rate:
 
 
 def with_prices(known: Iterable[Priced], file: PriceFile) -> tuple[Priced, ...]:
-    """The same hardware with a file's prices in the place of the catalogue's: rents for rents, the rest for the rest."""
+    """The same hardware with a file's prices in the place of the catalogue's: rents for rents, others for others."""
     return tuple(replace(each, prices=_with_own(each, file)) for each in known)
 
 

@@ -70,9 +70,9 @@ def _quickest(hardware: Hardware, rows_at: Rows, goal: Goal, format_name: str) -
     device, batch = hardware.device, goal.batch or 1
     capacity = capacity_of(hardware, goal)
     share = math.ceil(batch / hardware.count)
-    found = fits(rows_at, device, format_name, share, capacity, hardware.count)
+    found = fits(rows_at, device, format_name, share, capacity=capacity, count=hardware.count)
     if not found and hardware.count > 1:
-        found = cut_fits(rows_at, device, format_name, batch, capacity, hardware.count)
+        found = cut_fits(rows_at, device, format_name, batch, capacity=capacity, count=hardware.count)
     if not found:
         return "it does not fit, whatever is done"
     made = at_batches(rows_at, device, "training", format_name)
@@ -81,7 +81,11 @@ def _quickest(hardware: Hardware, rows_at: Rows, goal: Goal, format_name: str) -
     if not timed:
         return "only a floor of its time is known"
     fit, step_s = min(timed, key=lambda pair: pair[1].mid or math.inf)
-    return fit, step_s, _candidate(hardware, fit, step_s, made(fit.micro), rows_at, goal, format_name)
+    return (
+        fit,
+        step_s,
+        _candidate(hardware, fit, made(fit.micro), step_s=step_s, rows_at=rows_at, goal=goal, format_name=format_name),
+    )
 
 
 def capacity_of(hardware: Hardware, goal: Goal) -> int | None:
@@ -97,8 +101,9 @@ def _no_format(asked: str | None) -> str:
 def _candidate(
     hardware: Hardware,
     fit: Fit,
-    step_s: Interval,
     made: Estimate,
+    *,
+    step_s: Interval,
     rows_at: Rows,
     goal: Goal,
     format_name: str,
@@ -224,7 +229,8 @@ def rungs(hardware: Hardware, rows_at: Rows, goal: Goal, precision: str) -> list
 
     Args:
         hardware: the recommended one.
-        rows_at, goal: as of `trained`.
+        rows_at: layer rows for so many items.
+        goal: as of `trained`.
         precision: the number format that was chosen.
     """
     device, batch, capacity = hardware.device, goal.batch or 1, capacity_of(hardware, goal)
@@ -233,7 +239,7 @@ def rungs(hardware: Hardware, rows_at: Rows, goal: Goal, precision: str) -> list
     found = []
     for name in (*wide, precision):
         made = at_batches(rows_at, device, "training", name)
-        for fit in tried(rows_at, device, name, share, capacity, hardware.count):
+        for fit in tried(rows_at, device, name, share, capacity=capacity, count=hardware.count):
             if name in wide and fit.words:
                 continue
             step_s = step_of(hardware, fit, made(fit.micro), rows_at, batch)

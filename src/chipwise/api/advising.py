@@ -60,11 +60,13 @@ def advise(
         network: a zoo name, a model file, a trained folder, "package.module:callable", or a live `nn.Module`.
         phase: "training" or "inference".
         batch: items of a step of all devices in training (256 by default), or of a call of each in inference.
-        data_size: items of the training data; epochs: passes over them.
+        data_size: items of the training data.
+        epochs: passes over them.
         budget: what may be spent, as "1500eur" to buy, or "2usd/h" to rent.
         deadline_s: of all the training.
         memory_bytes: that a device may use at most.
-        latency_s: of an answer; rate_s: answers a second.
+        latency_s: of an answer.
+        rate_s: answers a second.
         power_w: of all devices together.
         have: what is there already, as "rtx3080x2"; several compete with each other.
         pay: only what is bought ("buy"), or rented ("rent").
@@ -73,7 +75,8 @@ def advise(
         precision: number format, or "amp"; None for what is usual on each device.
         prices: a TOML file of prices that take the catalogue's place.
         catalogue: a TOML file of yours, or a folder of them, with more devices.
-        input_shape, weights: as of `estimate`.
+        input_shape: as of `estimate`.
+        weights: likewise.
 
     Raises:
         UnknownNameError: no such network, device, phase, order or number format. NetworkError: it cannot be read.

@@ -59,7 +59,7 @@ def main(
     weights: WeightsOption = None,
     json: JsonFlag = False,
 ) -> None:
-    """Rank hardware for a network: what fits and how, time, energy, money; which to take, and what would change that."""
+    """Rank hardware for a network: what fits and how, time, energy, money; which to take, what would change that."""
     record = api.advise(
         network,
         phase=purpose,

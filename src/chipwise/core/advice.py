@@ -241,10 +241,12 @@ class Change:
     """What would change the answer.
 
     Attributes:
-        kind: "cost", "time" or "energy" (`name` is first if that decides, with `factor` times as much of it), "price" (of `name`, below which it wins), "budget" or "power" (from which `name` is had, which is `factor`
-            times as fast), "deadline" (below which the answer no longer meets it, and `name` does), "sure" (`name`
-            keeps the deadline by the upper bound of its time, at `factor` times the cost), "hours" (of use, from which `name`, bought, costs less than its rent), "rate" (above which more devices are needed), "host"
-            (power of an edge accelerator's host, from which `name` takes less energy).
+        kind: "cost", "time" or "energy": `name` is first if that decides, with `factor` times as much. "price": of
+            `name`, below which it wins. "budget", "power": from which `name` is had, `factor` times as fast.
+            "deadline": below which the answer no longer meets it, and `name` does. "sure": `name` keeps the deadline by
+            the upper bound of its time, at `factor` times the cost. "hours": of use, from which `name`, bought, costs
+            less than its rent. "rate": above which more devices are needed. "host": power of an edge accelerator's
+            host, from which `name` takes less energy.
         value: in dollars, dollars an hour, watts, seconds, hours, or items a second.
         now: what that is today; None where there is nothing to compare with.
         name: of the hardware it speaks of; hourly: a price is one of rent.

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _LARGE = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e5, 1e6, "M"), (0.0, 1.0, ""))  # from where on, scale, prefix
 _SMALL = ((1.0, 1.0, ""), (1e-3, 1e-3, "m"), (0.0, 1e-6, "µ"))
-_ORDERS = {"cost": "least money", "time": "least time", "energy": "least energy"}
 _LONG = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -134,29 +133,23 @@ def second_words(record: Advice) -> str:
 
 def change_words(change: Change, goal: Goal, rate: Rate | None) -> str:
     """What would change the answer, and from where on."""
-    hour = " an hour" if change.hourly else ""
-    if change.kind in _ORDERS:
-        share = "" if change.factor is None else f", {significant(change.factor, 2)} times that of the first"
-        return f"{_ORDERS[change.kind]}: {change.name}{share}"
-    if change.kind == "price":
-        return f"below {_amount(change.value)} USD{hour} ({_amount(change.now or 0.0)} now) {change.name} costs less"
-    times = f"{change.name}, {significant(change.factor or 0.0, 2)} times as quick"
-    if change.kind == "budget":
-        euros = goal.budget is not None and goal.budget.currency == "EUR" and rate is not None
-        value = rate.eur(change.value) if euros and rate is not None else change.value
-        return f"from {_amount(value)} {'EUR' if euros else 'USD'}{hour} on: {times}"
-    if change.kind == "power":
-        return f"from {watts(change.value)} W on ({watts(change.now or 0.0)} W are allowed): {times}"
-    if change.kind == "sure":
-        dearer = f"; {significant(change.factor, 2)} times the cost" if change.factor is not None else ""
-        return f"to be sure of it by the upper bound, {_span(change.value)}: {change.name}{dearer}"
-    if change.kind == "deadline":
-        return f"a deadline below {_span(change.value)} takes {change.name}"
-    if change.kind == "hours":
-        return f"{change.name} is cheaper bought than rented from {format_count(round(change.value))} hours of use on"
-    if change.kind == "host":
-        return f"a host that draws {significant(change.value, 2)} W or more undoes that: {change.name} takes less then"
-    return f"above {significant(change.value)} answers/s (the lower bound of its rate) one more is needed"
+    hour, value, name = " an hour" if change.hourly else "", change.value, change.name
+    share = "" if change.factor is None else significant(change.factor, 2)
+    euros = goal.budget is not None and goal.budget.currency == "EUR" and rate is not None
+    budget = rate.eur(value) if euros and rate is not None else value
+    return {
+        "cost": f"least money: {name}{share and f', {share} times that of the first'}",
+        "time": f"least time: {name}{share and f', {share} times that of the first'}",
+        "energy": f"least energy: {name}{share and f', {share} times that of the first'}",
+        "price": f"below {_amount(value)} USD{hour} ({_amount(change.now or 0.0)} now) {name} costs less",
+        "budget": f"from {_amount(budget)} {'EUR' if euros else 'USD'}{hour} on: {name}, {share} times as quick",
+        "power": f"from {watts(value)} W on ({watts(change.now or 0.0)} W are allowed): {name}, {share} times as quick",
+        "sure": f"to be sure of it by the upper bound, {_span(value)}: {name}{share and f'; {share} times the cost'}",
+        "deadline": f"a deadline below {_span(value)} takes {name}",
+        "hours": f"{name} is cheaper bought than rented from {format_count(round(value))} hours of use on",
+        "host": f"a host that draws {significant(value, 2)} W or more undoes that: {name} takes less then",
+        "rate": f"above {significant(value)} answers/s (the lower bound of its rate) one more is needed",
+    }[change.kind]
 
 
 def miss_words(miss: Miss, goal: Goal, rate: Rate | None) -> str:
