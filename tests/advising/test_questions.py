@@ -54,6 +54,13 @@ def test_golden(name: str, answers: dict[str, Advice]) -> None:
     assert made == path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 160])
+def test_no_line_is_wider_than_the_terminal(width: int, answers: dict[str, Advice]) -> None:
+    made = text_of(tables.table(asked("student", answers)), width)
+    assert max(map(len, made.splitlines())) <= width
+    assert "take" in made
+
+
 def test_a_student_is_told_of_no_card_for_servers(answers: dict[str, Advice]) -> None:
     found = asked("student", answers)
     assert found.candidates[0].device == "GeForce RTX 3080 10GB"

@@ -35,7 +35,7 @@ def obstacle(device: Device, phase: str) -> str:
     if phase == "training" and (device.kind == "edge" or set(device.peak_flops) <= {"int8", "int16", "int4"}):
         return "it only answers: nothing is trained on it"
     if phase == "training" and (device.kind not in _TRAINED_KINDS or device.array is not None):
-        return "training on TPUs is not estimated (see CPU, GPU or TPU below)"
+        return "training on TPUs is not estimated (see CPU, GPU or TPU)"
     return ""
 
 

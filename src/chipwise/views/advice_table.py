@@ -25,6 +25,7 @@ from chipwise.views.advice_words import (
     reason_words,
     scaled_range,
     second_words,
+    span,
     span_range,
     watts,
 )
@@ -129,7 +130,7 @@ def _recommended(record: Advice) -> Iterator[RenderableType]:
         pairs.append(("next", second_words(record)))
     limit = record.goal.deadline_s
     if limit is not None and best.work_s is not None and best.work_s.high is not None and best.work_s.high > limit:
-        pairs.append(("but", f"by the upper bound it takes {span_range(best.work_s)}: past the deadline"))
+        pairs.append(("but", f"by the upper bound it takes {span(best.work_s.high)}: past the deadline"))
     pairs += [("yours", miss_words(each, record.goal, record.rate)) for each in record.own]
     changes = [change_words(each, record.goal, record.rate) for each in record.changes]
     pairs += [("changes" if not place else "", said) for place, said in enumerate(changes)]

@@ -79,7 +79,7 @@ def limits(goal: Goal) -> list[str]:
         said
         for said, known in (
             (f"at most {money_words(goal.budget)}" if goal.budget is not None else "", goal.budget),
-            (f"within {_span(goal.deadline_s or 0.0)}", goal.deadline_s),
+            (f"within {span(goal.deadline_s or 0.0)}", goal.deadline_s),
             (f"in {format_bytes(goal.memory_bytes or 0)} of memory", goal.memory_bytes),
             (f"an answer in {format_time(goal.latency_s or 0.0)}", goal.latency_s),
             (f"{significant(goal.rate_s or 0.0)} answers/s", goal.rate_s),
@@ -144,8 +144,8 @@ def change_words(change: Change, goal: Goal, rate: Rate | None) -> str:
         "price": f"below {_amount(value)} USD{hour} ({_amount(change.now or 0.0)} now) {name} costs less",
         "budget": f"from {_amount(budget)} {'EUR' if euros else 'USD'}{hour} on: {name}, {share} times as quick",
         "power": f"from {watts(value)} W on ({watts(change.now or 0.0)} W are allowed): {name}, {share} times as quick",
-        "sure": f"to be sure of it by the upper bound, {_span(value)}: {name}{share and f'; {share} times the cost'}",
-        "deadline": f"a deadline below {_span(value)} takes {name}",
+        "sure": f"to be sure of it by the upper bound, {span(value)}: {name}{share and f'; {share} times the cost'}",
+        "deadline": f"a deadline below {span(value)} takes {name}",
         "hours": f"{name} is cheaper bought than rented from {format_count(round(value))} hours of use on",
         "host": f"a host that draws {significant(value, 2)} W or more undoes that: {name} takes less then",
         "rate": f"above {significant(value)} answers/s (the lower bound of its rate) one more is needed",
@@ -164,11 +164,12 @@ def miss_words(miss: Miss, goal: Goal, rate: Rate | None) -> str:
     elif miss.goal not in ("deadline", "latency"):
         return f"{miss.name}: {miss.reason}"
     else:
-        said = f"it takes {_span(value)}"
+        said = f"it takes {span(value)}"
     return f"{miss.name}: {said}, {significant(miss.ratio)} times what is allowed"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """Seconds in the unit that suits, as "28.3 h"."""
     scale, unit = next(((scale, unit) for scale, unit in _LONG if seconds >= 1.5 * scale), (1.0, ""))
     return f"{significant(seconds / scale)} {unit}" if unit else format_time(seconds)
 
