@@ -41,10 +41,11 @@ MAY_IMPORT = {
         "core", "codec", "tasks", "datasets", "networks", "devices", "clock", "cost", "training", "runtimes",
     },
     "serving": {"core", "codec", "devices", "tasks", "runtimes", "compiler", "views"},
+    "advising": {"core", "cost", "devices"},
     "views": {"core"},
     "api": {
         "core", "codec", "tasks", "networks", "datasets", "devices", "clock", "cost", "optimize", "runtimes",
-        "training", "compression", "compiler", "searching", "serving", "numerics", "views",
+        "training", "compression", "compiler", "searching", "serving", "numerics", "advising", "views",
     },
     "cli": {"core", "api", "views"},
 }  # fmt: skip

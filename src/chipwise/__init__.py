@@ -6,6 +6,7 @@
 """
 
 from chipwise.api import (
+    advise,
     arrays,
     bench,
     check,
@@ -44,6 +45,7 @@ from chipwise.core.errors import ChipwiseError
 
 __all__ = [
     "ChipwiseError",
+    "advise",
     "arrays",
     "bench",
     "check",

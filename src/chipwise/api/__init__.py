@@ -1,5 +1,6 @@
 """The line as Python functions, one a verb: the command line and notebooks call these and nothing else."""
 
+from chipwise.api.advising import advise
 from chipwise.api.array_race import ARRAY_SIZES, array_libraries, array_operations, arrays
 from chipwise.api.counting import count_layers
 from chipwise.api.crossing import CROSSOVER_SIZES, crossover
@@ -34,6 +35,7 @@ __all__ = [
     "CROSSOVER_SIZES",
     "PRECISIONS",
     "TECHNIQUES",
+    "advise",
     "array_libraries",
     "array_operations",
     "arrays",

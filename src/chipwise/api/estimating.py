@@ -101,13 +101,13 @@ def estimate(
     settings["techniques"] = tuple(techniques)
     if measure:
         _check_measurable(targets, settings)
-    loaded = _loaded(network, example_input, input_shape, weights)
-    forecasts, notes = _forecasts(loaded, targets, sizes, settings)
+    found = loaded(network, example_input, input_shape, weights)
+    forecasts, notes = _forecasts(found, targets, sizes, settings)
     notes += _prices(targets, forecasts)
     if measure:
-        forecasts = _measured(loaded, forecasts, budget_s, progress)
+        forecasts = _measured(found, forecasts, budget_s, progress)
     forecasts = [_with_epochs(each, data_size, epochs) for each in forecasts]
-    record = replace(_record(loaded, forecasts, notes), layered=layers, data_size=data_size, epochs=epochs)
+    record = replace(_record(found, forecasts, notes), layered=layers, data_size=data_size, epochs=epochs)
     return record if picture is None else _draw(record, targets[0].device, picture)
 
 
@@ -181,7 +181,7 @@ def _fixed(sizes: tuple[int, ...], fixed: int) -> tuple[int, ...]:
     return (fixed,) if sizes in ((), (1,)) else sizes
 
 
-def _loaded(
+def loaded(
     network: NetworkLike, example_input: Any, input_shape: tuple[int, ...] | None, weights: str | Path | None
 ) -> Network:
     """The network; one of the zoo without what reads files, and so in a blink."""

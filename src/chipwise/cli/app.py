@@ -14,6 +14,7 @@ import typer
 import typer.main
 
 from chipwise.cli import (
+    advise,
     arrays,
     bench,
     check,
@@ -54,7 +55,7 @@ app = typer.Typer(
 )
 _LINE = (
     fit, inspect, search, tune, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate,
-    bench, serve, export, report,
+    advise, bench, serve, export, report,
 )  # fmt: skip
 for command in (*_LINE, leaderboard, crossover, arrays, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)

@@ -8,15 +8,77 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 
 from chipwise.core.errors import InputError
 
-_SECONDS = {"ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS = {
+    "ms": 1e-3, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "day": 86400.0,
+    "days": 86400.0,
+}  # fmt: skip
+_PER_SECOND = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_CURRENCIES = {"usd": "USD", "$": "USD", "eur": "EUR", "€": "EUR"}
 _BYTES = {
     "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
 }  # fmt: skip
 _DIGITS = 10  # Python takes its time to read a number with millions of them
+_MONEY = re.compile(r"^\s*([$€]?)\s*(-?[0-9][0-9,]*\.?[0-9]*)\s*([a-z$€]*)\s*(/\s*(?:h|hour))?\s*$", re.IGNORECASE)
 _NUMBER = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-z%]*)\s*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in a currency (ISO 4217); by the hour, or once."""
+
+    value: float
+    currency: str
+    hourly: bool = False
+
+
+def parse_money(text: str) -> Money:
+    """Read "1500eur", "€1,500" or "2usd/h"; more than nothing.
+
+    >>> parse_money("1500eur"), parse_money("$2/h")
+    (Money(value=1500.0, currency='EUR', hourly=False), Money(value=2.0, currency='USD', hourly=True))
+
+    Raises:
+        InputError: when it is none, has no currency or another than US dollars and euros, or is not more than nothing.
+    """
+    match = _MONEY.match(text)
+    sign = "" if match is None else (match[1] or match[3]).lower()
+    if match is None or sign not in _CURRENCIES:
+        raise InputError(f"cannot read {text!r} as money", hint="write it as 1500eur, or 2usd/h for rent")
+    value = float(match[2].replace(",", ""))
+    if not 0 < value < math.inf:
+        raise InputError(f"a budget of {text} buys nothing", hint="more than 0, as 1500eur")
+    return Money(value, _CURRENCIES[sign], match[4] is not None)
+
+
+def parse_rate(text: str) -> float:
+    """Read "1000/s", "60/min" or a plain number as so many a second; more than none.
+
+    Raises:
+        InputError: when it is none.
+    """
+    number, _, unit = text.partition("/")
+    factor = _PER_SECOND.get(unit.strip().lower() or "s")
+    value = _split(number, "a rate", "1000/s")
+    if factor is None or value[1] or not value[0]:
+        raise InputError(f"cannot read {text!r} as a rate", hint="write it as 1000/s")
+    return value[0] / factor
+
+
+def parse_watts(text: str) -> float:
+    """Read "15", "15W" or "1.5kW" as watts; more than none.
+
+    Raises:
+        InputError: when it is none.
+    """
+    number, unit = _split(text, "a power", "15W")
+    factor = {"": 1.0, "w": 1.0, "kw": 1e3}.get(unit)
+    if factor is None or not number:
+        raise InputError(f"cannot read {text!r} as a power", hint="write it as 15W")
+    return number * factor
 
 
 def parse_share(text: str) -> float:

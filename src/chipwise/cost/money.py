@@ -63,6 +63,19 @@ def price_of(device: Device, time_s: Interval, ownership: Ownership = USUAL) -> 
     )
 
 
+def electricity_of(power_w: float, time_s: Interval, ownership: Ownership = USUAL) -> Interval:
+    """US dollars for the electricity of what is there already.
+
+    >>> electricity_of(1000.0, Interval(3600.0, 3600.0, 3600.0))
+    Interval(low=0.08, mid=0.15, high=0.35, coverage=None)
+    """
+    low, mid, high = (
+        None if seconds is None else power_w * seconds * usd_kwh / _KWH_J
+        for seconds, usd_kwh in zip((time_s.low, time_s.mid, time_s.high), ownership.usd_kwh, strict=True)
+    )
+    return Interval(low, mid, high)
+
+
 def price_basis(device: Device, ownership: Ownership = USUAL) -> str:
     """What the middle of `price_of` is made of: the rate, who asked it, and when; "" where no price is known.
 

@@ -129,7 +129,8 @@ class _Step:
         self.segment = [self._segment_of(row) for row in self.rows]
         self.swapped = [any(belongs(row, each) for each in self.workload.swapped) for row in self.rows]
         self.saved = [self._saved(row) for row in self.rows]
-        self.border = [self._border(place) for place in range(len(self.rows))]
+        cut = bool(self.workload.again or self.workload.swapped)  # else no row has a border
+        self.border = [self._border(place) if cut else 0.0 for place in range(len(self.rows))]
 
     def forward(self) -> Iterator[Moment]:
         """Before each row frees what it does not save."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from chipwise.core.device import System
+from chipwise.core.device import Link, System
 from chipwise.core.estimate import Interval, Workload
 from chipwise.core.estimation import Together
 from chipwise.core.layer import Layer
@@ -31,6 +31,12 @@ LOST = (0.0027, 0.034, 0.141)
 # Of the stated bandwidth of links, that a ring reaches in these cases.
 _REACHED = (1.0, 0.73, 0.17)
 _MESSAGE_S = 9e-6  # NCCL among A100, fitted with the bandwidth
+
+
+def wires_of(link: Link) -> tuple[Wire, Wire, Wire]:
+    """A link as collectives reach it: at best, usually, and at worst."""
+    best, middle, worst = (Wire(share * link.bandwidth_bytes_s, _MESSAGE_S) for share in _REACHED)
+    return best, middle, worst
 
 
 def copies_of(workload: Workload, alone_s: Interval, layers: Sequence[Layer], system: System) -> Together | None:
@@ -47,8 +53,7 @@ def copies_of(workload: Workload, alone_s: Interval, layers: Sequence[Layer], sy
     """
     if system.link is None or alone_s.mid is None or system.count < 2:
         return None
-    wires = [Wire(share * system.link.bandwidth_bytes_s, _MESSAGE_S) for share in _REACHED]
-    cases = list(zip(LOST, wires, strict=True))  # best, middle, worst
+    cases = list(zip(LOST, wires_of(system.link), strict=True))  # best, middle, worst
     one_s = alone_s.mid
     steps = [
         None if bound is None else _step_s(bound, layers, system.count, *case)

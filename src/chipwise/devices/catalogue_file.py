@@ -124,11 +124,12 @@ def _described(row: object, where: str) -> str:
         raise InputError(f"{where} is no table of texts", hint='write title = "...", url = "..." and date = "2020-05"')
     if row.keys() - {"title", "url", "date"} or not row.get("title"):
         raise InputError(f"{where} has keys {sorted(row)}", hint="a source has a title, a date, and a url where known")
-    _check_date(row.get("date"), where)
+    check_date(row.get("date"), where)
     return ", ".join(row[key] for key in ("title", "date", "url") if row.get(key))
 
 
-def _check_date(date: object, where: str) -> str:
+def check_date(date: object, where: str) -> str:
+    """A date as files write it; raises InputError, which says where it stands."""
     if not isinstance(date, str) or not _DATE.fullmatch(date):
         raise InputError(f"{where}: date is {date!r}", hint='write it as "2020", "2020-05" or "2020-05-14"')
     return date
@@ -228,7 +229,7 @@ class _Reader:
         numbers = isinstance(span, list) and len(span) == 2 and all(type(each) in (int, float) for each in span)
         if not numbers or not 0 < span[0] <= span[1] < 1e8:
             raise InputError(f"{where}: {currency} is {span!r}", hint=f"write a range: {currency} = [1499, 1499]")
-        date = _check_date(row.get("date"), where)
+        date = check_date(row.get("date"), where)
         return Price(
             row["kind"], float(span[0]), float(span[1]), currency.upper(), date, self.source("price", row.get("source"))
         )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.text import Text
 
+from chipwise.core.advice import Advice
 from chipwise.core.array_race import ArrayRace
 from chipwise.core.board import Leaderboard
 from chipwise.core.compression import Compression
@@ -53,6 +54,7 @@ from chipwise.core.served import Served
 from chipwise.core.training_memory import TrainingFit
 from chipwise.core.tuning import Tuning
 from chipwise.views import claims
+from chipwise.views.advice_table import AdviceTable
 from chipwise.views.array_table import array_table
 from chipwise.views.compression_table import compression_table
 from chipwise.views.contest_table import contest_table
@@ -274,6 +276,7 @@ _TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Crossover: crossover_table,
     FormatReport: FormatsTable,
     Estimation: EstimateTable,
+    Advice: AdviceTable,
     Hardware: HardwareTable,
     Features: features_table,
     LayerCounts: counts_table,
