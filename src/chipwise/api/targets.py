@@ -52,11 +52,11 @@ class Target:
     system: System | None = None
 
 
-def target(name: str | Device | System, catalogue: Path | None = None) -> Target:
+def target(name: str | Device | System | Target, catalogue: Path | None = None) -> Target:
     """Find a device by name; of a system one of its devices, of a board with several chips one of them.
 
     Args:
-        name: of the catalogue ("rtx4090", "tpu-v3", "dgx-1"), "here", or a device of your own.
+        name: of the catalogue ("rtx4090", "tpu-v3", "dgx-1"), "here", or a device of your own; what was found is kept.
         catalogue: a TOML file or folder with more devices.
 
     Raises:
@@ -64,6 +64,8 @@ def target(name: str | Device | System, catalogue: Path | None = None) -> Target
     """
     from chipwise.core.device import Device, System
 
+    if isinstance(name, Target):
+        return name
     if isinstance(name, str) and name.strip().lower() == HERE:
         return _here()
     found = _find(name, catalogue) if isinstance(name, str) else name

@@ -12,7 +12,8 @@ Interval(low=0.0005, mid=0.00075, high=0.001, coverage=None)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from chipwise.core.device import Device, Price
 from chipwise.core.estimate import Interval
@@ -61,6 +62,11 @@ def price_of(device: Device, time_s: Interval, ownership: Ownership = USUAL) -> 
         mid=None if time_s.mid is None else mids[0] * time_s.mid,
         high=None if time_s.high is None else max(highs) * time_s.high,
     )
+
+
+def by_way(device: Device, way: Literal["rent", "buy"]) -> Device:
+    """The device with the prices of one way to have it alone."""
+    return replace(device, prices=tuple(each for each in device.prices if (each.kind == "hour") == (way == "rent")))
 
 
 def price_basis(device: Device, ownership: Ownership = USUAL) -> str:
