@@ -41,9 +41,11 @@ MAY_IMPORT = {
     },
     "serving": {"core", "codec", "devices", "tasks", "runtimes", "compiler", "views"},
     "views": {"core"},
+    "ui": {"core", "cost", "devices", "views"},
     "api": {
         "core", "codec", "tasks", "networks", "datasets", "devices", "clock", "cost", "optimize", "runtimes",
         "training", "compression", "compiler", "searching", "serving", "views",
+        "ui",
     },
     "cli": {"core", "api", "views"},
 }  # fmt: skip
@@ -71,7 +73,7 @@ AT_HOME = {
     "constriction": {"codec"},
     "sklearn": {"training", "searching"},
     "optuna": {"searching"},
-    "granian": {"serving"},
+    "granian": {"serving", "ui"},
     "grpc": {"serving"},
     "prometheus_client": {"serving"},
 }

@@ -24,6 +24,7 @@ from chipwise.api import (
     leaderboard,
     learning_curve,
     load,
+    offers,
     prove,
     quantize,
     report,
@@ -36,6 +37,8 @@ from chipwise.api import (
     train_with_servers,
     training_memory,
     tune,
+    what_if,
+    what_if_page,
     zoo,
 )
 from chipwise.core.errors import ChipwiseError
@@ -60,6 +63,7 @@ __all__ = [
     "leaderboard",
     "learning_curve",
     "load",
+    "offers",
     "prove",
     "quantize",
     "report",
@@ -72,5 +76,7 @@ __all__ = [
     "train_with_servers",
     "training_memory",
     "tune",
+    "what_if",
+    "what_if_page",
     "zoo",
 ]

@@ -21,8 +21,8 @@ HERE = "here"
 PHASES = {"infer": "inference", "inference": "inference", "train": "training", "training": "training"}
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8", "int4", "fp64", "amp")
 # How a step is run: layout, what is recomputed, and in training whose state the optimizer keeps (adamw is usual).
-_CHECKPOINTING, _OPTIMIZERS = "checkpointing", ("adamw", "adam", "sgd", "momentum", "plain-sgd")
-TECHNIQUES = ("channels_last", _CHECKPOINTING, *_OPTIMIZERS)
+_CHECKPOINTING, OPTIMIZERS = "checkpointing", ("adamw", "adam", "sgd", "momentum", "plain-sgd")
+TECHNIQUES = ("channels_last", _CHECKPOINTING, *OPTIMIZERS)
 # What a device runs where it has no float32 and nothing was asked for.
 _INSTEAD = ("bf16", "fp16", "int8", "fp64")
 # Formats that no gradient is computed in.
@@ -146,10 +146,10 @@ def workload_on(
 
 def _check_technique(phase: str, precision: str | None, techniques: tuple[str, ...]) -> None:
     """Refuse what would be passed over in silence."""
-    training = [each for each in techniques if each in (_CHECKPOINTING, *_OPTIMIZERS)]
+    training = [each for each in techniques if each in (_CHECKPOINTING, *OPTIMIZERS)]
     if phase == "inference" and training:
         raise InputError(f"{training[0]} is a matter of training", hint="ask for --phase train, or leave it out")
-    optimizers = [each for each in techniques if each in _OPTIMIZERS]
+    optimizers = [each for each in techniques if each in OPTIMIZERS]
     if len(set(optimizers)) > 1:
         raise InputError(f"{' and '.join(optimizers)} are several optimizers", hint="name one")
     if phase == "training" and precision in _INFERENCE_ONLY:

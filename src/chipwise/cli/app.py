@@ -36,6 +36,7 @@ from chipwise.cli import (
     show,
     train,
     tune,
+    ui,
     zoo,
 )
 from chipwise.cli.ending import errors_said, say
@@ -52,7 +53,7 @@ app = typer.Typer(
 )
 _LINE = (
     fit, inspect, search, tune, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate,
-    bench, serve, export, report,
+    ui, bench, serve, export, report,
 )  # fmt: skip
 for command in (*_LINE, leaderboard, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)
