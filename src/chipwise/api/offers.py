@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from chipwise.api.estimating import forecast_on, loaded_network
 from chipwise.api.targets import target, workload_on
-from chipwise.api.what_if import chosen
+from chipwise.api.what_if import check_chosen, chosen
 from chipwise.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def offers(
         is among those that are left out.
 
     Raises:
-        ChoiceError: the network or the batch cannot be. MissingExtraError: as of `estimate`.
+        ChoiceError: a choice cannot be on any device. MissingExtraError: as of `estimate`.
     """
     from chipwise.core.what_if import LeftOut, Offers
     from chipwise.devices import known
@@ -60,6 +60,7 @@ def offers(
 
     with chosen("network"):
         loaded = loaded_network(network)
+    check_chosen(phase, precision, techniques)
     with chosen("batch"):
         rows = layer_rows(loaded, batch)
     settings: dict[str, Any] = {"phase": phase, "compiled": compiled, "precision": precision}

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from chipwise.core.errors import InputError, UnknownNameError, unknown_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chipwise.core.device import Device, Machine, System
     from chipwise.core.estimate import Workload
     from chipwise.core.measured import MeasuredMachine
@@ -115,14 +117,7 @@ def workload_on(
     """
     from chipwise.core.estimate import Workload
 
-    if phase not in PHASES:
-        raise unknown_name("phase", phase, PHASES)
-    if precision is not None and precision not in PRECISIONS:
-        raise unknown_name("precision", precision, PRECISIONS)
-    for technique in techniques:
-        if technique not in TECHNIQUES:
-            raise unknown_name("technique", technique, TECHNIQUES)
-    _check_technique(PHASES[phase], precision, techniques)
+    check_asked(phase, precision, techniques)
     _check_device(on.device, PHASES[phase], runtime)
     runs, notes = _format(on.device, precision)
     if runs in _COMPILED_ONLY and on.device.kind == "gpu" and not (compiled or runtime in _FUSING):
@@ -144,8 +139,20 @@ def workload_on(
     return made, notes
 
 
-def _check_technique(phase: str, precision: str | None, techniques: tuple[str, ...]) -> None:
-    """Refuse what would be passed over in silence."""
+def check_asked(phase: str, precision: str | None, techniques: Sequence[str]) -> None:
+    """Refuse what is not known, and what would be passed over in silence, whatever the device is.
+
+    Raises:
+        UnknownNameError: no such phase, number format or technique. InputError: they do not go together.
+    """
+    if phase not in PHASES:
+        raise unknown_name("phase", phase, PHASES)
+    if precision is not None and precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
+    for technique in techniques:
+        if technique not in TECHNIQUES:
+            raise unknown_name("technique", technique, TECHNIQUES)
+    phase = PHASES[phase]
     training = [each for each in techniques if each in (_CHECKPOINTING, *OPTIMIZERS)]
     if phase == "inference" and training:
         raise InputError(f"{training[0]} is a matter of training", hint="ask for --phase train, or leave it out")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from chipwise.api.estimating import estimate, loaded_network
-from chipwise.api.targets import Target, target, workload_on
+from chipwise.api.targets import Target, check_asked, target, workload_on
 from chipwise.core.errors import InputError
 from chipwise.core.what_if import ChoiceError
 
@@ -83,10 +83,11 @@ def what_if(
     with chosen("network"):
         loaded = loaded_network(network)
     _check_counts(count=count, batch=batch, micro_batches=micro_batches)
+    check_chosen(phase, precision, techniques)
     on = _devices(on, count, link)
     settings: dict[str, Any] = {"phase": phase, "compiled": compiled, "precision": precision}
     settings["techniques"] = tuple(techniques)
-    workload = checked_workload(on, settings)
+    workload = _workload(on, settings)
     devices = on.system.count if on.system else 1
     asked = _asked(loaded, on, devices, workload, batch, micro_batches, zero)
     with chosen("precision"):
@@ -131,15 +132,27 @@ def _answer(asked: _Asked, forecast: Forecast, estimation: Any) -> WhatIf:
     )
 
 
-def checked_workload(on: Target, settings: dict[str, Any]) -> Workload:
-    """The workload on a device, of one item; whichever choice it refuses is named.
+def check_chosen(phase: str, precision: str | None, techniques: Sequence[str]) -> None:
+    """Refuse what no device can run.
 
     Raises:
-        ChoiceError: the phase, a technique, the device or the number format cannot be.
+        ChoiceError: the phase, the number format or a technique is not known, or they do not go together.
+    """
+    with chosen("phase"):
+        check_asked(phase, None, ())
+    with chosen("techniques"):
+        check_asked(phase, None, techniques)
+    with chosen("precision"):
+        check_asked(phase, precision, techniques)
+
+
+def _workload(on: Target, settings: dict[str, Any]) -> Workload:
+    """The workload on a device, of one item.
+
+    Raises:
+        ChoiceError: the device, or its number format, cannot be.
     """
     with chosen("on"):
-        workload_on(on, batch=1, runtime="", **settings | {"techniques": (), "precision": None})
-    with chosen("techniques"):
         workload_on(on, batch=1, runtime="", **settings | {"precision": None})
     with chosen("precision"):
         return workload_on(on, batch=1, runtime="", **settings)[0]
@@ -309,15 +322,19 @@ def _roofs(device: Device, precision: str) -> tuple[Roof, ...]:
 
 
 def _notes(asked: _Asked, forecast: Forecast, said: Sequence[str]) -> tuple[str, ...]:
-    """What several devices add to the notes of one, then those."""
-    added = []
+    """What several devices and the roof add to the notes of one, then those."""
+    from chipwise.views.layer_dots import above_roof, dots, roofs
+
+    expected, device = forecast.estimate, asked.on.device
+    roof = above_roof(dots(expected), roofs(device, expected.workload.precision), device.bandwidth_bytes_s)
+    added = [roof] if roof else []
     system = asked.on.system
-    if system is not None and system.link is not None and forecast.estimate.workload.phase == "training":
+    if system is not None and system.link is not None and expected.workload.phase == "training":
         added.append(f"the curve takes every number of devices to be joined as these are: by {system.link.name}")
         added.append("while devices wait for each other they are charged with the power they have while they compute")
     if asked.sharing.micro_batches > 1:
         added.append("each micro-batch is charged with a whole step, the optimizer's part of it too")
-    return tuple(dict.fromkeys([*added, *said, *forecast.estimate.notes]))
+    return tuple(dict.fromkeys([*added, *said, *expected.notes]))
 
 
 def _item(network: Network) -> str:

@@ -90,9 +90,7 @@ def page_content(network: NetworkLike | None = None) -> Content:
     usual = Choices() if given is None else _beginning(given)
     made = page(_offered(given), asdict(usual), MOST_DEVICES, MOST_ITEMS)
     answers = _Answers(given)
-    return Content(
-        made.html, made.policy, {"/api/estimate": answers.estimate, "/api/offers": lru_cache(_KEPT)(answers.offers)}
-    )
+    return Content(made.html, made.policy, {"/api/estimate": answers.estimate, "/api/offers": answers.offers})
 
 
 class _Answers:
@@ -105,6 +103,7 @@ class _Answers:
     def __init__(self, given: Network | None) -> None:
         self._given = given
         self._here: Target | None = None  # measured once, when it is asked for
+        self._offers = lru_cache(_KEPT)(self._every_device)
 
     def estimate(self, choices: Choices) -> str:
         """`what_if` as JSON."""
@@ -119,10 +118,13 @@ class _Answers:
 
     def offers(self, choices: Choices) -> str:
         """`offers` as JSON; of each device what goes through at a time."""
+        micro = max(choices.batch // max(choices.micro_batches, 1), 1)
+        return self._offers(choices.network, batch=micro, **_settings(choices))
+
+    def _every_device(self, network: str, **settings: Any) -> str:
         from chipwise.views.as_json import as_json
 
-        micro = max(choices.batch // max(choices.micro_batches, 1), 1)
-        return as_json(offers(self._network(choices.network), batch=micro, **_settings(choices)))
+        return as_json(offers(self._network(network), **settings))
 
     def _network(self, name: str) -> Any:
         """The network that was given, or the zoo's: no file, and no code, that the address names."""

@@ -1,13 +1,17 @@
 // Asks the server whenever a choice changes, and shows what it says; all of it goes in as text.
-const PARTS = ["weights", "copies", "saved", "activations", "gradients", "optimizer", "workspace", "rounding", "context"];
-const DEFAULT_POINTED = Object.fromEntries(["roofline", "scaling", "offers"].map(name => [name, by(`pointed-${name}`).textContent]));
+const PARTS = [
+  "weights", "copies", "saved", "activations", "gradients", "optimizer", "workspace", "rounding", "context",
+];
+const NAMES = ["roofline", "scaling", "offers"];
+const HELP = Object.fromEntries(NAMES.map(name => [name, by(`pointed-${name}`).textContent]));
+const OFFERS_WAIT_MS = 250;  // all devices take longer than one: they are asked for once choices rest
 let latest = null, offered = null;
 
 const asBytes = value => {
   const place = value < 1023.5 ? 0 : Math.min(4, Math.floor(Math.log2(value) / 10));
   return `${digits(value / 1024 ** place)} ${["B", "KiB", "MiB", "GiB", "TiB"][place]}`;
 };
-const asLarge = value => value >= 999500 ? scaled(value).trim() : digits(value);
+const asLarge = value => value >= 99950 ? scaled(value).trim() : digits(value);
 // An interval's middle, or the bound that is known.
 function said(interval, format) {
   if (!interval) return "–";
@@ -15,8 +19,10 @@ function said(interval, format) {
   if (interval.low !== null) return `≥ ${format(interval.low)}`;
   return interval.high !== null ? `≤ ${format(interval.high)}` : "not known";
 }
-const bounds = (interval, format) =>
-  interval && interval.mid !== null && interval.low !== null && interval.high !== null ? `${format(interval.low)} – ${format(interval.high)}` : "";
+const whole = interval => interval && [interval.low, interval.mid, interval.high].every(each => each !== null);
+const bounds = (interval, format) => whole(interval) ? `${format(interval.low)} – ${format(interval.high)}` : "";
+const times = (interval, factor) => interval && Object.fromEntries(
+  ["low", "mid", "high"].map(each => [each, interval[each] === null ? null : interval[each] * factor]));
 
 // One question at a time: what is asked meanwhile is asked afterwards, the last of it alone.
 function teller(path, wait, show, refused) {
@@ -27,20 +33,12 @@ function teller(path, wait, show, refused) {
       return;
     }
     busy = true;
-    try {
-      const response = await fetch(`${path}?${asked}`, { cache: "no-store", credentials: "omit", redirect: "error" });
-      const answer = await response.json();
-      if (next === null) (response.ok ? show : refused)(answer);
-    } catch {
-      if (next === null) refused({ error: "no answer from the server", hint: "is chipwise ui still running?" });
-    } finally {
-      busy = false;
-    }
-    if (next !== null) {
-      const again = next;
-      next = null;
-      ask(again);
-    }
+    const [use, answer] = await answered(`${path}?${asked}`, show, refused);
+    busy = false;
+    const again = next;
+    next = null;
+    if (again === null) use(answer);
+    else ask(again);
   }
   return asked => {
     clearTimeout(timer);
@@ -48,152 +46,208 @@ function teller(path, wait, show, refused) {
   };
 }
 
+async function answered(url, show, refused) {
+  try {
+    const response = await fetch(url, { cache: "no-store", credentials: "omit", redirect: "error" });
+    return [response.ok ? show : refused, await response.json()];
+  } catch {
+    return [refused, { error: "no answer from the server", hint: "is chipwise ui still running?" }];
+  }
+}
+
 function show(answer) {
   latest = answer;
-  clearRefusals();
-  by("answer").classList.remove("stale");
-  by("answer").setAttribute("aria-busy", "false");
-  const expected = answer.estimation.forecasts[0].estimate, { workload } = expected;
-  const where = answer.count === 1 ? expected.device : `${answer.count} × ${expected.device}`;
-  by("title").textContent = `${answer.estimation.network} on ${where}`;
-  document.title = `${by("title").textContent}: chipwise what if`;
-  const format = workload.techniques.includes("amp") ? `amp (${workload.precision})` : workload.precision;
-  const cut = answer.micro_batches > 1 ? `, ${answer.micro_batches} times ${workload.batch} each` : "";
-  by("state").textContent = `${sentence(workload.phase)} in ${format}, ${digits(answer.batch)} ${answer.item}s a step${cut}${answer.link ? `, over ${answer.link}` : ""}; bound by ${expected.bound}.`;
-  for (const place of document.querySelectorAll(".items")) place.textContent = sentence(`${answer.item}s`);
+  settled(false);
+  headline(answer);
   tiles(answer);
   memory(answer);
-  for (const [name, text] of Object.entries(DEFAULT_POINTED)) if (name !== "offers") by(`pointed-${name}`).textContent = text;
-  table("roofline", ["layer", "time", "FLOPs", "bytes moved", "bound by"], expected.rows.map(row => [`${row.name}${row.op ? ` (${row.op})` : ""}`, asTime(row.time_s), scaled(row.flops).trim(), asBytes(row.moved_bytes), row.bound]));
-  const dots = drawRoofline(answer), rest = expected.rows.length - dots.length;
-  by("said-roofline").textContent = rest ? `${rest} ${rest === 1 ? "layer" : "layers"} without arithmetic ${rest === 1 ? "is" : "are"} in the numbers only.` : "";
-  drawScaling(answer);
-  const percent = value => `${digits(100 * value)}%`;
-  table("scaling", ["devices", `${answer.item}s a second`, "efficiency", "from", "to", "communication"], answer.scaling.map(each => [
-    String(each.count), said(each.items_s, digits), said(each.efficiency, percent), each.efficiency.low === null ? "–" : percent(each.efficiency.low), each.efficiency.high === null ? "–" : percent(each.efficiency.high), percent(each.communication.mid ?? 0)]));
-  by("said-scaling").textContent = answer.scaling.length < 2 ? "No link between several of these is known: choose one to see how they scale." : "";
-  list("notes", [...answer.notes, `method: ${expected.method}`]);
+  layers(answer);
+  scaling(answer);
+  list("notes", [...answer.notes, `method: ${answer.estimation.forecasts[0].estimate.method}`]);
   if (offered) showOffers(offered);
 }
 
-function tiles(answer) {
-  const fits = by("fits"), { capacity_bytes: capacity, memory_bytes: held } = answer, thousand = 1000 / answer.batch;
-  fits.textContent = answer.fits === null ? "not known" : answer.fits ? "fits" : "does not fit";
-  fits.className = answer.fits === null ? "" : answer.fits ? "yes" : "no";
-  by("fits-said").textContent = `${said(held, asBytes)}${capacity === null ? "" : ` of ${asBytes(capacity)}`}${bounds(held, asBytes) ? `, ${bounds(held, asBytes)}` : ""}`;
-  const times = value => interval => interval && Object.fromEntries(["low", "mid", "high"].map(each => [each, interval[each] === null ? null : interval[each] * value]));
+function settled(stale) {
+  clearRefusals();
+  by("answer").classList.remove("empty");
+  by("answer").classList.toggle("stale", stale);
+  by("answer").setAttribute("aria-busy", "false");
+}
+
+function headline({ estimation, count, batch, micro_batches: cut, item, link }) {
+  const { device, workload, bound } = estimation.forecasts[0].estimate;
+  by("title").textContent = `${estimation.network} on ${count === 1 ? device : `${count} × ${device}`}`;
+  document.title = `${by("title").textContent}: chipwise what if`;
+  const format = workload.techniques.includes("amp") ? `amp (${workload.precision})` : workload.precision;
+  const size = `${digits(batch)} ${batch === 1 ? item : `${item}s`} a step`;
+  const parts = cut > 1 ? `, ${cut} times ${workload.batch} on each` : "";
+  by("state").textContent = `${sentence(workload.phase)} in ${format}, ${size}${parts}${link ? `, over ${link}` : ""}; `
+    + `bound by ${bound}.`;
+  for (const place of document.querySelectorAll(".items")) place.textContent = sentence(`${item}s`);
+}
+
+function tiles({ fits, capacity_bytes: capacity, memory_bytes: held, step_s, items_s, energy_j, money, batch, item }) {
+  by("fits").textContent = fits === null ? "not known" : fits ? "fits" : "does not fit";
+  by("fits").className = fits === null ? "" : fits ? "yes" : "no";
+  by("fits-said").textContent = `${said(held, asBytes)}${capacity === null ? "" : ` of ${asBytes(capacity)}`}`;
   const tell = (name, interval, format, unit) => {
     by(name).textContent = said(interval, format);
     by(`${name}-said`).textContent = [bounds(interval, format), unit].filter(Boolean).join(" ");
   };
-  const coverage = answer.step_s.coverage === null || answer.step_s.coverage === undefined ? "" : `holds ${digits(100 * answer.step_s.coverage)}%`;
-  tell("step", answer.step_s, asTime, coverage && `(${coverage})`);
-  tell("rate", answer.items_s, asLarge, "");
-  tell("energy", times(thousand)(answer.energy_j), value => `${scaled(value)}J`, `for 1,000 ${answer.item}s`);
+  tell("step", step_s, asTime, step_s.coverage ? `(holds ${percent(step_s.coverage)})` : "");
+  tell("rate", items_s, asLarge, "");
+  const energy = times(energy_j, 1000 / batch);
+  tell("energy", energy, value => `${scaled(value)}J`, energy ? `for 1,000 ${item}s` : "no power is known");
   for (const way of ["rent", "buy"]) {
-    const found = answer.money.find(each => each.way === way);
-    tell(way, found?.items_usd, asLarge, found ? `${answer.item}s a dollar` : "no price is known");
+    const found = money.find(each => each.way === way);
+    tell(way, found?.items_usd, asLarge, found ? `${item}s a dollar` : "no price is known");
   }
 }
 
-function memory(answer) {
-  const total = PARTS.reduce((sum, part) => sum + answer.memory[part], 0), capacity = answer.capacity_bytes;
-  const full = Math.max(total, capacity ?? 0) || 1, bar = by("bar"), mid = answer.memory_bytes?.mid ?? null;
-  const parts = PARTS.filter(part => answer.memory[part] > 0);
+function memory({ memory: use, capacity_bytes: capacity, memory_bytes: held }) {
+  const parts = PARTS.filter(part => use[part] > 0), total = parts.reduce((sum, part) => sum + use[part], 0);
+  const full = Math.max(total, capacity ?? 0) || 1, mid = held?.mid ?? null;
+  const beyond = capacity !== null && capacity < full;
   const mark = (place, name) => {
     const line = Object.assign(document.createElement("b"), { className: name });
     line.style.left = `calc(${100 * Math.min(place / full, 1)}% - 2px)`;
     return line;
   };
-  bar.replaceChildren(...parts.map(part => {
-    const piece = Object.assign(document.createElement("i"), { className: part, title: `${part}: ${asBytes(answer.memory[part])}` });
-    piece.style.width = `${100 * answer.memory[part] / full}%`;
+  const pieces = parts.map(part => {
+    const title = `${part}: ${asBytes(use[part])}`;
+    const piece = Object.assign(document.createElement("i"), { className: part, title });
+    piece.style.width = `${100 * use[part] / full}%`;
     return piece;
-  }), ...(mid === null ? [] : [mark(mid, "")]), ...(capacity !== null && capacity < full ? [mark(capacity, "full")] : []));
-  bar.setAttribute("aria-label", `${asBytes(total)}${capacity === null ? "" : ` of ${asBytes(capacity)}`}: ${parts.map(part => `${part} ${asBytes(answer.memory[part])}`).join(", ")}`);
+  });
+  const marks = [...(mid === null ? [] : [mark(mid, "")]), ...(beyond ? [mark(capacity, "full")] : [])];
+  by("bar").replaceChildren(...pieces, ...marks);
+  const of = capacity === null ? "" : ` of ${asBytes(capacity)}`;
+  by("bar").setAttribute("aria-label", `${asBytes(total)}${of}; the parts stand below`);
   by("parts").replaceChildren(...parts.map(part => {
     const line = document.createElement("li"), size = document.createElement("b");
-    size.textContent = asBytes(answer.memory[part]);
+    size.textContent = asBytes(use[part]);
     line.append(Object.assign(document.createElement("i"), { className: part }), `${part} `, size);
     return line;
   }));
-  const room = capacity === null ? "How much memory the device has is not known." : capacity < full ? "The red mark is what there is." : "The whole bar is what there is.";
-  by("memory-said").textContent = `${room}${mid === null ? "" : ` The dark mark is the expected peak: ${asBytes(mid)}. Parts are at their most, which they are not all at once.`}`;
+  const known = beyond ? "The red mark is what there is." : "The whole bar is what there is.";
+  const there = capacity === null ? "How much the device has is not known." : known;
+  const peak = `The dark mark is the expected peak, ${said(held, asBytes)}: each part is shown at its most, `
+    + "and they are not all there at once.";
+  by("memory-said").textContent = `${there} ${mid === null ? "" : peak}`;
+}
+
+function layers(answer) {
+  const { rows } = answer.estimation.forecasts[0].estimate, rest = rows.length - drawRoofline(answer);
+  by("pointed-roofline").textContent = HELP.roofline;
+  table("roofline", ["layer", "time", "FLOPs", "bytes moved", "bound by"], rows.map(row => [
+    row.op ? `${row.name} (${row.op})` : row.name, asTime(row.time_s), scaled(row.flops).trim(), asBytes(row.moved_bytes),
+    row.bound,
+  ]));
+  const some = rest === 1 ? "1 layer without arithmetic is" : `${rest} layers without arithmetic are`;
+  by("said-roofline").textContent = rest ? `${some} among the numbers only.` : "";
+}
+
+function scaling(answer) {
+  drawScaling(answer);
+  by("pointed-scaling").textContent = HELP.scaling;
+  const heads = ["devices", `${answer.item}s a second`, "efficiency", "from – to", "communication"];
+  table("scaling", heads, answer.scaling.map(each => [
+    String(each.count), said(each.items_s, digits), said(each.efficiency, percent),
+    bounds(each.efficiency, percent) || "–", percent(each.communication.mid ?? 0),
+  ]));
+  const alone = "How several of these go together is not known: choose how many, and what joins them.";
+  by("said-scaling").textContent = answer.scaling.length < 2 ? alone : "";
 }
 
 function showOffers(answer) {
   offered = answer;
-  const against = by("choose-against").value, item = latest?.item ?? "item", chosen = latest?.estimation.forecasts[0].estimate.device ?? "";
-  const [field, title, format] = MEASURES[against], usable = drawOffers(answer, against, chosen, item);
-  by("pointed-offers").textContent = DEFAULT_POINTED.offers;
-  table("offers", ["device", `time an ${item}`, `${title} ${item}s`, "number format", "beaten"], answer.offers.map(each => [
-    each.device, said(each.item_s, asTime), each[field] ? said(each[field], format) : "not known", each.precision, each[field] ? (each.best.includes(against) ? "by none" : "yes") : "–"]));
-  const unpriced = answer.offers.length - usable.length, left = answer.left_out;
-  by("said-offers").textContent = `One of each, at the same batch. ${unpriced ? `Of ${unpriced} more no such figure is known. ` : ""}${left.length ? `Left out are ${left.length}: ${left.slice(0, 4).map(each => each.reason).join("; ")}${left.length > 4 ? "; …" : "."}` : ""}`;
+  const against = by("choose-against").value, item = latest?.item ?? "item";
+  const { field, times: factor, title, format } = MEASURES[against];
+  const count = drawOffers(answer, against, latest?.estimation.forecasts[0].estimate.device ?? "", item);
+  by("pointed-offers").textContent = HELP.offers;
+  const measured = each => each[field] ? said(times(each[field], factor), format) : "not known";
+  const beaten = each => each[field] ? (each.best.includes(against) ? "by none" : "by another") : "–";
+  const left = answer.left_out.map(each => [each.device, "–", "–", "–", each.reason]);
+  const rows = answer.offers.map(each => [
+    each.device, said(each.item_s, asTime), measured(each), each.precision, beaten(each),
+  ]);
+  const heads = ["device", `time of each ${item}`, `${title} ${item}s`, "number format", "beaten"];
+  table("offers", heads, [...rows, ...left]);
+  const unpriced = answer.offers.length - count, why = [];
+  if (unpriced) why.push(`of ${unpriced} it is not known what they take`);
+  if (left.length) why.push(`${left.length} cannot run this, or nothing is known of them`);
+  const missing = why.length ? ` Not drawn: ${why.join("; ")}. The numbers name them.` : "";
+  by("said-offers").textContent = `One of each, at the same batch.${missing}`;
 }
 
 function table(name, heads, rows) {
   const made = by(`table-${name}`), head = document.createElement("tr");
-  head.append(...heads.map((text, place) => Object.assign(document.createElement("th"), { scope: "col", textContent: text, className: place ? "n" : "" })));
+  const side = place => place ? "n" : "";
+  head.append(...heads.map((textContent, place) =>
+    Object.assign(document.createElement("th"), { scope: "col", textContent, className: side(place) })));
   made.tHead.replaceChildren(head);
   made.tBodies[0].replaceChildren(...rows.map(([first, ...others]) => {
     const line = document.createElement("tr");
     line.append(Object.assign(document.createElement("th"), { scope: "row", textContent: first }));
-    line.append(...others.map(text => Object.assign(document.createElement("td"), { textContent: text, className: "n" })));
+    line.append(...others.map(textContent =>
+      Object.assign(document.createElement("td"), { textContent, className: "n" })));
     return line;
   }));
 }
 
 function list(id, texts) {
-  by(id).replaceChildren(...texts.map(text => Object.assign(document.createElement("li"), { textContent: sentence(text) })));
+  const made = texts.map(text => Object.assign(document.createElement("li"), { textContent: sentence(text) }));
+  by(id).replaceChildren(...made);
 }
 
-function stale(refusal) {
-  clearRefusals();
-  by("answer").classList.add("stale");
-  by("answer").setAttribute("aria-busy", "false");
-  by("state").textContent = "These choices cannot be; what is shown is of those before.";
+function refused(refusal) {
+  settled(true);
+  by("answer").classList.toggle("empty", latest === null);
+  by("state").textContent = `These choices cannot be${latest ? ": what is shown is of those before" : ""}.`;
   refuse(refusal);
 }
 
-const askEstimate = teller("/api/estimate", 0, show, stale);
-const askOffers = teller("/api/offers", 250, showOffers, refusal => { by("said-offers").textContent = sentence(refusal.error); });
+const askEstimate = teller("/api/estimate", 0, show, refused);
+const askOffers = teller("/api/offers", OFFERS_WAIT_MS, showOffers, refusal => {
+  by("said-offers").textContent = `${sentence(refusal.error)}.`;
+});
 
-function asked(extra = "") {
+function ask(more = "") {
   by("answer").setAttribute("aria-busy", "true");
-  askEstimate(query() + extra);
-  askOffers(query() + extra);
+  askEstimate(query() + more);
+  askOffers(query() + more);
 }
 
-function changed(event) {
-  if (event.target.name === "against" && offered) showOffers(offered);
+function changed({ target }) {
   offerTraining();
   history.replaceState(null, "", `?${query()}`);
-  if (event.target.name !== "against") asked();
+  if (target.name !== "against") ask();
+  else if (offered) showOffers(offered);
 }
 
-form.addEventListener("submit", event => event.preventDefault());
-form.addEventListener("change", changed);
-by("choose-against").addEventListener("change", changed);  // it stands outside of the form
-addEventListener("popstate", () => { readAddress(); asked(); });
-for (const name of ["roofline", "scaling", "offers"]) {
-  by(`chart-${name}`).addEventListener("keydown", event => walk(name, event));
-}
-// A device among all is chosen by a click, or by Enter.
+// A device among all is chosen by a click, or by Enter; one of it.
 function take(name) {
   choose(by("choose-on"), name);
   choose(by("choose-count"), "");
   changed({ target: by("choose-on") });
 }
+
+form.addEventListener("submit", event => event.preventDefault());
+form.addEventListener("change", changed);
+by("choose-against").addEventListener("change", changed);  // it stands outside of the form
+addEventListener("popstate", () => {
+  readAddress();
+  ask();
+});
+for (const name of NAMES) by(`chart-${name}`).addEventListener("keydown", event => walk(name, event));
 by("chart-offers").addEventListener("click", event => {
-  const { chart, points } = charts.offers ?? {}, [hit] = chart?.getElementsAtEventForMode(event, "nearest", { intersect: true }, false) ?? [];
-  const found = hit && points.find(([set, place]) => set === hit.datasetIndex && place === hit.index);
-  if (found) take(found[2]);
+  const hit = charts.offers?.chart.getElementsAtEventForMode(event, "nearest", { intersect: true }, false)[0];
+  const found = hit && charts.offers.points.find(({ set, index }) => set === hit.datasetIndex && index === hit.index);
+  if (found) take(found.name);
 });
 by("chart-offers").addEventListener("keydown", event => {
-  const { at, points } = charts.offers ?? { at: -1 };
-  if (event.key === "Enter" && at >= 0) take(points[at][2]);
+  if (event.key === "Enter" && charts.offers?.at >= 0) take(charts.offers.points[charts.offers.at].name);
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (latest) show(latest); });
 readAddress();
-asked(surplus().map(name => `&${encodeURIComponent(name)}=`).join(""));
+ask(surplus().map(name => `&${encodeURIComponent(name)}=`).join(""));

@@ -5,66 +5,72 @@ Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
 Chart.defaults.plugins.legend.labels.usePointStyle = true;
 const POWERS = ["", "k", "M", "G", "T", "P"], SUPERS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const BOUNDS = { compute: "accent", memory: "peer", launch: "muted", unknown: "bad" };
+const DECADES = 1e7;  // that a roofline shows: what lies lower takes no time worth a look
+// What the time of all devices is drawn against: the field, for how many items, what it is called, and how it is said.
+const MEASURES = {
+  rent: { field: "rent_usd", times: 1000, title: "US dollars of rent for a million", format: value => dollars(value) },
+  buy: { field: "buy_usd", times: 1000, title: "US dollars, bought, for a million", format: value => dollars(value) },
+  energy: { field: "thousand_j", times: 1, title: "energy for a thousand", format: value => `${scaled(value)}J` },
+};
 const charts = {};
 
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const faded = (name, share) => `color-mix(in srgb, ${colour(name)} ${100 * share}%, transparent)`;
+const percent = value => `${digits(100 * value)}%`;
 const scaled = value => {
   const place = value >= 1 ? Math.min(5, Math.floor(Math.log10(value) / 3 + 1e-9)) : 0;
   return `${digits(value / 1000 ** place)} ${POWERS[place]}`;
 };
-// Ticks of logarithmic axes: at powers of ten, and at 2 and 5 where there are few of those.
-function ticked(format) {
-  return function (value) {
-    const { min, max } = this, first = Number(value.toPrecision(1)) / 10 ** Math.floor(Math.log10(value) + 1e-9);
-    const decades = Math.log10(max / min), kept = decades > 2.5 ? [1] : [1, 2, 5];
-    return kept.includes(Math.round(first * 10) / 10) ? format(value) : "";
-  };
+// Small amounts without a row of zeros.
+function dollars(value) {
+  if (value >= 1e-3 || value === 0) return `$${digits(value)}`;
+  const power = Math.floor(Math.log10(value) + 1e-9), factor = digits(value / 10 ** power);
+  return `$${factor === "1" ? "" : `${factor}×`}10⁻${[...String(-power)].map(each => SUPERS[each]).join("")}`;
 }
 
 function axis(title, more = {}) {
   return {
     title: { display: true, text: title, color: colour("muted") }, grid: { color: colour("line") },
-    border: { display: false }, ...more, ticks: { color: colour("muted"), maxRotation: 0, autoSkipPadding: 8, ...more.ticks },
+    border: { display: false }, ...more,
+    ticks: { color: colour("muted"), maxRotation: 0, autoSkipPadding: 8, ...more.ticks },
   };
 }
 
-const logarithmic = (title, format, more = {}) =>
-  axis(title, { type: "logarithmic", ...more, ticks: { callback: ticked(format), autoSkip: false } });
+// A logarithmic axis, with ticks at powers of ten, and at 2 and 5 where there are few of those.
+function logarithmic(title, format, values, more = {}) {
+  const min = more.min ?? Math.min(...values) / 1.6, max = more.max ?? Math.max(...values) * 1.6;
+  const factors = Math.log10(max / min) > 2.5 ? [1] : [1, 2, 5], ticks = [];
+  for (let power = Math.floor(Math.log10(min)); power <= Math.log10(max); power += 1) {
+    ticks.push(...factors.map(factor => factor * 10 ** power).filter(value => value >= min && value <= max));
+  }
+  const afterBuildTicks = scale => { scale.ticks = ticks.map(value => ({ value })); };
+  return axis(title, { type: "logarithmic", min, max, afterBuildTicks, ticks: { callback: format, autoSkip: false } });
+}
 
-// Draws a chart anew; `points` are [dataset, index, name, text] in the order in which arrow keys go through them.
-function draw(name, type, data, options, points) {
-  const view = by(`chart-${name}`), before = charts[name];
-  if (before) before.chart.destroy();
-  const shown = { at: -1, points };
+// Draws a chart anew. `points` are {set, index, name, text} in the order in which arrow keys go through them.
+function draw(name, type, datasets, options, points, labels) {
+  charts[name]?.chart.destroy();
+  const found = item => points.find(({ set, index }) => set === item.datasetIndex && index === item.dataIndex);
   options.plugins = {
-    legend: { labels: { color: colour("ink"), boxHeight: 7, filter: item => !item.text.startsWith("_") } },
     ...options.plugins,
+    legend: { labels: { color: colour("ink"), boxHeight: 7, filter: item => !item.text.startsWith("_") } },
     tooltip: {
-      filter: item => named(shown.points, item) !== undefined,
-      callbacks: { title: items => items.map(item => named(shown.points, item)[2]).slice(0, 1), label: item => named(shown.points, item)[3] },
+      filter: item => found(item) !== undefined,
+      callbacks: { title: ([item]) => item && found(item).name, label: item => found(item).text.split("; ") },
       backgroundColor: colour("ink"), titleColor: colour("paper"), bodyColor: colour("paper"), displayColors: false,
-      ...options.plugins?.tooltip,
     },
   };
-  shown.chart = new Chart(view, { type, data, options });
-  charts[name] = shown;
+  charts[name] = { chart: new Chart(by(`chart-${name}`), { type, data: { labels, datasets }, options }), points, at: -1 };
 }
-
-const named = (points, item) => points.find(([set, place]) => set === item.datasetIndex && place === item.dataIndex);
 
 // Says a point, and shows it as if it were pointed at.
 function point(name, place) {
-  const { chart, points } = charts[name], [set, index, title, text] = points[place];
-  charts[name].at = place;
+  const { chart, points } = charts[name], { set, index, name: title, text } = points[place];
   const active = [{ datasetIndex: set, index }], spot = chart.getDatasetMeta(set).data[index];
+  charts[name].at = place;
   chart.setActiveElements(active);
   chart.tooltip.setActiveElements(active, { x: spot.x, y: spot.y });
   chart.update();
-  say(name, title, text);
-}
-
-function say(name, title, text) {
   const strong = Object.assign(document.createElement("strong"), { textContent: title });
   by(`pointed-${name}`).replaceChildren(strong, `: ${text}`);
 }
@@ -77,117 +83,151 @@ function walk(name, event) {
   point(name, at < 0 ? (step > 0 ? 0 : points.length - 1) : (at + step + points.length) % points.length);
 }
 
-function drawRoofline(answer) {
-  const expected = answer.estimation.forecasts[0].estimate, rows = expected.rows.filter(row => row.flops > 0 && row.moved_bytes > 0 && row.time_s > 0);
-  const whole = expected.rows.reduce((sum, row) => sum + row.time_s, 0), bandwidth = answer.bandwidth_bytes_s, roofs = answer.roofs;
-  const dots = rows.map(row => ({ row, x: row.flops / row.moved_bytes, y: row.flops / row.time_s })).sort((a, b) => b.row.time_s - a.row.time_s);
+// Layers that do arithmetic, the longest first: small ones are drawn over large ones.
+function dotsOf(rows) {
+  const drawn = rows.filter(row => row.flops > 0 && row.moved_bytes > 0 && row.time_s > 0);
+  const all = rows.reduce((sum, row) => sum + row.time_s, 0);
+  return drawn
+    .map(row => ({ row, x: row.flops / row.moved_bytes, y: row.flops / row.time_s, share: row.time_s / all }))
+    .sort((a, b) => b.share - a.share);
+}
+
+function drawRoofline({ estimation, roofs, bandwidth_bytes_s: bandwidth }) {
+  const dots = dotsOf(estimation.forecasts[0].estimate.rows), sets = [], points = [];
   const top = Math.max(...roofs.map(roof => roof.flops_s), ...dots.map(dot => dot.y), 1);
-  const lowest = Math.max(Math.min(...dots.map(dot => dot.y), top), top / 1e7) / 2;
+  const lowest = Math.max(Math.min(...dots.map(dot => dot.y), top), top / DECADES) / 2;
   const ridge = roofs.length && bandwidth ? roofs[0].flops_s / bandwidth : 1;
-  const left = Math.min(...dots.map(dot => dot.x), ridge) / 1.6, right = Math.max(...dots.map(dot => dot.x), 4 * ridge) * 1.6;
-  const sets = [], points = [];
+  const left = Math.min(...dots.map(dot => dot.x), ridge) / 1.6;
+  const right = Math.max(...dots.map(dot => dot.x), 4 * ridge) * 1.6;
   for (const [bound, ink] of Object.entries(BOUNDS)) {
-    const own = dots.filter(dot => dot.row.bound === bound);
+    const own = dots.filter(dot => dot.row.bound === bound), radius = own.map(dot => Math.sqrt(12 + 1500 * dot.share));
     if (!own.length) continue;
-    const radius = own.map(dot => Math.sqrt(9 + 700 * dot.row.time_s / whole));
+    own.forEach((dot, index) => points.push({ set: sets.length, index, ...aboutLayer(dot), share: dot.share }));
     sets.push({
       label: `bound by ${bound}`, data: own.map(({ x, y }) => ({ x, y: Math.max(y, lowest) })), pointRadius: radius,
-      pointHoverRadius: radius.map(each => each + 3), backgroundColor: faded(ink, .55), borderColor: colour("paper"), hoverBorderColor: colour("ink"),
+      pointHoverRadius: radius.map(each => each + 2), backgroundColor: faded(ink, 0.55), borderColor: colour("paper"),
+      hoverBorderColor: colour("ink"), hoverBorderWidth: 2,
     });
-    own.forEach(({ row, x, y }, index) => points.push([sets.length - 1, index, row.op ? `${row.name} (${row.op})` : row.name,
-      `${asTime(row.time_s)}, ${digits(100 * row.time_s / whole)}% of the layers' time, bound by ${bound}; ${digits(x)} FLOP a byte, ${scaled(y)}FLOP/s`, row.time_s]));
   }
-  points.sort((a, b) => b[4] - a[4]);
-  roofs.forEach((roof, place) => {
-    const ink = place ? "muted" : "ink", foot = Math.max(left, lowest / (bandwidth || Infinity)), knee = bandwidth ? roof.flops_s / bandwidth : left;
-    const slope = bandwidth && !place ? [{ x: foot, y: foot * bandwidth }] : [];
-    sets.push({
-      label: `${roof.format}: ${scaled(roof.flops_s)}FLOP/s`, data: [...slope, { x: Math.max(knee, left), y: roof.flops_s }, { x: right, y: roof.flops_s }],
-      type: "line", pointRadius: 0, pointHitRadius: 0, pointStyle: "line", borderColor: colour(ink), borderWidth: place ? 1 : 1.8, borderDash: place ? [4, 3] : [],
-    });
-  });
-  draw("roofline", "scatter", { datasets: sets }, {
+  const frame = { left, right, lowest, bandwidth };
+  sets.push(...roofs.map((roof, place) => roofSet(roof, place, frame)));
+  draw("roofline", "scatter", sets, {
     scales: {
-      x: logarithmic("arithmetic intensity, FLOP per byte moved", digits, { min: left, max: right }),
-      y: logarithmic("FLOP/s", scaled, { min: lowest, max: top * 2.5 }),
+      x: logarithmic("arithmetic intensity, FLOP per byte moved", digits, [], { min: left, max: right }),
+      y: logarithmic("FLOP/s", scaled, [], { min: lowest, max: top * 2.5 }),
     },
     interaction: { mode: "nearest", intersect: true },
-  }, points);
-  return dots;
+  }, points.sort((a, b) => b.share - a.share));
+  return dots.length;
 }
 
-function drawScaling(answer) {
-  const points = answer.scaling, percent = value => value === null ? null : 100 * value, floor = points.some(each => each.efficiency.mid === null);
-  const middle = points.map(each => percent(each.efficiency.mid ?? each.efficiency.high)), talked = points.map(each => percent(each.communication.mid ?? 0));
-  const large = points.map(each => each.count === answer.count ? 7 : 3.5);
-  const line = (label, data, ink, more = {}) => ({ label, data, borderColor: colour(ink), backgroundColor: colour(ink), borderWidth: 2, pointRadius: large, pointHoverRadius: 8, ...more });
-  const edge = { borderWidth: 0, pointRadius: 0, pointHitRadius: 0, backgroundColor: faded("accent", .16) };
-  const sets = [line(floor ? "efficiency, at most" : "efficiency", middle, "accent", { borderDash: floor ? [4, 3] : [] }), line("communication that nothing hides", talked, "peer")];
-  if (!floor) {
-    sets.push(line("_low", points.map(each => percent(each.efficiency.low)), "accent", edge));
-    sets.push(line("_high", points.map(each => percent(each.efficiency.high)), "accent", { ...edge, fill: "-1" }));
+function aboutLayer({ row, x, y, share }) {
+  const text = `${asTime(row.time_s)}, ${percent(share)} of the time of all layers; bound by ${row.bound}; `
+    + `${digits(x)} FLOP a byte, ${scaled(y)}FLOP/s`;
+  return { name: row.op ? `${row.name} (${row.op})` : row.name, text };
+}
+
+// The roof of a number format; the first has the slope of the memory.
+function roofSet(roof, place, { left, right, lowest, bandwidth }) {
+  const foot = Math.max(left, lowest / (bandwidth || Infinity)), knee = bandwidth ? roof.flops_s / bandwidth : left;
+  const slope = bandwidth && !place ? [{ x: foot, y: foot * bandwidth }] : [];
+  const flat = [{ x: Math.max(knee, left), y: roof.flops_s }, { x: right, y: roof.flops_s }];
+  return {
+    label: `${roof.format}: ${scaled(roof.flops_s)}FLOP/s`, data: [...slope, ...flat], type: "line", pointRadius: 0,
+    pointHitRadius: 0, pointStyle: "line", borderColor: colour(place ? "muted" : "ink"), borderWidth: place ? 1 : 1.8,
+    borderDash: place ? [4, 3] : [],
+  };
+}
+
+function drawScaling({ scaling, count, item }) {
+  const shares = pick => scaling.map(each => pick(each) === null ? null : 100 * pick(each));
+  const most = scaling.some(each => each.efficiency.mid === null);  // nothing is known but that it is not better
+  const sizes = scaling.map(each => each.count === count ? 7 : 3.5);
+  const line = (label, data, ink, more = {}) => ({
+    label, data, borderColor: colour(ink), backgroundColor: colour(ink), borderWidth: 2, pointRadius: sizes,
+    pointHoverRadius: 8, clip: false, ...more,
+  });
+  const edge = { borderWidth: 0, pointRadius: 0, pointHitRadius: 0, backgroundColor: faded("accent", 0.16) };
+  const middle = shares(each => each.efficiency.mid ?? each.efficiency.high);
+  const sets = [
+    line(most ? "efficiency, at most" : "efficiency", middle, "accent", { borderDash: most ? [4, 3] : [] }),
+    line("communication that nothing hides", shares(each => each.communication.mid ?? 0), "peer"),
+  ];
+  if (!most) {
+    sets.push(line("_low", shares(each => each.efficiency.low), "accent", edge));
+    sets.push(line("_high", shares(each => each.efficiency.high), "accent", { ...edge, fill: "-1" }));
   }
-  const text = (each, set) => `${set ? `${digits(percent(each.communication.mid ?? 0))}% of a step is communication` : `efficiency ${said(each.efficiency, value => `${digits(percent(value))}%`)}`}; ${said(each.items_s, digits)} ${answer.item}s a second`;
-  const walked = points.flatMap((each, index) => [0, 1].map(set => [set, index, each.count === 1 ? "1 device" : `${each.count} devices`, text(each, set)]));
-  draw("scaling", "line", { labels: points.map(each => String(each.count)), datasets: sets }, {
-    scales: { x: axis("devices"), y: axis("per cent", { min: 0, max: 105, ticks: { callback: value => value > 100 ? "" : `${value}%` } }) },
+  const points = scaling.flatMap((each, index) => {
+    const name = each.count === 1 ? "1 device" : `${each.count} devices`;
+    const rate = `${said(each.items_s, digits)} ${item}s a second`;
+    return [
+      { set: 0, index, name, text: `efficiency ${said(each.efficiency, percent)}; ${rate}` },
+      { set: 1, index, name, text: `${percent(each.communication.mid ?? 0)} of a step is communication; ${rate}` },
+    ];
+  });
+  const ticks = { callback: value => `${value}%` };
+  draw("scaling", "line", sets, {
+    scales: { x: axis("devices"), y: axis("share", { min: 0, max: 100, ticks }) },
     interaction: { mode: "nearest", intersect: false },
-  }, walked);
+  }, points, scaling.map(each => String(each.count)));
 }
 
-const MEASURES = {
-  rent: ["rent_usd", "US dollars of rent for 1,000", value => `$${short(value)}`], buy: ["buy_usd", "US dollars of a bought one for 1,000", value => `$${short(value)}`],
-  energy: ["thousand_j", "joules for 1,000", value => `${scaled(value)}J`],
-};
-// Small amounts without a row of zeros: $2.1×10⁻⁵.
-function short(value) {
-  if (value >= 1e-3) return digits(value);
-  const power = Math.floor(Math.log10(value) + 1e-9), factor = digits(value / 10 ** power);
-  return `${factor === "1" ? "" : `${factor}×`}10⁻${[...String(-power)].map(each => SUPERS[each]).join("")}`;
-}
-
-// Writes names beside the points that nothing beats, where there is room.
-const names = {
+// Writes names beside points, where there is room; `sets` are pairs of a data set's place and its names.
+Chart.register({
   id: "names",
   afterDatasetsDraw(chart, _, { sets }) {
-    const { ctx, chartArea } = chart, taken = [];
+    const { ctx, chartArea: area } = chart;
+    const spots = (sets ?? []).flatMap(([set]) => chart.getDatasetMeta(set).data);
+    const taken = spots.map(({ x, y }) => ({ left: x - 5, right: x + 5, top: y - 5, floor: y + 5 }));
     ctx.save();
     ctx.font = `12px ${Chart.defaults.font.family}`;
     ctx.fillStyle = colour("ink");
-    for (const [set, labels] of sets ?? []) {
+    for (const [set, texts] of sets ?? []) {
       chart.getDatasetMeta(set).data.forEach((spot, index) => {
-        const width = ctx.measureText(labels[index]).width;
-        for (const [x, y] of [[spot.x + 9, spot.y - 7], [spot.x - 9 - width, spot.y - 7], [spot.x + 9, spot.y + 12], [spot.x - 9 - width, spot.y + 16]]) {
-          const box = [x, y - 11, x + width, y + 3];
-          const inside = x > chartArea.left && x + width < chartArea.right && y - 11 > chartArea.top && y < chartArea.bottom;
-          if (!inside || taken.some(each => each[0] < box[2] && box[0] < each[2] && each[1] < box[3] && box[1] < each[3])) continue;
-          taken.push(box);
-          ctx.fillText(labels[index], x, y);
-          return;
-        }
+        const place = texts[index] && room(spot, ctx.measureText(texts[index]).width, area, taken);
+        if (place) ctx.fillText(texts[index], ...place);
       });
     }
     ctx.restore();
   },
-};
+});
 
-function drawOffers(answer, against, chosen, item) {
-  const [field, title, format] = MEASURES[against], usable = answer.offers.filter(each => each[field]?.mid);
-  const best = usable.filter(each => each.best.includes(against)), rest = usable.filter(each => !each.best.includes(against));
-  const spot = each => ({ x: each.item_s.mid, y: each[field].mid });
-  const ring = own => own.map(each => each.device === chosen ? colour("ink") : colour("paper"));
-  const size = (own, usualSize) => own.map(each => each.device === chosen ? usualSize + 2.5 : usualSize);
-  const sets = [
-    { label: "nothing is both quicker and cheaper", data: best.map(spot), showLine: true, borderColor: faded("accent", .5), borderWidth: 1.5, backgroundColor: colour("accent"), pointBackgroundColor: colour("accent"), pointBorderColor: ring(best), pointBorderWidth: 2, pointRadius: size(best, 6), pointHoverRadius: 9 },
-    { label: "the others", data: rest.map(spot), backgroundColor: colour("pale"), pointBorderColor: ring(rest), pointBorderWidth: 2, pointRadius: size(rest, 5), pointHoverRadius: 8 },
-  ];
-  const about = each => `${asTime(each.item_s.mid)} an ${item}; ${format(each[field].mid)} for 1,000; ${each.precision}`;
-  const points = [best, rest].flatMap((own, set) => own.map((each, index) => [set, index, each.device, about(each), each.item_s.mid])).sort((a, b) => a[4] - b[4]);
-  draw("offers", "scatter", { datasets: sets }, {
-    scales: { x: logarithmic(`seconds an ${item}`, asTime), y: logarithmic(`${title} ${item}s`, format) },
-    interaction: { mode: "nearest", intersect: true },
-    plugins: { names: { sets: [[0, best.map(each => each.device)], [1, rest.map(each => each.device === chosen ? each.device : "")]] } },
-  }, points);
-  return usable;
+function room({ x, y }, width, area, taken) {
+  for (const [left, floor] of [[x + 9, y - 7], [x - 9 - width, y - 7], [x + 9, y + 14], [x - 9 - width, y + 14]]) {
+    const box = { left, right: left + width, top: floor - 11, floor: floor + 3 };
+    const inside = box.left > area.left && box.right < area.right && box.top > area.top && box.floor < area.bottom;
+    const meets = each => each.left < box.right && box.left < each.right && each.top < box.floor && box.top < each.floor;
+    if (!inside || taken.some(meets)) continue;
+    taken.push(box);
+    return [left, floor];
+  }
+  return null;
 }
-Chart.register(names);
+
+// All devices of which the measure is known; how many those are.
+function drawOffers({ offers }, against, chosen, item) {
+  const { field, times, title, format } = MEASURES[against], usable = offers.filter(each => each[field]?.mid);
+  const ahead = each => each.best.includes(against);
+  const groups = [usable.filter(ahead), usable.filter(each => !ahead(each))];
+  const value = each => times * each[field].mid;
+  const sets = groups.map((own, set) => ({
+    label: set ? "the others" : "nothing is both quicker and cheaper", showLine: !set, borderColor: faded("accent", 0.5),
+    borderWidth: 1.5, data: own.map(each => ({ x: each.item_s.mid, y: value(each) })), pointBorderWidth: 2,
+    backgroundColor: colour(set ? "pale" : "accent"), pointBackgroundColor: colour(set ? "pale" : "accent"),
+    pointBorderColor: own.map(each => colour(each.device === chosen ? "ink" : "paper")), pointHoverRadius: 9,
+    pointRadius: own.map(each => (each.device === chosen ? 8 : 6) - set),
+  }));
+  const points = groups.flatMap((own, set) => own.map((each, index) => {
+    const text = `${asTime(each.item_s.mid)} each ${item}; ${format(value(each))} (${title} ${item}s); ${each.precision}`;
+    return { set, index, name: each.device, text, time_s: each.item_s.mid };
+  })).sort((a, b) => a.time_s - b.time_s);
+  const names = groups.map((own, set) => [set, own.map(each => set && each.device !== chosen ? "" : each.device)]);
+  draw("offers", "scatter", sets, {
+    scales: {
+      x: logarithmic(`time of each ${item}`, asTime, usable.map(each => each.item_s.mid)),
+      y: logarithmic(`${title} ${item}s`, format, usable.map(value)),
+    },
+    interaction: { mode: "nearest", intersect: true }, plugins: { names: { sets: names } },
+  }, points);
+  return usable.length;
+}

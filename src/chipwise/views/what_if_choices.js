@@ -59,7 +59,7 @@ function clearRefusals() {
 
 function refuse({ error, hint, choice }) {
   const place = by(`error-${choice}`), field = by(`choose-${choice}`);
-  const beside = place && place.offsetParent !== null || place && !place.closest("[hidden]") ? place : by("refused");
+  const beside = place && !place.closest("[hidden]") ? place : by("refused");
   beside.replaceChildren(sentence(error), ...(hint ? [small(hint)] : []));
   if (field && beside === place) {
     field.setAttribute("aria-invalid", "true");
