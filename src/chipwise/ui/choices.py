@@ -81,8 +81,12 @@ def choices_of(query: str) -> Choices:
 
 def query_of(choices: Choices) -> str:
     """Every choice that is not empty."""
-    named = {name: value for name, value in asdict(choices).items() if value not in (None, "", False)}
-    return urlencode({name: int(value) if value is True else value for name, value in named.items()})
+    texts = {name: _text(value) for name, value in asdict(choices).items()}
+    return urlencode({name: text for name, text in texts.items() if text})
+
+
+def _text(value: str | int | bool | None) -> str:
+    return "1" if value is True else "" if value is None or value is False else str(value)
 
 
 def _value(name: str, text: str) -> Any:
