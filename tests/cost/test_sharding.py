@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +19,7 @@ PUBLISHED_GB = {0: 120.0, 1: 31.4, 2: 16.6, 3: 1.9}
 
 @pytest.mark.parametrize(("stage", "published"), PUBLISHED_GB.items())
 def test_published_sizes(stage: int, published: float) -> None:
-    use = MemoryUse(
-        int(2 * PARAMETERS), activations=0, gradients=int(2 * PARAMETERS), optimizer=int(12 * PARAMETERS)
-    )
+    use = MemoryUse(int(2 * PARAMETERS), activations=0, gradients=int(2 * PARAMETERS), optimizer=int(12 * PARAMETERS))
     made, held = sharded(use, None, stage=stage, count=64, largest=0)
     assert made.device_bytes / 1e9 == pytest.approx(published, abs=0.06)
     assert held is None
@@ -37,7 +37,7 @@ def test_each_stage_takes_no_more_than_the_one_before(
     held = Interval(fixed + max(saved, gradients), fixed + saved + gradients, use.device_bytes)
     found = [sharded(use, held, stage=stage, count=count, largest=0) for stage in range(4)]
     assert found[0] == (use, held)
-    for (before, held_before), (after, held_after) in zip(found, found[1:], strict=False):
+    for (before, held_before), (after, held_after) in pairwise(found):
         assert after.device_bytes <= before.device_bytes
         assert held_before is not None
         assert held_after is not None

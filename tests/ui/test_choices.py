@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from urllib.parse import urlencode
 
@@ -29,10 +30,8 @@ def test_there_and_back(choices: Choices) -> None:
 
 @given(st.text(max_size=60) | st.lists(st.tuples(st.text(), st.text()), max_size=4).map(urlencode))
 def test_any_address_is_read_or_refused(query: str) -> None:
-    try:
+    with contextlib.suppress(ChoiceError):
         choices_of(query)
-    except ChoiceError as error:
-        assert error.message
 
 
 def test_what_is_not_named_is_as_usual() -> None:

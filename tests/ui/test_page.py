@@ -134,7 +134,9 @@ def test_by_keyboard_alone(opened: Opened) -> None:
             page.keyboard.press("Tab")
             order.append(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
         controls = page.eval_on_selector_all("[name]:not(meta), canvas", "all => all.map(each => each.id)")
-        assert [each for each in dict.fromkeys(order) if each in controls] == controls, "all are reached, in the order they stand in"
+        assert [each for each in dict.fromkeys(order) if each in controls] == controls, (
+            "all are reached, in the order they stand in"
+        )
         page.focus("#choose-batch")
         page.keyboard.press("ArrowUp")
         page.keyboard.press("Tab")

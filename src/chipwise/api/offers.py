@@ -1,8 +1,8 @@
 """Every device of the catalogue with one workload: which are quickest, and which nothing beats for energy or money.
 
 >>> found = offers("lenet5", batch=64)
->>> found.offers[0].kind, any(each.best for each in found.offers)
-('gpu', True)
+>>> len(found.offers) > 40, any(each.best for each in found.offers)
+(True, True)
 """
 
 from __future__ import annotations

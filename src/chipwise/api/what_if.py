@@ -80,6 +80,8 @@ def what_if(
     Raises:
         ChoiceError: what was chosen cannot be, or not with the rest. InputError, MissingExtraError: as of `estimate`.
     """
+    from chipwise.cost.together import Sharing
+
     with chosen("network"):
         loaded = loaded_network(network)
     _check_counts(count=count, batch=batch, micro_batches=micro_batches)
@@ -87,9 +89,7 @@ def what_if(
     on = _devices(on, count, link)
     settings: dict[str, Any] = {"phase": phase, "compiled": compiled, "precision": precision}
     settings["techniques"] = tuple(techniques)
-    workload = _workload(on, settings)
-    devices = on.system.count if on.system else 1
-    asked = _asked(loaded, on, devices, workload, batch, micro_batches, zero)
+    asked = _asked(loaded, on, _workload(on, settings).phase, batch, Sharing(micro_batches, zero))
     with chosen("precision"):
         estimation = estimate(loaded, on=[on], batch=asked.micro, **settings)
     return _answer(asked, estimation.forecasts[0], estimation)
@@ -158,29 +158,30 @@ def _workload(on: Target, settings: dict[str, Any]) -> Workload:
         return workload_on(on, batch=1, runtime="", **settings)[0]
 
 
-def _asked(
-    network: Network, on: Target, count: int, workload: Workload, batch: int, micro_batches: int, zero: int
-) -> _Asked:
+def _asked(network: Network, on: Target, phase: str, batch: int, sharing: Sharing) -> _Asked:
+    """Put together what goes together.
+
+    Raises:
+        ChoiceError: something does not.
+    """
     from chipwise.cost.sharding import STAGES
-    from chipwise.cost.together import Sharing
     from chipwise.networks.layers import fixed_batch, layer_rows
 
-    if batch % micro_batches:
-        raise ChoiceError(
-            "micro_batches", f"a batch of {batch} cannot be cut into {micro_batches} equal parts",
-            hint="choose a divisor of the batch",
-        )  # fmt: skip
+    count, times, zero = on.system.count if on.system else 1, sharing.micro_batches, sharing.zero
+    if batch % times:
+        hint = "choose a divisor of the batch"
+        raise ChoiceError("micro_batches", f"a batch of {batch} cannot be cut into {times} equal parts", hint=hint)
     if zero not in STAGES:
         raise ChoiceError("zero", f"there is no stage {zero} of ZeRO", hint="stages are 0 to 3")
-    if workload.phase == "inference" and (zero or micro_batches > 1):
-        name = "zero" if zero else "micro_batches"
-        raise ChoiceError(name, f"{'ZeRO' if zero else 'accumulation'} is a matter of training")
-    micro, fixed = batch // micro_batches, fixed_batch(network)
-    if fixed not in (None, micro):
-        raise ChoiceError("batch", f"the network has a fixed batch of {fixed}, not {micro}", hint=f"choose {fixed}")
+    if phase == "inference" and (zero or times > 1):
+        name, what = ("zero", "ZeRO") if zero else ("micro_batches", "accumulation")
+        raise ChoiceError(name, f"{what} is a matter of training")
     if zero and count == 1:
         raise ChoiceError("zero", "one device has nobody to share with", hint="choose two devices or more")
-    return _Asked(network, on, count, micro, layer_rows(network, micro), Sharing(micro_batches, zero))
+    micro, fixed = batch // times, fixed_batch(network)
+    if fixed not in (None, micro):
+        raise ChoiceError("batch", f"the network has a fixed batch of {fixed}, not {micro}", hint=f"choose {fixed}")
+    return _Asked(network, on, count, micro, layer_rows(network, micro), sharing)
 
 
 def _check_counts(**counts: int | None) -> None:
@@ -236,9 +237,7 @@ def _step(asked: _Asked, expected: Estimate) -> Interval:
     raise ChoiceError("link", f"no link between several {name} is known", hint="choose one")
 
 
-def _point(
-    asked: _Asked, workload: Workload, alone_s: Interval, count: int
-) -> tuple[ScalePoint, Interval] | None:
+def _point(asked: _Asked, workload: Workload, alone_s: Interval, count: int) -> tuple[ScalePoint, Interval] | None:
     """So many devices, and their step; None for training on several that nothing is known to join."""
     from chipwise.core.estimate import Interval
     from chipwise.core.what_if import ScalePoint

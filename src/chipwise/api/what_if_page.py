@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from chipwise.views.what_if_page import Group, Offered
 
 _MOST_PORT = 65535
+_LONGEST_NAME = 80  # characters of one that is not known, in an error
 _KEPT = 64  # answers, of choices that are gone back to
 _KINDS = {"gpu": "GPUs", "tpu": "TPUs", "cpu": "CPUs", "edge": "Edge devices", "fpga": "FPGAs"}
 
@@ -137,8 +138,8 @@ class _Answers:
         except InputError as error:
             raise ChoiceError("network", error.message, hint=error.hint) from error
         if found is None:
-            error = unknown_name("network", name[:80], _network_names(self._given))
-            raise ChoiceError("network", error.message, hint=error.hint)
+            unknown = unknown_name("network", name[:_LONGEST_NAME], _network_names(self._given))
+            raise ChoiceError("network", unknown.message, hint=unknown.hint)
         return found
 
     def _place(self, name: str) -> Any:

@@ -16,13 +16,13 @@ _PORT_MAX = 65535
 def main(
     network: Annotated[
         str | None,
-        typer.Argument(metavar="[NET]", help=f"To begin with. {NETWORK_HELP}", autocompletion=network_names),
+        typer.Argument(metavar="NET", help=f"To begin with. {NETWORK_HELP}", autocompletion=network_names),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=_PORT_MAX, help="To listen on; 0 takes any that is free.")] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Show in the browser what a network takes on any hardware as you choose: the what-if page, until Ctrl-C."""
+    """Show the what-if page in the browser, until Ctrl-C: what a network takes on any hardware, as you choose."""
 
     def listening(page: api.WhatIfPage) -> None:
         if json:

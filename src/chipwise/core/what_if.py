@@ -1,4 +1,4 @@
-"""What the what-if page shows: one choice of network, workload and devices, and every device of the catalogue beside it.
+"""What the what-if page shows: one choice of network, workload and devices, and all devices of the catalogue.
 
 >>> str(ChoiceError("batch", "batch is 0"))
 'batch is 0'

@@ -29,7 +29,8 @@ def sharded(
     """What one of the copies keeps.
 
     Args:
-        use: of a copy by itself; held: its total as an interval, as of `memory_interval`.
+        use: of a copy by itself.
+        held: its total as an interval, as of `memory_interval`; None where that is not known.
         stage: 0 to 3; 0 shares out nothing.
         count: of copies.
         largest: bytes of the weights of the largest layer.

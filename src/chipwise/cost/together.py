@@ -73,10 +73,10 @@ def copies_of(
     cases = list(zip(LOST, wires, strict=True))  # best, middle, worst
     one_s = alone_s.mid
     steps = [
-        None if bound is None else _step(bound, layers, system.count, *case, sharing).step_s
+        None if bound is None else _step(bound, layers, system.count, case, sharing).step_s
         for bound, case in zip((alone_s.low, one_s, alone_s.high), cases, strict=True)
     ]
-    best, middle, worst = (_step(one_s, layers, system.count, *case, sharing) for case in cases)
+    best, middle, worst = (_step(one_s, layers, system.count, case, sharing) for case in cases)
     whole_s, items = sharing.micro_batches * one_s, sharing.micro_batches * workload.batch
     return Together(
         system.name, system.count, system.link.name, items * system.count, Interval(*steps),
@@ -98,10 +98,9 @@ def side_by_side(workload: Workload, alone_s: Interval, system: System) -> Toget
     return Together(system.name, system.count, "", workload.batch * system.count, alone_s, Interval(None, None, 1.0))
 
 
-def _step(
-    alone_s: float, layers: Sequence[Layer], count: int, lost: float, wire: Wire, sharing: Sharing
-) -> Step:
-    """A step of so many copies; its compute holds what is lost by waiting for each other."""
+def _step(alone_s: float, layers: Sequence[Layer], count: int, case: tuple[float, Wire], sharing: Sharing) -> Step:
+    """A step of so many copies, of which a share is lost with each doubling; its compute holds that."""
+    lost, wire = case
     stretches, times = stretches_of(layers, alone_s), sharing.micro_batches
     ring = ring_s(sum(layer.parameters for layer in layers) * GRADIENT_BYTES, count, wire)
     if sharing.zero == _FETCHING:  # half a ring each: weights for the forward pass, again for the backward, gradients

@@ -101,5 +101,7 @@ def _value(name: str, text: str) -> Any:
             raise ChoiceError(name, f"{name} is {text[:40]!r}", hint="a whole number")
         return int(text)
     if name == "against" and text not in AGAINST:
-        raise ChoiceError(name, unknown_name("measure", text[:40], AGAINST).message, hint=f"one of {', '.join(AGAINST)}")
+        raise ChoiceError(
+            name, unknown_name("measure", text[:40], AGAINST).message, hint=f"one of {', '.join(AGAINST)}"
+        )
     return text

@@ -45,7 +45,8 @@ def strict_page(
 
     Args:
         template: which takes `style` and `script`, and the values.
-        styles, scripts: files of this folder, each after those that it uses.
+        styles: files of this folder.
+        scripts: likewise, each after those that it uses.
         pictures: where pictures may come from.
         values: for the template.
     """

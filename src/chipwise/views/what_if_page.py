@@ -38,8 +38,8 @@ _CHARTS = (
     ("scaling", "More of them", "Point at a mark, or use the arrow keys; the pale band is the interval."),
     (
         "offers", "All devices",
-        "Point at a dot for its device, or use the arrow keys; a click or Enter chooses it. Those that another one beats "
-        "in both are pale.",
+        "Point at a dot for its device, or use the arrow keys; a click or Enter chooses it. Those that another one "
+        "beats in both are pale.",
     ),
 )  # fmt: skip
 _MEASURES = (("rent", "rent"), ("buy", "price"), ("energy", "energy"))
@@ -67,7 +67,8 @@ def what_if_page(offered: Offered, usual: Mapping[str, Any], most_devices: int, 
     Args:
         offered: what can be chosen from.
         usual: what is chosen at first, by name; numbers and switches too.
-        most_devices: that may be asked for; most_items: in a batch.
+        most_devices: that may be asked for.
+        most_items: in a batch.
     """
     chosen = defaultdict(str, {name: "" if value is None else str(value) for name, value in usual.items()})
     return strict_page(
