@@ -75,6 +75,24 @@ def test_devices_of_ones_own_number_and_link() -> None:
     assert slow.scaling[-1].communication.mid > quick.scaling[-1].communication.mid
 
 
+def test_stages_of_a_pipeline() -> None:
+    copies = chipwise.what_if("vgg16", on="dgx-a100", batch=16, micro_batches=2, precision="amp")
+    stages = chipwise.what_if("vgg16", on="dgx-a100", batch=16, micro_batches=2, precision="amp", pipeline=True)
+    assert stages.batch == copies.batch
+    assert stages.memory.weights < copies.memory.weights
+    assert stages.items_s.mid < copies.items_s.mid, "16 micro-batches through 8 stages wait"
+    assert [each.count for each in stages.scaling] == [1, 2, 4, 8, 16]
+    short = chipwise.what_if("lenet5", on="dgx-a100", count=4, batch=16, pipeline=True)
+    assert [each.count for each in short.scaling] == [1, 2, 4], "there are no 8 layers"
+
+
+def test_gradients_stay_between_micro_batches() -> None:
+    """With one micro-batch gradients come as saved tensors go; with more they are there already."""
+    once, twice = (chipwise.what_if("vgg16", on="rtx3090", batch=2 * times, micro_batches=times) for times in (1, 2))
+    assert twice.memory == once.memory
+    assert twice.memory_bytes.mid > once.memory_bytes.mid
+
+
 WRONG: list[tuple[str, dict[str, Any]]] = [
     ("network", {"network": "lenet6"}),
     ("on", {"on": "rtx9999"}),
@@ -89,6 +107,10 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("zero", {"zero": 4, "count": 2}),
     ("zero", {"zero": 1}),
     ("zero", {"zero": 1, "count": 2, "phase": "inference"}),
+    ("zero", {"zero": 1, "count": 2, "pipeline": True}),
+    ("pipeline", {"pipeline": True}),
+    ("pipeline", {"pipeline": True, "count": 2, "phase": "inference"}),
+    ("count", {"pipeline": True, "count": 64}),
     ("phase", {"phase": "dreaming"}),
     ("precision", {"precision": "fp9"}),
     ("precision", {"precision": "amp", "on": "tesla k40"}),

@@ -18,7 +18,7 @@ CHOICES = st.builds(
     Choices,
     network=TEXT, on=TEXT, count=st.none() | st.integers(1, 999), link=st.text(max_size=9), phase=TEXT,
     batch=st.integers(0, 999_999_999), micro_batches=st.integers(0, 99), zero=st.integers(0, 9),
-    precision=st.text(max_size=9), compiled=st.booleans(), channels_last=st.booleans(),
+    precision=st.text(max_size=9), pipeline=st.booleans(), compiled=st.booleans(), channels_last=st.booleans(),
     checkpointing=st.booleans(), optimizer=st.text(max_size=9), against=st.sampled_from(AGAINST),
 )  # fmt: skip
 

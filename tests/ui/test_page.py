@@ -14,7 +14,7 @@ from .conftest import Shown
 pytestmark = pytest.mark.runtime
 pytest.importorskip("granian", reason="needs the extra serve")
 READY = "#answer[aria-busy=false]:not(.stale)"
-OFFERED = "#table-offers tbody tr"
+OFFERED = "#chart-offers[aria-busy=false]"
 Opened = Callable[..., AbstractContextManager[Any]]
 SMALL = "?network=lenet5&batch=64&on=DGX+A100"
 
@@ -37,7 +37,7 @@ def opened(watched: Callable[[int, str], Any], shown: Shown) -> Opened:
 
 def settled(page: Any) -> Any:
     page.wait_for_selector(READY)
-    page.wait_for_selector(OFFERED, state="attached")
+    page.wait_for_selector(OFFERED)
     return page
 
 
@@ -79,7 +79,7 @@ def test_every_control_changes_what_is_shown(opened: Opened) -> None:
     with opened() as page:
         settled(page)
         named = page.eval_on_selector_all("[name]:not(meta)", "all => all.map(each => each.name)")
-        assert set(named) == {*CHANGES, "compiled", "channels_last", "checkpointing", "against"}
+        assert set(named) == {*CHANGES, "pipeline", "compiled", "channels_last", "checkpointing", "against"}
         for name, value in CHANGES.items():
             before = shown_text(page)
             if page.eval_on_selector(f"#choose-{name}", "each => each.tagName") == "SELECT":
@@ -92,12 +92,16 @@ def test_every_control_changes_what_is_shown(opened: Opened) -> None:
             assert shown_text(page) != before, name
             page.goto(page.url.partition("?")[0] + SMALL)
             settled(page)
-        for name in ("compiled", "checkpointing"):
+        page.goto(f"{page.url.partition('?')[0]}{SMALL}&count=4")  # it has no layers for 8 stages
+        settled(page)
+        for name in ("compiled", "checkpointing", "pipeline"):
             before = shown_text(page)
             page.check(f"#choose-{name}")
             assert chosen(page)[name] == "1"
             settled(page)
             assert shown_text(page) != before, name
+            page.uncheck(f"#choose-{name}")
+            settled(page)
         page.check("#choose-channels_last")
         settled(page)
         assert chosen(page)["channels_last"] == "1"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from chipwise.api.estimating import estimate, loaded_network
 from chipwise.api.targets import Target, check_asked, target, workload_on
 from chipwise.core.errors import InputError
+from chipwise.core.formats import ROW_BYTES
 from chipwise.core.what_if import ChoiceError
 
 if TYPE_CHECKING:
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
     from chipwise.api.given import NetworkLike
     from chipwise.core.device import Device, Link, System
-    from chipwise.core.estimate import Estimate, Interval, Workload
-    from chipwise.core.estimation import Forecast
+    from chipwise.core.estimate import Estimate, Interval, MemoryUse, Workload
+    from chipwise.core.estimation import Estimation, Forecast
     from chipwise.core.layer import Layer
     from chipwise.core.network import Network
     from chipwise.core.what_if import Money, Roof, ScalePoint, WhatIf
+    from chipwise.cost.staged import Stages
     from chipwise.cost.together import Sharing
 
 USUAL_DEVICE = "GeForce RTX 4090"
@@ -46,6 +48,7 @@ class _Asked:
     micro: int
     rows: tuple[Layer, ...]
     sharing: Sharing
+    pipeline: bool = False
 
 
 def what_if(
@@ -58,6 +61,7 @@ def what_if(
     batch: int = 32,
     micro_batches: int = 1,
     zero: int = 0,
+    pipeline: bool = False,
     precision: str | None = None,
     compiled: bool = False,
     techniques: Sequence[str] = (),
@@ -73,6 +77,8 @@ def what_if(
         batch: items of a step, of each device.
         micro_batches: that these are cut into; gradients add up over them.
         zero: stage of ZeRO, 0 to 3: what the devices share out of what each of them would keep.
+        pipeline: the devices are stages that micro-batches go through, instead of copies; a step has as many of them
+            for each stage.
         precision: as of `estimate`, and so are compiled and techniques.
         compiled: likewise.
         techniques: likewise.
@@ -89,25 +95,23 @@ def what_if(
     on = _devices(on, count, link)
     settings: dict[str, Any] = {"phase": phase, "compiled": compiled, "precision": precision}
     settings["techniques"] = tuple(techniques)
-    asked = _asked(loaded, on, _workload(on, settings).phase, batch, Sharing(micro_batches, zero))
+    asked = _asked(
+        loaded, on, batch, Sharing(micro_batches, zero), phase=_workload(on, settings).phase, pipeline=pipeline
+    )
     with chosen("precision"):
         estimation = estimate(loaded, on=[on], batch=asked.micro, **settings)
     return _answer(asked, estimation.forecasts[0], estimation)
 
 
-def _answer(asked: _Asked, forecast: Forecast, estimation: Any) -> WhatIf:
+def _answer(asked: _Asked, forecast: Forecast, estimation: Estimation) -> WhatIf:
     from chipwise.core.what_if import WhatIf
-    from chipwise.cost.sharding import sharded
 
     expected, system = forecast.estimate, asked.on.system
-    largest = 4 * max((row.parameters for row in asked.rows), default=0)
-    memory, held = sharded(
-        expected.memory, expected.memory_bytes, stage=asked.sharing.zero, count=asked.count, largest=largest
-    )
     step_s = _step(asked, expected)
+    memory, held = _memory(asked, expected)
     items = asked.count * asked.sharing.micro_batches * expected.workload.batch
-    fits = forecast.estimate.fits
-    if asked.sharing.zero and forecast.capacity_bytes is not None and held is not None and held.mid is not None:
+    fits = expected.fits
+    if held is not expected.memory_bytes and forecast.capacity_bytes and held is not None and held.mid is not None:
         fits = held.mid <= forecast.capacity_bytes
     return WhatIf(
         estimation=estimation,
@@ -116,6 +120,7 @@ def _answer(asked: _Asked, forecast: Forecast, estimation: Any) -> WhatIf:
         link=system.link.name if system and system.link and expected.workload.phase == "training" else "",
         micro_batches=asked.sharing.micro_batches,
         zero=asked.sharing.zero,
+        pipeline=asked.pipeline,
         batch=items,
         step_s=step_s,
         items_s=step_s.rate(items),
@@ -127,9 +132,28 @@ def _answer(asked: _Asked, forecast: Forecast, estimation: Any) -> WhatIf:
         fits=fits,
         roofs=_roofs(asked.on.device, expected.workload.precision),
         bandwidth_bytes_s=asked.on.device.bandwidth_bytes_s,
-        scaling=_scaling(asked, expected.workload, expected.time_s),
+        scaling=_scaling(asked, expected),
         notes=_notes(asked, forecast, estimation.notes),
     )
+
+
+def _memory(asked: _Asked, expected: Estimate) -> tuple[MemoryUse, Interval | None]:
+    """What one device keeps: the fullest stage of a pipeline, or a copy with what it does not share out."""
+    from chipwise.cost.memory import memory_interval
+    from chipwise.cost.sharding import sharded
+    from chipwise.cost.staged import stage_memory
+
+    workload, held = expected.workload, expected.memory_bytes
+    if asked.pipeline:
+        stages = _stages(asked, expected, asked.count)
+        assert stages is not None, "its step is known by now"
+        times = asked.count * asked.sharing.micro_batches
+        return stage_memory(asked.rows, asked.on.device, workload, stages.bounds, times)
+    if asked.sharing.micro_batches > 1:  # gradients stay from one to the next
+        adding = replace(workload, techniques=(*workload.techniques, "accumulation"))
+        held = memory_interval(asked.rows, asked.on.device, adding, expected.memory)
+    largest = ROW_BYTES * max((row.parameters for row in asked.rows), default=0)
+    return sharded(expected.memory, held, stage=asked.sharing.zero, count=asked.count, largest=largest)
 
 
 def check_chosen(phase: str, precision: str | None, techniques: Sequence[str]) -> None:
@@ -158,7 +182,7 @@ def _workload(on: Target, settings: dict[str, Any]) -> Workload:
         return workload_on(on, batch=1, runtime="", **settings)[0]
 
 
-def _asked(network: Network, on: Target, phase: str, batch: int, sharing: Sharing) -> _Asked:
+def _asked(network: Network, on: Target, batch: int, sharing: Sharing, *, phase: str, pipeline: bool) -> _Asked:
     """Put together what goes together.
 
     Raises:
@@ -173,15 +197,18 @@ def _asked(network: Network, on: Target, phase: str, batch: int, sharing: Sharin
         raise ChoiceError("micro_batches", f"a batch of {batch} cannot be cut into {times} equal parts", hint=hint)
     if zero not in STAGES:
         raise ChoiceError("zero", f"there is no stage {zero} of ZeRO", hint="stages are 0 to 3")
-    if phase == "inference" and (zero or times > 1):
-        name, what = ("zero", "ZeRO") if zero else ("micro_batches", "accumulation")
-        raise ChoiceError(name, f"{what} is a matter of training")
-    if zero and count == 1:
-        raise ChoiceError("zero", "one device has nobody to share with", hint="choose two devices or more")
+    names = {"zero": (zero, "ZeRO"), "micro_batches": (times > 1, "accumulation"), "pipeline": (pipeline, "a pipeline")}
+    for name, (chosen_too, what) in names.items():
+        if chosen_too and phase == "inference":
+            raise ChoiceError(name, f"{what} is a matter of training here")
+        if chosen_too and count == 1 and name != "micro_batches":
+            raise ChoiceError(name, "one device has nobody to share with", hint="choose two devices or more")
+    if zero and pipeline:
+        raise ChoiceError("zero", "stages of a pipeline have nothing alike to share out", hint="choose one of them")
     micro, fixed = batch // times, fixed_batch(network)
     if fixed not in (None, micro):
         raise ChoiceError("batch", f"the network has a fixed batch of {fixed}, not {micro}", hint=f"choose {fixed}")
-    return _Asked(network, on, count, micro, layer_rows(network, micro), sharing)
+    return _Asked(network, on, count, micro, layer_rows(network, micro), sharing, pipeline)
 
 
 def _check_counts(**counts: int | None) -> None:
@@ -228,7 +255,8 @@ def _step(asked: _Asked, expected: Estimate) -> Interval:
     Raises:
         ChoiceError: nothing can be told of several.
     """
-    found = _point(asked, expected.workload, expected.time_s, asked.count)
+    with chosen("count"):
+        found = _point(asked, expected, asked.count)
     if found is not None:
         return found[1]
     name = asked.on.device.name
@@ -237,13 +265,17 @@ def _step(asked: _Asked, expected: Estimate) -> Interval:
     raise ChoiceError("link", f"no link between several {name} is known", hint="choose one")
 
 
-def _point(asked: _Asked, workload: Workload, alone_s: Interval, count: int) -> tuple[ScalePoint, Interval] | None:
-    """So many devices, and their step; None for training on several that nothing is known to join."""
+def _point(asked: _Asked, expected: Estimate, count: int) -> tuple[ScalePoint, Interval] | None:
+    """So many devices, and their step; None for training on several that nothing is known to join.
+
+    Raises:
+        InputError: there are fewer layers than stages of a pipeline.
+    """
     from chipwise.core.estimate import Interval
     from chipwise.core.what_if import ScalePoint
     from chipwise.cost.together import copies_of, side_by_side
 
-    times = asked.sharing.micro_batches
+    times, workload, alone_s = asked.sharing.micro_batches, expected.workload, expected.time_s
     nothing = Interval(0.0, 0.0, 0.0)
     if count == 1:
         step_s = alone_s.times(times)
@@ -251,7 +283,10 @@ def _point(asked: _Asked, workload: Workload, alone_s: Interval, count: int) -> 
     if asked.on.system is None or alone_s.mid is None:
         return None
     system = replace(asked.on.system, count=count)
-    if workload.phase == "training":
+    if asked.pipeline:
+        stages = _stages(asked, expected, count)
+        found = stages.together if stages else None
+    elif workload.phase == "training":
         found = copies_of(workload, alone_s, asked.rows, system, asked.sharing)
     else:
         found = side_by_side(workload, alone_s, system)
@@ -260,14 +295,30 @@ def _point(asked: _Asked, workload: Workload, alone_s: Interval, count: int) -> 
     return ScalePoint(count, found.items_s, found.efficiency, found.communication or nothing), found.step_s
 
 
-def _scaling(asked: _Asked, workload: Workload, alone_s: Interval) -> tuple[ScalePoint, ...]:
-    """Powers of two up to twice what was asked for, and that itself."""
+def _stages(asked: _Asked, expected: Estimate, count: int) -> Stages | None:
+    """A pipeline of so many devices, through which as many micro-batches go for each of them."""
+    from chipwise.cost.staged import stages_of
+
+    assert asked.on.system is not None, "one device is no pipeline"
+    return stages_of(
+        expected.workload, expected.time_s, expected.rows, asked.rows, replace(asked.on.system, count=count),
+        micro_batches=count * asked.sharing.micro_batches,
+    )  # fmt: skip
+
+
+def _scaling(asked: _Asked, expected: Estimate) -> tuple[ScalePoint, ...]:
+    """Powers of two up to twice what was asked for, and that itself; a pipeline ends where layers do."""
     if asked.on.system is None:  # one device: as if there were more, where something joins them
         asked = replace(asked, on=_joined(asked.on))
     most = max(2 * asked.count, _LEAST_SHOWN)
-    counts = {2**power for power in range(most.bit_length())} | {asked.count}
-    found = [_point(asked, workload, alone_s, count) for count in sorted(counts) if count <= most]
-    return tuple(each[0] for each in found if each is not None)
+    found = []
+    for count in sorted({2**power for power in range(most.bit_length())} | {asked.count}):
+        try:
+            point = _point(asked, expected, count)
+        except InputError:
+            break
+        found += [point[0]] if point is not None and count <= most else []
+    return tuple(found)
 
 
 def _joined(on: Target) -> Target:
@@ -331,6 +382,8 @@ def _notes(asked: _Asked, forecast: Forecast, said: Sequence[str]) -> tuple[str,
     if system is not None and system.link is not None and expected.workload.phase == "training":
         added.append(f"the curve takes every number of devices to be joined as these are: by {system.link.name}")
         added.append("while devices wait for each other they are charged with the power they have while they compute")
+    if asked.pipeline:
+        added.append("of a pipeline nothing is counted that goes around layers across the border of two stages")
     if asked.sharing.micro_batches > 1:
         added.append("each micro-batch is charged with a whole step, the optimizer's part of it too")
     return tuple(dict.fromkeys([*added, *said, *expected.notes]))

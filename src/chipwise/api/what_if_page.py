@@ -113,7 +113,7 @@ class _Answers:
         on: Any = self._place(choices.on)
         answer = what_if(
             self._network(choices.network), on=on, count=choices.count, link=choices.link or None, batch=choices.batch,
-            micro_batches=choices.micro_batches, zero=choices.zero, **_settings(choices),
+            micro_batches=choices.micro_batches, zero=choices.zero, pipeline=choices.pipeline, **_settings(choices),
         )  # fmt: skip
         return as_json(answer)
 

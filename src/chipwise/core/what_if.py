@@ -77,7 +77,8 @@ class WhatIf:
         estimation: of one device and one micro-batch, as `estimate` answers; layers are in it.
         item: what an item is, for people ("image").
         count: of devices; link: between them, "" where they share nothing.
-        micro_batches: that a device's share of a step is cut into; zero: stage of ZeRO.
+        micro_batches: that a device's share of a step is cut into; zero: stage of ZeRO; pipeline: whether the devices
+            are stages instead of copies.
         batch: items of a step of all devices.
         step_s: of that step; items_s: items per second.
         energy_j: of that step; money: each way that prices are known for.
@@ -94,6 +95,7 @@ class WhatIf:
     link: str
     micro_batches: int
     zero: int
+    pipeline: bool
     batch: int
     step_s: Interval
     items_s: Interval

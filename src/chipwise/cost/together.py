@@ -30,8 +30,8 @@ from chipwise.cost.parallel import GRADIENT_BYTES, Step, Wire, data_parallel_ste
 # Share of a step lost with each doubling of the copies; least, middle, most.
 LOST = (0.0027, 0.034, 0.141)
 # Of the stated bandwidth of links, that a ring reaches in these cases.
-_REACHED = (1.0, 0.73, 0.17)
-_MESSAGE_S = 9e-6  # NCCL among A100, fitted with the bandwidth
+REACHED = (1.0, 0.73, 0.17)
+MESSAGE_S = 9e-6  # NCCL among A100, fitted with the bandwidth
 _ADDING, _FETCHING = 2, 3  # stages of ZeRO
 
 
@@ -69,7 +69,7 @@ def copies_of(
     """
     if system.link is None or alone_s.mid is None or system.count < 2:
         return None
-    wires = [Wire(share * system.link.bandwidth_bytes_s, _MESSAGE_S) for share in _REACHED]
+    wires = [Wire(share * system.link.bandwidth_bytes_s, MESSAGE_S) for share in REACHED]
     cases = list(zip(LOST, wires, strict=True))  # best, middle, worst
     one_s = alone_s.mid
     steps = [

@@ -18,7 +18,7 @@ from chipwise.core.what_if import ChoiceError
 
 AGAINST = ("rent", "buy", "energy")
 LONGEST = 2000  # characters of a query
-_SWITCHES = ("compiled", "channels_last", "checkpointing")
+_SWITCHES = ("pipeline", "compiled", "channels_last", "checkpointing")
 _NUMBERS = ("count", "batch", "micro_batches", "zero")
 _DIGITS = 9
 
@@ -30,7 +30,7 @@ class Choices:
     Attributes:
         count: None for one, or for those of the system; link: "" for the usual one.
         precision: "" for what is usual on the device; optimizer: "" likewise.
-        compiled, channels_last, checkpointing: on or off.
+        pipeline, compiled, channels_last, checkpointing: on or off.
         against: what the time of all devices is drawn against.
     """
 
@@ -42,6 +42,7 @@ class Choices:
     batch: int = 32
     micro_batches: int = 1
     zero: int = 0
+    pipeline: bool = False
     precision: str = ""
     compiled: bool = False
     channels_last: bool = False

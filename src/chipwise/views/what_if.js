@@ -74,13 +74,14 @@ function settled(stale) {
   by("answer").setAttribute("aria-busy", "false");
 }
 
-function headline({ estimation, count, batch, micro_batches: cut, item, link }) {
+function headline({ estimation, count, batch, micro_batches: cut, pipeline, item, link }) {
   const { device, workload, bound } = estimation.forecasts[0].estimate;
   by("title").textContent = `${estimation.network} on ${count === 1 ? device : `${count} × ${device}`}`;
   document.title = `${by("title").textContent}: chipwise what if`;
   const format = workload.techniques.includes("amp") ? `amp (${workload.precision})` : workload.precision;
   const size = `${digits(batch)} ${batch === 1 ? item : `${item}s`} a step`;
-  const parts = cut > 1 ? `, ${cut} times ${workload.batch} on each` : "";
+  const stages = pipeline ? `, ${count * cut} times ${workload.batch} through ${count} stages` : "";
+  const parts = pipeline ? stages : cut > 1 ? `, ${cut} times ${workload.batch} on each` : "";
   by("state").textContent = `${sentence(workload.phase)} in ${format}, ${size}${parts}${link ? `, over ${link}` : ""}; `
     + `bound by ${bound}.`;
   for (const place of document.querySelectorAll(".items")) place.textContent = sentence(`${item}s`);
@@ -150,10 +151,11 @@ function layers(answer) {
 function scaling(answer) {
   drawScaling(answer);
   by("pointed-scaling").textContent = HELP.scaling;
-  const heads = ["devices", `${answer.item}s a second`, "efficiency", "from – to", "communication"];
+  const heads = ["devices", `${answer.item}s a second`, "efficiency", "from – to", "communication", "waiting"];
   table("scaling", heads, answer.scaling.map(each => [
     String(each.count), said(each.items_s, digits), said(each.efficiency, percent),
     bounds(each.efficiency, percent) || "–", percent(each.communication.mid ?? 0),
+    waited(each) === null ? "–" : percent(waited(each)),
   ]));
   const alone = "How several of these go together is not known: choose how many, and what joins them.";
   by("said-scaling").textContent = answer.scaling.length < 2 ? alone : "";
@@ -208,12 +210,16 @@ function refused(refusal) {
 }
 
 const askEstimate = teller("/api/estimate", 0, show, refused);
-const askOffers = teller("/api/offers", OFFERS_WAIT_MS, showOffers, refusal => {
+const askOffers = teller("/api/offers", OFFERS_WAIT_MS, answer => {
+  by("chart-offers").setAttribute("aria-busy", "false");
+  showOffers(answer);
+}, refusal => {
+  by("chart-offers").setAttribute("aria-busy", "false");
   by("said-offers").textContent = `${sentence(refusal.error)}.`;
 });
 
 function ask(more = "") {
-  by("answer").setAttribute("aria-busy", "true");
+  for (const id of ["answer", "chart-offers"]) by(id).setAttribute("aria-busy", "true");
   askEstimate(query() + more);
   askOffers(query() + more);
 }

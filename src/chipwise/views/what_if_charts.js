@@ -139,6 +139,10 @@ function roofSet(roof, place, { left, right, lowest, bandwidth }) {
   };
 }
 
+// Share of a step in which a device waits for others: what is neither its work nor communication.
+const waited = ({ efficiency, communication }) =>
+  efficiency.mid === null ? null : Math.max(1 - efficiency.mid - communication.mid, 0);
+
 function drawScaling({ scaling, count, item }) {
   const shares = pick => scaling.map(each => pick(each) === null ? null : 100 * pick(each));
   const most = scaling.some(each => each.efficiency.mid === null);  // nothing is known but that it is not better
