@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from chipwise.api.choosing import check_chosen, chosen
 from chipwise.api.estimating import forecast_on, loaded_network
 from chipwise.api.targets import target, workload_on
-from chipwise.api.what_if import check_chosen, chosen
 from chipwise.core.errors import InputError
 
 if TYPE_CHECKING:

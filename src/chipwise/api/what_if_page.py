@@ -11,11 +11,12 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from chipwise.api.choosing import MOST_DEVICES, MOST_ITEMS
 from chipwise.api.estimating import loaded_network
 from chipwise.api.given import need
 from chipwise.api.offers import offers
 from chipwise.api.targets import HERE, OPTIMIZERS, PRECISIONS, target
-from chipwise.api.what_if import MOST_DEVICES, MOST_ITEMS, what_if
+from chipwise.api.what_if import what_if
 from chipwise.core.errors import InputError, unknown_name
 from chipwise.core.what_if import ChoiceError, WhatIfPage
 

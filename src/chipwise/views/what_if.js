@@ -74,7 +74,7 @@ function settled(stale) {
   by("answer").setAttribute("aria-busy", "false");
 }
 
-function headline({ estimation, count, batch, micro_batches: cut, pipeline, item, link }) {
+function headline({ estimation, count, batch, micro_batches: cut, pipeline, item, link, fits }) {
   const { device, workload, bound } = estimation.forecasts[0].estimate;
   by("title").textContent = `${estimation.network} on ${count === 1 ? device : `${count} × ${device}`}`;
   document.title = `${by("title").textContent}: chipwise what if`;
@@ -82,13 +82,15 @@ function headline({ estimation, count, batch, micro_batches: cut, pipeline, item
   const size = `${digits(batch)} ${batch === 1 ? item : `${item}s`} a step`;
   const stages = pipeline ? `, ${count * cut} times ${workload.batch} through ${count} stages` : "";
   const parts = pipeline ? stages : cut > 1 ? `, ${cut} times ${workload.batch} on each` : "";
+  const unfit = fits === false ? " It does not fit: time, energy and money are what it would take if it did." : "";
   by("state").textContent = `${sentence(workload.phase)} in ${format}, ${size}${parts}${link ? `, over ${link}` : ""}; `
-    + `bound by ${bound}.`;
+    + `bound by ${bound}.${unfit}`;
   for (const place of document.querySelectorAll(".items")) place.textContent = sentence(`${item}s`);
 }
 
 function tiles({ fits, capacity_bytes: capacity, memory_bytes: held, step_s, items_s, energy_j, money, batch, item }) {
   by("fits").textContent = fits === null ? "not known" : fits ? "fits" : "does not fit";
+  by("tiles").classList.toggle("unfit", fits === false);
   by("fits").className = fits === null ? "" : fits ? "yes" : "no";
   by("fits-said").textContent = `${said(held, asBytes)}${capacity === null ? "" : ` of ${asBytes(capacity)}`}`;
   const tell = (name, interval, format, unit) => {
