@@ -178,6 +178,14 @@ def test_a_dot_is_named_and_a_device_is_chosen_by_a_click(opened: Opened) -> Non
         page.wait_for_selector(f"#title:has-text('{device}')")
 
 
+def test_what_does_not_fit_is_said(opened: Opened) -> None:
+    with opened("?network=vgg16&batch=512&on=GeForce+RTX+3070", width=390) as page:
+        settled(page)
+        assert page.inner_text("#fits") == "does not fit"
+        assert "would take if it did" in page.inner_text("#state")
+        assert page.is_visible("#bar b.full"), "the mark of what there is"
+
+
 def test_training_is_not_offered_for_inference(opened: Opened) -> None:
     with opened(f"{SMALL}&optimizer=sgd") as page:
         settled(page)
