@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import signal
 import socket
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from granian.constants import HTTPModes, Interfaces
@@ -24,6 +26,8 @@ HOST = "127.0.0.1"
 _HEADERS_MS = 10_000  # in which the head of a request must have come
 _BACKLOG = 64
 _LEAVE_S = 1.0  # that connections have to end
+_END_S, _LOOK_S = 3.0, 0.05  # that threads have to end after them, and how often they are looked for
+_THREADS = Path("/proc/self/task")
 
 
 def show(content: Content, port: int, listening: Callable[[str], None]) -> None:
@@ -44,7 +48,7 @@ async def _show(content: Content, port: int, listening: Callable[[str], None]) -
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    application = Application(content, port)
+    application, before = Application(content, port), _threads()
     server = Server(
         application,
         address=HOST,
@@ -60,12 +64,27 @@ async def _show(content: Content, port: int, listening: Callable[[str], None]) -
     await asyncio.wait((door, asyncio.create_task(application.listening.wait())), return_when=asyncio.FIRST_COMPLETED)
     if door.done():
         raise MachineError(f"cannot listen on {HOST} port {port}") from door.exception()
+    own = _threads() - before
     listening(f"http://{HOST}:{port}/")
     await stopped.wait()
     application.close()
     server.stop()  # type: ignore[no-untyped-call]
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(door, _LEAVE_S)
+    await _ended(own)
+
+
+async def _ended(threads: set[str]) -> None:
+    """Let Granian's threads end: one that still needs Python while the interpreter ends would abort the process."""
+    deadline = time.monotonic() + _END_S
+    await asyncio.sleep(_LOOK_S)
+    while threads & _threads() and time.monotonic() < deadline:
+        await asyncio.sleep(_LOOK_S)
+
+
+def _threads() -> set[str]:
+    """Threads of this process, by number; none where the system does not tell."""
+    return {each.name for each in _THREADS.iterdir()} if _THREADS.is_dir() else set()
 
 
 def _free(port: int) -> int:
