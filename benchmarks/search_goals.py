@@ -106,7 +106,12 @@ def claimed(claim: Trial, trials: Sequence[Trial]) -> dict[str, Any]:
     assert claim.claim is not None, "claims say what was said"
     assert claim.score is not None, "and a score"
     measured = claim.claim.measured
-    found = {"model": claim.model, "claimed": claim.score.value, "verdict": claim.claim.verdict, **times(claim)}
+    found: dict[str, Any] = {
+        "model": claim.model,
+        "claimed": claim.score.value,
+        "verdict": claim.claim.verdict,
+        **times(claim),
+    }
     found |= {"measured": None if measured is None else [measured.low, measured.value, measured.high]}
     return found | {"beaten_by": None if (better := beating(claim, trials)) is None else about(better)}
 

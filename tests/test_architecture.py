@@ -43,9 +43,10 @@ MAY_IMPORT = {
     "serving": {"core", "codec", "devices", "tasks", "runtimes", "compiler", "views"},
     "advising": {"core", "cost", "devices"},
     "views": {"core"},
+    "ui": {"core", "cost", "devices", "views"},
     "api": {
         "core", "codec", "tasks", "networks", "datasets", "devices", "clock", "cost", "optimize", "runtimes",
-        "training", "compression", "compiler", "searching", "serving", "numerics", "advising", "views",
+        "training", "compression", "compiler", "searching", "serving", "numerics", "advising", "views", "ui",
     },
     "cli": {"core", "api", "views"},
 }  # fmt: skip
@@ -76,7 +77,7 @@ AT_HOME = {
     "constriction": {"codec"},
     "sklearn": {"training", "searching"},
     "optuna": {"searching"},
-    "granian": {"serving"},
+    "granian": {"serving", "ui"},
     "grpc": {"serving"},
     "prometheus_client": {"serving"},
 }

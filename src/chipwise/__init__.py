@@ -27,6 +27,7 @@ from chipwise.api import (
     leaderboard,
     learning_curve,
     load,
+    offers,
     prove,
     quantize,
     report,
@@ -39,6 +40,8 @@ from chipwise.api import (
     train_with_servers,
     training_memory,
     tune,
+    what_if,
+    what_if_page,
     zoo,
 )
 from chipwise.core.errors import ChipwiseError
@@ -66,6 +69,7 @@ __all__ = [
     "leaderboard",
     "learning_curve",
     "load",
+    "offers",
     "prove",
     "quantize",
     "report",
@@ -78,5 +82,7 @@ __all__ = [
     "train_with_servers",
     "training_memory",
     "tune",
+    "what_if",
+    "what_if_page",
     "zoo",
 ]

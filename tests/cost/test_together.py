@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chipwise.core.device import Device, Link, System
 from chipwise.core.estimate import Interval, Workload
 from chipwise.core.layer import Layer
-from chipwise.cost.together import copies_of, side_by_side
+from chipwise.cost.together import Sharing, copies_of, side_by_side
 
 BOX = System("Box", Device("Chip", "gpu"), 8, Link("wire", 300e9))
 LAYERS = [Layer(str(number), "Gemm", (), (), flops=10**9, parameters=10**6) for number in range(4)]
@@ -51,3 +51,32 @@ def test_answers_side_by_side_share_nothing() -> None:
     found = side_by_side(Workload(batch=4), STEP, BOX)
     assert (found.batch, found.step_s, found.link) == (32, STEP, "")
     assert found.items_s.mid == pytest.approx(320)
+
+
+SLOW = replace(BOX, link=Link("wire", 1e9))
+
+
+def test_communication_is_what_the_rest_of_a_step_is_not() -> None:
+    found = copies_of(TRAINING, STEP, LAYERS, SLOW)
+    assert found.communication.mid == pytest.approx(1 - found.efficiency.mid * (1 + 3 * 0.034), rel=1e-6)
+    assert 0 < found.communication.low < found.communication.mid < found.communication.high < 1
+    assert copies_of(TRAINING, STEP, LAYERS, BOX).communication.low < 1e-3
+    assert side_by_side(Workload(batch=4), STEP, BOX).communication is None
+
+
+def test_micro_batches_exchange_once() -> None:
+    """Four of them take four times as long, and what is exchanged is the same; ZeRO-1 sends no more than that."""
+    once, four = (copies_of(TRAINING, STEP, LAYERS, SLOW, Sharing(times)) for times in (1, 4))
+    exposed = [found.step_s.mid * found.communication.mid for found in (once, four)]
+    assert exposed[0] == pytest.approx(exposed[1])
+    assert four.batch == 4 * once.batch
+    assert four.efficiency.mid > once.efficiency.mid
+    assert copies_of(TRAINING, STEP, LAYERS, SLOW, Sharing(4, zero=1)) == four
+
+
+@given(st.integers(1, 8))
+def test_what_is_shared_out_is_sent_more_often(times: int) -> None:
+    stages = [copies_of(TRAINING, STEP, LAYERS, SLOW, Sharing(times, zero)).step_s.mid for zero in range(4)]
+    assert stages == sorted(stages)
+    assert stages[3] > stages[0]
+    assert (stages[2] > stages[1]) == (times > 1)

@@ -15,6 +15,7 @@ from chipwise.api.leaderboard import leaderboard
 from chipwise.api.line import fit, report
 from chipwise.api.memory import training_memory
 from chipwise.api.moving import check_moved
+from chipwise.api.offers import offers
 from chipwise.api.parameter_servers import train_with_servers
 from chipwise.api.pictures import features
 from chipwise.api.plans import export, show
@@ -28,13 +29,17 @@ from chipwise.api.shrunk_pictures import sensitivity
 from chipwise.api.targets import PRECISIONS, TECHNIQUES, device_names
 from chipwise.api.tuning import tune
 from chipwise.api.verbs import bench, check, compile, inspect, train
+from chipwise.api.what_if import what_if
+from chipwise.api.what_if_page import what_if_page
 from chipwise.api.zoo import zoo
+from chipwise.core.what_if import WhatIfPage
 
 __all__ = [
     "ARRAY_SIZES",
     "CROSSOVER_SIZES",
     "PRECISIONS",
     "TECHNIQUES",
+    "WhatIfPage",
     "advise",
     "array_libraries",
     "array_operations",
@@ -66,6 +71,7 @@ __all__ = [
     "learning_curve",
     "load",
     "network_names",
+    "offers",
     "prove",
     "quantize",
     "report",
@@ -79,5 +85,7 @@ __all__ = [
     "training_memory",
     "tune",
     "variant_names",
+    "what_if",
+    "what_if_page",
     "zoo",
 ]

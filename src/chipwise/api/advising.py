@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from chipwise.api.estimating import loaded
+from chipwise.api.estimating import loaded_network
 from chipwise.api.notebook import drawn
 from chipwise.api.targets import PHASES, PRECISIONS
 from chipwise.core.errors import InputError, unknown_name
@@ -104,7 +104,7 @@ def advise(
     )
     _check(goal)
     devices, systems, file = _hardware(prices, catalogue)
-    subject = _subject(loaded(network, None, input_shape, weights))
+    subject = _subject(loaded_network(network, None, input_shape, weights))
     names = (have,) if isinstance(have, str) else tuple(have)
     return advised(subject, goal, devices, systems, have=names, rate=file.rate)
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from chipwise.core.layer import Layer
     from chipwise.core.network import Network
 
+    On = str | Device | System | Target
+
 SWEEP = "sweep"
 _SWEPT = tuple(2**power for power in range(9))
 _KNEE = 0.9  # of the best throughput: the rest costs latency and memory for little
@@ -38,7 +40,7 @@ _PICTURES = (".svg", ".png", ".html")
 def estimate(
     network: NetworkLike,
     *,
-    on: str | Device | System | Sequence[str | Device | System] | None = None,
+    on: On | Sequence[On] | None = None,
     phase: str = "inference",
     batch: int | Sequence[int] | str = 1,
     precision: str | None = None,
@@ -101,7 +103,7 @@ def estimate(
     settings["techniques"] = tuple(techniques)
     if measure:
         _check_measurable(targets, settings)
-    found = loaded(network, example_input, input_shape, weights)
+    found = loaded_network(network, example_input, input_shape, weights)
     forecasts, notes = _forecasts(found, targets, sizes, settings)
     notes += _prices(targets, forecasts)
     if measure:
@@ -181,8 +183,11 @@ def _fixed(sizes: tuple[int, ...], fixed: int) -> tuple[int, ...]:
     return (fixed,) if sizes in ((), (1,)) else sizes
 
 
-def loaded(
-    network: NetworkLike, example_input: Any, input_shape: tuple[int, ...] | None, weights: str | Path | None
+def loaded_network(
+    network: NetworkLike,
+    example_input: Any = None,
+    input_shape: tuple[int, ...] | None = None,
+    weights: str | Path | None = None,
 ) -> Network:
     """The network; one of the zoo without what reads files, and so in a blink."""
     if isinstance(network, str) and input_shape is None and weights is None:
@@ -216,7 +221,7 @@ def _forecasts(
             notes += said
             if size not in rows:
                 rows[size] = layer_rows(network, size)
-            forecast = _forecast(rows[size], each, workload)
+            forecast = forecast_on(rows[size], each, workload)
             if not sizes and size > 1 and forecast.estimate.fits is False:
                 notes.append(f"the sweep on {each.device.name} ends where batch {size} no longer fits into its memory")
                 break
@@ -232,7 +237,8 @@ def _prices(targets: Sequence[Target], forecasts: Sequence[Forecast]) -> list[st
     return [price_basis(each.device) for each in targets if each.device.name in priced]
 
 
-def _forecast(rows: Sequence[Layer], on: Target, workload: Workload) -> Forecast:
+def forecast_on(rows: Sequence[Layer], on: Target, workload: Workload) -> Forecast:
+    """One device and one batch, of the layers' rows at that batch."""
     from chipwise.core.estimation import Cost, Forecast
 
     expected = estimate_on(rows, on, workload)

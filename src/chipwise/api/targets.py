@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from chipwise.core.errors import InputError, UnknownNameError, unknown_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chipwise.core.device import Device, Machine, System
     from chipwise.core.estimate import Workload
     from chipwise.core.measured import MeasuredMachine
@@ -21,8 +23,8 @@ HERE = "here"
 PHASES = {"infer": "inference", "inference": "inference", "train": "training", "training": "training"}
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "int8", "int4", "fp64", "amp")
 # How a step is run: layout, what is recomputed, and in training whose state the optimizer keeps (adamw is usual).
-_CHECKPOINTING, _OPTIMIZERS = "checkpointing", ("adamw", "adam", "sgd", "momentum", "plain-sgd")
-TECHNIQUES = ("channels_last", _CHECKPOINTING, *_OPTIMIZERS)
+_CHECKPOINTING, OPTIMIZERS = "checkpointing", ("adamw", "adam", "sgd", "momentum", "plain-sgd")
+TECHNIQUES = ("channels_last", _CHECKPOINTING, *OPTIMIZERS)
 # What a device runs where it has no float32 and nothing was asked for.
 _INSTEAD = ("bf16", "fp16", "int8", "fp64")
 # Formats that no gradient is computed in.
@@ -52,11 +54,11 @@ class Target:
     system: System | None = None
 
 
-def target(name: str | Device | System, catalogue: Path | None = None) -> Target:
+def target(name: str | Device | System | Target, catalogue: Path | None = None) -> Target:
     """Find a device by name; of a system one of its devices, of a board with several chips one of them.
 
     Args:
-        name: of the catalogue ("rtx4090", "tpu-v3", "dgx-1"), "here", or a device of your own.
+        name: of the catalogue ("rtx4090", "tpu-v3", "dgx-1"), "here", or a device of your own; what was found is kept.
         catalogue: a TOML file or folder with more devices.
 
     Raises:
@@ -64,6 +66,8 @@ def target(name: str | Device | System, catalogue: Path | None = None) -> Target
     """
     from chipwise.core.device import Device, System
 
+    if isinstance(name, Target):
+        return name
     if isinstance(name, str) and name.strip().lower() == HERE:
         return _here()
     found = _find(name, catalogue) if isinstance(name, str) else name
@@ -113,14 +117,7 @@ def workload_on(
     """
     from chipwise.core.estimate import Workload
 
-    if phase not in PHASES:
-        raise unknown_name("phase", phase, PHASES)
-    if precision is not None and precision not in PRECISIONS:
-        raise unknown_name("precision", precision, PRECISIONS)
-    for technique in techniques:
-        if technique not in TECHNIQUES:
-            raise unknown_name("technique", technique, TECHNIQUES)
-    _check_technique(PHASES[phase], precision, techniques)
+    check_asked(phase, precision, techniques)
     _check_device(on.device, PHASES[phase], runtime)
     runs, notes = _format(on.device, precision)
     if runs in _COMPILED_ONLY and on.device.kind == "gpu" and not (compiled or runtime in _FUSING):
@@ -142,12 +139,24 @@ def workload_on(
     return made, notes
 
 
-def _check_technique(phase: str, precision: str | None, techniques: tuple[str, ...]) -> None:
-    """Refuse what would be passed over in silence."""
-    training = [each for each in techniques if each in (_CHECKPOINTING, *_OPTIMIZERS)]
+def check_asked(phase: str, precision: str | None, techniques: Sequence[str]) -> None:
+    """Refuse what is not known, and what would be passed over in silence, whatever the device is.
+
+    Raises:
+        UnknownNameError: no such phase, number format or technique. InputError: they do not go together.
+    """
+    if phase not in PHASES:
+        raise unknown_name("phase", phase, PHASES)
+    if precision is not None and precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
+    for technique in techniques:
+        if technique not in TECHNIQUES:
+            raise unknown_name("technique", technique, TECHNIQUES)
+    phase = PHASES[phase]
+    training = [each for each in techniques if each in (_CHECKPOINTING, *OPTIMIZERS)]
     if phase == "inference" and training:
         raise InputError(f"{training[0]} is a matter of training", hint="ask for --phase train, or leave it out")
-    optimizers = [each for each in techniques if each in _OPTIMIZERS]
+    optimizers = [each for each in techniques if each in OPTIMIZERS]
     if len(set(optimizers)) > 1:
         raise InputError(f"{' and '.join(optimizers)} are several optimizers", hint="name one")
     if phase == "training" and precision in _INFERENCE_ONLY:

@@ -39,6 +39,7 @@ from chipwise.cli import (
     show,
     train,
     tune,
+    ui,
     zoo,
 )
 from chipwise.cli.ending import errors_said, say
@@ -55,7 +56,7 @@ app = typer.Typer(
 )
 _LINE = (
     fit, inspect, search, tune, train, prove, sensitivity, compress, quantize, compile, show, run, check, estimate,
-    advise, bench, serve, export, report,
+    advise, ui, bench, serve, export, report,
 )  # fmt: skip
 for command in (*_LINE, leaderboard, crossover, arrays, formats, doctor, devices, zoo):
     app.command(name=command.__name__.rpartition(".")[2])(command.main)

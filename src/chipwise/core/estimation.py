@@ -58,6 +58,7 @@ class Together:
         step_s: of that step.
         efficiency: items a second over `count` times those of one device.
         epoch_s, training_s: of one pass over the data, and of all; None where the data's size was not given.
+        communication: share of a step that is exchanging and that nothing hides; None where they share nothing.
     """
 
     system: str
@@ -68,6 +69,7 @@ class Together:
     efficiency: Interval
     epoch_s: Interval | None = None
     training_s: Interval | None = None
+    communication: Interval | None = None
 
     @property
     def items_s(self) -> Interval:

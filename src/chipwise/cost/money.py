@@ -12,7 +12,8 @@ Interval(low=0.0005, mid=0.00075, high=0.001, coverage=None)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from chipwise.core.device import Device, Price
 from chipwise.core.estimate import Interval
@@ -74,6 +75,11 @@ def electricity_of(power_w: float, time_s: Interval, ownership: Ownership = USUA
         for seconds, usd_kwh in zip((time_s.low, time_s.mid, time_s.high), ownership.usd_kwh, strict=True)
     )
     return Interval(low, mid, high)
+
+
+def by_way(device: Device, way: Literal["rent", "buy"]) -> Device:
+    """The device with the prices of one way to have it alone."""
+    return replace(device, prices=tuple(each for each in device.prices if (each.kind == "hour") == (way == "rent")))
 
 
 def price_basis(device: Device, ownership: Ownership = USUAL) -> str:

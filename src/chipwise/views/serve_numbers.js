@@ -1,4 +1,3 @@
-"use strict";
 // Prometheus's text, what changed between two readings of it, and what that means.
 const SERIES = /^([a-z_]+)(?:[{](.*)[}])? (\S+)$/, LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g;
 const GAUGES = ["chipwise_queue_length", "chipwise_calls_running"];
@@ -64,16 +63,3 @@ function quantile(rows, edges, part, share, model) {
   if (!Number.isFinite(edges[place])) return low;
   return low + (edges[place] - low) * (share * all - below) / (counts[place] - below);
 }
-
-// Three digits that count, as everywhere in chipwise.
-const digits = value => {
-  if (value === 0) return "0";
-  return value >= 999.5 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3)));
-};
-const asCount = value => value === null ? "–" : digits(value);
-const asRate = value => value === null ? "–" : `${digits(value)}/s`;
-const asTime = seconds => {
-  if (seconds === null) return "–";
-  const [scale, unit] = seconds >= 1 ? [1, "s"] : seconds >= 1e-3 ? [1e-3, "ms"] : [1e-6, "µs"];
-  return `${digits(seconds / scale)} ${seconds ? unit : "s"}`;
-};

@@ -1,0 +1,1 @@
+"""The what-if page: on loopback, for the browser of whoever started it."""

@@ -1,0 +1,1 @@
+"""Tests of the what-if page; a package, since files of these names stand elsewhere, too."""
