@@ -5,18 +5,18 @@ chipwise.training_memory("resnet18", "folder:pictures/", memory="2GB").chosen
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from chipwise.api.given import need
 from chipwise.api.graph_training import beginning
-from chipwise.api.mesh_memory import Meshes, candidates, is_chosen, most_processes, quickest, ways_on
+from chipwise.api.mesh_memory import Meshes, candidates, most_processes, quickest, ways_on
 from chipwise.api.notebook import drawn
-from chipwise.api.reading import AVAILABLE, data_to_train, limit_from, sample_bytes
+from chipwise.api.reading import data_to_train, limit_from, sample_bytes
 from chipwise.api.settings import usual_settings
 from chipwise.api.transfer import network_to_train
-from chipwise.core.errors import InputError, MachineError
+from chipwise.core.errors import InputError
 from chipwise.core.events import silent
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from chipwise.api.transfer import Beginning
     from chipwise.core.events import Progress
     from chipwise.core.layer import Layer
-    from chipwise.core.report import Training
-    from chipwise.core.training_memory import RankMemory, Savings, TrainingFit, Way
+    from chipwise.core.training_memory import Savings, TrainingFit, Way
     from chipwise.cost.training_memory import Around, Rows
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.memory import Allowed, Found
@@ -46,13 +45,11 @@ class Wish:
     Attributes:
         memory: what a process may take; None for any.
         mesh: as in `train`; machines: that share its processes.
-        folder: of a run that goes on with what it began with; None for none.
     """
 
     memory: str | int | None = None
     mesh: str | None = None
     machines: int = 1
-    folder: Path | None = None
 
 
 @drawn
@@ -184,64 +181,6 @@ def _on_mesh(wish: Wish, meshes: Meshes, limit: int | None, alone: Way, allowed:
     return alone, Found(quickest(ways, limit), min(ways, key=lambda way: way.memory.high, default=one.smallest))
 
 
-def fitted_settings(
-    wish: Wish,
-    start: Beginning,
-    dataset: Dataset,
-    chosen: Settings,
-    given: Collection[str],
-    *,
-    progress: Progress,
-) -> tuple[Settings, TrainingFit | None, str | None]:
-    """Settings with the techniques that make training fit, or those of a run that goes on; what it takes; and the mesh.
-
-    The peak of the process is measured from here on. Where neither memory is limited nor a mesh is to be chosen,
-    all is as it was asked for.
-
-    Raises:
-        GoalMissedError: nothing fits. MachineError: the same, into what is available.
-    """
-    from chipwise.training.memory import none_fits
-    from chipwise.training.process import forget_peak
-    from chipwise.views.units import format_bytes
-
-    if wish.memory is None and not is_chosen(wish.mesh):
-        return chosen, None, wish.mesh
-    if wish.folder is not None and is_chosen(wish.mesh) and _alone(_going_on(chosen, wish.folder)):
-        wish = replace(wish, mesh=None)
-    fit = fit_of(wish, start, dataset, chosen, given)
-    way = fit.chosen
-    if way is None:
-        assert fit.smallest is not None
-        assert fit.limit_bytes is not None
-        error = none_fits(fit, format_bytes(fit.limit_bytes), format_bytes(fit.smallest.memory.high))
-        raise MachineError(error.message, hint=error.hint) if wish.memory == AVAILABLE else error
-    settings = _with(chosen, way)
-    settings = settings if wish.folder is None else _going_on(settings, wish.folder)
-    how = ", ".join(way.words(fit.batch_size)) or "no techniques needed"
-    progress.note(
-        f"memory: {how}; {format_bytes(way.memory.total)} predicted, at most {format_bytes(way.memory.high)}, "
-        f"{way.time_factor:.2f} times as long"
-    )
-    forget_peak()
-    return settings, fit, way.mesh
-
-
-def measured(result: Training, fit: TrainingFit | None, ranks: tuple[RankMemory, ...] = ()) -> Training:
-    """The record of a run with the peak of its fullest process beside the prediction, where it had a limit."""
-    if fit is None:
-        return result
-    from chipwise.core.training_memory import MeasuredMemory
-    from chipwise.training.process import peak_bytes
-
-    way = fit.chosen or fit.plain
-    words = way.savings.words(way.savings.micro_batch if way.processes else fit.batch_size)
-    peaks = [peak for peak in (peak_bytes(), *(rank.peak_bytes for rank in ranks)) if peak is not None]
-    most = max(peaks, default=None)
-    found = MeasuredMemory(way.memory.total, most, fit.limit_bytes, words, way.time_factor, way.mesh, ranks)
-    return replace(result, memory=found)
-
-
 def around_of(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
     """What lies around the steps, as this process is now: with the module, and the data as they were read."""
     from chipwise.cost.training_memory import Around
@@ -290,7 +229,8 @@ def savings_of(settings: Settings, around: Around) -> Savings:
     )
 
 
-def _with(settings: Settings, way: Way) -> Settings:
+def settings_with(settings: Settings, way: Way) -> Settings:
+    """Settings with the techniques of a way."""
     from chipwise.training.checkpointed import as_text
 
     savings = way.savings
@@ -304,28 +244,6 @@ def _with(settings: Settings, way: Way) -> Settings:
         return_memory=savings.returned,
         evaluation_batch=savings.evaluation_batch,
     )
-
-
-def _alone(settings: Settings) -> bool:
-    """Whether a run has techniques of one process."""
-    return any(each is not None for each in (settings.micro_batch, settings.recompute, settings.swapped))
-
-
-def _going_on(settings: Settings, folder: Path) -> Settings:
-    """The same command goes on with the techniques it began with, although the process is a little larger by now."""
-    from chipwise.training.checkpoint import state_of
-    from chipwise.training.parallel import shards
-    from chipwise.training.settings import OF_MEMORY
-
-    kept = folder / "checkpoint"
-    several = shards.newest(kept)
-    state = state_of(kept / "last.safetensors") or (None if several is None else shards.state_of(several))
-    if state is None:
-        return settings
-    before = {name: state.identity.get(name, usual) for name, usual in OF_MEMORY.items()}
-    before["precision"] = state.identity.get("precision", settings.precision)
-    known = {field.name for field in fields(settings)}
-    return replace(settings, **{name: value for name, value in before.items() if name in known})  # type: ignore[arg-type]
 
 
 def _allowed(module: Any, settings: Settings, given: Collection[str]) -> Allowed:

@@ -139,6 +139,28 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
+class ChosenMesh:
+    """A mesh that was chosen by what fits, and what it was chosen for: a run keeps it as long as that is the same.
+
+    Attributes:
+        mesh: as "dp2"; "1" for one process.
+        most: processes that there might have been; machines: that share them.
+        memory: the limit of each, as it was asked for.
+    """
+
+    mesh: str
+    most: int
+    machines: int
+    memory: str
+
+    @property
+    def words(self) -> str:
+        """What it was chosen for, in words."""
+        on = f" on {self.machines} machines" if self.machines > 1 else ""
+        return f"{self.most} processes at most{on}, each within {self.memory}"
+
+
+@dataclass(frozen=True, slots=True)
 class LayerMemory:
     """What one layer adds: float32 bytes of its weights, and what it saves for the backward pass in the plain way."""
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from chipwise.core.network import Network
+    from chipwise.core.training_memory import ChosenMesh
     from chipwise.datasets.dataset import Dataset, Splits
     from chipwise.training.evaluate import Score
     from chipwise.training.feed import Fed
@@ -139,6 +140,7 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     teacher: Teacher | None = None,
     host: Host | None = None,
     epochs: Callable[[Run, Checkpoint | None], Checkpoint] | None = None,
+    mesh: ChosenMesh | None = None,
 ) -> Training:
     """Train `module` on `data` and keep the weights that did best on the validation split.
 
@@ -158,6 +160,7 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
         host: what the ledger says about the machine.
         epochs: runs the epochs that are left after a checkpoint and gives the last one, with the kept weights; None
             for this process.
+        mesh: that was chosen by what fits, and is kept when the run goes on; None where it was not chosen.
 
     Raises:
         InputError: when the folder holds another run or a damaged checkpoint, or a setting does not fit the data.
@@ -169,7 +172,7 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     splits = data.split(seed=settings.split_seed)
     chosen = with_loading(resolve(settings, samples=len(splits.train), pictures=data.pictures), data)
     _check_taught(chosen, teacher)
-    begin = State(identity=_identity(module, network, data, chosen, teacher))
+    begin = State(identity=_identity(module, network, data, chosen, teacher), mesh=mesh)
     facts = RunFacts(network, data, splits, chosen, host or Host())
     run = Run(module, facts, Path(folder), progress, begin, kept or Kept(), teacher, None, time.perf_counter())
     check_writable(run.folder / run.kept.file)
@@ -262,7 +265,7 @@ def _epoch(run: Run, lesson: Lesson, validation: Fed, standing: _Standing) -> _S
     share = 1.0 if stopped else number / (run.settings.epochs or 1)
     run.progress.update("training", share, message(run.settings, history, row.train_loss))
     wall_s = None if standing.before_s is None else standing.before_s + time.perf_counter() - run.started_s
-    state = State(run.begin.identity, history, best_epoch, stopped, wall_s)
+    state = State(run.begin.identity, history, best_epoch, stopped, wall_s, run.begin.mesh)
     return dataclasses.replace(standing, state=state, best=best)
 
 
