@@ -145,7 +145,8 @@ def _none_fits(fit: TrainingFit, *, available: bool) -> Exception:
 
 def _alone(settings: Settings) -> bool:
     """Whether a run has techniques of one process."""
-    return any(each is not None for each in (settings.micro_batch, settings.recompute, settings.swapped))
+    techniques = (settings.micro_batch, settings.recompute, settings.swapped)
+    return settings.state_on_disk or any(each is not None for each in techniques)
 
 
 def _state_in(folder: Path) -> State | None:

@@ -224,6 +224,7 @@ def savings_of(settings: Settings, around: Around) -> Savings:
         precision=settings.precision,
         again=from_text(settings.recompute),
         swapped=from_text(settings.swapped),
+        state_on_disk=settings.state_on_disk,
         returned=settings.return_memory,
         evaluation_batch=settings.evaluation_batch,
     )
@@ -241,6 +242,7 @@ def settings_with(settings: Settings, way: Way) -> Settings:
         precision=savings.precision,
         recompute=as_text(savings.again),
         swapped=as_text(savings.swapped),
+        state_on_disk=savings.state_on_disk,
         return_memory=savings.returned,
         evaluation_batch=savings.evaluation_batch,
     )
@@ -261,6 +263,7 @@ def _allowed(module: Any, settings: Settings, given: Collection[str]) -> Allowed
         returned=can_return_memory(),
         chains=chains,
         swappable=swappable(module, chains) if chains else (),
+        state=settings.momentum != 0,
     )
 
 
@@ -290,7 +293,7 @@ def _notes(
     from chipwise.devices.detect import detect
     from chipwise.runtimes.products import native
 
-    notes = ["The optimizer's state stays in this machine's memory; processes can share it: --mesh zero1, zero2, fsdp."]
+    notes = ["Processes can share the optimizer's state, which is quicker than the disk: --mesh zero1, zero2, fsdp."]
     if settings.optimizer != "sgd" and plain.memory.optimizer / 2 > _WORTH_TELLING * plain.memory.total:
         saved = plain.memory.optimizer // 2 / 1e6
         notes.append(f"--optimizer sgd would keep {saved:,.0f} MB less, but learns differently: not done unasked.")

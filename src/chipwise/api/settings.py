@@ -23,6 +23,7 @@ _TRAIN_ALONE = (
     "teacher_temperature",
     "recompute",
     "swapped",
+    "state_on_disk",
     "return_memory",
     "evaluation_batch",
     "compiled",

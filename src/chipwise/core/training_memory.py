@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 Segment = tuple[str, ...]
 USUAL_EVALUATION = 500  # samples that are evaluated at a time
+STATE_AT_ONCE = 2**20  # values of each kind of an optimizer's state that are in memory where it lies on disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Savings:
         returned: freed memory goes back to the system at once, and so has no holes.
         swapped: segments of which what is saved for the backward pass lies on disk meanwhile.
         evaluation_batch: samples that are evaluated at a time.
+        state_on_disk: the optimizer's state lies in a file, of which a step reads and writes a piece at a time.
     """
 
     micro_batch: int
@@ -33,6 +35,12 @@ class Savings:
     returned: bool = False
     evaluation_batch: int = USUAL_EVALUATION
     swapped: tuple[Segment, ...] = ()
+    state_on_disk: bool = False
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether steps are as slow as the disk is."""
+        return self.state_on_disk or bool(self.swapped)
 
     @property
     def halves(self) -> bool:
@@ -49,6 +57,7 @@ class Savings:
             (f"checkpointing of {segments} segment{'s' * (segments != 1)}", segments > 0),
             ("freed memory returned at once", self.returned),
             (f"activations of {swapped} segment{'s' * (swapped != 1)} on disk", swapped > 0),
+            ("the optimizer's state on disk", self.state_on_disk),
             (f"evaluation of {self.evaluation_batch} at a time", self.evaluation_batch < USUAL_EVALUATION),
         )
         return tuple(word for word, used in named if used)

@@ -44,6 +44,7 @@ class State:
         stopped: why training ended; empty while it goes on.
         wall_s: time that it took so far, over all resumed runs, seconds; None where that is not known.
         mesh: that was chosen by what fits; None where it was not chosen.
+        stored: SHA-256 of the file beside it with the optimizer's state, where that lies on disk; else empty.
     """
 
     identity: dict[str, str | int | float | bool | None]
@@ -52,6 +53,7 @@ class State:
     stopped: str = ""
     wall_s: float | None = None
     mesh: ChosenMesh | None = None
+    stored: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from chipwise.training.feed import Fed
     from chipwise.training.freeze import Frozen
     from chipwise.training.settings import Settings
+    from chipwise.training.state_on_disk import StoredState
     from chipwise.training.teacher import Teacher
 
 
@@ -63,6 +64,7 @@ class Lesson:
         average: of the module's weights over the steps, brought up to date after each; None where nobody wants it.
         compiled: the module, compiled: what training steps run in its place; None for the module as it is.
         scaler: of the loss, as the settings' precision needs it.
+        stored: the optimizer's state where that lies on disk; None where it is in memory.
     """
 
     module: nn.Module
@@ -77,6 +79,7 @@ class Lesson:
     average: AveragedModel | None = None
     compiled: Callable[[Tensor], Any] | None = None
     scaler: GradScaler = field(default_factory=lambda: scaler_of("fp32"))
+    stored: StoredState | None = None
 
     @property
     def taught(self) -> nn.Module:

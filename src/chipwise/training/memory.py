@@ -44,12 +44,14 @@ class Allowed:
         returned: the C library can be told to give memory back.
         chains: parts that run one after another, as `checkpointed.segments_of` tells them.
         swappable: parts whose activations can lie on disk, in the same form; tried only where nothing else fits.
+        state: the optimizer has state that can lie on disk; tried only then, too.
     """
 
     bf16: bool = False
     returned: bool = False
     chains: tuple[tuple[Segment, ...], ...] = ()
     swappable: tuple[tuple[Segment, ...], ...] = ()
+    state: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
     """Choose techniques: the upper bound of the predicted peak is within the limit, and the time is least.
 
     Batch normalizations over fewer than 16 samples are chosen only where nothing else fits, and before them activations
-    on disk, which are as slow as the disk is.
+    and the optimizer's state on disk, which are as slow as the disk is.
 
     Args:
         limit_bytes: for the whole process.
@@ -86,15 +88,13 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
     tried = [_fitted(limit_bytes, rows_at, around, each, allowed.chains) for each in ways]
     norms = _normalizes(rows_at(1))
     fewest = min(FEWEST_WITH_NORMS, around.batch) if norms else 1
-    if allowed.swappable and not any(_fits(way, limit_bytes, fewest) for way in tried):
-        # Where freed memory is kept, what comes back finds no room in what was freed.
-        returning = [each for each in ways if each.returned or not allowed.returned]
-        tried += [_fitted(limit_bytes, rows_at, around, each, allowed.swappable, swapped=True) for each in returning]
+    if not any(_fits(way, limit_bytes, fewest) for way in tried):
+        tried += _on_disk(limit_bytes, rows_at, around, ways, allowed)
     fitting = [way for way in tried if way.memory.high <= limit_bytes]
 
     def rank(way: Way) -> tuple[bool, bool, float, int]:
         few = way.savings.micro_batch < fewest
-        return few, bool(way.savings.swapped), round(way.time_factor, 3), len(way.savings.words(around.batch))
+        return few, way.savings.on_disk, round(way.time_factor, 3), len(way.savings.words(around.batch))
 
     return Found(min(fitting, key=rank, default=None), min(tried, key=lambda way: way.memory.high))
 
@@ -206,6 +206,20 @@ def _fitted(
     if everything.memory.high > limit:
         return min(bare, everything, key=lambda way: way.memory.high)
     return _selected(limit, rows_at, around, bare, everything, swapped=swapped)
+
+
+def _on_disk(limit: int, rows_at: Rows, around: Around, ways: Sequence[Savings], allowed: Allowed) -> list[Way]:
+    """The same with activations on disk, with the optimizer's state there, and with both."""
+    # Where freed memory is kept, what comes back finds no room in what was freed.
+    returning = [each for each in ways if each.returned or not allowed.returned]
+    stored = [replace(each, state_on_disk=True) for each in ways] if allowed.state else []
+    found = [_fitted(limit, rows_at, around, each, allowed.chains) for each in stored]
+    if allowed.swappable:
+        both = [replace(each, state_on_disk=True) for each in returning] if allowed.state else []
+        found += [
+            _fitted(limit, rows_at, around, each, allowed.swappable, swapped=True) for each in (*returning, *both)
+        ]
+    return found
 
 
 def _using(savings: Savings, segments: tuple[Segment, ...], *, swapped: bool) -> Savings:

@@ -30,7 +30,7 @@ BACKBONE = "backbone"
 # Settings of how memory is saved, and what changes nothing.
 OF_MEMORY: dict[str, str | int | bool | None] = {
     "micro_batch": None, "recompute": None, "return_memory": False, "evaluation_batch": USUAL_EVALUATION,
-    "swapped": None,
+    "swapped": None, "state_on_disk": False,
 }  # fmt: skip
 
 # Settings of how steps are computed, and what is usual.
@@ -87,6 +87,8 @@ class Settings:
             `checkpointed.as_text` writes them; None for none.
         swapped: segments whose saved activations lie in a file beside the run until the backward pass, written as those
             of `recompute`; None for none.
+        state_on_disk: the optimizer's state lies in a file beside the run, of which steps read and write a piece at a
+            time.
         return_memory: freed memory goes back to the system at once: less of it is held, and steps take longer.
         evaluation_batch: samples that are evaluated at a time.
         seed: of order, dropout and augmentation (and of the initial weights when built inside `seeds.seeded`).
@@ -128,6 +130,7 @@ class Settings:
     micro_batch: int | None = None
     recompute: str | None = None
     swapped: str | None = None
+    state_on_disk: bool = False
     return_memory: bool = False
     evaluation_batch: int = USUAL_EVALUATION
     seed: int = 0
@@ -304,5 +307,7 @@ def _check_momentum(settings: Settings) -> None:
     for name, value in given.items():
         if value is not None and settings.optimizer != "sgd":
             raise InputError(f"{name}={value}, but {settings.optimizer} has none", hint="optimizer=sgd")
+    if settings.state_on_disk and settings.momentum == 0:
+        raise InputError("state_on_disk=True, but without momentum there is no state", hint="leave it out")
     if settings.nesterov and settings.momentum == 0:
         raise InputError("nesterov=True needs momentum, and it is 0", hint="momentum=0.9")

@@ -43,6 +43,7 @@ from chipwise.training.precision import resume_scaling
 from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.runs import Host, RunFacts, note_run
 from chipwise.training.settings import OF_READING, Settings, as_json, resolve
+from chipwise.training.state_on_disk import forget_copies, state_on_disk
 from chipwise.training.stream import reading, with_loading
 from chipwise.training.swapped import swapped_out
 
@@ -211,6 +212,18 @@ def _train(run: Run, found: Checkpoint | None) -> Checkpoint:
         run.splits.validation, run.network, what="validation", channels_last=settings.channels_last, reader=reader
     )
     _tell_plan(run, lesson)
+    with state_on_disk(lesson.optimizer, run.folder, wanted=settings.state_on_disk) as stored:
+        standing = _learned(run, dataclasses.replace(lesson, stored=stored), validation, found)
+    if lesson.frozen is not None:
+        lesson.frozen.release()
+    done = Checkpoint(standing.state, _prefixed("best.", standing.best))
+    checkpoints.save(run.path, done)
+    forget_copies(run.path.parent)
+    return done
+
+
+def _learned(run: Run, lesson: Lesson, validation: Fed, found: Checkpoint | None) -> _Standing:
+    """Where the run stands after all epochs."""
     standing = _take_up(run, lesson, found)
     with event_log(run.folder / "events", len(standing.state.history) + 1) as log:
         while not standing.state.stopped:
@@ -218,11 +231,7 @@ def _train(run: Run, found: Checkpoint | None) -> Checkpoint:
             log(standing.state.history[-1])
             if not standing.state.stopped:
                 standing = _written(run, lesson, standing)
-    if lesson.frozen is not None:
-        lesson.frozen.release()
-    done = Checkpoint(standing.state, _prefixed("best.", standing.best))
-    checkpoints.save(run.path, done)
-    return done
+    return standing
 
 
 def _take_up(run: Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
@@ -231,6 +240,8 @@ def _take_up(run: Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
         return _written(run, lesson, _Standing(run.begin, {}))
     run.module.load_state_dict(found.part("model."))
     checkpoints.restore_optimizer(lesson.optimizer, found.part("optimizer."))
+    if lesson.stored is not None:
+        lesson.stored.load(run.path.parent, len(found.state.history), found.state.stored)
     if lesson.average is not None:
         lesson.average.load_state_dict(found.part("average."))
     resume_scaling(lesson.scaler, found.state.history)
@@ -294,7 +305,11 @@ def _written(run: Run, lesson: Lesson, standing: _Standing) -> _Standing:
     tensors |= _prefixed("best.", standing.best)
     if lesson.average is not None:
         tensors |= _prefixed("average.", checkpoints.model_tensors(lesson.average))
-    checkpoints.save(run.path, Checkpoint(standing.state, tensors))
+    state, epochs = standing.state, len(standing.state.history)
+    if lesson.stored is not None:
+        state = dataclasses.replace(state, stored=lesson.stored.save(run.path.parent, epochs))
+    checkpoints.save(run.path, Checkpoint(state, tensors))
+    forget_copies(run.path.parent, but=epochs)
     write_history(run.folder, standing.state.history)
     after = time.perf_counter()
     return dataclasses.replace(standing, written_s=after, cost_s=after - now)
