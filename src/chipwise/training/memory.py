@@ -1,7 +1,8 @@
 """Make training fit into memory: which techniques, so that the step takes the least time that the limit allows.
 
 Tried are micro-batches with added-up gradients, bf16 autocast where the processor has it, segments that are computed
-again, and freed memory that goes back to the system at once. Arithmetic alone: nothing runs.
+again, and freed memory that goes back to the system at once; where none of that is enough, activations and the
+optimizer's state on disk. Arithmetic alone: nothing runs.
 
 >>> cheapest_cover([(60, 5.0), (50, 1.0), (40, 1.0)], 80)
 [1, 2]
