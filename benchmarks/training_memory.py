@@ -69,6 +69,10 @@ CASES = (
     (True, "repvgg-a0", 8, "sgd", "plain"),
     (True, "densenet121", 8, "sgd", "checkpointing+returned"),
     (True, "resnet50", 8, "adamw", "bf16+returned"),
+    (True, "mlp-4096", 64, "adamw", "state"),
+    (True, "mlp-4096", 64, "sgd", "state+returned"),
+    (True, "zfnet", 8, "adamw", "state+returned"),
+    (True, "vgg11", 8, "adamw", "checkpointing+state+returned"),
 )
 # Runs in a process of its own: predicts, trains, and prints what it took.
 PROBE = """
@@ -101,7 +105,7 @@ settings = replace(
     recipe(network.name), optimizer=optimizer, batch_size=batch, epochs=2, augment="none", threads=1,
     precision="bf16" if "bf16" in techniques else "fp32",
     micro_batch=batch // 4 if "accumulation" in techniques else None,
-    return_memory="returned" in techniques,
+    return_memory="returned" in techniques, state_on_disk="state" in techniques,
 )
 if "checkpointing" in techniques:
     units = units_of(segments_of(start.module), layer_rows(start.network, batch))
@@ -184,7 +188,7 @@ def measure(case: Sequence[object]) -> dict[str, Any]:
 def scored(row: dict[str, Any]) -> dict[str, Any]:
     """A row with the prediction, which is arithmetic on what the process said of itself before it trained."""
     given = row["savings"]
-    savings = Savings(**{**given, "again": tuple(map(tuple, given["again"]))})
+    savings = Savings(**{**given, **{key: tuple(map(tuple, given[key])) for key in ("again", "swapped")}})
     rows_at = partial(layer_rows, with_classes(load(row["case"][0]), CLASSES))
     way = way_of(rows_at, Around(**row["around"]), savings)
     before, measured = row["before_bytes"], row["measured_bytes"]

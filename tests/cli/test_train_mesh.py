@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from chipwise.core.training_memory import ChosenMesh
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.runtime
@@ -65,3 +68,27 @@ def test_told_chosen_and_measured(cli: Callable[..., object], tmp_path: Path) ->
     refused = cli(*usual, "-o", tmp_path / "other", "--mesh", "auto:2", "--memory", "1MB")
     assert refused.code == 1
     assert "does not fit into 977 KiB" in refused.err
+
+
+def test_a_chosen_mesh_is_kept_for_the_same_command(cli: Callable[..., object], tmp_path: Path) -> None:
+    """Chosen anew it would be one process: there is room enough. For other numbers it is chosen again, and said."""
+    from chipwise.training import checkpoint as checkpoints
+
+    usual = ("train", "lenet5-caffe", "-d", "digits", "--epochs", "1", "--threads", "1", "-o", tmp_path, "--json")
+    assert cli(*usual, "--mesh", "auto:2", "--memory", "100GB").code == 0
+    file = tmp_path / "checkpoint" / "last.safetensors"
+    found = checkpoints.load(file)
+    assert found.state.mesh == ChosenMesh("1", most=2, machines=1, memory="100GB")
+    state = dataclasses.replace(found.state, mesh=dataclasses.replace(found.state.mesh, mesh="zero12"))
+    checkpoints.save(file, dataclasses.replace(found, state=state))
+
+    kept = cli(*usual, "--mesh", "auto:2", "--memory", "100GB")
+    assert kept.code == 0, kept.err
+    assert json.loads(kept.out)["memory"]["mesh"] == "zero12"
+    assert json.loads(kept.out)["memory"]["limit_bytes"] == 100 * 10**9
+    assert "chosen again" not in kept.err
+    for asked in (("auto:4", "100GB"), ("auto:2", "90GB")):
+        other = cli(*usual, "--mesh", asked[0], "--memory", asked[1])
+        assert json.loads(other.out)["memory"]["mesh"] == "1"
+        said = "mesh: zero12 was chosen for 2 processes at most, each within 100GB; chosen again for"
+        assert f"{said} {asked[0][-1]} processes at most, each within {asked[1]}" in other.err

@@ -27,7 +27,7 @@ from chipwise.training.evaluate import evaluate_fed  # noqa: E402
 from chipwise.training.feed import Feed, sent_to  # noqa: E402
 from chipwise.training.loop import Batch, Lesson, batch_of, learn_batch, run_epoch  # noqa: E402
 from chipwise.training.optimizer import build_optimizer  # noqa: E402
-from chipwise.training.place import CPU, place_of  # noqa: E402
+from chipwise.training.place import CPU, place_of, settled  # noqa: E402
 from chipwise.training.precision import check_computes, fp32_products  # noqa: E402
 from chipwise.training.seeds import seeded  # noqa: E402
 from chipwise.training.settings import Settings  # noqa: E402
@@ -355,3 +355,10 @@ def test_operands_of_two_devices_are_noticed(batch: Batch) -> None:
     lesson = lesson_on(META, dataclasses.replace(tiny.SETTINGS, optimizer_form="foreach"))
     with pytest.raises(RuntimeError, match="not on the expected device"):
         learn_batch(lesson, batch, "here")
+
+
+def test_the_optimizers_state_is_on_disk_of_the_processor_alone() -> None:
+    settings = dataclasses.replace(tiny.SETTINGS, state_on_disk=True)
+    assert settled(settings, CPU).device == "auto"
+    with pytest.raises(InputError, match="state_on_disk=True: the optimizer's state is on"):
+        settled(settings, torch.device("cpu:0"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache, partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chipwise.core.training_memory import Savings
+from chipwise.core.training_memory import STATE_AT_ONCE, Savings
 from chipwise.cost.step_memory import saved_bytes
 from chipwise.cost.training_memory import Around, Rows
 from chipwise.networks.layers import layer_rows
@@ -164,3 +165,20 @@ def test_what_is_swapped_is_in_memory_for_one_row_at_a_time() -> None:
     assert swapped.step.saved <= max(map(saved_bytes, rows)) + max(row.write_bytes for row in rows)
     again = way_of(ROWS, AROUND, Savings(32, again=everything, returned=True))
     assert swapped.memory.total < again.memory.total
+
+
+def test_the_optimizers_state_goes_to_disk_where_nothing_else_fits() -> None:
+    rows = rows_of("mlp-4096")
+    around = Around("adamw", process_bytes=300 * 10**6, evaluated=64, batch=64)
+    usual, disk = Allowed(returned=True), Allowed(returned=True, state=True)
+    least = fit_into(1, rows, around, Savings(64), usual).smallest
+    enough = fit_into(least.memory.high, rows, around, Savings(64), disk).chosen
+    assert enough is not None
+    assert not enough.savings.state_on_disk, "not before"
+    assert fit_into(least.memory.high - 10**6, rows, around, Savings(64), usual).chosen is None
+    found = fit_into(least.memory.high - 10**6, rows, around, Savings(64), disk).chosen
+    assert found is not None
+    assert found.savings.state_on_disk
+    assert "the optimizer's state on disk" in found.savings.words(64)
+    assert found.step.optimizer == 2 * 4 * STATE_AT_ONCE < least.step.optimizer
+    assert found.time_factor > way_of(rows, around, replace(found.savings, state_on_disk=False)).time_factor

@@ -81,11 +81,12 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(folder: str, when: str, precision: str = "fp32", clip_norm: str = "") -> None:
+def main(folder: str, when: str, precision: str = "fp32", clip_norm: str = "", disk: str = "") -> None:
     """Train until killed."""
     trainer._CHECKPOINT_SHARE = 1e9  # after every epoch, however short
+    settings = dataclasses.replace(SETTINGS, precision=precision, clip_norm=float(clip_norm) if clip_norm else None)
+    settings = dataclasses.replace(settings, state_on_disk=bool(disk))
     if not when.startswith("write-"):
-        settings = dataclasses.replace(SETTINGS, precision=precision, clip_norm=float(clip_norm) if clip_norm else None)
         run(Path(folder), tiny(lambda step: kill() if step == int(when) else None), settings)
     writes = 0
     whole = trainer.checkpoints.save_file
@@ -99,7 +100,7 @@ def main(folder: str, when: str, precision: str = "fp32", clip_norm: str = "") -
             kill()
 
     trainer.checkpoints.save_file = torn
-    run(Path(folder))
+    run(Path(folder), settings=settings)
 
 
 if __name__ == "__main__":

@@ -119,8 +119,8 @@ def learning_curve(
     from chipwise.training.settings import OF_PLACE, OF_READING
 
     check_variants(variants, known_settings(settings))
-    for name in (OF_READING.keys() | {"swapped"}) & settings.keys():
-        raise InputError(f"{name}={settings[name]}: curves have their samples in memory", hint="leave it out")
+    for name in (OF_READING.keys() | {"swapped", "state_on_disk"}) & settings.keys():
+        raise InputError(f"{name}={settings[name]}: curves have all in memory", hint="leave it out")
     for name in OF_PLACE.keys() & settings.keys():
         raise InputError(f"{name}={settings[name]}: curves are trained on the processor", hint="leave it out")
     dataset = data_from(data, progress, skip_bad=skip_bad)

@@ -5,19 +5,19 @@ chipwise.training_memory("resnet18", "folder:pictures/", memory="2GB").chosen
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from chipwise.api.around import around_of, around_on, limit_on, place_for, sent
+from chipwise.api.around import around_of, around_on, limit_on, place_for
 from chipwise.api.given import need
 from chipwise.api.graph_training import beginning
-from chipwise.api.mesh_memory import Meshes, candidates, is_chosen, most_processes, quickest, ways_on
+from chipwise.api.mesh_memory import Meshes, candidates, most_processes, quickest, ways_on
 from chipwise.api.notebook import drawn
-from chipwise.api.reading import AVAILABLE, data_to_train
+from chipwise.api.reading import data_to_train
 from chipwise.api.settings import usual_settings
 from chipwise.api.transfer import network_to_train
-from chipwise.core.errors import InputError, MachineError
+from chipwise.core.errors import InputError
 from chipwise.core.events import silent
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from chipwise.api.transfer import Beginning
     from chipwise.core.events import Progress
     from chipwise.core.layer import Layer
-    from chipwise.core.report import Training
-    from chipwise.core.training_memory import RankMemory, Savings, TrainingFit, Way
+    from chipwise.core.training_memory import Savings, TrainingFit, Way
     from chipwise.cost.training_memory import Around, Rows
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.memory import Allowed, Found
@@ -38,9 +37,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 8  # layers that are named
 _WORTH_TELLING = 0.03  # of the peak
-_STATE_STAYS = (
-    "The optimizer's state stays in this machine's memory; processes can share it: --mesh zero1, zero2, fsdp."
-)
+_STATE_SHARED = "Processes can share the optimizer's state, which is quicker than the disk: --mesh zero1, zero2, fsdp."
 _ON_DEVICE = (
     "Counted is what torch's allocator gives out on {}; the driver's context, and what the allocator holds in reserve, "
     "come on top."
@@ -54,13 +51,11 @@ class Wish:
     Attributes:
         memory: what a process may take; None for any.
         mesh: as in `train`; machines: that share its processes.
-        folder: of a run that goes on with what it began with; None for none.
     """
 
     memory: str | int | None = None
     mesh: str | None = None
     machines: int = 1
-    folder: Path | None = None
 
 
 @drawn
@@ -194,71 +189,6 @@ def _on_mesh(wish: Wish, meshes: Meshes, limit: int | None, alone: Way, allowed:
     return alone, Found(quickest(ways, limit), min(ways, key=lambda way: way.memory.high, default=one.smallest))
 
 
-def fitted_settings(
-    wish: Wish,
-    start: Beginning,
-    dataset: Dataset,
-    chosen: Settings,
-    given: Collection[str],
-    *,
-    progress: Progress,
-) -> tuple[Settings, TrainingFit | None, str | None]:
-    """Settings with the techniques that make training fit, or those of a run that goes on; what it takes; and the mesh.
-
-    The peak of the process is measured from here on. Where neither memory is limited nor a mesh is to be chosen,
-    all is as it was asked for.
-
-    Raises:
-        GoalMissedError: nothing fits. MachineError: the same, into what is available.
-    """
-    from chipwise.training.memory import none_fits
-    from chipwise.training.place import CPU, forget_device_peak
-    from chipwise.training.process import forget_peak
-    from chipwise.views.units import format_bytes
-
-    if wish.memory is None and not is_chosen(wish.mesh):
-        return chosen, None, wish.mesh
-    if wish.folder is not None and is_chosen(wish.mesh) and _alone(_going_on(chosen, wish.folder)):
-        wish = replace(wish, mesh=None)
-    device = place_for(wish.mesh, chosen)
-    fit = fit_of(wish, start, dataset, chosen if device == CPU else sent(chosen), given)
-    way = fit.chosen
-    if way is None:
-        assert fit.smallest is not None
-        assert fit.limit_bytes is not None
-        error = none_fits(fit, format_bytes(fit.limit_bytes), format_bytes(fit.smallest.memory.high))
-        raise MachineError(error.message, hint=error.hint) if wish.memory == AVAILABLE else error
-    settings = _with(chosen if device == CPU else sent(chosen), way)
-    settings = settings if wish.folder is None else _going_on(settings, wish.folder)
-    how = ", ".join(way.words(fit.batch_size)) or "no techniques needed"
-    progress.note(
-        f"memory: {how}; {format_bytes(way.memory.total)} predicted, at most {format_bytes(way.memory.high)}, "
-        f"{way.time_factor:.2f} times as long"
-    )
-    forget_peak()
-    forget_device_peak(device)
-    return settings, fit, way.mesh
-
-
-def measured(
-    result: Training, fit: TrainingFit | None, ranks: tuple[RankMemory, ...] = (), device: str = "cpu"
-) -> Training:
-    """The record of a run with the peak of its fullest process, or device, beside the prediction, if it had a limit."""
-    if fit is None:
-        return result
-    from chipwise.core.training_memory import MeasuredMemory
-    from chipwise.training.place import CPU, device_peak_bytes, place_of
-    from chipwise.training.process import peak_bytes
-
-    way, place = fit.chosen or fit.plain, place_of(device)
-    own = peak_bytes() if place == CPU else device_peak_bytes(place)
-    words = way.savings.words(way.savings.micro_batch if way.processes else fit.batch_size)
-    peaks = [peak for peak in (own, *(rank.peak_bytes for rank in ranks)) if peak is not None]
-    most = max(peaks, default=None)
-    found = MeasuredMemory(way.memory.total, most, fit.limit_bytes, words, way.time_factor, way.mesh, ranks)
-    return replace(result, memory=found)
-
-
 def savings_of(settings: Settings, around: Around) -> Savings:
     """The techniques that settings name."""
     from chipwise.core.training_memory import Savings
@@ -269,13 +199,15 @@ def savings_of(settings: Settings, around: Around) -> Savings:
         precision=settings.precision,
         again=from_text(settings.recompute),
         swapped=from_text(settings.swapped),
+        state_on_disk=settings.state_on_disk,
         returned=settings.return_memory,
         state_on_host=settings.state_on_host,
         evaluation_batch=settings.evaluation_batch,
     )
 
 
-def _with(settings: Settings, way: Way) -> Settings:
+def settings_with(settings: Settings, way: Way) -> Settings:
+    """Settings with the techniques of a way."""
     from chipwise.training.checkpointed import as_text
 
     savings = way.savings
@@ -286,32 +218,11 @@ def _with(settings: Settings, way: Way) -> Settings:
         precision=savings.precision,
         recompute=as_text(savings.again),
         swapped=as_text(savings.swapped),
+        state_on_disk=savings.state_on_disk,
         return_memory=savings.returned,
         state_on_host=savings.state_on_host,
         evaluation_batch=savings.evaluation_batch,
     )
-
-
-def _alone(settings: Settings) -> bool:
-    """Whether a run has techniques of one process."""
-    return any(each is not None for each in (settings.micro_batch, settings.recompute, settings.swapped))
-
-
-def _going_on(settings: Settings, folder: Path) -> Settings:
-    """The same command goes on with the techniques it began with, although the process is a little larger by now."""
-    from chipwise.training.checkpoint import state_of
-    from chipwise.training.parallel import shards
-    from chipwise.training.settings import OF_MEMORY
-
-    kept = folder / "checkpoint"
-    several = shards.newest(kept)
-    state = state_of(kept / "last.safetensors") or (None if several is None else shards.state_of(several))
-    if state is None:
-        return settings
-    before = {name: state.identity.get(name, usual) for name, usual in OF_MEMORY.items()}
-    before["precision"] = state.identity.get("precision", settings.precision)
-    known = {field.name for field in fields(settings)}
-    return replace(settings, **{name: value for name, value in before.items() if name in known})  # type: ignore[arg-type]
 
 
 def _allowed(module: Any, settings: Settings, given: Collection[str], device: Place) -> Allowed:
@@ -332,6 +243,7 @@ def _allowed(module: Any, settings: Settings, given: Collection[str], device: Pl
         host=not here and settings.precision != "fp16",
         chains=chains,
         swappable=swappable(module, chains) if chains and here else (),
+        state=here and settings.momentum != 0,
     )
 
 
@@ -363,7 +275,7 @@ def _notes(
     from chipwise.training.place import CPU, called
 
     here = device == CPU
-    notes = [_STATE_STAYS] if here else [_ON_DEVICE.format(called(device))]
+    notes = [_STATE_SHARED] if here else [_ON_DEVICE.format(called(device))]
     if settings.optimizer != "sgd" and plain.memory.optimizer / 2 > _WORTH_TELLING * plain.memory.total:
         saved = plain.memory.optimizer // 2 / 1e6
         notes.append(f"--optimizer sgd would keep {saved:,.0f} MB less, but learns differently: not done unasked.")

@@ -23,6 +23,7 @@ _TRAIN_ALONE = (
     "teacher_temperature",
     "recompute",
     "swapped",
+    "state_on_disk",
     "return_memory",
     "state_on_host",
     "evaluation_batch",

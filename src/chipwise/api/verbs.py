@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chipwise.api.fitting import fitted_settings, measured
 from chipwise.api.given import (
     assumed_pixels,
     bench_from,
@@ -28,7 +29,7 @@ from chipwise.api.given import (
     warn,
 )
 from chipwise.api.graph_training import beginning
-from chipwise.api.memory import Wish, fitted_settings, measured
+from chipwise.api.memory import Wish
 from chipwise.api.meshes import machine_count, take_over, ways_of
 from chipwise.api.notebook import drawn
 from chipwise.api.reading import data_to_train
@@ -182,17 +183,17 @@ def train(
         found = tuned(start, dataset, chosen, settings, budget_s=tune_s, file=home / RECIPE, progress=progress)
         chosen = replace(chosen, **found)
     chosen, master = taught_by(teacher, teacher_weights, fitted, dataset, chosen)
-    wish = Wish(memory, mesh, machine_count(machines), None if fresh else home)
+    wish, begun = Wish(memory, mesh, machine_count(machines)), None if fresh else home
     ranks: list[RankMemory] = []
-    chosen, limited, mesh = fitted_settings(wish, start, dataset, chosen, settings, progress=progress)
-    ways = ways_of(mesh, machines, start, machine, on=on, take=ranks.extend)
-    host = host_of(machine, "cpu" if "epochs" in ways else chosen.device)
-    ways |= {"fresh": fresh, "kept": kept, "teacher": master, "host": host}
+    way = fitted_settings(wish, start, dataset, chosen, settings, folder=begun, progress=progress)
+    ways = ways_of(way.mesh, machines, start, machine, on=on, take=ranks.extend)
+    device = "cpu" if "epochs" in ways else way.settings.device
+    ways |= {"fresh": fresh, "kept": kept, "teacher": master, "host": host_of(machine, device), "mesh": way.chosen}
     if "epochs" not in ways and not fresh:
-        take_over(start, home, chosen)
+        take_over(start, home, way.settings)
     with enough_memory():
-        result = train_module(module, fitted, dataset, chosen, home, progress, **ways)
-        result = measured(result, limited, tuple(ranks), "cpu" if "epochs" in ways else chosen.device)
+        result = train_module(module, fitted, dataset, way.settings, home, progress, **ways)
+        result = measured(result, way.fit, tuple(ranks), device)
     _save(home, fitted, kept.file, result)
     return result
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 Segment = tuple[str, ...]
 USUAL_EVALUATION = 500  # samples that are evaluated at a time
+STATE_AT_ONCE = 2**20  # values of each kind of an optimizer's state that are in memory where it lies on disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Savings:
         swapped: segments of which what is saved for the backward pass lies on disk meanwhile.
         state_on_host: the optimizer's state is in main memory, the rest on another device.
         evaluation_batch: samples that are evaluated at a time.
+        state_on_disk: the optimizer's state lies in a file, of which a step reads and writes a piece at a time.
     """
 
     micro_batch: int
@@ -35,6 +37,12 @@ class Savings:
     evaluation_batch: int = USUAL_EVALUATION
     swapped: tuple[Segment, ...] = ()
     state_on_host: bool = False
+    state_on_disk: bool = False
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether steps are as slow as the disk is."""
+        return self.state_on_disk or bool(self.swapped)
 
     @property
     def halves(self) -> bool:
@@ -52,6 +60,7 @@ class Savings:
             ("freed memory returned at once", self.returned),
             (f"activations of {swapped} segment{'s' * (swapped != 1)} on disk", swapped > 0),
             ("optimizer's state in main memory", self.state_on_host),
+            ("the optimizer's state on disk", self.state_on_disk),
             (f"evaluation of {self.evaluation_batch} at a time", self.evaluation_batch < USUAL_EVALUATION),
         )
         return tuple(word for word, used in named if used)
@@ -142,6 +151,28 @@ class Way:
         if not self.processes:
             return self.savings.words(batch)
         return (self.mesh, *self.savings.words(self.savings.micro_batch))
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenMesh:
+    """A mesh that was chosen by what fits, and what it was chosen for: a run keeps it as long as that is the same.
+
+    Attributes:
+        mesh: as "dp2"; "1" for one process.
+        most: processes that there might have been; machines: that share them.
+        memory: the limit of each, as it was asked for.
+    """
+
+    mesh: str
+    most: int
+    machines: int
+    memory: str
+
+    @property
+    def words(self) -> str:
+        """What it was chosen for, in words."""
+        on = f" on {self.machines} machines" if self.machines > 1 else ""
+        return f"{self.most} processes at most{on}, each within {self.memory}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from chipwise.core.estimate import Workload
 from chipwise.core.formats import ROW_BYTES
 from chipwise.core.layer import Layer
-from chipwise.core.training_memory import Savings, TrainingMemory
+from chipwise.core.training_memory import STATE_AT_ONCE, Savings, TrainingMemory
 from chipwise.cost.liveness import input_bytes, most_alive
 from chipwise.cost.memory import optimizer_values, weight_bytes
 from chipwise.cost.step_memory import Moment, belongs, fullest_moment, kept_scale, read_values, saved_bytes
@@ -147,6 +147,7 @@ def _still(rows: Sequence[Layer], around: Around, savings: Savings) -> TrainingM
     """What is there at any moment."""
     weights = weight_bytes(rows)
     trained = ROW_BYTES * sum(row.parameters for row in rows)
+    kept = min(trained, ROW_BYTES * STATE_AT_ONCE) if savings.state_on_disk else trained  # of each value of the state
     convolves = any(row.op == "Conv" for row in rows)
     first = 0 if around.on_device else _FIRST_STEP + (_FIRST_CONVOLUTION if convolves else 0)
     batch = input_bytes(rows) * math.ceil(around.batch / savings.micro_batch)
@@ -156,7 +157,7 @@ def _still(rows: Sequence[Layer], around: Around, savings: Savings) -> TrainingM
         weights=weights,
         average=weights if around.averaged else 0,
         best=0 if around.on_device else weights,
-        optimizer=0 if savings.state_on_host else optimizer_values(around.optimizer) * trained,
+        optimizer=0 if savings.state_on_host else optimizer_values(around.optimizer) * kept,
     )
 
 
@@ -238,7 +239,13 @@ def work_of(rows_at: Rows, around: Around, savings: Savings) -> float:
     if savings.returned:
         moment = fullest_moment(rows, workload_of(around, savings), copied=_copies_layouts(around))
         work += _FLOPS_A_MAPPED_BYTE * moment.bytes
-    return parts * work
+    return parts * work + _FLOPS_A_SWAPPED_BYTE * _stored(rows, around, savings)
+
+
+def _stored(rows: Sequence[Layer], around: Around, savings: Savings) -> int:
+    """Bytes of the optimizer's state that a step reads from disk, and writes."""
+    trained = ROW_BYTES * sum(row.parameters for row in rows)
+    return optimizer_values(around.optimizer) * trained if savings.state_on_disk else 0
 
 
 def _swapped(rows: Sequence[Layer], around: Around, savings: Savings) -> float:

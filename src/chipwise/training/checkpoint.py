@@ -24,6 +24,7 @@ from chipwise.codec.files import atomic_path, storage_error
 from chipwise.codec.records import decode, encode
 from chipwise.core.epoch import Epoch
 from chipwise.core.errors import ChipwiseError, InputError
+from chipwise.core.training_memory import ChosenMesh
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +43,8 @@ class State:
         history: one row a finished epoch; best_epoch: the one with the kept weights, 0 before the first.
         stopped: why training ended; empty while it goes on.
         wall_s: time that it took so far, over all resumed runs, seconds; None where that is not known.
+        mesh: that was chosen by what fits; None where it was not chosen.
+        stored: SHA-256 of the file beside it with the optimizer's state, where that lies on disk; else empty.
     """
 
     identity: dict[str, str | int | float | bool | None]
@@ -49,6 +52,8 @@ class State:
     best_epoch: int = 0
     stopped: str = ""
     wall_s: float | None = None
+    mesh: ChosenMesh | None = None
+    stored: str = ""
 
 
 @dataclass(frozen=True, slots=True)

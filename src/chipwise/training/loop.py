@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from chipwise.training.feed import Fed
     from chipwise.training.freeze import Frozen
     from chipwise.training.settings import Settings
+    from chipwise.training.state_on_disk import StoredState
     from chipwise.training.teacher import Teacher
     from chipwise.training.watch import Watch
 
@@ -69,6 +70,7 @@ class Lesson:
         compiled: the module, compiled: what training steps run in its place; None for the module as it is.
         scaler: of the loss, as the settings' precision needs it.
         watch: looks at losses a step later; None where they are looked at in each.
+        stored: the optimizer's state where that lies on disk; None where it is in memory.
     """
 
     module: nn.Module
@@ -84,6 +86,7 @@ class Lesson:
     compiled: Callable[[Tensor], Any] | None = None
     scaler: GradScaler = field(default_factory=lambda: scaler_of("fp32"))
     watch: Watch | None = None
+    stored: StoredState | None = None
 
     @property
     def device(self) -> torch.device:

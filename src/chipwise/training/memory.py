@@ -2,7 +2,8 @@
 
 Tried are micro-batches with added-up gradients, bf16 autocast where the processor has it, segments that are computed
 again, and freed memory that goes back to the system at once; on another device than the processor, the optimizer's
-state in main memory. Arithmetic alone: nothing runs.
+state in main memory; where none of that is enough, activations and the optimizer's state on disk. Arithmetic alone:
+nothing runs.
 
 >>> cheapest_cover([(60, 5.0), (50, 1.0), (40, 1.0)], 80)
 [1, 2]
@@ -49,6 +50,7 @@ class Allowed:
         chains: parts that run one after another, as `checkpointed.segments_of` tells them.
         swappable: parts whose activations can lie on disk, in the same form; tried only where nothing else fits.
         host: the optimizer's state can be in main memory, as the rest is on another device.
+        state: the optimizer has state that can lie on disk; tried only then, too.
     """
 
     bf16: bool = False
@@ -56,6 +58,7 @@ class Allowed:
     chains: tuple[tuple[Segment, ...], ...] = ()
     swappable: tuple[tuple[Segment, ...], ...] = ()
     host: bool = False
+    state: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
     """Choose techniques: the upper bound of the predicted peak is within the limit, and the time is least.
 
     Batch normalizations over fewer than 16 samples are chosen only where nothing else fits, and before them activations
-    on disk, which are as slow as the disk is.
+    and the optimizer's state on disk, which are as slow as the disk is.
 
     Args:
         limit_bytes: for the whole process.
@@ -92,15 +95,13 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
     tried = [_fitted(limit_bytes, rows_at, around, each, allowed.chains) for each in ways]
     norms = _normalizes(rows_at(1))
     fewest = min(FEWEST_WITH_NORMS, around.batch) if norms else 1
-    if allowed.swappable and not any(_fits(way, limit_bytes, fewest) for way in tried):
-        # Where freed memory is kept, what comes back finds no room in what was freed.
-        returning = [each for each in ways if each.returned or not allowed.returned]
-        tried += [_fitted(limit_bytes, rows_at, around, each, allowed.swappable, swapped=True) for each in returning]
+    if not any(_fits(way, limit_bytes, fewest) for way in tried):
+        tried += _on_disk(limit_bytes, rows_at, around, ways, allowed)
     fitting = [way for way in tried if way.memory.high <= limit_bytes]
 
     def rank(way: Way) -> tuple[bool, bool, float, int]:
         few = way.savings.micro_batch < fewest
-        return few, bool(way.savings.swapped), round(way.time_factor, 3), len(way.savings.words(around.batch))
+        return few, way.savings.on_disk, round(way.time_factor, 3), len(way.savings.words(around.batch))
 
     return Found(min(fitting, key=rank, default=None), min(tried, key=lambda way: way.memory.high))
 
@@ -214,6 +215,20 @@ def _fitted(
     if everything.memory.high > limit:
         return min(bare, everything, key=lambda way: way.memory.high)
     return _selected(limit, rows_at, around, bare, everything, swapped=swapped)
+
+
+def _on_disk(limit: int, rows_at: Rows, around: Around, ways: Sequence[Savings], allowed: Allowed) -> list[Way]:
+    """The same with activations on disk, with the optimizer's state there, and with both."""
+    # Where freed memory is kept, what comes back finds no room in what was freed.
+    returning = [each for each in ways if each.returned or not allowed.returned]
+    stored = [replace(each, state_on_disk=True) for each in ways] if allowed.state else []
+    found = [_fitted(limit, rows_at, around, each, allowed.chains) for each in stored]
+    if allowed.swappable:
+        both = [replace(each, state_on_disk=True) for each in returning] if allowed.state else []
+        found += [
+            _fitted(limit, rows_at, around, each, allowed.swappable, swapped=True) for each in (*returning, *both)
+        ]
+    return found
 
 
 def _using(savings: Savings, segments: tuple[Segment, ...], *, swapped: bool) -> Savings:

@@ -9,6 +9,7 @@ device(type='cpu')
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torch import nn
+
+    from chipwise.training.settings import Settings
 
 Place = torch.device
 CPU = torch.device("cpu")
@@ -86,6 +89,20 @@ def check_format(precision: str, device: torch.device) -> None:
             f"precision=tf32 is not to be had on {called(device)}",
             hint="tf32 is of NVIDIA's graphics processors from compute capability 8.0 on; fp32 or bf16 here",
         )
+
+
+def settled(settings: Settings, device: torch.device) -> Settings:
+    """The same with the device's name in it, "auto" for the processor's.
+
+    Raises:
+        InputError: they ask for what is not to be had there.
+    """
+    check_format(settings.precision, device)
+    if settings.state_on_host and device == CPU:
+        raise InputError("state_on_host=True: the processor has it in main memory already", hint="leave it out")
+    if settings.state_on_disk and device != CPU:
+        raise InputError(f"state_on_disk=True: the optimizer's state is on {called(device)}", hint="state_on_host=True")
+    return replace(settings, device=AUTO if device == CPU else str(device))
 
 
 @contextmanager

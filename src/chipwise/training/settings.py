@@ -35,7 +35,7 @@ ACCEPTED = "auto, cpu, cuda, cuda:N (the N-th, from 0) or mps"
 # Settings of how memory is saved, and what changes nothing.
 OF_MEMORY: dict[str, str | int | bool | None] = {
     "micro_batch": None, "recompute": None, "return_memory": False, "evaluation_batch": USUAL_EVALUATION,
-    "swapped": None, "state_on_host": False,
+    "swapped": None, "state_on_host": False, "state_on_disk": False,
 }  # fmt: skip
 
 # Settings of how steps are computed, and what is usual.
@@ -97,6 +97,8 @@ class Settings:
             of `recompute`; None for none.
         state_on_host: the optimizer's state is in main memory, and its step done there, while the network is on another
             device.
+        state_on_disk: the optimizer's state lies in a file beside the run, of which steps read and write a piece at a
+            time.
         return_memory: freed memory goes back to the system at once: less of it is held, and steps take longer.
         evaluation_batch: samples that are evaluated at a time.
         seed: of order, dropout and augmentation (and of the initial weights when built inside `seeds.seeded`).
@@ -142,6 +144,7 @@ class Settings:
     micro_batch: int | None = None
     recompute: str | None = None
     swapped: str | None = None
+    state_on_disk: bool = False
     return_memory: bool = False
     evaluation_batch: int = USUAL_EVALUATION
     seed: int = 0
@@ -325,5 +328,7 @@ def _check_momentum(settings: Settings) -> None:
     for name, value in given.items():
         if value is not None and settings.optimizer != "sgd":
             raise InputError(f"{name}={value}, but {settings.optimizer} has none", hint="optimizer=sgd")
+    if settings.state_on_disk and settings.momentum == 0:
+        raise InputError("state_on_disk=True, but without momentum there is no state", hint="leave it out")
     if settings.nesterov and settings.momentum == 0:
         raise InputError("nesterov=True needs momentum, and it is 0", hint="momentum=0.9")

@@ -76,7 +76,7 @@ class Scratch:
 
     def put(self, weights: frozenset[int], value: Tensor) -> Any:
         """Write a tensor, unless it is small, has holes, or lies where a weight does; gives what `get` takes."""
-        if value.nbytes < SMALLEST or value.untyped_storage().data_ptr() in weights or not _is_dense(value):
+        if value.nbytes < SMALLEST or value.untyped_storage().data_ptr() in weights or not is_dense(value):
             return value
         found = self._find(value)
         if found is not None:
@@ -85,7 +85,7 @@ class Scratch:
         self._end += value.nbytes
         if self._end > self._size:
             self._reserve(self._end + _RESERVED_AT_ONCE)
-        self._move(os.pwrite, value.detach().cpu(), place.begin)
+        self._move(write_at, value.detach().cpu(), place.begin)
         self._held += 1
         weakref.finalize(place, self._release)
         storage = StorageWeakRef(value.untyped_storage())  # type: ignore[no-untyped-call]
@@ -97,7 +97,7 @@ class Scratch:
         if isinstance(given, Tensor):
             return given
         made = torch.empty_strided(given.shape, given.stride, dtype=given.dtype)
-        self._move(_read_into, made, given.begin)
+        self._move(read_at, made, given.begin)
         return made.to(given.device)
 
     def _find(self, value: Tensor) -> _Place | None:
@@ -123,13 +123,9 @@ class Scratch:
             raise storage_error(self._folder, error) from error
         self._size = size
 
-    def _move(self, move: Callable[[int, Any, int], int], value: Tensor, begin: int) -> None:
-        """Write or read all of a tensor's bytes, in the order in which they lie."""
-        flat = value.detach().as_strided((value.numel(),), (1,), value.storage_offset())
-        data, done = memoryview(flat.view(torch.uint8).numpy().data), 0
+    def _move(self, move: Callable[[int, Tensor, int], None], value: Tensor, begin: int) -> None:
         try:
-            while done < len(data):
-                done += move(self._file.fileno(), data[done:], begin + done)
+            move(self._file.fileno(), value, begin)
         except OSError as error:
             raise storage_error(self._folder, error) from error
 
@@ -176,13 +172,40 @@ def _hooked(scratch: Scratch, part: nn.Module, forward: Callable[..., Any], *giv
         return forward(*given, **named)
 
 
-def _read_into(file: int, data: memoryview, begin: int) -> int:
-    return os.preadv(file, [data], begin)
+def write_at(file: int, value: Tensor, begin: int) -> None:
+    """Write all numbers of a tensor that is dense into a file from a byte on, in the order in which they lie in memory.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    data, done = _bytes_of(value), 0
+    while done < len(data):
+        done += os.pwrite(file, data[done:], begin + done)
 
 
-def _is_dense(value: Tensor) -> bool:
+def read_at(file: int, value: Tensor, begin: int) -> None:
+    """Read what `write_at` wrote.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    data, done = _bytes_of(value), 0
+    while done < len(data):
+        done += os.preadv(file, [data[done:]], begin + done)
+
+
+def flat(value: Tensor) -> Tensor:
+    """The numbers of a tensor that is dense as one row, in the order in which they lie; the same memory."""
+    return value.detach().as_strided((value.numel(),), (1,), value.storage_offset())
+
+
+def is_dense(value: Tensor) -> bool:
     """Whether its numbers lie side by side in memory, in any order of dimensions."""
     return torch.empty_like(value, device="meta").stride() == value.stride()
+
+
+def _bytes_of(value: Tensor) -> memoryview:
+    return memoryview(flat(value).view(torch.uint8).numpy().data)
 
 
 def swappable(module: nn.Module, chains: Sequence[Sequence[Segment]]) -> tuple[tuple[Segment, ...], ...]:

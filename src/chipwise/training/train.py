@@ -40,11 +40,12 @@ from chipwise.training.freeze import phase_at
 from chipwise.training.history import best_of, message, why_stop
 from chipwise.training.lesson import lesson_of
 from chipwise.training.loop import run_epoch
-from chipwise.training.place import CPU, called, check_format, place_of, placed
+from chipwise.training.place import CPU, called, place_of, placed, settled
 from chipwise.training.precision import resume_scaling
 from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.runs import Host, RunFacts, note_run
-from chipwise.training.settings import AUTO, OF_PLACE, OF_READING, Settings, as_json, resolve
+from chipwise.training.settings import OF_PLACE, OF_READING, Settings, as_json, resolve
+from chipwise.training.state_on_disk import forget_copies, state_on_disk
 from chipwise.training.stream import reading, with_loading
 from chipwise.training.swapped import swapped_out
 
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from chipwise.core.network import Network
+    from chipwise.core.training_memory import ChosenMesh
     from chipwise.datasets.dataset import Dataset, Splits
     from chipwise.training.evaluate import Score
     from chipwise.training.feed import Fed
@@ -144,6 +146,7 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     teacher: Teacher | None = None,
     host: Host | None = None,
     epochs: Callable[[Run, Checkpoint | None], Checkpoint] | None = None,
+    mesh: ChosenMesh | None = None,
 ) -> Training:
     """Train `module` on `data` and keep the weights that did best on the validation split.
 
@@ -162,8 +165,8 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
         kept: how the kept weights are written; None for safetensors.
         teacher: whose answers are learned besides the labels; known again by its digest.
         host: what the ledger says about the machine.
-        epochs: runs the epochs that are left after a checkpoint and gives the last one, with the kept weights, on
-            processors; None for this process.
+        epochs: runs those that are left after a checkpoint, on processors, and gives the last; None for this process.
+        mesh: that was chosen by what fits, and is kept when the run goes on; None where it was not chosen.
 
     Raises:
         InputError: when the folder holds another run or a damaged checkpoint, a setting does not fit the data, or the
@@ -176,13 +179,9 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     splits = data.split(seed=settings.split_seed)
     chosen = with_loading(resolve(settings, samples=len(splits.train), pictures=data.pictures), data)
     device = place_of(settings.device) if epochs is None else CPU
-    check_format(settings.precision, device)
-    if chosen.state_on_host and device == CPU:
-        raise InputError("state_on_host=True: the processor has it in main memory already", hint="leave it out")
-    if epochs is None:
-        chosen = dataclasses.replace(chosen, device=AUTO if device == CPU else str(device))
+    chosen = settled(chosen, device)
     _check_taught(chosen, teacher)
-    begin = State(identity=_identity(module, network, data, chosen, teacher))
+    begin = State(identity=_identity(module, network, data, chosen, teacher), mesh=mesh)
     facts = RunFacts(network, data, splits, chosen, host or Host())
     run = Run(module, facts, Path(folder), progress, begin, kept or Kept(), teacher, None, device, time.perf_counter())
     check_writable(run.folder / run.kept.file)
@@ -227,6 +226,18 @@ def _train(run: Run, found: Checkpoint | None) -> Checkpoint:
         device=run.device, feeding=settings.feeding,
     )  # fmt: skip
     _tell_plan(run, lesson)
+    with state_on_disk(lesson.optimizer, run.folder, wanted=settings.state_on_disk) as stored:
+        standing = _learned(run, dataclasses.replace(lesson, stored=stored), validation, found)
+    if lesson.frozen is not None:
+        lesson.frozen.release()
+    done = Checkpoint(standing.state, _prefixed("best.", standing.best))
+    checkpoints.save(run.path, done)
+    forget_copies(run.path.parent)
+    return done
+
+
+def _learned(run: Run, lesson: Lesson, validation: Fed, found: Checkpoint | None) -> _Standing:
+    """Where the run stands after all epochs."""
     standing = _take_up(run, lesson, found)
     with event_log(run.folder / "events", len(standing.state.history) + 1) as log:
         while not standing.state.stopped:
@@ -234,11 +245,7 @@ def _train(run: Run, found: Checkpoint | None) -> Checkpoint:
             log(standing.state.history[-1])
             if not standing.state.stopped:
                 standing = _written(run, lesson, standing)
-    if lesson.frozen is not None:
-        lesson.frozen.release()
-    done = Checkpoint(standing.state, _prefixed("best.", standing.best))
-    checkpoints.save(run.path, done)
-    return done
+    return standing
 
 
 def _take_up(run: Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
@@ -247,6 +254,8 @@ def _take_up(run: Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
         return _written(run, lesson, _Standing(run.begin, {}))
     run.module.load_state_dict(found.part("model."))
     checkpoints.restore_optimizer(lesson.optimizer, found.part("optimizer."))
+    if lesson.stored is not None:
+        lesson.stored.load(run.path.parent, len(found.state.history), found.state.stored)
     if lesson.average is not None:
         lesson.average.load_state_dict(found.part("average."))
     resume_scaling(lesson.scaler, found.state.history)
@@ -281,7 +290,7 @@ def _epoch(run: Run, lesson: Lesson, validation: Fed, standing: _Standing) -> _S
     share = 1.0 if stopped else number / (run.settings.epochs or 1)
     run.progress.update("training", share, message(run.settings, history, row.train_loss))
     wall_s = None if standing.before_s is None else standing.before_s + time.perf_counter() - run.started_s
-    state = State(run.begin.identity, history, best_epoch, stopped, wall_s)
+    state = State(run.begin.identity, history, best_epoch, stopped, wall_s, run.begin.mesh)
     return dataclasses.replace(standing, state=state, best=best)
 
 
@@ -310,7 +319,11 @@ def _written(run: Run, lesson: Lesson, standing: _Standing) -> _Standing:
     tensors |= _prefixed("best.", standing.best)
     if lesson.average is not None:
         tensors |= _prefixed("average.", checkpoints.model_tensors(lesson.average))
-    checkpoints.save(run.path, Checkpoint(standing.state, tensors))
+    state, epochs = standing.state, len(standing.state.history)
+    if lesson.stored is not None:
+        state = dataclasses.replace(state, stored=lesson.stored.save(run.path.parent, epochs))
+    checkpoints.save(run.path, Checkpoint(state, tensors))
+    forget_copies(run.path.parent, but=epochs)
     write_history(run.folder, standing.state.history)
     after = time.perf_counter()
     return dataclasses.replace(standing, written_s=after, cost_s=after - now)

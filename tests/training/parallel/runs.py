@@ -10,11 +10,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from chipwise.core.events import Progress, silent
 from chipwise.core.network import Network, Source, TensorSpec
 from chipwise.core.report import Training
 from chipwise.core.task import Preprocess, Task
+from chipwise.core.training_memory import ChosenMesh
 from chipwise.training import train as trainer
 from chipwise.training.parallel.mesh import parse_mesh
 from chipwise.training.parallel.on_mesh import Placement, epochs_on
@@ -38,6 +40,7 @@ def run(
     settings: Settings = SETTINGS,
     progress: Progress = silent,
     before: Callable[[], None] | None = None,
+    chosen: ChosenMesh | None = None,
     **placed: object,
 ) -> Training:
     """Train in one process, or on a mesh; `before` is called before each step of one process."""
@@ -50,7 +53,7 @@ def run(
         module = getattr(nets, net)()
     if before is not None:
         module.register_forward_pre_hook(lambda part, _: before() if part.training else None)
-    ways = {}
+    ways: dict[str, Any] = {"mesh": chosen}
     if mesh:
         told = f"training.parallel.twists:{twist}" if twist else ""
         placement = Placement(parse_mesh(mesh), 2, twist=told, **placed)

@@ -18,6 +18,7 @@ from safetensors.torch import load_file  # noqa: E402
 from chipwise.core.epoch import Scaling  # noqa: E402
 from chipwise.core.errors import GoalMissedError, InputError, MachineError  # noqa: E402
 from chipwise.core.report import Training  # noqa: E402
+from chipwise.core.training_memory import ChosenMesh  # noqa: E402
 from chipwise.training import checkpoint as checkpoints  # noqa: E402
 from chipwise.training import train as trainer  # noqa: E402
 from chipwise.training.parallel import shards  # noqa: E402
@@ -57,13 +58,16 @@ def assert_same(result: Training, folder: Path, whole: tuple[Training, Path]) ->
 
 
 def test_copies_learn_what_one_process_learns(whole: tuple[Training, Path], tmp_path: Path) -> None:
-    """Augmentation, mixup and batch-norm included; then the folder is that of any run."""
-    notes = Notes()
-    result = run(tmp_path, "dp2", progress=notes)
+    """Augmentation, mixup and batch-norm included; then the folder is that of any run, and tells of its mesh."""
+    notes, chosen = Notes(), ChosenMesh("dp2", most=4, machines=1, memory="2GB")
+    result = run(tmp_path, "dp2", progress=notes, chosen=chosen)
     assert_same(result, tmp_path, whole)
     assert any("DistributedDataParallel over 2 processes" in line for line in notes.lines)
     row = json.loads((tmp_path / "runs.jsonl").read_text())
     assert row["outcome"] == "epochs done"
+    state = checkpoints.state_of(tmp_path / "checkpoint" / "last.safetensors")
+    assert state is not None
+    assert state.mesh == chosen
     assert run(tmp_path, "dp2") == result  # which is finished
     assert run(tmp_path) == result
 

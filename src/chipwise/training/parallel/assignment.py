@@ -15,7 +15,7 @@ from chipwise.codec.files import atomic_write
 from chipwise.codec.records import decode, encode
 from chipwise.core import errors
 from chipwise.core.errors import ChipwiseError, MissingExtraError
-from chipwise.core.training_memory import RankMemory
+from chipwise.core.training_memory import ChosenMesh, RankMemory
 from chipwise.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Assignment:
         before_s: time that earlier calls spent; None where it is not known; began_s: when this one began, Unix time.
         timeout_s: how long a process waits for another.
         twist: "package.module:callable", a context manager that breaks something on purpose; only tests set it.
+        chosen: the mesh and what it was chosen for; None where it was not chosen.
     """
 
     factory: str
@@ -56,6 +57,7 @@ class Assignment:
     began_s: float
     timeout_s: float
     twist: str = ""
+    chosen: ChosenMesh | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ def _taken_up(here: _Here) -> tuple[State, dict[str, Tensor]]:
     """Go on from the last checkpoint, where there is one: the state, and the best weights so far."""
     path = shards.newest(here.checkpoints)
     if path is None:
-        return State(here.told.identity), {}
+        return State(here.told.identity, mesh=here.told.chosen), {}
     best = load_checkpoint(here.strategy, path, here.grid, best=True)
     state = shards.state_of(path)
     resume_scaling(here.lesson.scaler, state.history)
@@ -177,7 +177,8 @@ def _epoch(here: _Here, state: State, best: dict[str, Tensor]) -> tuple[State, d
     spent = _agreed([time.time() - here.told.began_s])[0]
     before = here.told.before_s
     wall_s = None if before is None else before + spent
-    return State(here.told.identity, history, best_epoch, why_stop(settings, history), wall_s), best
+    stopped = why_stop(settings, history)
+    return State(here.told.identity, history, best_epoch, stopped, wall_s, here.told.chosen), best
 
 
 def _validated(here: _Here, number: int) -> tuple[float, float]:

@@ -196,6 +196,7 @@ def _assignment(
         time.time(),
         placement.timeout_s,
         placement.twist,
+        run.begin.mesh,
     )
 
 
