@@ -42,7 +42,7 @@ def test_bad_values_are_named(name: str, value: object) -> None:
     [
         ("optimizer", "adamW", "adamw"),
         ("schedule", "onecycle", "one-cycle"),
-        ("precision", "tf32", "fp32"),
+        ("precision", "tf23", "tf32"),
         ("augment", "afine", "affine"),
     ],
 )
