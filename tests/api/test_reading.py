@@ -63,7 +63,7 @@ def test_where_they_are_can_be_said(folder: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match=words):
             chipwise.train(NET, folder=tmp_path / "b", **{"data": data, **QUICK, **wrong})
-    with pytest.raises(InputError, match="curves have their samples in memory"):
+    with pytest.raises(InputError, match="curves have all in memory"):
         chipwise.learning_curve(NET, data, kind="epochs", folder=tmp_path / "c", loading="workers")
 
 
