@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import random
@@ -19,11 +20,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from chipwise.core.network import TensorSpec
 from chipwise.serving.asgi import Asgi
 from chipwise.serving.http import Application
+from chipwise.serving.inflate import deflate
 from chipwise.serving.limits import Limits
 from chipwise.serving.logs import Log
 from chipwise.serving.metrics import merged
 from chipwise.serving.model import Serving
 from chipwise.serving.model_facts import ModelFacts
+from chipwise.serving.request_error import RequestError
 from chipwise.serving.settings import Settings
 from chipwise.serving.shelf import Shelf
 from chipwise.serving.wire import Message
@@ -156,6 +159,31 @@ def test_what_is_refused_is_counted_once(tmp_path: Path) -> None:
         assert [line["status"] for line in lines if "refused" in line] == [*(status for *_, status in asked), 400]
         assert any(line.get("refused") == "the body did not come within 0.05 s" for line in lines)
         assert "secret" not in log.getvalue()
+
+    asyncio.run(story())
+
+
+def test_a_refusal_keeps_nothing_of_its_request(tmp_path: Path) -> None:
+    """Not even until the garbage collector comes by: many large bodies would be waiting for it."""
+
+    async def story() -> None:
+        async with application(tmp_path, timeout_s=0.05) as app:
+            whole, headers = body()
+            bomb = deflate(bytes(2 << 20), "gzip")
+            gc.collect()
+            gc.disable()
+            try:
+                assert (await answer(app, scope(content_encoding="gzip"), [bomb])).status == 413
+                assert (await answer(app, scope(path=INFER.replace("m/", "n/")), [whole])).status == 404
+                serving = app._shelf.turns.servings[0]
+                serving._idle.clear()
+                asyncio.get_running_loop().call_later(0.02, serving._refuse_all, "gone")
+                assert (await answer(app, scope(**headers), [whole])).status == 503
+                assert (await answer(app, scope(**headers), [whole])).status == 504
+                kept = [each for each in gc.get_objects() if isinstance(each, RequestError)]
+            finally:
+                gc.enable()
+            assert kept == []
 
     asyncio.run(story())
 

@@ -40,10 +40,16 @@ def overloaded(model: str, waiting: int) -> RequestError:
 
 
 def as_refusal(error: ChipwiseError) -> RequestError:
-    """Any error as the refusal of the request that led to it."""
-    if isinstance(error, RequestError):
-        return error
-    return RequestError(error.message, BAD if isinstance(error, InputError) else BROKEN)
+    """Any error as the refusal of the request that led to it: one that was never raised.
+
+    What was raised has the frames with the request's body in its traceback; kept in one of them it would keep them all,
+    until the garbage collector comes by.
+    """
+    if not isinstance(error, RequestError):
+        return RequestError(error.message, BAD if isinstance(error, InputError) else BROKEN)
+    same = RequestError(error.message, error.status, retry_after_s=error.retry_after_s, allowed=error.allowed)
+    same.tallied = error.tallied
+    return same
 
 
 def absent_model(name: str) -> RequestError:

@@ -46,16 +46,18 @@ class Turns:
         """
         limit_s = self._timeout_s if timeout_s is None else min(self._timeout_s, timeout_s)
         arrived = time.monotonic()
+        pending: Pending | None = None
         try:
             pending = self._put(serving, message)
             async with asyncio.timeout(limit_s):
                 return await pending.future
         except TimeoutError as error:
-            expired = RequestError(f"no answer within {limit_s:g} s", EXPIRED)
-            raise _tallied(serving, expired, arrived) from error
+            raise _tallied(serving, RequestError(f"no answer within {limit_s:g} s", EXPIRED), arrived) from error
         except RequestError as error:
             _tallied(serving, error, arrived)
             raise
+        finally:
+            pending = None  # an error in its future has this frame in its traceback: neither would go
 
     def pump(self) -> None:
         """Begin calls while there are free workers and requests."""
