@@ -12,7 +12,7 @@ demo: $(VENV)/.all  ## Train LeNet-5 on real digits, compile it, prove it: the w
 test: $(VENV)/.test  ## Run the tests.
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.lint $(VENV)/.all  ## ruff and mypy --strict.
+lint: $(VENV)/.lint $(VENV)/.test  ## ruff and mypy --strict.
 	$(BIN)/ruff check --output-format concise
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
