@@ -8,7 +8,7 @@ import io
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,6 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from chipwise.core.network import TensorSpec
-from chipwise.serving.asgi import Asgi
 from chipwise.serving.http import Application
 from chipwise.serving.inflate import deflate
 from chipwise.serving.limits import Limits
@@ -52,43 +51,51 @@ class Echo:
 
 
 class Sent:
-    """A request as Granian gives it, and the answer that it gets."""
+    """A request as ASGI gives it, and the answer that it gets."""
 
     def __init__(self, pieces: list[bytes], pause_s: float = 0.0) -> None:
-        self._pieces, self._pause_s = pieces, pause_s
+        self._coming = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+        self._coming.append({"type": "http.request", "body": b"", "more_body": False})
+        self._pause_s = pause_s
         self.status, self.headers, self.body = 0, dict[str, str](), b""
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            await asyncio.sleep(self._pause_s)
-            yield piece
+    async def receive(self) -> Any:
+        await asyncio.sleep(self._pause_s)
+        return self._coming.pop(0)
 
-    def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
-        self.status, self.headers = status, dict(headers)
-
-    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        self.status, self.headers, self.body = status, dict(headers), body
+    async def send(self, event: Any) -> None:
+        if event["type"] == "http.response.start":
+            self.status = event["status"]
+            self.headers = {name.decode(): value.decode() for name, value in event["headers"]}
+        else:
+            self.body = event["body"]
+            assert int(self.headers["content-length"]) == len(self.body)
 
 
 def scope(path: str = INFER, method: str = "POST", **headers: str) -> Any:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return SimpleNamespace(proto="http", method=method, path=path, client="127.0.0.1:1", headers=named)
+    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http", "method": method, "path": path, "client": ("127.0.0.1", 1), "headers": named}
 
 
 @asynccontextmanager
-async def application(tmp_path: Path, log: io.StringIO | None = None, **settings: Any) -> AsyncIterator[Application]:
+async def application(
+    tmp_path: Path,
+    log: io.StringIO | None = None,
+    ended: Callable[[], Awaitable[None]] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Application]:
     (tmp_path / "m.plan").touch()
     shelf = Shelf(Settings((tmp_path / "m.plan",), **settings), Log(io.StringIO()))
     serving = Serving("m", "1", Path(), [Echo()], settings=shelf.settings, freed=shelf.turns.pump)  # type: ignore[list-item]
     shelf.places["m"].serving = serving
     shelf.turns.servings.append(serving)
-    yield Application(shelf, Log(log or io.StringIO(), requests=True))
+    yield Application(shelf, Log(log or io.StringIO(), requests=True), ended)
     await shelf.close()
 
 
 async def answer(app: Application, given: Any, pieces: list[bytes], pause_s: float = 0.0) -> Sent:
     sent = Sent(pieces, pause_s)
-    await app.__rsgi__(given, sent)  # type: ignore[arg-type]
+    await app(given, sent.receive, sent.send)
     return sent
 
 
@@ -247,25 +254,8 @@ def test_many_damaged_requests(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-async def over_asgi(app: Asgi, path: str, pieces: list[dict[str, Any]], method: str = "POST", **headers: str) -> Any:
-    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": method, "path": path, "client": ("127.0.0.1", 1), "headers": named}
-    coming, sent = iter(pieces), list[Any]()
-
-    async def receive() -> Any:
-        return next(coming)
-
-    async def send(event: Any) -> None:
-        sent.append(event)
-
-    await app(scope, receive, send)
-    head, tail = sent
-    assert int(dict(head["headers"])[b"content-length"]) == len(tail["body"])
-    return SimpleNamespace(status=head["status"], headers=dict(head["headers"]), body=tail["body"])
-
-
-def test_the_same_application_over_asgi(tmp_path: Path) -> None:
-    """As Ray Serve asks it: bodies in pieces, tokens, refusals in the same form, a client that goes."""
+def test_a_client_that_goes_and_a_server_that_ends(tmp_path: Path) -> None:
+    """As Ray Serve and uvicorn say it."""
     ended: list[bool] = []
 
     async def end() -> None:
@@ -273,24 +263,11 @@ def test_the_same_application_over_asgi(tmp_path: Path) -> None:
 
     async def story() -> None:
         whole, headers = body()
-        async with application(tmp_path, token="secret", limits=Limits(body_bytes=1000)) as plain:
-            app = Asgi(plain, end)
-            known = headers | {"authorization": "Bearer secret"}
-            pieces = [{"type": "http.request", "body": whole[:9], "more_body": True}]
-            rest = {"type": "http.request", "body": whole[9:], "more_body": False}
-            fine = await over_asgi(app, INFER, [*pieces, rest], **known)
-            assert (fine.status, fine.body[-8:], b"inference-header-content-length" in fine.headers) == (
-                200,
-                whole[-8:],
-                True,
-            )
-            assert (await over_asgi(app, INFER, [*pieces, rest], **headers)).status == 401
-            gone = await over_asgi(app, INFER, [*pieces, {"type": "http.disconnect"}], **known)
+        async with application(tmp_path, ended=end) as app:
+            gone = Sent([whole[:9]])
+            gone._coming[-1] = {"type": "http.disconnect"}
+            await app(scope(**headers), gone.receive, gone.send)
             assert (gone.status, json.loads(gone.body)["error"]) == (400, "the client went before the body was there")
-            long = await over_asgi(app, INFER, [{"type": "http.request", "body": bytes(2000)}], **known)
-            assert long.status == 413
-            wrong = await over_asgi(app, INFER, [], "GET", authorization="Bearer secret")
-            assert (wrong.status, wrong.headers[b"allow"]) == (405, b"POST")
             events = iter(({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}))
             said: list[str] = []
 
@@ -302,6 +279,8 @@ def test_the_same_application_over_asgi(tmp_path: Path) -> None:
 
             await app({"type": "lifespan"}, receive, send)
             assert (said, ended) == (["lifespan.startup.complete", "lifespan.shutdown.complete"], [True])
+            await app({"type": "websocket"}, receive, send)
+            assert said[-1] == "websocket.close"
 
     asyncio.run(story())
 

@@ -354,14 +354,14 @@ def test_workers_that_are_busy_are_closed_too() -> None:
 
 
 def test_a_process_that_cannot_be_started_is_an_error_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def full(*_: Any, **__: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     async def story() -> None:
         with pytest.raises(MachineError, match="cannot start a worker process: Resource temporarily"):
             await start_worker(Path("a.plan"), None)
 
-    monkeypatch.setattr("asyncio.create_subprocess_exec", full)
+    monkeypatch.setattr("subprocess.Popen", full)
     run(story)
 
 

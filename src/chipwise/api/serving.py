@@ -88,7 +88,7 @@ def serve(
     _check_positive({"the latency bound": max_latency_s, "the bound on calls that hang": hang_s}, " s")
     wanted = replicas_of(on, replicas, min_replicas, max_replicas, address)
     if wanted is None:
-        need("granian", "prometheus_client", extra="serve")
+        need("uvicorn", "httptools", "uvloop", "prometheus_client", extra="serve")
     if grpc_port is not None:
         need("grpc", extra="serve")
     token = "" if token_file is None else _token(Path(token_file))
