@@ -88,8 +88,8 @@ class Worker:
     def _patience_s(self, message: Message, shapes: tuple[tuple[int, ...], ...]) -> float:
         if self._hang_s is not None:
             return self._hang_s
-        items = sum(array.size for array in message.arrays) / self.facts.item_values
-        return patience_s(self.facts.item_s, max(items, 1.0), prepared=shapes in self._prepared)
+        items = self.facts.items(message.arrays)
+        return patience_s(self.facts.item_s, items, prepared=shapes in self._prepared)
 
     def _look_again(self) -> None:
         self._watch = asyncio.get_running_loop().call_later(_SECOND_LOOK_S, self._end_hung)
@@ -149,7 +149,7 @@ async def _begun() -> tuple[Process, asyncio.StreamReader, asyncio.StreamWriter]
         failed.callback(ours.close)  # which ends the process, where there is one
         with theirs:
             command = (sys.executable, "-P", "-m", "chipwise.serving.worker", str(theirs.fileno()))
-            process = subprocess.Popen(  # uvloop's own would fork: slow in a large process, and gRPC minds
+            process = subprocess.Popen(  # noqa: S603  our own module; uvloop would fork, which gRPC minds
                 command,
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,

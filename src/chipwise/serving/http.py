@@ -5,7 +5,6 @@ Every refusal is `{"error": ...}` with a status. A body is read only after its r
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import time
 from typing import TYPE_CHECKING
@@ -15,12 +14,12 @@ import msgspec
 from chipwise.core.errors import ChipwiseError
 from chipwise.serving.inflate import accepted, deflate, inflate
 from chipwise.serving.logs import why
-from chipwise.serving.request_error import TOO_LARGE, TOO_SLOW, UNAUTHORIZED, RequestError, as_refusal
+from chipwise.serving.request_error import TOO_LARGE, UNAUTHORIZED, RequestError, as_refusal
 from chipwise.serving.routes import OPEN, PAGE, Answer, find_route
-from chipwise.web.asgi import first, lived, pieces, sent
+from chipwise.web.asgi import ClientGoneError, first, lived, piece, sent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from chipwise.serving.logs import Log
     from chipwise.serving.room import Share
@@ -72,6 +71,8 @@ class Application:
             with self._shelf.room.share() as share:
                 body = await self._body(headers, receive, share) if scope["method"] == "POST" else b""
                 return await route(self._shelf, call, headers, body)
+        except ClientGoneError as error:  # who would be refused is not there
+            return _refusal(as_refusal(error))
         except ChipwiseError as error:
             refused = as_refusal(error)
             self._shelf.refusals.add("http", refused)
@@ -88,11 +89,7 @@ class Application:
         stated = headers.get("content-length") or "0"
         if not stated.isdigit() or len(stated) > _CONTENT_LENGTH or int(stated) > limits.body_bytes:
             raise RequestError(f"the body has {stated[:40]} bytes; at most {limits.body_bytes}", TOO_LARGE)
-        try:
-            async with asyncio.timeout(limits.body_s):
-                data = await _received(pieces(receive), limits.body_bytes, share)
-        except TimeoutError as error:
-            raise RequestError(f"the body did not come within {limits.body_s:g} s", TOO_SLOW) from error
+        data = await _received(receive, limits.body_bytes, share)
         body = inflate(data, (headers.get("content-encoding") or "").strip().lower(), limits)
         share.take(len(body) - len(data))
         return body
@@ -109,14 +106,15 @@ def check_token(given: str | None, token: str) -> None:
         raise RequestError("a bearer token is wanted, and this is none that is known", UNAUTHORIZED)
 
 
-async def _received(coming: AsyncIterator[bytes], most: int, share: Share) -> bytes:
-    held, size = [], 0
-    async for piece in coming:
-        size += len(piece)
+async def _received(receive: Receive, most: int, share: Share) -> bytes:
+    held, size, more = [], 0, True
+    while more:
+        data, more = await piece(receive)
+        size += len(data)
         if size > most:
             raise RequestError(f"the body has more than {most} bytes", TOO_LARGE)
-        share.take(len(piece))
-        held.append(piece)
+        share.take(len(data))
+        held.append(data)
     return b"".join(held)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -180,6 +181,7 @@ _TABLE: tuple[tuple[re.Pattern[str], str, str, Route], ...] = tuple(
 )
 
 
+@lru_cache(1024)
 def find_route(method: str, path: str) -> tuple[Route, Call]:
     """What is done for a path.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -85,8 +86,16 @@ async def _opened(shelf: Shelf, stopped: asyncio.Event) -> bool:
 
 async def _until_stopped(shelf: Shelf, log: Log, listener: socket.socket, stopped: asyncio.Event) -> None:
     settings = shelf.settings
+    gc.collect()
+    gc.freeze()  # what is there now stays, and need not be looked through again and again
     secrets = {"cert": settings.tls_cert, "key": settings.tls_key, "client_ca": settings.client_ca}
-    door = Door(Application(shelf, log), listener, **secrets)
+    door = Door(
+        Application(shelf, log),
+        listener,
+        **secrets,
+        body_s=settings.limits.body_s,
+        refused=lambda status: shelf.refusals.count("http", status),
+    )
     await door.open()
     calls = None if settings.grpc_port is None else await grpc_door(shelf, log)
     ports = {"port": settings.port} | ({} if calls is None else {"grpc_port": settings.grpc_port})

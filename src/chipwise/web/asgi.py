@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 from chipwise.core.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import Iterable
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
+
+
+class ClientGoneError(InputError):
+    """A client closed its connection before its request was there."""
 
 
 def first(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -27,19 +31,16 @@ def first(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return found
 
 
-async def pieces(receive: Receive) -> AsyncIterator[bytes]:
-    """The body of a request, piece by piece.
+async def piece(receive: Receive) -> tuple[bytes, bool]:
+    """The next piece of a request's body, and whether more is to come.
 
     Raises:
-        InputError: the client went meanwhile.
+        ClientGoneError: it went meanwhile.
     """
-    more = True
-    while more:
-        event = await receive()
-        if event["type"] != "http.request":
-            raise InputError("the client went before the body was there")
-        yield event.get("body", b"")
-        more = event.get("more_body", False)
+    event = await receive()
+    if event["type"] != "http.request":
+        raise ClientGoneError("the client went before the body was there")
+    return event.get("body", b""), event.get("more_body", False)
 
 
 async def sent(send: Send, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> None:

@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection: uvicorn's, with bounds on what a client may hold, and a last word for those that are idle.
 
-A head must come whole within a time and a size; who does not read an answer is dropped; when the server ends, a
-connection that was kept gets a moment for the request that may be on its way, and is told with the answer that it was
-the last one.
+A head must come whole within a time and a size, and a body within a time; who does not read an answer is dropped. When
+the server ends, a connection that was kept gets a moment for the request that may be on its way, and is told with
+the answer that it was the last one. An answer is written at once, head and body.
 """
 
 from __future__ import annotations
@@ -14,27 +14,39 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
+    from collections.abc import Callable
 
 HEAD_BYTES, HEADERS = 64 << 10, 100  # of one request
 HEAD_S = 10.0  # in which the head of a request must have come
 IDLE_S = 10  # after which a kept connection is closed
+BAD, SLOW, LARGE_HEAD = 400, 408, 431  # statuses of what is refused here
 _UNREAD_S = 10.0  # in which a client must have read some of an answer
 _LAST_WORD_S = 0.5  # that a kept connection stays after the server was told to end
-_BAD, _SLOW, _LARGE = 400, 408, 431
+
+_ANSWER, _CONTINUE = b"HTTP/1.1 ", b"HTTP/1.1 100"
+_HELD_BYTES = 64 << 10  # that an answer waits for
 
 
 class Connection(HttpToolsProtocol):
-    """What a server has of one client; the arguments are uvicorn's."""
+    """What a server has of one client.
 
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self._in_head, self._head_bytes, self._refusal = True, 0, (_BAD, "this is no HTTP/1.1 request")
+    Args:
+        body_s: in which a request's body must have come.
+        refused: told of the status of what is refused here, before any application sees it.
+        named: uvicorn's.
+    """
+
+    def __init__(self, *, body_s: float, refused: Callable[[int], None], **named: Any) -> None:
+        super().__init__(**named)
+        self._body_s, self._refused = body_s, refused
+        self._in_head, self._head_bytes, self._refusal = True, 0, (BAD, "this is no HTTP/1.1 request")
         self._late: TimerHandle | None = None
         self._ending, self._unread = False, 0
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """A client is there, and has a time for its first request."""
-        super().connection_made(transport)
+        self._joined = Joined(transport)
+        super().connection_made(self._joined)  # type: ignore[arg-type]
         self._late = self.loop.call_later(HEAD_S, self._too_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -43,15 +55,17 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; a head that is not there whole has a time to come, and is not kept once it is too large."""
+        """Read on; what is not there whole has a time to come, and a head is not kept once it is too large."""
         super().data_received(data)
-        if not self._in_head or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES:
-            self._refuse(_LARGE, f"the head of the request is larger than {HEAD_BYTES} bytes")
-        elif self._late is None:
-            self._late = self.loop.call_later(HEAD_S, self._too_late)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse(LARGE_HEAD, f"the head of the request is larger than {HEAD_BYTES} bytes")
+                return
+        if self._late is None and (self._in_head or self.cycle.more_body):
+            self._late = self.loop.call_later(HEAD_S if self._in_head else self._body_s, self._too_late)
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -65,25 +79,36 @@ class Connection(HttpToolsProtocol):
             ValueError: they are too many; the parser makes a refusal of it.
         """
         if len(self.headers) >= HEADERS:
-            self._refusal = (_LARGE, f"the request has more than {HEADERS} headers")
+            self._refusal = (LARGE_HEAD, f"the request has more than {HEADERS} headers")
             raise ValueError(self._refusal[1])
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is whole; what follows is the application's to bound."""
+        """The head is whole."""
         self._in_head = False
         self._in_time()
         super().on_headers_complete()
         if self._ending:
             self.cycle.keep_alive = False
 
+    def on_message_complete(self) -> None:
+        """The body is."""
+        self._in_time()
+        super().on_message_complete()
+        self.cycle.more_body = False  # also where it was answered before
+
     def on_response_complete(self) -> None:
-        """An answer was written, if not yet read; a body that nobody wants has a time to come, too."""
+        """An answer was written, if not yet read: with others of this turn of the event loop, where there are any.
+
+        Every write may wake its client, who would then take turns with the server on a core.
+        """
+        if len(self.tasks) > 1:
+            self.loop.call_soon(self._joined.flush)
+        else:
+            self._joined.flush()
         super().on_response_complete()
         if self.transport.is_closing():
             self._watch_reader()
-        elif self.cycle.more_body and self._late is None:
-            self._late = self.loop.call_later(HEAD_S, self._too_late)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what cannot be read, in the form of all refusals."""
@@ -126,15 +151,53 @@ class Connection(HttpToolsProtocol):
             self._late = None
 
     def _too_late(self) -> None:
-        if not self._idle:  # it may be the next request that dawdles
+        self._late = None
+        if self._in_head and self._idle:
+            self._refuse(SLOW, f"the head of the request did not come within {HEAD_S:g} s")
+        elif self._in_head:  # the next request dawdles, and the one before is not answered
             self._late = self.loop.call_later(HEAD_S, self._too_late)
-        elif self._in_head:
-            self._refuse(_SLOW, f"the head of the request did not come within {HEAD_S:g} s")
+        elif self._idle:
+            self.transport.close()  # what is still to come was answered already
         else:
-            self.transport.close()
+            self._refuse(SLOW, f"the body did not come within {self._body_s:g} s")
 
     def _refuse(self, status: int, message: str) -> None:
         body = json.dumps({"error": message}).encode()
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
+        self._refused(status)
+
+
+class Joined:
+    """A transport that writes an answer's head together with its body: one call of the system, not two.
+
+    Args:
+        transport: that it is.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport, self._held = transport, b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write; an answer waits for `flush` unless it is large."""
+        if self._held or (data.startswith(_ANSWER) and not data.startswith(_CONTINUE)):
+            self._held += data
+            if len(self._held) > _HELD_BYTES:
+                self.flush()
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
+
+    def close(self) -> None:
+        """Write what waits, and close."""
+        self.flush()
+        self._transport.close()

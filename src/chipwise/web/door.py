@@ -29,6 +29,10 @@ T = TypeVar("T")
 _BACKLOG = 1024
 
 
+def _ignored(_status: int) -> None:
+    """What is refused is of no interest."""
+
+
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run a server's main coroutine to its end."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -66,6 +70,8 @@ class Door:
         listener: that `bound` gave.
         cert, key: PEM files with which connections are encrypted; None for plain ones.
         client_ca: a PEM file of who must have signed a client's certificate; None where clients need none.
+        body_s: in which a request's body must have come.
+        refused: told of the status of what is refused before the application sees it.
     """
 
     def __init__(
@@ -76,11 +82,14 @@ class Door:
         cert: Path | None = None,
         key: Path | None = None,
         client_ca: Path | None = None,
+        body_s: float = 30.0,
+        refused: Callable[[int], None] = _ignored,
     ) -> None:
         self._listener = listener
+        connection: Any = functools.partial(Connection, body_s=body_s, refused=refused)
         self._config = Config(
             application,
-            http=Connection,
+            http=connection,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -121,7 +130,8 @@ class Door:
             self._spare.setblocking(False)
             while True:
                 waiting.append(self._spare.accept()[0])
-        made = functools.partial(Connection, self._config, self._server.server_state, {})
+        connection: Any = self._config.http_protocol_class
+        made = functools.partial(connection, config=self._config, server_state=self._server.server_state, app_state={})
         loop = asyncio.get_running_loop()
         for each in waiting:
             each.setblocking(False)
