@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import functools
 import socket
 import ssl
+import struct
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvicorn
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _BACKLOG = 1024
+_LAST_TAKEN_S = 0.05  # in which connections that are made already are taken
+_SO_ATTACH_FILTER = 26
+_LOAD_BYTE, _JUMP_IF_SET, _RETURN = 0x30, 0x45, 0x06  # of the filter's machine (linux/bpf_common.h)
+_FLAGS_AT, _SYN, _ALL = 13, 0x02, 0xFFFFFFFF
+_NO_SYN = ((_LOAD_BYTE, 0, 0, _FLAGS_AT), (_JUMP_IF_SET, 0, 1, _SYN), (_RETURN, 0, 0, 0), (_RETURN, 0, 0, _ALL))
 
 
 def _ignored(_status: int) -> None:
@@ -60,6 +68,20 @@ def bound(host: str, port: int) -> socket.socket:
         reason = error.strerror or str(error)
         raise MachineError(f"cannot listen on {host} port {port}: {reason}", hint="name another --port") from error
     return listener
+
+
+def _hear_no_more(listener: socket.socket) -> None:
+    """Have the system pass over new connections, where it can; those that are being made go on.
+
+    A socket filter that lets no packet with the flag SYN through: Linux, socket(7), SO_ATTACH_FILTER.
+    """
+    if sys.platform != "linux":
+        return
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in _NO_SYN))
+    with contextlib.suppress(OSError):
+        listener.setsockopt(
+            socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(_NO_SYN), ctypes.addressof(code))
+        )
 
 
 class Door:
@@ -111,29 +133,13 @@ class Door:
 
     async def open(self) -> None:
         """Listen."""
-        self._spare = self._listener.dup()  # what waits in the system's queue when uvicorn's is closed is taken from it
         await self._server.startup([self._listener])
         self._ticking = asyncio.create_task(self._server.main_loop())
 
     async def close(self) -> None:
         """Take no new connections; answer what was asked; end."""
+        _hear_no_more(self._listener)  # who comes now asks the system again a second later, and is refused
+        await asyncio.sleep(_LAST_TAKEN_S)
         self._server.should_exit = True
-        for each in self._server.servers:
-            each.close()
-        await self._take_waiting()
         await self._server.shutdown()
         await self._ticking
-
-    async def _take_waiting(self) -> None:
-        waiting = []
-        with contextlib.closing(self._spare), contextlib.suppress(BlockingIOError):
-            self._spare.setblocking(False)
-            while True:
-                waiting.append(self._spare.accept()[0])
-        connection: Any = self._config.http_protocol_class
-        made = functools.partial(connection, config=self._config, server_state=self._server.server_state, app_state={})
-        loop = asyncio.get_running_loop()
-        for each in waiting:
-            each.setblocking(False)
-        taken = (loop.connect_accepted_socket(made, each, ssl=self._config.ssl) for each in waiting)
-        await asyncio.gather(*taken, return_exceptions=True)
