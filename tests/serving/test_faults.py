@@ -253,6 +253,12 @@ def test_clients_that_vanish_or_dawdle_harm_nobody(
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     connection.request("GET", "/v2/health/ready")
     assert connection.getresponse().status == 200, "a probe needs no token"
+    with socket.create_connection(("127.0.0.1", server.port)) as peer:
+        peer.sendall(b"nonsense\r\n\r\n")
+        assert peer.recv(100).startswith(b"HTTP/1.1 400")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("GET", "/metrics", headers={"Authorization": "Bearer secret-7"})
+    assert b'chipwise_requests_refused_total{door="http",status="400"} 1.0' in connection.getresponse().read()
     calls = pytest.importorskip("tritonclient.grpc")
     with calls.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client:
         with pytest.raises(Exception, match="bearer token"):
