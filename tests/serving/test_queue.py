@@ -451,7 +451,7 @@ def opened(compute_s: float) -> Any:
 
 def test_a_plan_in_this_process_answers_at_once_or_in_a_thread() -> None:
     async def story() -> None:
-        for item_s, in_thread in ((0.0001, 1), (1.0, 3)):
+        for item_s, in_thread in ((0.001, 1), (1.0, 3)):
             turns, inside, threads = Turns(1, 5.0), Inside(opened(item_s)), list[str]()
             answer = inside.answer
 

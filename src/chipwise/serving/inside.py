@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from chipwise.serving.settings import Settings
     from chipwise.serving.wire import Message
 
-_SHORT_S = 0.001  # that a call may take in the event loop
+_SHORT_S = 0.01  # that a call may take in the event loop
 
 
 class Runner(Protocol):

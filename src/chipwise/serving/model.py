@@ -129,8 +129,12 @@ class Serving:
         if message is None or not isinstance(worker, Inside) or not worker.is_short(message):
             return False
         started = time.monotonic()
+        try:
+            reply = worker.answer(message)
+        except MemoryError:  # `run` meets it again, and makes the best of it
+            return False
         self._idle.append(worker)
-        self._answered(batch, worker.answer(message), started)
+        self._answered(batch, reply, started)
         self.running -= 1
         self.virtual_s += time.monotonic() - started
         return True
