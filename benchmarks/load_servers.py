@@ -1,6 +1,7 @@
 """Servers under load: started as processes, asked in their own protocol, checked to answer right, ended.
 
 `NAME-batched` is the same server with its batching; chipwise joins requests as far as the bound on latency allows.
+`chipwise-inside` runs the plan in the server's own process (`--workers 0`), as FastAPI's application does.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from load_client import Address, once
 
 HERE = Path(__file__).parent
 KINDS = {"chipwise": "chipwise", "fastapi": "fastapi", "litserve": "litserve", "mlserver": "mlserver"}  # its package
-NAMES = ("chipwise", "chipwise-batched", "fastapi", "litserve", "litserve-batched", "mlserver", "mlserver-batched")
+NAMES = (
+    "chipwise", "chipwise-batched", "chipwise-inside", "chipwise-inside-batched",
+    "fastapi", "litserve", "litserve-batched", "mlserver", "mlserver-batched",
+)  # fmt: skip
 MOST_JOINED = 32
 _READY_S = 120.0
 _JSON, _BYTES = "application/json", "application/octet-stream"
@@ -87,7 +91,13 @@ def start(name: str, served: Served, *, python: str, workers: int, threads: int,
     batched, ports = name.endswith("-batched"), free_ports(3)
     if kind_of(name) == "chipwise":
         command = [sys.executable, "-m", "chipwise", "serve", str(served.plan), "--port", str(ports[0])]
-        command += ["--workers", str(workers), "--queue", "4096", *(["--max-latency", bound] if batched else [])]
+        command += [
+            "--workers",
+            str(0 if "-inside" in name else workers),
+            "--queue",
+            "4096",
+            *(["--max-latency", bound] if batched else []),
+        ]
     else:
         command = [python, str(HERE / f"serve_{kind_of(name)}.py"), str(served.model), "--ports", *map(str, ports)]
         command += ["--workers", str(workers), "--threads", str(threads)]

@@ -40,10 +40,11 @@ MAY_IMPORT = {
     "searching": {
         "core", "codec", "tasks", "datasets", "networks", "devices", "clock", "cost", "training", "runtimes",
     },
-    "serving": {"core", "codec", "devices", "tasks", "runtimes", "compiler", "views"},
+    "web": {"core"},
+    "serving": {"core", "codec", "devices", "tasks", "runtimes", "compiler", "views", "web"},
     "advising": {"core", "cost", "devices"},
     "views": {"core"},
-    "ui": {"core", "cost", "devices", "views"},
+    "ui": {"core", "cost", "devices", "views", "web"},
     "api": {
         "core", "codec", "tasks", "networks", "datasets", "devices", "clock", "cost", "optimize", "runtimes",
         "training", "compression", "compiler", "searching", "serving", "numerics", "advising", "views", "ui",
@@ -77,14 +78,15 @@ AT_HOME = {
     "constriction": {"codec"},
     "sklearn": {"training", "searching"},
     "optuna": {"searching"},
-    "granian": {"serving", "ui"},
+    "uvicorn": {"web"},
+    "uvloop": {"web"},
     "grpc": {"serving"},
     "prometheus_client": {"serving"},
 }
 HEAVY = {
     "torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "openvino", "nncf", "sympy", "sklearn", "scipy", "numpy",
     "matplotlib", "ray", "jax", "cupy", "numba", "pydantic", "keras", "h5py", "cv2",
-    "granian", "grpc", "prometheus_client",
+    "uvicorn", "uvloop", "grpc", "prometheus_client",
 }  # fmt: skip
 MAX_FUNCTION_LINES, MAX_FILE_LINES = 60, 400
 VAGUE = ("manager", "handler", "base", "utils", "common", "helpers")

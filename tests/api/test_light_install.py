@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 # Put before every call: imports of what an extra brings fail as if it were not installed.
 WITHOUT_EXTRAS = (
     "import sys\n"
-    "for name in ('torch', 'safetensors', 'tensorboard', 'openvino', 'nncf', 'scipy', 'sklearn', 'granian'):\n"
+    "for name in ('torch', 'safetensors', 'tensorboard', 'openvino', 'nncf', 'scipy', 'sklearn', 'uvicorn'):\n"
     "    sys.modules[name] = None\n"
     "from chipwise.cli.app import main\n"
     "sys.argv = ['chipwise', *sys.argv[1:]]\n"
@@ -86,6 +86,6 @@ def test_the_page_names_the_extra_that_it_needs() -> None:
     done = light("ui", "--no-open")
     assert done.returncode == 3, done.stderr
     assert done.stderr.splitlines() == [
-        "error: this needs granian, which is not installed",
+        "error: this needs uvicorn, which is not installed",
         "hint: pip install 'chipwise[serve]'",
     ]

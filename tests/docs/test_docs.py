@@ -25,7 +25,7 @@ EXTRAS = (
     "h5py",
     "cv2",
     "sklearn",
-    "granian",
+    "uvicorn",
     "grpc",
     "prometheus_client",
     "jax",

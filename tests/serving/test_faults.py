@@ -143,6 +143,28 @@ def test_workers_die_plans_are_replaced_and_the_server_ends(
     assert not any(Path(f"/proc/{pid}").exists() for pid in server.workers_seen)
 
 
+def test_without_workers_plans_are_replaced_and_the_server_ends(
+    start: Start, plans: Path, pixels: np.ndarray, wanted: np.ndarray, tmp_path: Path
+) -> None:
+    plan = tmp_path / "digits.plan"
+    shutil.copy(plans / "digits.plan", plan)
+    server = start(plan, "--workers", 0, "--max-latency", "50ms", "--json")
+    load = Load(server, pixels, wanted, clients=8)
+    load.wait_for(50)
+    assert server.workers() == []
+    assert post(server, "/v2/repository/models/digits/load") == (200, {})
+    load.wait_for(50)
+    plan.write_bytes(plan.read_bytes()[:-40])
+    assert post(server, "/v2/repository/models/digits/load")[0] == 400
+    load.wait_for(50)
+    assert load.versions == {"1", "2"}
+    assert server.stop() == 0
+    load.end()
+    assert load.lost == []
+    done = json.loads(server.out.read_text())
+    assert (done["models"][0]["answered"], done["models"][0]["failed"]) == (load.right, 0)
+
+
 def test_workers_that_hang_are_replaced_and_nothing_is_lost(
     start: Start, plans: Path, pixels: np.ndarray, wanted: np.ndarray
 ) -> None:
@@ -231,6 +253,12 @@ def test_clients_that_vanish_or_dawdle_harm_nobody(
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     connection.request("GET", "/v2/health/ready")
     assert connection.getresponse().status == 200, "a probe needs no token"
+    with socket.create_connection(("127.0.0.1", server.port)) as peer:
+        peer.sendall(b"nonsense\r\n\r\n")
+        assert peer.recv(100).startswith(b"HTTP/1.1 400")
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("GET", "/metrics", headers={"Authorization": "Bearer secret-7"})
+    assert b'chipwise_requests_refused_total{door="http",status="400"} 1.0' in connection.getresponse().read()
     calls = pytest.importorskip("tritonclient.grpc")
     with calls.InferenceServerClient(f"127.0.0.1:{server.grpc_port}") as client:
         with pytest.raises(Exception, match="bearer token"):
@@ -332,7 +360,7 @@ def test_what_cannot_be_served_ends_at_once(plans: Path, tmp_path: Path) -> None
             (tmp_path / "absent.plan", {}, PlanError, "cannot read plan"),
             (half, {"port": taken.getsockname()[1]}, MachineError, "Address already in use"),
             (half, {"max_latency_s": 0.0}, InputError, "latency bound is 0"),
-            (half, {"workers": 0}, InputError, "workers is 0"),
+            (half, {"workers": -1}, InputError, "workers is -1"),
             (half, {"hang_s": 0.0}, InputError, "calls that hang is 0"),
             (half, {"replicas": 2}, InputError, "--replicas is for replicas on Ray"),
             (half, {"address": "auto"}, InputError, "--address is for replicas on Ray"),

@@ -1,4 +1,4 @@
-"""The REST door without a socket: bodies that come slowly or never end, tokens, and many damaged requests."""
+"""The REST door without a socket: bodies that never end, tokens, and many damaged requests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +18,6 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from chipwise.core.network import TensorSpec
-from chipwise.serving.asgi import Asgi
 from chipwise.serving.http import Application
 from chipwise.serving.inflate import deflate
 from chipwise.serving.limits import Limits
@@ -52,43 +51,51 @@ class Echo:
 
 
 class Sent:
-    """A request as Granian gives it, and the answer that it gets."""
+    """A request as ASGI gives it, and the answer that it gets."""
 
     def __init__(self, pieces: list[bytes], pause_s: float = 0.0) -> None:
-        self._pieces, self._pause_s = pieces, pause_s
+        self._coming = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+        self._coming.append({"type": "http.request", "body": b"", "more_body": False})
+        self._pause_s = pause_s
         self.status, self.headers, self.body = 0, dict[str, str](), b""
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._pieces:
-            await asyncio.sleep(self._pause_s)
-            yield piece
+    async def receive(self) -> Any:
+        await asyncio.sleep(self._pause_s)
+        return self._coming.pop(0)
 
-    def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
-        self.status, self.headers = status, dict(headers)
-
-    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-        self.status, self.headers, self.body = status, dict(headers), body
+    async def send(self, event: Any) -> None:
+        if event["type"] == "http.response.start":
+            self.status = event["status"]
+            self.headers = {name.decode(): value.decode() for name, value in event["headers"]}
+        else:
+            self.body = event["body"]
+            assert int(self.headers["content-length"]) == len(self.body)
 
 
 def scope(path: str = INFER, method: str = "POST", **headers: str) -> Any:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return SimpleNamespace(proto="http", method=method, path=path, client="127.0.0.1:1", headers=named)
+    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http", "method": method, "path": path, "client": ("127.0.0.1", 1), "headers": named}
 
 
 @asynccontextmanager
-async def application(tmp_path: Path, log: io.StringIO | None = None, **settings: Any) -> AsyncIterator[Application]:
+async def application(
+    tmp_path: Path,
+    log: io.StringIO | None = None,
+    ended: Callable[[], Awaitable[None]] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Application]:
     (tmp_path / "m.plan").touch()
     shelf = Shelf(Settings((tmp_path / "m.plan",), **settings), Log(io.StringIO()))
     serving = Serving("m", "1", Path(), [Echo()], settings=shelf.settings, freed=shelf.turns.pump)  # type: ignore[list-item]
     shelf.places["m"].serving = serving
     shelf.turns.servings.append(serving)
-    yield Application(shelf, Log(log or io.StringIO(), requests=True))
+    yield Application(shelf, Log(log or io.StringIO(), requests=True), ended)
     await shelf.close()
 
 
 async def answer(app: Application, given: Any, pieces: list[bytes], pause_s: float = 0.0) -> Sent:
     sent = Sent(pieces, pause_s)
-    await app.__rsgi__(given, sent)  # type: ignore[arg-type]
+    await app(given, sent.receive, sent.send)
     return sent
 
 
@@ -98,14 +105,13 @@ def body(*row: float) -> tuple[bytes, dict[str, str]]:
     return head + np.float32(row or (1, 2)).tobytes(), {"inference_header_content_length": str(len(head))}
 
 
-def test_bodies_that_dawdle_or_never_end(tmp_path: Path) -> None:
+def test_bodies_in_pieces_and_bodies_that_are_too_large(tmp_path: Path) -> None:
     async def story() -> None:
-        async with application(tmp_path, limits=Limits(body_bytes=1000, body_s=0.05)) as app:
+        async with application(tmp_path, limits=Limits(body_bytes=1000)) as app:
             whole, headers = body()
             fine = await answer(app, scope(**headers), [whole[:9], whole[9:]])
             assert (fine.status, fine.body[-8:]) == (200, whole[-8:])
             assert fine.headers["content-type"] == "application/octet-stream"
-            assert (await answer(app, scope(), [b"a"] * 10, 0.02)).status == 408
             assert (await answer(app, scope(), [b"a" * 600, b"a" * 600])).status == 413
             for stated in ("1001", "9" * 30, "-1", "x"):
                 assert (await answer(app, scope(content_length=stated), [b""])).status == 413
@@ -119,23 +125,21 @@ def test_what_is_refused_is_counted_once(tmp_path: Path) -> None:
     negative, _ = body(-1, 2)
     token = {"authorization": "Bearer secret"}
     asked = [
-        (scope(**headers), [whole], 0.0, 401),
-        (scope(**headers, authorization="Bearer wrong"), [whole], 0.0, 401),
-        (scope("/nowhere", **token), [b""], 0.0, 404),
-        (scope("/v2/models/absent/infer", **token, **headers), [whole], 0.0, 404),
-        (scope(INFER, "DELETE", **token), [], 0.0, 405),
-        (scope(**token), [b"a"] * 10, 0.02, 408),
-        (scope(**token), [b"a" * 600, b"a" * 600], 0.0, 413),
-        (scope(**token, content_length="1" * 30), [b""], 0.0, 413),
-        (scope(**token, content_encoding="zstd"), [whole], 0.0, 415),
-        (scope(**token), [b"nonsense"], 0.0, 400),
-        (scope("/v2/models/m/classify", **token), [b"a picture"], 0.0, 400),
+        (scope(**headers), [whole], 401),
+        (scope(**headers, authorization="Bearer wrong"), [whole], 401),
+        (scope("/nowhere", **token), [b""], 404),
+        (scope("/v2/models/absent/infer", **token, **headers), [whole], 404),
+        (scope(INFER, "DELETE", **token), [], 405),
+        (scope(**token), [b"a" * 600, b"a" * 600], 413),
+        (scope(**token, content_length="1" * 30), [b""], 413),
+        (scope(**token, content_encoding="zstd"), [whole], 415),
+        (scope(**token), [b"nonsense"], 400),
+        (scope("/v2/models/m/classify", **token), [b"a picture"], 400),
     ]
 
     async def story() -> None:
         log = io.StringIO()
-        limits = Limits(body_bytes=1000, body_s=0.05)
-        async with application(tmp_path, log, token="secret", limits=limits) as app:
+        async with application(tmp_path, log, token="secret", limits=Limits(body_bytes=1000)) as app:
 
             async def counts(name: str) -> dict[tuple[str, ...], float]:
                 text = (await answer(app, scope("/metrics", "GET", **token), [])).body.decode()
@@ -145,8 +149,8 @@ def test_what_is_refused_is_counted_once(tmp_path: Path) -> None:
             before = await counts("chipwise_requests_refused")
             assert set(before.values()) == {0}
             assert ("http", "413") in before
-            for given, pieces, pause_s, status in asked:
-                assert (await answer(app, given, pieces, pause_s)).status == status
+            for given, pieces, status in asked:
+                assert (await answer(app, given, pieces)).status == status
             assert (await answer(app, scope(**headers, **token), [negative])).status == 400
             assert (await answer(app, scope(**headers, **token), [whole])).status == 200
             after = await counts("chipwise_requests_refused")
@@ -157,7 +161,7 @@ def test_what_is_refused_is_counted_once(tmp_path: Path) -> None:
             assert await counts("chipwise_requests_failed") == {("m", "400", "1"): 1}
         lines = [json.loads(line) for line in log.getvalue().splitlines()]
         assert [line["status"] for line in lines if "refused" in line] == [*(status for *_, status in asked), 400]
-        assert any(line.get("refused") == "the body did not come within 0.05 s" for line in lines)
+        assert any(line.get("refused") == "the body has more than 1000 bytes" for line in lines)
         assert "secret" not in log.getvalue()
 
     asyncio.run(story())
@@ -247,25 +251,8 @@ def test_many_damaged_requests(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-async def over_asgi(app: Asgi, path: str, pieces: list[dict[str, Any]], method: str = "POST", **headers: str) -> Any:
-    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "method": method, "path": path, "client": ("127.0.0.1", 1), "headers": named}
-    coming, sent = iter(pieces), list[Any]()
-
-    async def receive() -> Any:
-        return next(coming)
-
-    async def send(event: Any) -> None:
-        sent.append(event)
-
-    await app(scope, receive, send)
-    head, tail = sent
-    assert int(dict(head["headers"])[b"content-length"]) == len(tail["body"])
-    return SimpleNamespace(status=head["status"], headers=dict(head["headers"]), body=tail["body"])
-
-
-def test_the_same_application_over_asgi(tmp_path: Path) -> None:
-    """As Ray Serve asks it: bodies in pieces, tokens, refusals in the same form, a client that goes."""
+def test_a_client_that_goes_and_a_server_that_ends(tmp_path: Path) -> None:
+    """As Ray Serve and uvicorn say it."""
     ended: list[bool] = []
 
     async def end() -> None:
@@ -273,24 +260,11 @@ def test_the_same_application_over_asgi(tmp_path: Path) -> None:
 
     async def story() -> None:
         whole, headers = body()
-        async with application(tmp_path, token="secret", limits=Limits(body_bytes=1000)) as plain:
-            app = Asgi(plain, end)
-            known = headers | {"authorization": "Bearer secret"}
-            pieces = [{"type": "http.request", "body": whole[:9], "more_body": True}]
-            rest = {"type": "http.request", "body": whole[9:], "more_body": False}
-            fine = await over_asgi(app, INFER, [*pieces, rest], **known)
-            assert (fine.status, fine.body[-8:], b"inference-header-content-length" in fine.headers) == (
-                200,
-                whole[-8:],
-                True,
-            )
-            assert (await over_asgi(app, INFER, [*pieces, rest], **headers)).status == 401
-            gone = await over_asgi(app, INFER, [*pieces, {"type": "http.disconnect"}], **known)
+        async with application(tmp_path, ended=end) as app:
+            gone = Sent([whole[:9]])
+            gone._coming[-1] = {"type": "http.disconnect"}
+            await app(scope(**headers), gone.receive, gone.send)
             assert (gone.status, json.loads(gone.body)["error"]) == (400, "the client went before the body was there")
-            long = await over_asgi(app, INFER, [{"type": "http.request", "body": bytes(2000)}], **known)
-            assert long.status == 413
-            wrong = await over_asgi(app, INFER, [], "GET", authorization="Bearer secret")
-            assert (wrong.status, wrong.headers[b"allow"]) == (405, b"POST")
             events = iter(({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}))
             said: list[str] = []
 
@@ -302,6 +276,8 @@ def test_the_same_application_over_asgi(tmp_path: Path) -> None:
 
             await app({"type": "lifespan"}, receive, send)
             assert (said, ended) == (["lifespan.startup.complete", "lifespan.shutdown.complete"], [True])
+            await app({"type": "websocket"}, receive, send)
+            assert said[-1] == "websocket.close"
 
     asyncio.run(story())
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 
 from chipwise.core.errors import InputError, MachineError, RuntimeUnavailableError
 from chipwise.core.network import TensorSpec
-from chipwise.serving.batching import joined, key_of, largest, split
+from chipwise.serving.batching import call_items, joined, key_of, largest, split
 from chipwise.serving.crew import WorkerDiedError, start_worker
+from chipwise.serving.inside import Inside
 from chipwise.serving.logs import Log
 from chipwise.serving.model import Serving
 from chipwise.serving.model_facts import ModelFacts
@@ -87,7 +89,7 @@ def test_requests_are_joined_while_a_worker_is_busy() -> None:
         await settle()
         worker.go.set()
         replies = await asyncio.gather(*asked)
-        assert worker.calls == [1, 3, 3], "2 and 1 rows go together, 3 more would not fit into 4"
+        assert worker.calls == [1, 4, 3], "2 and 1 rows go together, filled up to 4; 3 more would not fit"
         for value, rows, reply in ((1, 1, replies[0]), (2, 2, replies[1]), (3, 1, replies[2]), (4, 3, replies[3])):
             assert reply.arrays[0].tolist() == [[2 * value] * 2] * rows
         assert {size: copy.count for size, (copy, _) in serving.tally.calls.items()} == {1: 1, 3: 2}
@@ -104,7 +106,7 @@ def test_other_shapes_are_not_joined_and_keep_their_turn() -> None:
         await settle()
         worker.go.set()
         replies = await asyncio.gather(*asked)
-        assert worker.calls == [1, 2, 1]
+        assert worker.calls == [1, 4, 1], "two are filled up to a size that was measured"
         assert replies[2].arrays[0].shape == (1, 3)
 
     run(story)
@@ -174,7 +176,7 @@ def test_a_model_that_asks_little_is_not_made_to_wait() -> None:
 def test_a_worker_that_dies_is_replaced_and_its_requests_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         turns, first, second = Turns(1, 5.0), Scripted(BATCHED), Scripted(BATCHED)
-        monkeypatch.setattr("chipwise.serving.model.start_worker", lambda *_: _later(second))
+        monkeypatch.setattr("chipwise.serving.model.open_runner", lambda *_: _later(second))
         first.deaths = 1
         serving = served(turns, first)
         first.go.set()
@@ -203,7 +205,7 @@ def test_what_kills_two_workers_fails_alone(monkeypatch: pytest.MonkeyPatch) -> 
             worker.go.set()
             return worker
 
-        monkeypatch.setattr("chipwise.serving.model.start_worker", another)
+        monkeypatch.setattr("chipwise.serving.model.open_runner", another)
         serving = served(turns, await another())
         done = await asyncio.gather(
             *(turns.infer(serving, row(value)) for value in (1, 2, 13, 3)), return_exceptions=True
@@ -229,7 +231,7 @@ def test_what_two_workers_hang_on_has_no_answer_in_time(monkeypatch: pytest.Monk
             worker.go.set()
             return worker
 
-        monkeypatch.setattr("chipwise.serving.model.start_worker", another)
+        monkeypatch.setattr("chipwise.serving.model.open_runner", another)
         serving = served(turns, await another())
         asked = (turns.infer(serving, row(value)) for value in (1, 13, 3))
         done = await asyncio.gather(*asked, return_exceptions=True)
@@ -252,7 +254,7 @@ def test_a_model_whose_workers_do_not_start_again_is_given_up(monkeypatch: pytes
         async def never(*_: Any) -> Scripted:
             raise RuntimeUnavailableError("no memory")
 
-        monkeypatch.setattr("chipwise.serving.model.start_worker", never)
+        monkeypatch.setattr("chipwise.serving.model.open_runner", never)
         monkeypatch.setattr("chipwise.serving.model._PAUSE_S", 0.0)
         turns, worker = Turns(1, 5.0), Scripted()
         worker.deaths = 1
@@ -269,7 +271,7 @@ def test_a_model_whose_workers_do_not_start_again_is_given_up(monkeypatch: pytes
 def test_a_worker_that_died_while_idle_costs_no_request_its_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         turns, first, second = Turns(1, 5.0), Scripted(), Scripted()
-        monkeypatch.setattr("chipwise.serving.model.start_worker", lambda *_: _later(second))
+        monkeypatch.setattr("chipwise.serving.model.open_runner", lambda *_: _later(second))
         first.ended, second.deaths = True, 1
         serving = served(turns, first)
         asked = asyncio.create_task(turns.infer(serving, row(1)))
@@ -293,7 +295,7 @@ def test_a_model_is_not_given_up_while_another_worker_may_start(monkeypatch: pyt
             await gate.wait()
             return another
 
-        monkeypatch.setattr("chipwise.serving.model.start_worker", started)
+        monkeypatch.setattr("chipwise.serving.model.open_runner", started)
         monkeypatch.setattr("chipwise.serving.model._PAUSE_S", 0.0)
         turns, workers = Turns(2, 5.0), (Scripted(), Scripted())
         serving = served(turns, *workers)
@@ -328,9 +330,9 @@ def test_what_cannot_be_answered_together_is_answered_alone(monkeypatch: pytest.
         assert [isinstance(each, Message) for each in done] == [True, True, False, True]
         assert (done[2].status, worker.calls, serving.running) == (400, most_calls, 0)  # type: ignore[union-attr]
 
-    run(lambda: story([1, 3, 1, 1, 1]))
+    run(lambda: story([1, 4, 1, 1, 1]))
 
-    def full(_calls: Any) -> None:
+    def full(*_: Any) -> None:
         raise MemoryError
 
     monkeypatch.setattr("chipwise.serving.model.joined", full)
@@ -354,14 +356,14 @@ def test_workers_that_are_busy_are_closed_too() -> None:
 
 
 def test_a_process_that_cannot_be_started_is_an_error_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def full(*_: Any, **__: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     async def story() -> None:
         with pytest.raises(MachineError, match="cannot start a worker process: Resource temporarily"):
             await start_worker(Path("a.plan"), None)
 
-    monkeypatch.setattr("asyncio.create_subprocess_exec", full)
+    monkeypatch.setattr("subprocess.Popen", full)
     run(story)
 
 
@@ -426,3 +428,59 @@ def test_log_lines_are_one_document_each() -> None:
     assert stream.getvalue().count("\n") == 1
     assert stream.getvalue().splitlines()[0].isascii()
     assert len(stream.getvalue()) < 1000
+
+
+def test_the_size_of_a_call_is_one_that_was_measured() -> None:
+    measured = ((1, 0.001), (2, 0.0011), (4, 0.003), (8, 0.004))
+    assert [call_items(waiting, measured) for waiting in (2, 3, 4, 7, 8)] == [2, 2, 2, 8, 8]
+    assert call_items(5, ()) == 5
+    one, other = (np.ones((rows, 2), np.float32) for rows in (1, 2))
+    (filled,) = joined([[one], [other]], 8)
+    assert filled.tolist() == [[1, 1]] * 3 + [[0, 0]] * 5
+    assert [len(each[0]) for each in split([filled], [1, 2])] == [1, 2]
+
+
+def opened(compute_s: float) -> Any:
+    """A plan that doubles what it gets and says that an item took so long."""
+
+    def reply(message: Message) -> Message:
+        return Message("done", {"compute_s": compute_s}, (message.arrays[0] * 2,))
+
+    return SimpleNamespace(facts=replace(BATCHED, item_s=compute_s, item_values=2), reply=reply)
+
+
+def test_a_plan_in_this_process_answers_at_once_or_in_a_thread() -> None:
+    async def story() -> None:
+        for item_s, in_thread in ((0.001, 1), (1.0, 3)):
+            turns, inside, threads = Turns(1, 5.0), Inside(opened(item_s)), list[str]()
+            answer = inside.answer
+
+            def noted(message: Message, answer: Any = answer, threads: list[str] = threads) -> Message:
+                threads.append(threading.current_thread().name)
+                return cast("Message", answer(message))
+
+            inside.answer = noted  # type: ignore[method-assign]
+            alone = Serving(
+                "m", "1", Path(), [inside], settings=replace(SETTINGS, max_latency_s=None), freed=turns.pump
+            )
+            turns.servings.append(alone)
+            for value in (1, 2, 3):
+                assert (await turns.infer(alone, row(value))).arrays[0].tolist() == [[2 * value] * 2]
+            assert sum(name.startswith("plan") for name in threads) == in_thread, "the first prepares the runtime"
+            await turns.close()
+            assert inside.ended
+
+    run(story)
+
+
+def test_what_comes_in_one_turn_of_the_loop_is_one_call_in_this_process() -> None:
+    async def story() -> None:
+        turns, inside = Turns(1, 5.0), Inside(opened(0.0001))
+        inside._prepared.extend((((1, 2),), ((4, 2),)))
+        serving = served(turns, inside)  # type: ignore[arg-type]
+        replies = await asyncio.gather(*(turns.infer(serving, row(value)) for value in range(4)))
+        assert [reply.arrays[0].tolist() for reply in replies] == [[[2 * value] * 2] for value in range(4)]
+        assert {items: copy.count for items, (copy, _) in serving.tally.calls.items()} == {4: 1}
+        await turns.close()
+
+    run(story)

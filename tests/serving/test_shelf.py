@@ -31,7 +31,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Scripted]]:
         started.append(Scripted())
         return started[-1]
 
-    monkeypatch.setattr("chipwise.serving.shelf.start_worker", start)
+    monkeypatch.setattr("chipwise.serving.shelf.open_runner", start)
     yield started
     assert all(each.closed for each in started)
 
@@ -103,8 +103,7 @@ def test_what_is_cancelled_while_it_opens_leaves_nothing(
                 await asyncio.Event().wait()
             return begun[0]
 
-        monkeypatch.setattr("chipwise.serving.shelf.start_worker", slow)
-        monkeypatch.setattr("chipwise.serving.shelf.Worker", Scripted)
+        monkeypatch.setattr("chipwise.serving.shelf.open_runner", slow)
         opening = asyncio.create_task(shelf.load("a"))
         while len(begun) < 2:
             await asyncio.sleep(0.001)

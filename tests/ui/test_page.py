@@ -12,7 +12,7 @@ import pytest
 from .conftest import Shown
 
 pytestmark = pytest.mark.runtime
-pytest.importorskip("granian", reason="needs the extra serve")
+pytest.importorskip("uvicorn", reason="needs the extra serve")
 READY = "#answer[aria-busy=false]:not(.stale)"
 OFFERED = "#chart-offers[aria-busy=false]"
 Opened = Callable[..., AbstractContextManager[Any]]

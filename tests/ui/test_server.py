@@ -18,7 +18,7 @@ from chipwise.cli.app import main
 from .conftest import Shown, begin
 
 pytestmark = pytest.mark.runtime
-pytest.importorskip("granian", reason="needs the extra serve")
+pytest.importorskip("uvicorn", reason="needs the extra serve")
 
 
 def test_answers_are_those_of_the_functions(shown: Shown) -> None:

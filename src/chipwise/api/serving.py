@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from chipwise.core.served import Served
+    from chipwise.serving.inside import Opened
 
 RAY = "ray"
+_LIBRARIES = ("uvicorn", "httptools", "uvloop", "prometheus_client")
 _TOKEN_BYTES = 4096
 _STORE_BYTES = 512 << 20  # of a cluster of this machine: large bodies go through it
 
@@ -58,7 +60,8 @@ def serve(
         port: for HTTP.
         grpc_port: for gRPC; None for none.
         max_latency_s: requests are joined to batches that keep answers within it; None: each runs by itself.
-        workers: calls that run at the same time; each is a process for every model.
+        workers: calls that run at the same time; each is a process for every model. 0: one, in this process, which is
+            quicker for small networks, and which a runtime that crashes takes along.
         queue: requests that may wait for one model; what is more is refused at once.
         timeout_s: after which a request is given up.
         hang_s: after which a worker that has not answered a call is replaced; None: many times what was measured.
@@ -84,13 +87,10 @@ def serve(
     given = [plans] if isinstance(plans, (str, Path)) else list(plans)
     if not given:
         raise InputError("there is no plan to serve", hint="make one with: chipwise compile")
-    _check_positive({"workers": workers, "queue": queue, "timeout": timeout_s})
+    _check_positive({"queue": queue, "timeout": timeout_s})
     _check_positive({"the latency bound": max_latency_s, "the bound on calls that hang": hang_s}, " s")
     wanted = replicas_of(on, replicas, min_replicas, max_replicas, address)
-    if wanted is None:
-        need("granian", "prometheus_client", extra="serve")
-    if grpc_port is not None:
-        need("grpc", extra="serve")
+    need(*(_LIBRARIES if wanted is None else ()), *(["grpc"] if grpc_port is not None else []), extra="serve")
     token = "" if token_file is None else _token(Path(token_file))
     from chipwise.serving.logs import Log
     from chipwise.serving.settings import Settings
@@ -101,7 +101,8 @@ def serve(
         port=port,
         grpc_port=grpc_port,
         max_latency_s=max_latency_s,
-        workers=workers,
+        workers=max(workers, 1),
+        open_here=_opener(workers),
         queue=queue,
         timeout_s=timeout_s,
         hang_s=hang_s,
@@ -119,6 +120,17 @@ def serve(
     from chipwise.serving.server import serve as serve_until_stopped
 
     return serve_until_stopped(settings, log)
+
+
+def _opener(workers: int) -> Callable[[Path, float | None], Opened] | None:
+    """What opens plans in this process, where no workers do."""
+    if workers < 0:
+        raise InputError(f"workers is {workers}; it must be 0 or more", hint="0 runs plans in the server's own process")
+    if workers:
+        return None
+    from chipwise.serving.worker import Opened
+
+    return Opened
 
 
 def _check_positive(given: Mapping[str, float | None], unit: str = "") -> None:

@@ -60,7 +60,7 @@ def what_if_page(
     """
     if not 0 <= port <= _MOST_PORT:
         raise InputError(f"port is {port}", hint=f"from 1 to {_MOST_PORT}; 0 for any that is free")
-    need("granian", extra="serve")
+    need("uvicorn", "httptools", "uvloop", extra="serve")
     from chipwise.ui.server import show
 
     where: list[WhatIfPage] = []

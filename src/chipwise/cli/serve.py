@@ -41,7 +41,9 @@ def main(
     max_latency: Annotated[
         str | None, typer.Option(metavar="TIME", help="Join requests to batches that keep this bound, as 7ms.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Calls at the same time, each in a process.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Calls at the same time, each in a process; 0: one, in the server's.")
+    ] = 1,
     queue: Annotated[int, typer.Option(min=1, help="Requests that may wait for a model; more are refused.")] = 256,
     timeout: Annotated[str, typer.Option(metavar="TIME", help="After which a request is given up.")] = "30s",
     hang_after: HangAfter = None,

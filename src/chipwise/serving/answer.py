@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+Form = tuple[str, "np.dtype[Any]", tuple[int, ...], int]
+_KNOWN = 256  # headers that are kept
 _MOST_CLASSES = 10_000  # of all items together: they are written one by one
 
 
@@ -61,23 +64,35 @@ def write_answer(reply: Reply, request: InferRequest) -> Body:
     Raises:
         RequestError: an output that there is not, or one that JSON cannot hold.
     """
-    outputs, blobs = [], []
-    for wanted, array in chosen(reply, request):
-        facts: dict[str, Any] = {
-            "name": wanted.name,
-            "datatype": of_array(array.dtype.name),
-            "shape": array.shape,
-        }
-        if wanted.binary:
-            blobs.append(to_bytes(array))
-            facts["parameters"] = {"binary_data_size": len(blobs[-1])}
-        else:
-            facts["data"] = to_values(wanted.name, array)
-        outputs.append(facts)
-    identity = {"id": request.id} if request.id else {}
-    document = {"model_name": reply.model, "model_version": reply.version, **identity, "outputs": outputs}
-    header = msgspec.json.encode(document)
-    return Body(b"".join((header, *blobs)), len(header) if blobs else None)
+    asked = chosen(reply, request)
+    blobs = [to_bytes(array) if wanted.binary else None for wanted, array in asked]
+    forms = tuple(
+        (wanted.name, array.dtype, array.shape, -1 if blob is None else len(blob))
+        for (wanted, array), blob in zip(asked, blobs, strict=True)
+    )
+    who = (reply.model, reply.version, request.id)
+    if None in blobs or not blobs:
+        values = [None if wanted.binary else to_values(wanted.name, array) for wanted, array in asked]
+        header = _header(*who, forms, values)
+    else:
+        header = _binary_header(*who, forms)
+    tail = [blob for blob in blobs if blob is not None]
+    return Body(b"".join((header, *tail)), len(header) if tail else None)
+
+
+def _header(
+    model: str, version: str, identity: str, forms: tuple[Form, ...], values: Sequence[list[Any] | None] = ()
+) -> bytes:
+    """The JSON of an answer: (name, type, shape, bytes of binary data) of each output; data of those in JSON."""
+    outputs: list[dict[str, Any]] = []
+    for index, (name, dtype, shape, size) in enumerate(forms):
+        data = {"data": values[index]} if size < 0 else {"parameters": {"binary_data_size": size}}
+        outputs.append({"name": name, "datatype": of_array(dtype), "shape": shape, **data})
+    named = {"id": identity} if identity else {}
+    return msgspec.json.encode({"model_name": model, "model_version": version, **named, "outputs": outputs})
+
+
+_binary_header = lru_cache(_KNOWN)(_header)  # of binary data alone: most requests to a model are answered in one form
 
 
 def chosen(reply: Reply, request: InferRequest) -> list[tuple[Wanted, NDArray[Any]]]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import socket
+import subprocess
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -25,8 +24,9 @@ from chipwise.serving.patience import patience_s
 from chipwise.serving.wire import SIZES, Message, parse
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
     from pathlib import Path
+
+    Process = subprocess.Popen[bytes]
 
 _STREAM_BYTES = 1 << 20  # that are read ahead of whoever waits for them
 _OPENING_S = 600.0  # an engine is built: OpenVINO takes minutes for the largest networks
@@ -65,7 +65,7 @@ class Worker:
     @property
     def ended(self) -> bool:
         """Whether the process is known to have ended."""
-        return self.process.returncode is not None or self._reader.at_eof()
+        return self._reader.at_eof()
 
     async def call(self, message: Message) -> Message:
         """Have one message answered.
@@ -88,15 +88,15 @@ class Worker:
     def _patience_s(self, message: Message, shapes: tuple[tuple[int, ...], ...]) -> float:
         if self._hang_s is not None:
             return self._hang_s
-        items = sum(array.size for array in message.arrays) / self.facts.item_values
-        return patience_s(self.facts.item_s, max(items, 1.0), prepared=shapes in self._prepared)
+        items = self.facts.items(message.arrays)
+        return patience_s(self.facts.item_s, items, prepared=shapes in self._prepared)
 
     def _look_again(self) -> None:
         self._watch = asyncio.get_running_loop().call_later(_SECOND_LOOK_S, self._end_hung)
 
     def _end_hung(self) -> None:
         self.hung = True
-        _kill(self.process)
+        self.process.kill()
         self._writer.transport.abort()  # so that the call ends also where the system does not end the process
 
     async def close(self) -> None:
@@ -149,11 +149,11 @@ async def _begun() -> tuple[Process, asyncio.StreamReader, asyncio.StreamWriter]
         failed.callback(ours.close)  # which ends the process, where there is one
         with theirs:
             command = (sys.executable, "-P", "-m", "chipwise.serving.worker", str(theirs.fileno()))
-            process = await asyncio.create_subprocess_exec(
-                *command,
+            process = subprocess.Popen(  # noqa: S603  our own module; uvloop would fork, which gRPC minds
+                command,
                 pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the server alone
             )
         reader, writer = await asyncio.open_connection(sock=ours, limit=_STREAM_BYTES)
@@ -163,15 +163,8 @@ async def _begun() -> tuple[Process, asyncio.StreamReader, asyncio.StreamWriter]
 
 async def _end(process: Process) -> None:
     """Kill a process and wait for its end."""
-    _kill(process)
-    await process.wait()
-
-
-def _kill(process: Process) -> None:
-    """Kill a process; its own `kill` would take its end from whoever waits for that, where it has ended."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
+    process.kill()
+    await asyncio.to_thread(process.wait)
 
 
 async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, message: Message) -> Message:

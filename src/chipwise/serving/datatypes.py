@@ -42,12 +42,13 @@ NUMBERS: dict[str, np.dtype[Any]] = {
     "FP64": np.dtype("<f8"),
 }
 BINARY_ONLY = ("FP16", "BF16")  # JSON has no such numbers: Triton refuses them there, too
-_NAMES = {dtype.name: name for name, dtype in NUMBERS.items()}
+_NAMES: dict[str | np.dtype[Any], str] = {dtype.name: name for name, dtype in NUMBERS.items()}
+_NAMES |= {dtype: name for name, dtype in NUMBERS.items()}
 _LENGTH = struct.Struct("<I")
 _KINDS = {"b": "b", "u": "iu", "i": "iu", "f": "fiu"}  # of JSON values, by the kind that is wanted
 
 
-def of_array(dtype: str) -> str:
+def of_array(dtype: str | np.dtype[Any]) -> str:
     """The protocol's name of a NumPy type; arrays of objects hold bytes."""
     return _NAMES.get(dtype, BYTES)
 
@@ -124,8 +125,8 @@ def to_values(name: str, array: NDArray[Any]) -> list[Any]:
             return [each.decode() for each in array.ravel().tolist()]
         except UnicodeDecodeError as error:
             raise RequestError(f"output '{name}' holds bytes that are no UTF-8; ask for binary data") from error
-    if of_array(array.dtype.name) in BINARY_ONLY:
-        raise RequestError(f"output '{name}' is {of_array(array.dtype.name)}; ask for binary data")
+    if of_array(array.dtype) in BINARY_ONLY:
+        raise RequestError(f"output '{name}' is {of_array(array.dtype)}; ask for binary data")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise RequestError(f"output '{name}' holds NaN or infinity, which JSON cannot hold; ask for binary data")
     values: list[Any] = array.ravel().tolist()

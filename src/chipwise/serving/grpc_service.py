@@ -293,7 +293,7 @@ async def _answered(shelf: Shelf, sent: Any, remaining_s: float | None) -> Any:
     outputs = {spec.name: array for spec, array in zip(serving.facts.outputs, reply.arrays, strict=True)}
     made = message("ModelInferResponse")(model_name=serving.name, model_version=serving.version, id=request.id)
     for wanted, array in chosen(Reply(serving.name, serving.version, outputs, serving.facts.labels), request):
-        made.outputs.add(name=wanted.name, datatype=of_array(array.dtype.name), shape=array.shape)
+        made.outputs.add(name=wanted.name, datatype=of_array(array.dtype), shape=array.shape)
         made.raw_output_contents.append(to_bytes(array))
     return made
 

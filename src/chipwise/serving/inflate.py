@@ -52,8 +52,10 @@ def deflate(body: bytes, encoding: str) -> bytes:
 
 def accepted(header: str | None) -> str:
     """The encoding to answer in, from Accept-Encoding: "gzip", "deflate" or "" for none."""
+    if not header:
+        return ""
     refused, found = set(), []
-    for each in (header or "").lower().split(","):
+    for each in header.lower().split(","):
         name, _, quality = each.strip().partition(";")
         zero = quality.replace(" ", "").rstrip("0.") == "q="
         refused |= {name.strip()} if zero else set()

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chipwise.core.errors import ChipwiseError
-from chipwise.serving.batching import joined, largest, split
-from chipwise.serving.crew import Worker, WorkerDiedError, start_worker
+from chipwise.serving.batching import call_items, joined, largest, split
+from chipwise.serving.crew import WorkerDiedError
+from chipwise.serving.inside import Inside, open_runner
 from chipwise.serving.request_error import BAD, BROKEN, EXPIRED, UNAVAILABLE, RequestError, overloaded
 from chipwise.serving.tally import Tally
 from chipwise.serving.wire import Message
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from chipwise.serving.inside import Runner
     from chipwise.serving.settings import Settings
+
+    Batches = tuple[tuple[int, float], ...]  # (items, seconds a call), as measured
 
 _RESTARTS = 3  # in a row that may fail before the model is given up
 _PAUSE_S = 0.5  # before a worker that would not start is started again
@@ -35,7 +39,7 @@ class Pending:
 
     Attributes:
         message: for the worker; key: what requests that are joined share, None to run alone; items: in it.
-        future: of the worker's answer for this request.
+        future: of the worker's answer for this request; None where it did not come in time.
         arrived: on the monotonic clock, seconds.
         tried: a worker died or hung on it.
     """
@@ -43,7 +47,7 @@ class Pending:
     message: Message
     items: int
     key: tuple[tuple[int, ...], ...] | None
-    future: asyncio.Future[Message]
+    future: asyncio.Future[Message | None]
     arrived: float
     tried: bool = False
 
@@ -64,14 +68,16 @@ class Serving:
         name: str,
         version: str,
         path: Path,
-        workers: list[Worker],
+        workers: list[Runner],
         *,
         settings: Settings,
         freed: Callable[[], None],
     ) -> None:
         self.name, self.version, self.facts = name, version, workers[0].facts
         self.most = largest(self.facts.batches, settings.max_latency_s)
+        self._sizes = tuple(each for each in self.facts.batches if each[0] <= self.most)
         self.tally, self.broken, self.restarts, self.hung = Tally(), "", 0, 0
+        self.joins_turn = isinstance(workers[0], Inside) and self.most > 1  # what comes in one turn of the event loop
         self.virtual_s = 0.0
         self.running = 0
         self.path = path
@@ -107,21 +113,37 @@ class Serving:
             self._waiting = deque(each for each in self._waiting if not each.future.done())
         if len(self._waiting) >= self._settings.queue:
             raise overloaded(self.name, len(self._waiting))
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
         pending = Pending(message, items, key, future, time.monotonic())
         self._waiting.append(pending)
         return pending
 
-    def take(self) -> tuple[list[Pending], Worker]:
+    def take(self) -> tuple[list[Pending], Runner]:
         """What waits longest, with what can be joined to it, and who runs it; `ready` said that there are both."""
         self.running += 1
         return self._batch(), self._idle.pop()
 
-    async def run(self, batch: list[Pending], worker: Worker) -> None:
+    def at_once(self, batch: list[Pending], worker: Runner) -> bool:
+        """Answer what `take` gave here and now, where that takes no time worth mentioning; False where it would."""
+        message = _together(batch, self._sizes) if isinstance(worker, Inside) else None
+        if message is None or not isinstance(worker, Inside) or not worker.is_short(message):
+            return False
+        started = time.monotonic()
+        try:
+            reply = worker.answer(message)
+        except MemoryError:  # `run` meets it again, and makes the best of it
+            return False
+        self._idle.append(worker)
+        self._answered(batch, reply, started)
+        self.running -= 1
+        self.virtual_s += time.monotonic() - started
+        return True
+
+    async def run(self, batch: list[Pending], worker: Runner) -> None:
         """Answer what `take` gave."""
         started = time.monotonic()
         try:
-            message = _together(batch)
+            message = _together(batch, self._sizes)
             if message is None:
                 self._idle.append(worker)
                 self._apart(batch)
@@ -132,7 +154,7 @@ class Serving:
             self.virtual_s += time.monotonic() - started
             self._freed()
 
-    async def _call(self, batch: list[Pending], message: Message, worker: Worker) -> None:
+    async def _call(self, batch: list[Pending], message: Message, worker: Runner) -> None:
         started = time.monotonic()
         try:
             reply = await worker.call(message)
@@ -172,7 +194,11 @@ class Serving:
                 items += each.items
             else:
                 passed.append(each)
-        self._waiting.extendleft(reversed(passed))
+        most = call_items(items, self._sizes)
+        while items > most and len(batch) > 1:
+            passed.append(batch.pop())
+            items -= passed[-1].items
+        self._waiting.extendleft(sorted(passed, key=lambda each: -each.arrived))
         return batch
 
     def _answered(self, batch: list[Pending], reply: Message, started: float) -> None:
@@ -198,7 +224,7 @@ class Serving:
             each.key = None
             self._waiting.appendleft(each)
 
-    def _missed(self, batch: list[Pending], worker: Worker) -> None:
+    def _missed(self, batch: list[Pending], worker: Runner) -> None:
         """Put back what a worker died or hung on, once; start another worker."""
         self.hung += worker.hung
         for each in reversed(batch):
@@ -212,17 +238,17 @@ class Serving:
         else:
             self._replace(worker)
 
-    def _replace(self, dead: Worker) -> None:
+    def _replace(self, dead: Runner) -> None:
         task = asyncio.get_running_loop().create_task(self._restart(dead))
         self._restarting.add(task)
         task.add_done_callback(self._restarting.discard)
 
-    async def _restart(self, dead: Worker) -> None:
+    async def _restart(self, dead: Runner) -> None:
         await dead.close()
         self._workers.discard(dead)
         for attempt in range(_RESTARTS):
             try:
-                worker = await start_worker(self.path, self._settings.max_latency_s, self._settings.hang_s)
+                worker = await open_runner(self.path, self._settings)
             except ChipwiseError as error:
                 reason = error.message
                 await asyncio.sleep(_PAUSE_S * (attempt + 1))
@@ -242,12 +268,13 @@ class Serving:
             _fail(self._waiting.popleft(), RequestError(f"model '{self.name}' is not available: {reason}", UNAVAILABLE))
 
 
-def _together(batch: list[Pending]) -> Message | None:
+def _together(batch: list[Pending], sizes: Batches) -> Message | None:
     """What the worker is told; None where memory does not suffice to join it."""
     if len(batch) == 1:
         return batch[0].message
+    items = call_items(sum(each.items for each in batch), sizes)
     try:
-        return Message("infer", arrays=joined([each.message.arrays for each in batch]))
+        return Message("infer", arrays=joined([each.message.arrays for each in batch], items))
     except MemoryError:
         return None
 

@@ -13,6 +13,8 @@ from chipwise.serving.datatypes import of_array
 from chipwise.serving.request_error import RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from chipwise.core.plan import Plan
@@ -44,6 +46,10 @@ class ModelFacts:
     batches: tuple[tuple[int, float], ...] = ()
     item_s: float = 0.0
     item_values: int = 1
+
+    def items(self, arrays: Sequence[NDArray[Any]]) -> float:
+        """Items of a call by how many values they have: one that is larger than those measured counts as several."""
+        return max(sum(array.size for array in arrays) / self.item_values, 1.0)
 
 
 def facts_of(plan: Plan, batches: tuple[tuple[int, float], ...] = ()) -> ModelFacts:
@@ -88,7 +94,7 @@ def _fitted(array: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
     if wanted == np.float32 and array.dtype in _HALF:
         array = array.astype(np.float32)
     if array.dtype != wanted or not spec.admits(array.shape):
-        received = f"{of_array(array.dtype.name)} {list(array.shape)}"
+        received = f"{of_array(array.dtype)} {list(array.shape)}"
         raise RequestError(f"input '{spec.name}' takes {of_array(spec.dtype)} {shape_of(spec)}; received {received}")
     if 0 in array.shape:
         raise RequestError(f"input '{spec.name}' is empty: received shape {list(array.shape)}")

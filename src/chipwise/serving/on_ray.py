@@ -32,7 +32,6 @@ from chipwise.codec.plan_file import read_plan
 from chipwise.core.errors import ChipwiseError, InputError, MachineError, RuntimeUnavailableError
 from chipwise.core.served import Served
 from chipwise.serving.address import check_free, page_url
-from chipwise.serving.asgi import Asgi
 from chipwise.serving.http import Application
 from chipwise.serving.logs import Log
 from chipwise.serving.metrics import exposition, merged
@@ -94,10 +93,10 @@ class Replica:
             failed.push_async_callback(self._shelf.close)
             await self._shelf.load_all()
             failed.pop_all()
-        self._app = Asgi(Application(self._shelf, log), self._end)
+        self._app = Application(self._shelf, log, self._end)
         self._telling = asyncio.create_task(self._tell())
 
-    def __serve_build_asgi_app__(self) -> Asgi:
+    def __serve_build_asgi_app__(self) -> Application:
         """What answers."""
         return self._app
 

@@ -32,4 +32,8 @@ class Refusals:
     def add(self, door: Door, error: RequestError) -> None:
         """Count one more, unless a model's tally has it."""
         if not error.tallied:
-            self.counts[door, error.status] += 1
+            self.count(door, error.status)
+
+    def count(self, door: Door, status: int) -> None:
+        """Count one more."""
+        self.counts[door, status] += 1

@@ -11,11 +11,13 @@ Inference-Header-Content-Length says where the JSON ends), "classification" and 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
-from chipwise.serving.datatypes import BYTES, from_bytes, from_values
+from chipwise.serving.datatypes import BYTES, NUMBERS, check_shape, from_bytes, from_values
 from chipwise.serving.limits import Limits
 from chipwise.serving.request_error import TOO_LARGE, RequestError
 
@@ -26,6 +28,7 @@ Parameters = dict[str, str | int | float | bool]
 # What is asked for with these cannot be given, and is not left out in silence.
 _REFUSED = ("shared_memory_region", "sequence_id", "sequence_start", "sequence_end", "priority")
 _MICRO = 1e-6
+_KNOWN_HEADS, _KNOWN_BYTES = 256, 4096  # that are kept, and how large they may be
 _MOST_CLASSES = 1000  # of one item
 
 
@@ -98,6 +101,33 @@ class InferRequest:
     timeout_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """An input without its binary data.
+
+    Attributes:
+        head, raw: as JSON has it; size: bytes of binary data, None where the data is in the JSON.
+        count: elements; plain: their type, where they are numbers of which any bytes are some; else None.
+    """
+
+    head: InputTensor
+    raw: msgspec.Raw
+    size: int | None
+    count: int
+    plain: np.dtype[Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The JSON of a request, held against the limits; as `InferRequest`, with `parts` in place of the inputs."""
+
+    parts: tuple[_Part, ...]
+    outputs: tuple[Wanted, ...]
+    binary: bool
+    id: str
+    timeout_s: float | None
+
+
 _DOCUMENT, _INPUT, _DATA = (msgspec.json.Decoder(kind) for kind in (Document, InputTensor, InputData))
 _ANYTHING = msgspec.json.Decoder()
 
@@ -119,16 +149,9 @@ def read_request(body: bytes, header_bytes: int | None, limits: Limits) -> Infer
     if size > limits.json_bytes:
         raise RequestError(f"{size} bytes of JSON, at most {limits.json_bytes}; send tensors as binary data", TOO_LARGE)
     view = memoryview(body)
-    document = _decoded(_DOCUMENT, view[:size], "the request")
-    refuse_parameters(document.parameters)
-    check_names("output", [each.name for each in document.outputs], limits)
-    return InferRequest(
-        _tensors(document.inputs, view[size:], limits),
-        _wanted(document),
-        bool(document.parameters.get("binary_data_output", False)),
-        checked_text("id", document.id, limits),
-        timeout_of(document.parameters),
-    )
+    known = header_bytes is not None and size <= _KNOWN_BYTES
+    head = _known_head(body[:size], limits) if known else _head(view[:size], limits)
+    return InferRequest(_tensors(head.parts, view[size:], limits), head.outputs, head.binary, head.id, head.timeout_s)
 
 
 def header_bytes(value: str | None) -> int | None:
@@ -187,6 +210,35 @@ def classes_of(name: str, parameters: Parameters) -> int:
     return count
 
 
+def _head(data: bytes | memoryview, limits: Limits) -> _Head:
+    document: Document = _decoded(_DOCUMENT, data, "the request")
+    refuse_parameters(document.parameters)
+    check_names("output", [each.name for each in document.outputs], limits)
+    inputs: list[InputTensor] = [_decoded(_INPUT, each, f"input {index}") for index, each in enumerate(document.inputs)]
+    check_names("input", [each.name for each in inputs], limits)
+    return _Head(
+        tuple(_part(head, raw, limits) for head, raw in zip(inputs, document.inputs, strict=True)),
+        _wanted(document),
+        bool(document.parameters.get("binary_data_output", False)),
+        checked_text("id", document.id, limits),
+        timeout_of(document.parameters),
+    )
+
+
+_known_head = lru_cache(_KNOWN_HEADS)(_head)  # most clients say the same again and again, and binary data after it
+
+
+def _part(head: InputTensor, raw: msgspec.Raw, limits: Limits) -> _Part:
+    refuse_parameters(head.parameters)
+    size = head.parameters.get("binary_data_size")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 0):
+        raise RequestError(f"tensor '{head.name}' has binary_data_size {str(size)[:24]}, which is no number of bytes")
+    count = 0 if size is None else check_shape(head.name, head.datatype, head.shape, limits)
+    dtype = NUMBERS.get(head.datatype)
+    plain = dtype is not None and dtype != np.bool_ and count * dtype.itemsize == size
+    return _Part(head, raw, size, count, dtype if plain else None)
+
+
 def _decoded(decoder: Any, data: Any, what: str) -> Any:
     try:
         return decoder.decode(data)
@@ -208,19 +260,19 @@ def check_names(what: str, names: list[str], limits: Limits) -> None:
         raise RequestError(f"the request names an {what} twice")
 
 
-def _tensors(inputs: list[msgspec.Raw], tail: memoryview, limits: Limits) -> dict[str, NDArray[Any]]:
-    heads: list[InputTensor] = [_decoded(_INPUT, each, f"input {index}") for index, each in enumerate(inputs)]
-    check_names("input", [each.name for each in heads], limits)
+def _tensors(parts: tuple[_Part, ...], tail: memoryview, limits: Limits) -> dict[str, NDArray[Any]]:
     tensors, at = {}, 0
-    for head, raw in zip(heads, inputs, strict=True):
-        refuse_parameters(head.parameters)
-        size = head.parameters.get("binary_data_size")
+    for part in parts:
+        head, size = part.head, part.size
         if size is None:
-            tensors[head.name] = from_values(head.name, head.datatype, head.shape, _values(head, raw), limits)
+            tensors[head.name] = from_values(head.name, head.datatype, head.shape, _values(head, part.raw), limits)
             continue
-        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(tail) - at:
+        if size > len(tail) - at:
             raise RequestError(f"tensor '{head.name}' has binary_data_size {str(size)[:24]}; {len(tail) - at} are left")
-        tensors[head.name] = from_bytes(head.name, head.datatype, head.shape, tail[at : at + size], limits)
+        if part.plain is None:
+            tensors[head.name] = from_bytes(head.name, head.datatype, head.shape, tail[at : at + size], limits)
+        else:
+            tensors[head.name] = np.frombuffer(tail, part.plain, part.count, at).reshape(head.shape)
         at += size
     if at != len(tail):
         raise RequestError(f"{len(tail) - at} bytes of binary data belong to no input")

@@ -11,13 +11,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Self
 
 from chipwise.serving.request_error import UNAVAILABLE, RequestError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Room:
@@ -30,21 +26,24 @@ class Room:
     def __init__(self, most: int) -> None:
         self.most, self.held = most, 0
 
-    @contextmanager
-    def share(self) -> Iterator[Share]:
+    def share(self) -> Share:
         """What one request takes, until it is answered."""
-        share = Share(self)
-        try:
-            yield share
-        finally:
-            self.held -= share.taken
+        return Share(self)
 
 
 class Share:
-    """What one request holds of a `Room`."""
+    """What one request holds of a `Room`; it is given back at the end of the context."""
+
+    __slots__ = ("_room", "taken")
 
     def __init__(self, room: Room) -> None:
         self._room, self.taken = room, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._room.held -= self.taken
 
     def take(self, size: int) -> None:
         """Hold more bytes.

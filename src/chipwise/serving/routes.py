@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -27,6 +28,7 @@ JSON, BINARY = "application/json", "application/octet-stream"
 HEADER_LENGTH = "inference-header-content-length"
 OPEN = ("live", "ready")  # what a probe asks needs no token
 PAGE = "page"  # nor does the status page, which has no data and asks for the token
+_KNOWN_ROUTES, _KNOWN_PATH = 1024, 256  # paths that are kept, and characters of one
 _PAGE_HEADERS = (
     ("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff"),
 )  # fmt: skip
@@ -186,6 +188,10 @@ def find_route(method: str, path: str) -> tuple[Route, Call]:
     Raises:
         RequestError: there is no such path, or it is asked with another method.
     """
+    return _known_route(method, path) if len(path) <= _KNOWN_PATH else _found(method, path)
+
+
+def _found(method: str, path: str) -> tuple[Route, Call]:
     wanted = ""
     for pattern, needed, name, function in _TABLE:
         match = pattern.fullmatch(path)
@@ -197,6 +203,9 @@ def find_route(method: str, path: str) -> tuple[Route, Call]:
     if wanted:
         raise RequestError(f"{method[:20]} is not allowed here; {wanted} is", NO_SUCH_METHOD, allowed=wanted)
     raise RequestError(f"there is nothing at '{path[:200]}'", ABSENT)
+
+
+_known_route = lru_cache(_KNOWN_ROUTES)(_found)  # clients ask the same again and again
 
 
 def _json(value: Any, status: int = 200) -> Answer:

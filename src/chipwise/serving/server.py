@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from typing import TYPE_CHECKING
 
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.server.embed import Server
-
-from chipwise.core.errors import ChipwiseError, MachineError
+from chipwise.core.errors import ChipwiseError
 from chipwise.core.served import Served
 from chipwise.serving.address import check_free, page_url
 from chipwise.serving.grpc_service import open_door as grpc_door
 from chipwise.serving.http import Application
 from chipwise.serving.shelf import Shelf
 from chipwise.serving.tls import check_tls
+from chipwise.web.door import Door, bound, run
 
 if TYPE_CHECKING:
+    import socket
+
     from chipwise.serving.logs import Log
     from chipwise.serving.settings import Settings
-
-_HEADERS_MS = 10_000  # in which the head of a request must have come; an idle connection is closed after as long
-_BACKLOG = 1024
 
 
 def serve(settings: Settings, log: Log) -> Served:
@@ -47,25 +44,25 @@ def serve(settings: Settings, log: Log) -> Served:
         PlanError, RuntimeUnavailableError: a plan cannot be opened.
         MachineError: the port is taken.
     """
-    return asyncio.run(_serve(settings, log))
+    return run(_serve(settings, log))
 
 
 async def _serve(settings: Settings, log: Log) -> Served:
     check_tls(settings)
-    for port in (settings.port, settings.grpc_port):
-        if port is not None:
-            check_free(settings.host, port)
-    shelf = Shelf(settings, log)
-    began = time.monotonic()
-    try:
-        stopped = _stop_signals(shelf, log)
-        if await _opened(shelf, stopped):
-            await _until_stopped(shelf, log, stopped)
-        else:
-            log.event("stopped")
-        return Served(shelf.counts(), time.monotonic() - began)
-    finally:
-        await shelf.close()
+    if settings.grpc_port is not None:
+        check_free(settings.host, settings.grpc_port)
+    with bound(settings.host, settings.port) as listener:
+        shelf = Shelf(settings, log)
+        began = time.monotonic()
+        try:
+            stopped = _stop_signals(shelf, log)
+            if await _opened(shelf, stopped):
+                await _until_stopped(shelf, log, listener, stopped)
+            else:
+                log.event("stopped")
+            return Served(shelf.counts(), time.monotonic() - began)
+        finally:
+            await shelf.close()
 
 
 async def _opened(shelf: Shelf, stopped: asyncio.Event) -> bool:
@@ -87,40 +84,30 @@ async def _opened(shelf: Shelf, stopped: asyncio.Event) -> bool:
     return in_time
 
 
-async def _until_stopped(shelf: Shelf, log: Log, stopped: asyncio.Event) -> None:
+async def _until_stopped(shelf: Shelf, log: Log, listener: socket.socket, stopped: asyncio.Event) -> None:
     settings = shelf.settings
-    application = Application(shelf, log)
-    server = Server(
-        application,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.RSGI,
-        http=HTTPModes.http1,  # the other one has looser limits on headers
-        websockets=False,
-        backlog=_BACKLOG,
-        log_enabled=False,
-        http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_MS),
-        ssl_cert=settings.tls_cert,
-        ssl_key=settings.tls_key,
-        ssl_ca=settings.client_ca,
-        ssl_client_verify=settings.client_ca is not None,
+    gc.collect()
+    gc.freeze()  # what is there now stays, and need not be looked through again and again
+    secrets = {"cert": settings.tls_cert, "key": settings.tls_key, "client_ca": settings.client_ca}
+    door = Door(
+        Application(shelf, log),
+        listener,
+        **secrets,
+        body_s=settings.limits.body_s,
+        refused=lambda status: shelf.refusals.count("http", status),
     )
-    door = asyncio.create_task(server.serve())
-    await asyncio.wait((door, asyncio.create_task(application.listening.wait())), return_when=asyncio.FIRST_COMPLETED)
-    if door.done():
-        raise MachineError(f"cannot listen on {settings.host} port {settings.port}") from door.exception()
+    await door.open()
     calls = None if settings.grpc_port is None else await grpc_door(shelf, log)
     ports = {"port": settings.port} | ({} if calls is None else {"grpc_port": settings.grpc_port})
     log.event("listening", host=settings.host, **ports, models=sorted(shelf.places), page=page_url(settings))
     await stopped.wait()
     shelf.stopped.set()
     log.event("stopping")
-    server.stop()  # type: ignore[no-untyped-call]
     try:
         async with asyncio.timeout(settings.drain_s):
             if calls is not None:
                 await calls.stop(settings.drain_s)
-            await door
+            await door.close()
             await shelf.turns.drain()
     except TimeoutError:
         log.event("gave up", after_s=settings.drain_s)

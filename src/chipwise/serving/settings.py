@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chipwise.serving.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chipwise.serving.inside import Opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +22,7 @@ class Settings:
         plans: plan files, and folders of them; a model has its file's name without the suffix.
         host: address that is listened on; port: for HTTP; grpc_port: for gRPC, None for none.
         workers: calls that run at the same time, each in a process of its own.
+        open_here: opens a plan in this process, which then runs one call at a time; None where workers do that.
         max_latency_s: within which an answer must be there: requests are joined to batches that keep it. None: every
             request runs by itself.
         queue: requests that may wait for one model; more are refused at once.
@@ -36,6 +43,7 @@ class Settings:
     port: int = 8000
     grpc_port: int | None = None
     workers: int = 1
+    open_here: Callable[[Path, float | None], Opened] | None = None
     max_latency_s: float | None = None
     queue: int = 256
     timeout_s: float = 30.0

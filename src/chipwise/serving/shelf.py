@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from chipwise.codec.files import atomic_write, read_bounded
 from chipwise.core.errors import ChipwiseError, InputError, PlanError
 from chipwise.core.served import ServedModel
-from chipwise.serving.crew import Worker, start_worker
+from chipwise.serving.inside import Runner, open_runner
 from chipwise.serving.model import Serving
 from chipwise.serving.refusals import Refusals
 from chipwise.serving.request_error import ABSENT, UNAVAILABLE, RequestError, absent_model
@@ -212,10 +212,9 @@ class Shelf:
             failed.pop_all()
         return Serving(name, version, copy, workers, settings=self.settings, freed=self.turns.pump)
 
-    async def _crew(self, copy: Path) -> list[Worker]:
+    async def _crew(self, copy: Path) -> list[Runner]:
         """All workers of a version, or none."""
-        bounds = self.settings.max_latency_s, self.settings.hang_s
-        starting = [asyncio.ensure_future(start_worker(copy, *bounds)) for _ in range(self.settings.workers)]
+        starting = [asyncio.ensure_future(open_runner(copy, self.settings)) for _ in range(self.settings.workers)]
         async with contextlib.AsyncExitStack() as failed:
             failed.push_async_callback(_given_up, starting)
             workers = await asyncio.gather(*starting)
@@ -236,12 +235,12 @@ def _remove(copy: Path) -> None:
         copy.unlink()
 
 
-async def _given_up(starting: Sequence[asyncio.Future[Worker]]) -> None:
+async def _given_up(starting: Sequence[asyncio.Future[Runner]]) -> None:
     """End workers that start, and those that have started."""
     for each in starting:
         each.cancel()
     found = await asyncio.gather(*starting, return_exceptions=True)
-    await asyncio.gather(*(each.close() for each in found if isinstance(each, Worker)))
+    await asyncio.gather(*(each.close() for each in found if not isinstance(each, BaseException)))
 
 
 async def _finished(work: Coroutine[Any, Any, None]) -> None:

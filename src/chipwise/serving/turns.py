@@ -32,6 +32,7 @@ class Turns:
         self.servings: list[Serving] = []
         self._slots, self._timeout_s = slots, timeout_s
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._soon = False
 
     async def infer(self, serving: Serving, message: Message, timeout_s: float | None = None) -> Message:
         """Have a request answered by a worker.
@@ -46,18 +47,27 @@ class Turns:
         """
         limit_s = self._timeout_s if timeout_s is None else min(self._timeout_s, timeout_s)
         arrived = time.monotonic()
-        pending: Pending | None = None
         try:
-            pending = self._put(serving, message)
-            async with asyncio.timeout(limit_s):
-                return await pending.future
-        except TimeoutError as error:
-            raise _tallied(serving, RequestError(f"no answer within {limit_s:g} s", EXPIRED), arrived) from error
+            return await self._reply(serving, message, limit_s)
         except RequestError as error:
-            _tallied(serving, error, arrived)
+            serving.tally.failed(error.status, time.monotonic() - arrived)
+            error.tallied = True
             raise
+
+    async def _reply(self, serving: Serving, message: Message, limit_s: float) -> Message:
+        pending = self._put(serving, message)
+        future, expiry = pending.future, None
+        try:
+            if not future.done():  # it may have been answered at once
+                expiry = asyncio.get_running_loop().call_later(limit_s, _give_up, pending)
+            reply = await future
         finally:
-            pending = None  # an error in its future has this frame in its traceback: neither would go
+            if expiry is not None:
+                expiry.cancel()
+            del pending, future, expiry  # an error has this frame in its traceback: neither would go
+        if reply is None:
+            raise RequestError(f"no answer within {limit_s:g} s", EXPIRED)
+        return reply
 
     def pump(self) -> None:
         """Begin calls while there are free workers and requests."""
@@ -66,7 +76,21 @@ class Turns:
             if not ready:
                 return
             chosen = min(ready, key=lambda each: each.virtual_s)
-            self.begin(chosen.run(*chosen.take()))
+            batch, worker = chosen.take()
+            if chosen.at_once(batch, worker):
+                self._pump_soon()  # others are heard between two calls
+                return
+            self.begin(chosen.run(batch, worker))
+
+    def _pump_soon(self) -> None:
+        """Begin calls in the next turn of the event loop, with all that came in this one."""
+        if not self._soon:
+            self._soon = True
+            asyncio.get_running_loop().call_soon(self._pump_now)
+
+    def _pump_now(self) -> None:
+        self._soon = False
+        self.pump()
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something beside the rest."""
@@ -93,12 +117,13 @@ class Turns:
             busy = [each.virtual_s for each in self.servings if each.waiting or each.running]
             serving.virtual_s = max(serving.virtual_s, min(busy, default=0.0))
         pending = serving.put(message, items, key)
-        self.pump()
+        if serving.joins_turn:
+            self._pump_soon()
+        else:
+            self.pump()
         return pending
 
 
-def _tallied(serving: Serving, error: RequestError, arrived: float) -> RequestError:
-    """The refusal, once the model's tally has it."""
-    serving.tally.failed(error.status, time.monotonic() - arrived)
-    error.tallied = True
-    return error
+def _give_up(pending: Pending) -> None:
+    if not pending.future.done():
+        pending.future.set_result(None)

@@ -47,14 +47,14 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as peer:
         opened: Opened | None = None
         while (message := receive(peer)) is not None:
-            try:
-                if opened is None:
-                    opened = Opened(message.facts)
+            if opened is None:
+                try:
+                    opened = Opened(Path(message.facts["path"]), message.facts["max_latency_s"])
                     reply = Message("opened", {"model": msgspec.to_builtins(opened.facts)})
-                else:
-                    reply = opened.answer(message)
-            except ChipwiseError as error:
-                reply = Message("refused", {"message": error.message, "bad_input": isinstance(error, InputError)})
+                except ChipwiseError as error:
+                    reply = _refused(error)
+            else:
+                reply = opened.reply(message)
             try:
                 for frame in reply.frames():
                     peer.sendall(frame)
@@ -66,23 +66,27 @@ class Opened:
     """A plan that is ready to run.
 
     Args:
-        order: where the plan is, and the bound in which batches must keep ("max_latency_s").
+        path: of the plan.
+        max_latency_s: the bound that batches must keep; None for no batches.
+
+    Raises:
+        ChipwiseError: it cannot be opened here.
     """
 
-    def __init__(self, order: dict[str, Any]) -> None:
-        plan = read_plan(Path(order["path"]))
+    def __init__(self, path: Path, max_latency_s: float | None) -> None:
+        plan = read_plan(path)
         self._task, self._specs = plan.manifest.task, plan.manifest.outputs
         self._engine = open_plan(plan, detect())
-        self.facts = facts_of(plan, _batches(plan, self._engine, order["max_latency_s"]))
+        self.facts = facts_of(plan, _batches(plan, self._engine, max_latency_s))
 
-    def answer(self, message: Message) -> Message:
-        """Run one call.
+    def reply(self, message: Message) -> Message:
+        """Run one call; what cannot be answered is refused."""
+        try:
+            return self._look(message) if message.kind == "look" else self._infer(message)
+        except ChipwiseError as error:
+            return _refused(error)
 
-        Raises:
-            ChipwiseError: it cannot be answered.
-        """
-        if message.kind == "look":
-            return self._look(message)
+    def _infer(self, message: Message) -> Message:
         started = time.perf_counter()
         outputs = self._engine.run(message.arrays)
         return Message("done", {"compute_s": time.perf_counter() - started}, tuple(map(np.asarray, outputs)))
@@ -97,6 +101,10 @@ class Opened:
         (found,) = answers(feed, outputs, self._specs, self._task, message.facts["top"])
         said, drawn = _said(found)
         return Message("done", {"compute_s": seconds, "said": said}, blob=drawn)
+
+
+def _refused(error: ChipwiseError) -> Message:
+    return Message("refused", {"message": error.message, "bad_input": isinstance(error, InputError)})
 
 
 def receive(peer: socket.socket) -> Message | None:

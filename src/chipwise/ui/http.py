@@ -1,4 +1,4 @@
-"""The page and its two answers: one RSGI application, from the path of a request to what is sent.
+"""The page and its two answers: one ASGI application, from the path of a request to what is sent.
 
 Every refusal is `{"error": ..., "hint": ..., "choice": ...}`. Only requests that name this machine are answered: a
 page from elsewhere, whose name was made to lead here, is not.
@@ -15,14 +15,13 @@ import msgspec
 
 from chipwise.core.errors import ChipwiseError, InputError
 from chipwise.ui.choices import choices_of
+from chipwise.web.asgi import first, sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from granian._granian import RSGIHTTPProtocol as HTTPProtocol
-    from granian.rsgi import Scope
-
     from chipwise.ui.choices import Choices
+    from chipwise.web.asgi import Event, Receive, Send
 
 _READ = ("GET", "HEAD")
 _WAITING = 8  # requests for one answer; more are refused
@@ -62,7 +61,7 @@ class Answer:
 
 
 class Application:
-    """What Granian calls for every request.
+    """An ASGI application.
 
     Args:
         content: what is shown.
@@ -74,41 +73,33 @@ class Application:
         self._hosts = {f"{host}:{port}" for host in _LOOPBACK}
         self._threads = {path: ThreadPoolExecutor(1) for path in content.answers}  # a slow answer stops no other
         self._waiting = dict.fromkeys(content.answers, 0)
-        self.listening = asyncio.Event()
 
-    def __rsgi_init__(self, _loop: asyncio.AbstractEventLoop) -> None:
-        """Granian listens."""
-        self.listening.set()
-
-    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope.proto != "http":
-            return
+        del receive  # no answer depends on a body
         answer = await self._answered(scope)
         policy = self._content.policy if answer.kind == _HTML else _NOTHING
         headers = [*_ALWAYS, ("content-security-policy", policy), ("content-type", answer.kind), *answer.headers]
-        if scope.method == "HEAD":
-            protocol.response_empty(answer.status, headers)
-        else:
-            protocol.response_bytes(answer.status, headers, answer.body)
+        await sent(send, answer.status, headers, answer.body)
 
     def close(self) -> None:
         """Begin nothing more."""
         for threads in self._threads.values():
             threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _answered(self, scope: Scope) -> Answer:
-        if (scope.headers.get("host") or "").lower() not in self._hosts:
+    async def _answered(self, scope: Event) -> Answer:
+        headers, method, path = first(scope["headers"]), scope["method"], scope["path"]
+        if headers.get("host", "").lower() not in self._hosts:
             return _refusal(403, "this page is for the machine that it runs on", "open the address that chipwise said")
-        if scope.method not in _READ:
-            return _refusal(405, f"{scope.method} is not answered here", headers=(("allow", ", ".join(_READ)),))
-        if scope.path == "/":
+        if method not in _READ:
+            return _refusal(405, f"{method} is not answered here", headers=(("allow", ", ".join(_READ)),))
+        if path == "/":
             return Answer(200, self._content.html.encode(), _HTML)
-        if scope.path not in self._content.answers:
+        if path not in self._content.answers:
             return _refusal(404, "there is no such page", f"there are /, {', '.join(self._content.answers)}")
-        if scope.headers.get("sec-fetch-site") in _ELSEWHERE:
+        if headers.get("sec-fetch-site") in _ELSEWHERE:
             return _refusal(403, "another site's page asks", "open the address that chipwise said")
-        return await self._made(scope.path, scope.query_string)
+        return await self._made(path, scope["query_string"].decode("latin-1"))
 
     async def _made(self, path: str, query: str) -> Answer:
         if self._waiting[path] >= _WAITING:
