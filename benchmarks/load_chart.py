@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from chipwise.views.ink import Palette
 
 _PANEL_IN, _HIGH_IN = 4.4, 3.6
-_INKS = ("accent", "third", "peer", "fourth")
+_INKS = ("accent", "ink", "third", "peer", "fourth")
 Points = Sequence[tuple[float, float]]  # requests a second, seconds; by load
 
 
@@ -49,7 +49,7 @@ def load_curves(curves: Mapping[str, Mapping[str, Points]], bound_s: float) -> b
     Returns:
         an SVG file.
     """
-    kinds = list(dict.fromkeys(name.partition("-")[0] for lines in curves.values() for name in lines))
+    kinds = list(dict.fromkeys(name.removesuffix("-batched") for lines in curves.values() for name in lines))
     inks = dict(zip(kinds, _INKS, strict=False))
     label = f"p99 latency against load of {', '.join(kinds)} on {', '.join(curves)}."
 
@@ -71,7 +71,7 @@ def load_curves(curves: Mapping[str, Mapping[str, Points]], bound_s: float) -> b
 
 def _panel(axes: Axes, lines: Mapping[str, Points], inks: Mapping[str, str], palette: Palette) -> None:
     for name, points in lines.items():
-        colour = getattr(palette, inks[name.partition("-")[0]])
+        colour = getattr(palette, inks[name.removesuffix("-batched")])
         rates, latencies = [rate for rate, _ in points], [latency * 1e3 for _, latency in points]
         axes.plot(rates, latencies, "-" if name.endswith("-batched") else "--", color=colour, linewidth=1.2)
         turn = knee(points)

@@ -16,7 +16,8 @@ bound     the highest rate whose p99 keeps `--latency`, found by halving, where 
           the server is ready or not; then that rate again, each round. All servers take turns step by step.
 curve     p50 and p99 from a tenth of what 32 clients reached to all of it, and the knee.
 
-The last line on stdout is one JSON document. Exit code 1: chipwise answers fewer requests than a peer beyond noise.
+The last line on stdout is one JSON document. Exit code 1: whatever of ours is quickest answers fewer requests than a peer
+beyond noise.
 """
 
 from __future__ import annotations
@@ -107,7 +108,10 @@ def measured(network: str, names: list[str], folder: Path, options: argparse.Nam
         "compute_s": compute_s,
         "item_bytes": served.item.nbytes,
         "servers": {name: told(loads, compute_s / options.workers) for name, loads in rows.items()},
-        "faster_than": {peer: against(rows, OURS, peer) for peer in names if kind_of(peer) != OURS and OURS in names},
+        "faster_than": {
+            name: {peer: against(rows, name, peer) for peer in names if kind_of(peer) != OURS}
+            for name in names if kind_of(name) == OURS
+        },
         "batching_gain": {
             kind: against(rows, f"{kind}-batched", kind)[MANY]
             for kind in names if f"{kind}-batched" in names
@@ -202,10 +206,11 @@ def against(rows: Mapping[str, dict[int, list[Load]]], one: str, other: str) -> 
 
 
 def ratios_of(row: Row) -> Iterator[dict[str, float]]:
-    """The ratios to peers, of one by one to one by one."""
-    for peer, by_clients in row["faster_than"].items():
-        if not peer.endswith("-batched"):
-            yield from by_clients.values()
+    """The ratios to each peer of what is quickest of ours, by clients."""
+    ours = list(row["faster_than"].values())
+    for peer in ours[0] if ours else ():
+        for clients in ours[0][peer]:
+            yield max((each[peer][clients] for each in ours), key=lambda ratio: ratio["mid"])
 
 
 def bounded(servers: dict[str, Server], top: dict[str, float], options: argparse.Namespace) -> Row:

@@ -165,3 +165,10 @@ def test_a_wrong_answer_is_no_failure(address: tuple[str, int]) -> None:
     asked = iter([True, False] * 50)
     load = offered(address, post(b"hello"), rate=100, seconds=0.2, right=lambda body: body == b"hello" and next(asked))
     assert (len(load.latencies_s), load.wrong, load.failed) == (10, 10, 0)
+
+
+def test_whatever_of_ours_is_quickest_counts() -> None:
+    slow, quick = ({"1": {"low": mid - 0.1, "mid": mid, "high": mid + 0.1}} for mid in (0.5, 1.2))
+    row = {"faster_than": {"chipwise": {"fastapi": slow}, "chipwise-inside": {"fastapi": quick}}}
+    assert [ratio["mid"] for ratio in serve_load.ratios_of(row)] == [1.2]
+    assert list(serve_load.ratios_of({"faster_than": {}})) == []
