@@ -16,8 +16,8 @@ bound     the highest rate whose p99 keeps `--latency`, found by halving, where 
           the server is ready or not; then that rate again, each round. All servers take turns step by step.
 curve     p50 and p99 from a tenth of what 32 clients reached to all of it, and the knee.
 
-The last line on stdout is one JSON document. Exit code 1: whatever of ours is quickest answers fewer requests than a peer
-beyond noise.
+The last line on stdout is one JSON document. Exit code 1: whatever of ours is quickest answers fewer requests than a
+peer beyond noise.
 """
 
 from __future__ import annotations
