@@ -178,5 +178,5 @@ def test_one_comparison_with_one_runtime() -> None:
 
 
 def test_every_field_of_the_report_is_drawn() -> None:
-    drawn = {"title", "doctor", "inspection", "training", "plan", "check", "bench", "pictures", "created"}
+    drawn = {"title", "doctor", "inspection", "training", "plan", "check", "bench", "pictures", "outlook", "created"}
     assert {field.name for field in fields(Report)} - {"schema"} == drawn

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from chipwise.api.doctoring import doctor
 from chipwise.api.given import data_from, network_from, plan_from, trainable_from, with_graph
 from chipwise.api.notebook import drawn
+from chipwise.api.outlook import outlook_of
 from chipwise.api.verbs import bench, check, compile, inspect, train
 from chipwise.core.errors import InputError, PlanError
 from chipwise.core.events import Progress, silent
@@ -82,6 +83,7 @@ def fit(
         check=checked,
         bench=benched,
         pictures=tuple(png_bytes(test.arrays[each.index]) for each in checked.mistakes) if test.pictures else (),
+        outlook=outlook_of(plan_path, plan.manifest.choice.batch),
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
     atomic_write(home / "report.json", encode(record))
@@ -157,5 +159,6 @@ def _plan_report(path: Path, data: DataLike | None) -> Report:
         doctor=doctor(),
         plan=plan.manifest,
         check=None if data is None else check(path, data),
+        outlook=outlook_of(path, plan.manifest.choice.batch),
         created=plan.manifest.created,
     )

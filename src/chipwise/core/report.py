@@ -17,6 +17,7 @@ from chipwise.core.measured import MeasuredMachine
 from chipwise.core.network import TensorSpec
 from chipwise.core.plan import Choice, Manifest
 from chipwise.core.training_memory import MeasuredMemory
+from chipwise.core.what_if import Offers, WhatIf
 
 BENCH_SCHEMA = "chipwise.bench/1"
 
@@ -334,6 +335,21 @@ class Doctor:
 
 
 @dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is estimated of a network beside what was measured: what the what-if page shows of it.
+
+    Attributes:
+        here: an answer on this machine's processor.
+        training: a step on the usual device, and how that scales; None where the network cannot be trained.
+        offers: an answer on every device of the catalogue.
+    """
+
+    here: WhatIf
+    training: WhatIf | None
+    offers: Offers
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything on one page: what `report` draws. Absent parts are None and leave no gap.
 
@@ -343,6 +359,7 @@ class Report:
         check: accuracy of the plan; bench: the plan against its peers.
         pictures: PNG bytes of the worst mistakes, in the order of `check.mistakes`.
         doctor: machine and versions.
+        outlook: what is estimated of the network, here and on other devices.
     """
 
     title: str
@@ -353,6 +370,7 @@ class Report:
     check: CheckResult | None = None
     bench: BenchResult | None = None
     pictures: tuple[bytes, ...] = ()
+    outlook: Outlook | None = None
     created: str = ""
     schema: str = "chipwise.report/1"
 

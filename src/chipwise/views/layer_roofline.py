@@ -14,12 +14,13 @@ b'<svg'
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from chipwise.views.ink import as_file, quiet_axes
+from chipwise.views.ink import as_file, as_svg, quiet_axes
 from chipwise.views.labels import Name, name_points, text_size
 from chipwise.views.layer_dots import above_roof, bytes_rate, dots, frame, left_out, rate, roofs, title, whole_dot
 from chipwise.views.units import format_share, format_time, significant
@@ -40,10 +41,22 @@ if TYPE_CHECKING:
     Mark = tuple[Spot, float]  # a place and a width, in pixels
 
 _SIZE_IN = (9.4, 5.6)
+_NARROW_IN, _FOLDED = 4.4, 48  # and the characters of a line
 _NAMED = 4  # layers whose names are written beside their dots
 _LARGEST = 900.0  # area of a dot that takes all of the time, in square points
 _SMALLEST = 9.0
 _FREE_PT = 30.0  # from a dot to the text along the slope, where there is room
+
+
+def roofline_svg(network: str, expected: Estimate, device: Device, width_in: float) -> str:
+    """The same picture as an `<svg>` element for a page; as of `roofline_file`, and `width_in` is its width."""
+    wide = width_in > _NARROW_IN
+    return as_svg(
+        lambda figure, palette: _draw(figure, palette, network, expected, device, wide=wide),
+        (width_in, _SIZE_IN[1] if wide else _NARROW_IN),
+        f"layers{round(width_in)}",
+        _label(network, expected),
+    )
 
 
 def roofline_file(network: str, expected: Estimate, device: Device, suffix: str) -> bytes:
@@ -55,15 +68,21 @@ def roofline_file(network: str, expected: Estimate, device: Device, suffix: str)
         device: whose roof it is.
         suffix: ".svg" or ".png".
     """
+    return as_file(
+        lambda figure, palette: _draw(figure, palette, network, expected, device), _SIZE_IN, suffix, "layers",
+        _label(network, expected),
+    )  # fmt: skip
+
+
+def _label(network: str, expected: Estimate) -> str:
     top = dots(expected)[:3]
     longest = ", ".join(f"{dot.name} {format_share(dot.share, 0)}" for dot in top) or "no layer does arithmetic"
-    label = f"Roofline. {title(network, expected)}. Most of the time: {longest}"
-    return as_file(
-        lambda figure, palette: _draw(figure, palette, network, expected, device), _SIZE_IN, suffix, "layers", label
-    )
+    return f"Roofline. {title(network, expected)}. Most of the time: {longest}"
 
 
-def _draw(figure: Figure, palette: Palette, network: str, expected: Estimate, device: Device) -> None:
+def _draw(
+    figure: Figure, palette: Palette, network: str, expected: Estimate, device: Device, *, wide: bool = True
+) -> None:
     axes = figure.subplots()
     points, ceilings = dots(expected), roofs(device, expected.workload.precision)
     whole = whole_dot(expected)
@@ -78,10 +97,13 @@ def _draw(figure: Figure, palette: Palette, network: str, expected: Estimate, de
         )  # fmt: skip
     if whole is not None:
         axes.scatter([whole.intensity], [whole.flops_s], s=70, marker="D", color=palette.ink, zorder=4)
-    figure.suptitle(title(network, expected), x=0.01, ha="left", color=palette.ink, fontsize=11, fontweight="bold")
-    _legend(axes, palette, {name: colours[name] for name in colours if any(dot.bound == name for dot in points)})
+    if wide:  # a page has it beside the picture
+        said = title(network, expected)
+        figure.suptitle(said, x=0.01, ha="left", color=palette.ink, fontsize=11, fontweight="bold")
+    seen = {name: colours[name] for name in colours if any(dot.bound == name for dot in points)}
+    _legend(axes, palette, seen, columns=len(seen) + 1 if wide else 2)
     above = above_roof(points, ceilings, device.bandwidth_bytes_s)
-    _say_what_is_drawn(axes, palette, expected, above)
+    _say_what_is_drawn(axes, palette, expected, above, wide=wide)
     figure.draw_without_rendering()  # only a finished layout knows the slope's angle, and where there is room
     marks = _marks(figure, axes, points, whole)
     drawn = [line for label in labels for line in _edges(axes, label)]
@@ -205,24 +227,25 @@ def _area(dot: Dot) -> float:
     return _SMALLEST + _LARGEST * dot.share
 
 
-def _legend(axes: Axes, palette: Palette, colours: dict[str, str]) -> None:
+def _legend(axes: Axes, palette: Palette, colours: dict[str, str], columns: int) -> None:
     marks = [
         Line2D([], [], marker="o", linestyle="", color=colour, alpha=0.7, label=f"bound by {name}")
         for name, colour in colours.items()
     ]
     marks.append(Line2D([], [], marker="D", linestyle="", color=palette.ink, label="all layers"))
     axes.legend(
-        handles=marks, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=len(marks), frameon=False,
+        handles=marks, loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, frameon=False,
         labelcolor=palette.ink, handletextpad=0.2,
     )  # fmt: skip
 
 
-def _say_what_is_drawn(axes: Axes, palette: Palette, expected: Estimate, above: str) -> None:
+def _say_what_is_drawn(axes: Axes, palette: Palette, expected: Estimate, above: str, *, wide: bool) -> None:
     time = expected.time_s
     said = format_time(time.mid) if time.mid is not None else f"at least {format_time(time.low or 0.0)}"
     about = "; ".join(filter(None, [f"a dot's area is its share of {said}", left_out(expected)]))
     intensity = "arithmetic intensity, FLOP per byte moved (1 multiply-add = 2 FLOPs)"
-    axes.set_xlabel("\n".join(filter(None, [intensity, about, above])), color=palette.muted)
+    lines = [intensity, about, above] if wide else [textwrap.fill(each, _FOLDED) for each in (intensity, about, above)]
+    axes.set_xlabel("\n".join(filter(None, lines)), color=palette.muted)
 
 
 def _short(text: str) -> str:

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from chipwise.views import charts, claims, units
+from chipwise.core.device import Device
+from chipwise.views import charts, claims, outlook_charts, units
+from chipwise.views.layer_roofline import roofline_svg
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
     from chipwise.core.device import Machine
     from chipwise.core.estimate import Interval
     from chipwise.core.measure import Ratio
-    from chipwise.core.report import CheckResult, Inspection, Mistake, Report
+    from chipwise.core.report import CheckResult, Inspection, Mistake, Outlook, Report
+    from chipwise.core.what_if import WhatIf
 
 _MOST_BARS = 150
 _MOST_ROWS = 40
@@ -141,11 +144,48 @@ def _drawings(report: Report) -> dict[str, list[Markup]]:
         name: [Markup(draw(charts.WIDE_IN)), Markup(draw(charts.NARROW_IN))]  # noqa: S704  escaped by matplotlib
         for name, draw in wanted.items()
     }
+    made |= _outlook_drawings(report.outlook)
     if check is not None and 0 < len(check.confusion) <= charts.MOST_CLASSES:
         width = 4.4 if len(check.confusion) <= 12 else 6.4
         drawn = [charts.confusion(check.confusion, check.class_names, size) for size in (width, charts.NARROW_IN)]
         made["confusion"] = [Markup(svg) for svg in drawn]  # noqa: S704  escaped by matplotlib
     return made
+
+
+def _outlook_drawings(outlook: Outlook | None) -> dict[str, list[Markup]]:
+    """Charts of the estimates, each for wide and narrow screens; what is not known is not drawn."""
+    if outlook is None:
+        return {}
+    here, training = outlook.here, outlook.training
+    estimation = here.estimation
+    expected = estimation.forecasts[0].estimate
+    peaks = {roof.format: roof.flops_s for roof in here.roofs}
+    device = Device(expected.device, "cpu", peak_flops=peaks, bandwidth_bytes_s=here.bandwidth_bytes_s)
+    wanted: dict[str, Callable[[float], str]] = {
+        "front": lambda width: outlook_charts.front(outlook.offers.offers, expected.device, width)
+    }
+    if peaks and here.bandwidth_bytes_s:
+        wanted["roofline"] = lambda width: roofline_svg(estimation.network, expected, device, width)
+    bars = [
+        (what, each.memory, each.capacity_bytes) for what, each in _workloads(here, training) if each.capacity_bytes
+    ]
+    if bars:
+        wanted["memory"] = lambda width: outlook_charts.memory_bars(bars, width)
+    if training is not None and len(training.scaling) > 1:
+        wanted["scaling"] = lambda width: outlook_charts.scaling_curve(training.scaling, training.item, width)
+    return {
+        name: [Markup(draw(charts.WIDE_IN)), Markup(draw(charts.NARROW_IN))]  # noqa: S704  escaped by matplotlib
+        for name, draw in wanted.items()
+    }
+
+
+def _workloads(here: WhatIf, training: WhatIf | None) -> list[tuple[str, WhatIf]]:
+    """What is estimated, in words."""
+    said = [(f"an answer on {here.estimation.forecasts[0].estimate.device}", here)]
+    if training is not None:
+        expected = training.estimation.forecasts[0].estimate
+        said.append((f"a step of {expected.workload.batch} on {expected.device}", training))
+    return said
 
 
 def _mistakes(check: CheckResult | None, pictures: tuple[bytes, ...]) -> list[tuple[Mistake, str]]:
