@@ -98,9 +98,11 @@ def test_the_process_is_fullest_where_it_is_most() -> None:
     def heavy(count: int) -> list[Layer]:
         return [Layer("a", "Gemm", ((count, 1),), ((count, 1),), 10**6, 0, 0, 4, 4)]
 
-    written = process_memory(heavy, Around("adamw", 0), Savings(1))
+    written = process_memory(heavy, Around("adamw", 0, written_copies=2), Savings(1))
     assert written.moment == "writing the kept weights"
     assert written.workspace == 8 * 10**6
+    weights_alone = process_memory(heavy, Around("sgd", 0), Savings(1, state_on_disk=True, returned=True))
+    assert weights_alone.moment == "back through a", "a file of weights is written from where they lie"
 
 
 @pytest.mark.parametrize("returned", [False, True])

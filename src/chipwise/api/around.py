@@ -39,6 +39,7 @@ def around_of(start: Beginning, dataset: Dataset, settings: Settings) -> Around:
         read_bytes=size if lazy else 0,
         channels_last=settings.channels_last,
         averaged=settings.ema is not None,
+        written_copies=start.kept.copies,
     )
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.whole_graph import WholeGraph
 
+_COPIES = 2  # of the weights, while the file of a graph is made: the graph's own, and bytes
+
 
 def beginning(network: Network, dataset: Dataset, folder: Path, seed: int, progress: Progress) -> Beginning:
     """Where training begins: with a module of torch, or with a graph that has no torch source.
@@ -70,7 +72,7 @@ def begun_with_graph(network: Network, dataset: Dataset, folder: Path, progress:
         progress.note(_norms_told(whole.norms))
     if small:
         tell_zeros(*hold_zeros(whole.parameters()), progress)
-    return Beginning(fitted, whole.module, Kept(file, partial(_encoded, fitted, whole, small)))
+    return Beginning(fitted, whole.module, Kept(file, partial(_write, fitted, whole, small), _COPIES))
 
 
 def _fitted(network: Network, dataset: Dataset) -> Network:
@@ -91,15 +93,14 @@ def _fitted(network: Network, dataset: Dataset) -> Network:
     return replace(network, task=replace(network.task, labels=dataset.class_names))
 
 
-def _encoded(network: Network, whole: WholeGraph, small: bool, state: dict[str, Any]) -> bytes:
-    """The file of a trained graph, with what the network is for."""
+def _write(network: Network, whole: WholeGraph, small: bool, state: dict[str, Any], path: Path) -> None:
+    """Make the file of a trained graph, with what the network is for."""
     from chipwise.codec.small_file import encode_small
     from chipwise.networks import onnx_file, small_file
 
     trained = replace(network, graph=whole.with_state(state))
-    if small:
-        return encode_small(small_file.to_small(trained))
-    return onnx_file.serialize(trained, with_task=True)
+    data = encode_small(small_file.to_small(trained)) if small else onnx_file.serialize(trained, with_task=True)
+    path.write_bytes(data)
 
 
 def _is_small(network: Network) -> bool:

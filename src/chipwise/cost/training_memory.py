@@ -69,6 +69,7 @@ class Around:
         channels_last: pictures in NHWC, which oneDNN takes as they are.
         averaged: an average of the weights is kept beside them.
         on_device: it trains on another device than the processor.
+        written_copies: of all weights, that are made while the kept ones are written.
         batches: that are there at the same time: the one that is learned, the one before it until its loss was looked
             at, and the next where it is sent ahead.
         read_bytes: a sample's input, where samples are put together for each part of an evaluation; 0 where all of
@@ -85,6 +86,7 @@ class Around:
     read_bytes: int = 0
     on_device: bool = False
     batches: int = 1
+    written_copies: int = 0
 
 
 def process_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemory:
@@ -172,14 +174,15 @@ def _keeping(still: TrainingMemory, savings: Savings) -> TrainingMemory:
 
 
 def writing_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemory:
-    """Memory of the whole process when it writes the kept weights: as bytes, twice, beside the best ones.
+    """Memory of the whole process when it writes the kept weights, beside the best ones.
 
-    They are made by `safetensors.torch.save`. The optimizer is gone by then; where freed memory is kept, so large a
-    block seldom finds room where its state was.
+    A file of weights is written from where they lie; that of a graph is made as bytes before. The optimizer is gone by
+    then; where freed memory is kept, so large a block seldom finds room where its state was.
     """
     still = _still(rows_at(savings.micro_batch), around, savings)
     state = 0 if savings.returned else still.optimizer
-    found = replace(still, optimizer=state, workspace=2 * still.weights, moment="writing the kept weights")
+    copies = around.written_copies * still.weights
+    found = replace(still, optimizer=state, workspace=copies, moment="writing the kept weights")
     return bounded(found, savings)
 
 

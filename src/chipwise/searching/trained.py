@@ -21,7 +21,7 @@ from chipwise.searching.model_string import Model, written
 from chipwise.training.checkpoint import model_tensors
 from chipwise.training.evaluate import evaluate
 from chipwise.training.feed import feed_of
-from chipwise.training.finish import Kept
+from chipwise.training.finish import serialized
 from chipwise.training.lesson import lesson_of
 from chipwise.training.loop import run_epoch
 from chipwise.training.memory import enough_memory
@@ -85,7 +85,7 @@ class TrainedNetwork:
 
     def save(self) -> bytes:
         """The weights as safetensors."""
-        return Kept().encode(model_tensors(self.module))
+        return serialized(model_tensors(self.module))
 
     def describe(self) -> str:
         """Its model string."""

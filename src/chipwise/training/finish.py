@@ -9,13 +9,14 @@ b''
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from safetensors.torch import save as serialize
+from safetensors.torch import save, save_file
 
-from chipwise.codec.files import atomic_write, storage_error
+from chipwise.codec.files import atomic_path, atomic_write, storage_error
 from chipwise.codec.records import decode, encode
 from chipwise.core.errors import InputError
 from chipwise.core.report import Training
@@ -51,11 +52,13 @@ class Kept:
 
     Attributes:
         file: its name in the folder of the run.
-        encode: the file's bytes, from the module's state; the same state gives the same bytes.
+        write: makes the file of the module's state; the same state gives the same bytes.
+        copies: of all weights that it makes on the way.
     """
 
     file: str = WEIGHTS
-    encode: Callable[[dict[str, Tensor]], bytes] = serialize
+    write: Callable[[dict[str, Tensor], Path], None] = save_file
+    copies: int = 0
 
 
 def finish(
@@ -91,11 +94,12 @@ def finish(
     best = done.part("best.")
     module.load_state_dict(best)
     module.eval()
-    weights = kept.encode(best)
-    found = _stored(folder, folder / kept.file, weights, done)
-    if found is not None:
-        return found
-    measured, table = _tested(module, network, test, settings, reader, device)
+    with atomic_path(folder / kept.file) as part:
+        kept.write(best, part)
+        found = _stored(folder, folder / kept.file, part, done)
+        if found is not None:
+            return found
+        measured, table = _tested(module, network, test, settings, reader, device)
     record = Training(
         network=network.name,
         data=test.name,
@@ -112,10 +116,14 @@ def finish(
         seed=settings.seed,
         skipped=test.skipped,
     )
-    atomic_write(folder / kept.file, weights)
     write_history(folder, done.state.history)
     atomic_write(folder / _RECORD, encode(record, pretty=True))
     return record
+
+
+def serialized(state: dict[str, Tensor]) -> bytes:
+    """The bytes of a file of weights."""
+    return save(state)
 
 
 def write_history(folder: Path, history: tuple[Epoch, ...]) -> None:
@@ -143,10 +151,10 @@ def forget(folder: Path) -> None:
         raise storage_error(folder, error) from error
 
 
-def _stored(folder: Path, kept: Path, weights: bytes, done: Checkpoint) -> Training | None:
+def _stored(folder: Path, kept: Path, weights: Path, done: Checkpoint) -> Training | None:
     """The record of a finished run, or None when it or the weights are missing, damaged or of another run."""
     record = folder / _RECORD
-    if not record.is_file() or not kept.is_file() or kept.read_bytes() != weights:
+    if not record.is_file() or not kept.is_file() or not filecmp.cmp(kept, weights, shallow=False):
         return None
     try:
         found = decode(record.read_bytes(), Training, str(record))
