@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from mutate import mutated
@@ -103,7 +104,8 @@ def _plans() -> dict[str, Plan]:
 def _compiled(model: bytes) -> Plan:
     from chipwise.api import compile
 
-    with TemporaryDirectory() as folder:
+    quick = (patch("chipwise.compiler.race._PAUSE_S", 0.0), patch("chipwise.clock.interleave._BLOCK_S", 0.002))
+    with TemporaryDirectory() as folder, quick[0], quick[1]:
         path = Path(folder) / "seed.onnx"
         path.write_bytes(model)
         return compile(path, budget_s=0.2, runtimes=("onnxruntime",))
