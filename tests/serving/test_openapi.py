@@ -1,4 +1,4 @@
-"""The OpenAPI document against the server, by a tool that makes thousands of requests of it; where that is installed."""
+"""The OpenAPI document against the server, by a tool that makes thousands of requests; where that is installed."""
 
 from __future__ import annotations
 
