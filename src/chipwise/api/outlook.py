@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chipwise.core.errors import InputError, MissingExtraError
-from chipwise.core.report import Outlook
 
 if TYPE_CHECKING:
     from chipwise.api.given import NetworkLike
+    from chipwise.core.report import Outlook
     from chipwise.core.what_if import WhatIf
 
 _BATCH = 32  # of a training step on each device
@@ -27,6 +27,7 @@ def outlook_of(network: NetworkLike, batch: int) -> Outlook | None:
     """
     from chipwise.api.offers import offers
     from chipwise.api.what_if import what_if
+    from chipwise.core.report import Outlook
 
     try:
         here = what_if(network, on="here", phase="inference", batch=batch)
