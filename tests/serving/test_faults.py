@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -100,11 +101,25 @@ def post(server: Running, path: str) -> tuple[int, dict[str, str]]:
     return response.status, json.loads(data or b"{}")
 
 
+@pytest.fixture
+def plan(plans: Path, tmp_path: Path) -> Path:
+    """A plan of digits that a test may write over."""
+    return Path(shutil.copy(plans / "digits.plan", tmp_path))
+
+
+def nothing_lost(server: Running, load: Load) -> dict[str, Any]:
+    """What a server says at its end, once that is what its clients saw."""
+    assert server.stop() == 0
+    load.end()
+    assert load.lost == []
+    done: dict[str, Any] = json.loads(server.out.read_text())
+    assert (done["models"][0]["answered"], done["models"][0]["failed"]) == (load.right, 0)
+    return done
+
+
 def test_workers_die_plans_are_replaced_and_the_server_ends(
-    start: Start, plans: Path, pixels: np.ndarray, wanted: np.ndarray, tmp_path: Path
+    start: Start, plans: Path, plan: Path, pixels: np.ndarray, wanted: np.ndarray
 ) -> None:
-    plan = tmp_path / "digits.plan"
-    shutil.copy(plans / "digits.plan", plan)
     server = start(plan, "--workers", 2, "--max-latency", "50ms", "--json")
     load = Load(server, pixels, wanted)
     load.wait_for(20)
@@ -131,12 +146,8 @@ def test_workers_die_plans_are_replaced_and_the_server_ends(
     assert load.versions == {"1", "2"}
     assert load.lost == []
 
-    assert server.stop() == 0
-    load.end()
-    assert load.lost == []
-    done = json.loads(server.out.read_text())
-    assert (done["schema"], done["models"][0]["name"], done["models"][0]["failed"]) == ("chipwise.serve/1", "digits", 0)
-    assert done["models"][0]["answered"] == load.right
+    done = nothing_lost(server, load)
+    assert (done["schema"], done["models"][0]["name"]) == ("chipwise.serve/1", "digits")
     kinds = [event["event"] for event in server.events]
     assert kinds.count("opened") == 2
     assert kinds[-2:] == ["stopping", "stopped"]
@@ -144,10 +155,8 @@ def test_workers_die_plans_are_replaced_and_the_server_ends(
 
 
 def test_without_workers_plans_are_replaced_and_the_server_ends(
-    start: Start, plans: Path, pixels: np.ndarray, wanted: np.ndarray, tmp_path: Path
+    start: Start, plan: Path, pixels: np.ndarray, wanted: np.ndarray
 ) -> None:
-    plan = tmp_path / "digits.plan"
-    shutil.copy(plans / "digits.plan", plan)
     server = start(plan, "--workers", 0, "--max-latency", "50ms", "--json")
     load = Load(server, pixels, wanted, clients=8)
     load.wait_for(50)
@@ -158,11 +167,7 @@ def test_without_workers_plans_are_replaced_and_the_server_ends(
     assert post(server, "/v2/repository/models/digits/load")[0] == 400
     load.wait_for(50)
     assert load.versions == {"1", "2"}
-    assert server.stop() == 0
-    load.end()
-    assert load.lost == []
-    done = json.loads(server.out.read_text())
-    assert (done["models"][0]["answered"], done["models"][0]["failed"]) == (load.right, 0)
+    nothing_lost(server, load)
 
 
 def test_workers_that_hang_are_replaced_and_nothing_is_lost(
@@ -191,11 +196,7 @@ def test_workers_that_hang_are_replaced_and_nothing_is_lost(
         assert not set(stopped) & set(server.workers())
         load.wait_for(20)
     assert counted("chipwise_workers_hung_total") == hung
-    assert server.stop() == 0
-    load.end()
-    assert load.lost == []
-    done = json.loads(server.out.read_text())
-    assert (done["models"][0]["answered"], done["models"][0]["failed"]) == (load.right, 0)
+    nothing_lost(server, load)
 
 
 def test_a_call_that_hangs_ends_with_its_worker(plans: Path) -> None:
@@ -362,6 +363,7 @@ def test_what_cannot_be_served_ends_at_once(plans: Path, tmp_path: Path) -> None
             (half, {"max_latency_s": 0.0}, InputError, "latency bound is 0"),
             (half, {"workers": -1}, InputError, "workers is -1"),
             (half, {"hang_s": 0.0}, InputError, "calls that hang is 0"),
+            (half, {"workers": 0, "hang_s": 1.0}, InputError, "own process cannot be ended"),
             (half, {"replicas": 2}, InputError, "--replicas is for replicas on Ray"),
             (half, {"address": "auto"}, InputError, "--address is for replicas on Ray"),
             (half, {"on": "roy"}, InputError, "'roy'"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -440,13 +441,32 @@ def test_the_size_of_a_call_is_one_that_was_measured() -> None:
     assert [len(each[0]) for each in split([filled], [1, 2])] == [1, 2]
 
 
+def test_requests_of_several_items_fill_a_size_that_was_measured_or_go_alone() -> None:
+    """6, 7 and 7 are more than 16; 6 and 7 in 16 are slower than 8 of them would be; so 6 go as they came."""
+    facts = replace(FACTS, batches=((1, 0.001), (8, 0.002), (16, 0.0042), (32, 0.0078)))
+
+    async def story() -> None:
+        turns, worker = Turns(1, 5.0), Scripted(facts)
+        serving = served(turns, worker)
+        rows = (1, 6, 7, 7)
+        asked = [asyncio.create_task(turns.infer(serving, row(value, count))) for value, count in enumerate(rows)]
+        await settle()
+        worker.go.set()
+        replies = await asyncio.gather(*asked)
+        assert [reply.arrays[0][0, 0] for reply in replies] == [0, 2, 4, 6]
+        assert worker.calls == [1, 6, 7, 7]
+
+    run(story)
+
+
 def opened(compute_s: float) -> Any:
     """A plan that doubles what it gets and says that an item took so long."""
 
     def reply(message: Message) -> Message:
         return Message("done", {"compute_s": compute_s}, (message.arrays[0] * 2,))
 
-    return SimpleNamespace(facts=replace(BATCHED, item_s=compute_s, item_values=2), reply=reply)
+    facts = replace(BATCHED, item_s=compute_s, item_values=2)
+    return SimpleNamespace(facts=facts, reply=reply, close=lambda: None)
 
 
 def test_a_plan_in_this_process_answers_at_once_or_in_a_thread() -> None:
@@ -473,10 +493,35 @@ def test_a_plan_in_this_process_answers_at_once_or_in_a_thread() -> None:
     run(story)
 
 
+def test_a_plan_in_this_process_is_let_go_after_its_call() -> None:
+    async def story() -> None:
+        told: list[str] = []
+        plan, begun = opened(1.0), threading.Event()
+
+        def reply(message: Message) -> Message:
+            begun.set()
+            time.sleep(0.05)
+            told.append("answered")
+            return message
+
+        plan.reply, plan.close = reply, lambda: told.append("closed")
+        inside = Inside(plan)
+        calling = asyncio.create_task(inside.call(row(1)))
+        await asyncio.to_thread(begun.wait)
+        await inside.close()
+        await calling
+        while len(told) < 2:
+            await asyncio.sleep(0.001)
+        assert told == ["answered", "closed"]
+
+    run(story)
+
+
 def test_what_comes_in_one_turn_of_the_loop_is_one_call_in_this_process() -> None:
     async def story() -> None:
         turns, inside = Turns(1, 5.0), Inside(opened(0.0001))
-        inside._prepared.extend((((1, 2),), ((4, 2),)))
+        for shapes in (((1, 2),), ((4, 2),)):
+            inside._prepared.note(shapes)
         serving = served(turns, inside)  # type: ignore[arg-type]
         replies = await asyncio.gather(*(turns.infer(serving, row(value)) for value in range(4)))
         assert [reply.arrays[0].tolist() for reply in replies] == [[[2 * value] * 2] for value in range(4)]

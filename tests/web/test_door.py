@@ -15,7 +15,8 @@ pytest.importorskip("uvicorn", reason="needs the extra serve")
 from chipwise.core.errors import MachineError
 from chipwise.web import connection
 from chipwise.web.asgi import Event, Receive, Send, first, piece, sent
-from chipwise.web.door import Door, bound, run
+from chipwise.web.door import Door, run
+from chipwise.web.listener import bound
 
 ASK = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n"
 Story = Callable[["Running"], Awaitable[None]]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from chipwise.core.served import Served
-    from chipwise.serving.inside import Opened
+    from chipwise.serving.worker import Opened
 
 RAY = "ray"
 _LIBRARIES = ("uvicorn", "httptools", "uvloop", "prometheus_client")
@@ -102,7 +102,7 @@ def serve(
         grpc_port=grpc_port,
         max_latency_s=max_latency_s,
         workers=max(workers, 1),
-        open_here=_opener(workers),
+        open_here=_opener(workers, hang_s),
         queue=queue,
         timeout_s=timeout_s,
         hang_s=hang_s,
@@ -122,12 +122,17 @@ def serve(
     return serve_until_stopped(settings, log)
 
 
-def _opener(workers: int) -> Callable[[Path, float | None], Opened] | None:
+def _opener(workers: int, hang_s: float | None) -> Callable[[Path, float | None], Opened] | None:
     """What opens plans in this process, where no workers do."""
     if workers < 0:
         raise InputError(f"workers is {workers}; it must be 0 or more", hint="0 runs plans in the server's own process")
     if workers:
         return None
+    if hang_s is not None:
+        raise InputError(
+            "a call in the server's own process cannot be ended: nothing hangs after a time there",
+            hint="--workers 1, or leave --hang-after out",
+        )
     from chipwise.serving.worker import Opened
 
     return Opened

@@ -12,15 +12,14 @@ import contextlib
 import socket
 import subprocess
 import sys
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from chipwise.core.errors import MachineError, PlanError, RuntimeUnavailableError
-from chipwise.runtimes.engine import KEPT_SHAPES
 from chipwise.serving.model_facts import ModelFacts
 from chipwise.serving.patience import patience_s
+from chipwise.serving.prepared import Prepared, Shapes, shapes_of
 from chipwise.serving.wire import SIZES, Message, parse
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class Worker:
     ) -> None:
         self.process, self.facts, self.hung = process, facts, False
         self._reader, self._writer, self._hang_s = reader, writer, hang_s
-        self._prepared = deque[tuple[tuple[int, ...], ...]](maxlen=KEPT_SHAPES)  # shapes that it answered last
+        self._prepared = Prepared()
 
     @property
     def ended(self) -> bool:
@@ -73,19 +72,17 @@ class Worker:
         Raises:
             WorkerDiedError: it ended meanwhile, or hung and was ended.
         """
-        shapes = tuple(array.shape for array in message.arrays)
+        shapes = shapes_of(message.arrays)
         loop = asyncio.get_running_loop()
         self._watch = loop.call_later(self._patience_s(message, shapes), self._look_again)
         try:
             reply = await _exchange(self._reader, self._writer, message)
         finally:
             self._watch.cancel()
-        if shapes in self._prepared:
-            self._prepared.remove(shapes)
-        self._prepared.append(shapes)
+        self._prepared.note(shapes)
         return reply
 
-    def _patience_s(self, message: Message, shapes: tuple[tuple[int, ...], ...]) -> float:
+    def _patience_s(self, message: Message, shapes: Shapes) -> float:
         if self._hang_s is not None:
             return self._hang_s
         items = self.facts.items(message.arrays)

@@ -8,12 +8,11 @@ less than the way to another process, by choice (`--workers 0`).
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol
 
-from chipwise.runtimes.engine import KEPT_SHAPES
 from chipwise.serving.crew import start_worker
+from chipwise.serving.prepared import Prepared, shapes_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from chipwise.serving.model_facts import ModelFacts
     from chipwise.serving.settings import Settings
     from chipwise.serving.wire import Message
+    from chipwise.serving.worker import Opened
 
 _SHORT_S = 0.01  # that a call may take in the event loop
 
@@ -47,19 +47,6 @@ class Runner(Protocol):
         """End."""
 
 
-class Opened(Protocol):
-    """A plan that is ready to run.
-
-    Attributes:
-        facts: of it.
-    """
-
-    facts: ModelFacts
-
-    def reply(self, message: Message) -> Message:
-        """Run one call; what cannot be answered is refused."""
-
-
 class Inside:
     """A plan opened in this process.
 
@@ -70,22 +57,18 @@ class Inside:
     def __init__(self, opened: Opened) -> None:
         self.facts, self.hung, self.ended = opened.facts, False, False
         self._opened = opened
-        self._prepared = deque[tuple[tuple[int, ...], ...]](maxlen=KEPT_SHAPES)  # shapes that it answered last
+        self._prepared = Prepared()
         self._thread = ThreadPoolExecutor(1, "plan")
 
     def is_short(self, message: Message) -> bool:
         """Whether a call is to be made at once: tensors alone, of shapes that are prepared, and of few items."""
-        shapes = tuple(array.shape for array in message.arrays)
-        short = self.facts.item_s * self.facts.items(message.arrays) <= _SHORT_S
-        return short and message.kind == "infer" and self.facts.item_s > 0 and shapes in self._prepared
+        short = 0 < self.facts.item_s * self.facts.items(message.arrays) <= _SHORT_S
+        return short and message.kind == "infer" and shapes_of(message.arrays) in self._prepared
 
     def answer(self, message: Message) -> Message:
         """Make a call, here and now."""
         reply = self._opened.reply(message)
-        shapes = tuple(array.shape for array in message.arrays)
-        if shapes in self._prepared:
-            self._prepared.remove(shapes)
-        self._prepared.append(shapes)
+        self._prepared.note(shapes_of(message.arrays))
         return reply
 
     async def call(self, message: Message) -> Message:
@@ -93,8 +76,9 @@ class Inside:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.answer, message)
 
     async def close(self) -> None:
-        """Let the plan go."""
+        """Let the plan go, once a call that runs has ended; nobody waits for that."""
         self.ended = True
+        self._thread.submit(self._opened.close)
         self._thread.shutdown(wait=False)
 
 

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chipwise.core.errors import ChipwiseError
 from chipwise.serving.batching import call_items, joined, largest, split
@@ -20,7 +20,7 @@ from chipwise.serving.tally import Tally
 from chipwise.serving.wire import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from chipwise.serving.inside import Runner
@@ -118,32 +118,35 @@ class Serving:
         self._waiting.append(pending)
         return pending
 
-    def take(self) -> tuple[list[Pending], Runner]:
-        """What waits longest, with what can be joined to it, and who runs it; `ready` said that there are both."""
-        self.running += 1
-        return self._batch(), self._idle.pop()
+    def start(self) -> Coroutine[Any, Any, None] | None:
+        """Answer what waits longest, with what can be joined to it; `ready` said that there is a worker, too.
 
-    def at_once(self, batch: list[Pending], worker: Runner) -> bool:
-        """Answer what `take` gave here and now, where that takes no time worth mentioning; False where it would."""
-        message = _together(batch, self._sizes) if isinstance(worker, Inside) else None
-        if message is None or not isinstance(worker, Inside) or not worker.is_short(message):
-            return False
+        Returns:
+            what is to be awaited for that; None where it is answered already, as it took no time worth mentioning.
+        """
+        batch, worker = self._batch(), self._idle.pop()
+        message = _together(batch, self._sizes)
+        self.running += 1
+        if message is not None and isinstance(worker, Inside) and worker.is_short(message):
+            return self._at_once(batch, message, worker)
+        return self._run(batch, message, worker)
+
+    def _at_once(self, batch: list[Pending], message: Message, worker: Inside) -> Coroutine[Any, Any, None] | None:
         started = time.monotonic()
         try:
             reply = worker.answer(message)
-        except MemoryError:  # `run` meets it again, and makes the best of it
-            return False
+        except MemoryError:  # `_run` meets it again, and makes the best of it
+            return self._run(batch, message, worker)
         self._idle.append(worker)
         self._answered(batch, reply, started)
         self.running -= 1
         self.virtual_s += time.monotonic() - started
-        return True
+        return None
 
-    async def run(self, batch: list[Pending], worker: Runner) -> None:
-        """Answer what `take` gave."""
+    async def _run(self, batch: list[Pending], message: Message | None, worker: Runner) -> None:
+        """Have a worker answer; None is what there was no memory for."""
         started = time.monotonic()
         try:
-            message = _together(batch, self._sizes)
             if message is None:
                 self._idle.append(worker)
                 self._apart(batch)
@@ -194,10 +197,10 @@ class Serving:
                 items += each.items
             else:
                 passed.append(each)
-        most = call_items(items, self._sizes)
-        while items > most and len(batch) > 1:
-            passed.append(batch.pop())
-            items -= passed[-1].items
+        while len(batch) > 1 and items > (most := call_items(items, self._sizes)):
+            while len(batch) > 1 and items > most:
+                passed.append(batch.pop())
+                items -= passed[-1].items
         self._waiting.extendleft(sorted(passed, key=lambda each: -each.arrived))
         return batch
 

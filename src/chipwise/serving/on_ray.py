@@ -31,13 +31,14 @@ from ray.serve.schema import ApplicationStatus, LoggingConfig
 from chipwise.codec.plan_file import read_plan
 from chipwise.core.errors import ChipwiseError, InputError, MachineError, RuntimeUnavailableError
 from chipwise.core.served import Served
-from chipwise.serving.address import check_free, page_url
+from chipwise.serving.address import page_url
 from chipwise.serving.http import Application
 from chipwise.serving.logs import Log
 from chipwise.serving.metrics import exposition, merged
 from chipwise.serving.ray_tallies import Tallies, summed
 from chipwise.serving.shelf import Shelf, named_plans
 from chipwise.serving.tls import check_tls
+from chipwise.web.listener import bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -148,7 +149,7 @@ def serve_on_ray(settings: Settings, cluster: Cluster, log: Log) -> Served:
     settings = replace(settings, replica=True, plans=tuple(path.resolve() for path in settings.plans))
     _digests(settings)
     if cluster.local:
-        check_free(settings.host, settings.port)
+        bound(settings.host, settings.port).close()
     with contextlib.redirect_stdout(sys.stderr):  # where Ray may tell of itself; the answer is alone on stdout
         return _served(settings, cluster, log)
 

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 
 from chipwise.core.errors import ChipwiseError
 from chipwise.core.served import Served
-from chipwise.serving.address import check_free, page_url
+from chipwise.serving.address import page_url
 from chipwise.serving.grpc_service import open_door as grpc_door
 from chipwise.serving.http import Application
 from chipwise.serving.shelf import Shelf
 from chipwise.serving.tls import check_tls
-from chipwise.web.door import Door, bound, run
+from chipwise.web.door import Door, run
+from chipwise.web.listener import bound
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
 
     from chipwise.serving.logs import Log
     from chipwise.serving.settings import Settings
@@ -50,19 +52,31 @@ def serve(settings: Settings, log: Log) -> Served:
 async def _serve(settings: Settings, log: Log) -> Served:
     check_tls(settings)
     if settings.grpc_port is not None:
-        check_free(settings.host, settings.grpc_port)
+        bound(settings.host, settings.grpc_port).close()  # gRPC would share one that another has
     with bound(settings.host, settings.port) as listener:
         shelf = Shelf(settings, log)
         began = time.monotonic()
         try:
             stopped = _stop_signals(shelf, log)
             if await _opened(shelf, stopped):
-                await _until_stopped(shelf, log, listener, stopped)
+                with _frozen():
+                    await _until_stopped(shelf, log, listener, stopped)
             else:
                 log.event("stopped")
             return Served(shelf.counts(), time.monotonic() - began)
         finally:
             await shelf.close()
+
+
+@contextlib.contextmanager
+def _frozen() -> Iterator[None]:
+    """What is there now stays meanwhile, and is not looked through again and again by the garbage collector."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def _opened(shelf: Shelf, stopped: asyncio.Event) -> bool:
@@ -86,8 +100,6 @@ async def _opened(shelf: Shelf, stopped: asyncio.Event) -> bool:
 
 async def _until_stopped(shelf: Shelf, log: Log, listener: socket.socket, stopped: asyncio.Event) -> None:
     settings = shelf.settings
-    gc.collect()
-    gc.freeze()  # what is there now stays, and need not be looked through again and again
     secrets = {"cert": settings.tls_cert, "key": settings.tls_key, "client_ca": settings.client_ca}
     door = Door(
         Application(shelf, log),
@@ -105,9 +117,7 @@ async def _until_stopped(shelf: Shelf, log: Log, listener: socket.socket, stoppe
     log.event("stopping")
     try:
         async with asyncio.timeout(settings.drain_s):
-            if calls is not None:
-                await calls.stop(settings.drain_s)
-            await door.close()
+            await asyncio.gather(door.close(), *([] if calls is None else [calls.stop(settings.drain_s)]))
             await shelf.turns.drain()
     except TimeoutError:
         log.event("gave up", after_s=settings.drain_s)

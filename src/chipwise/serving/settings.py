@@ -11,7 +11,7 @@ from chipwise.serving.limits import Limits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chipwise.serving.inside import Opened
+    from chipwise.serving.worker import Opened
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,11 +76,11 @@ class Turns:
             if not ready:
                 return
             chosen = min(ready, key=lambda each: each.virtual_s)
-            batch, worker = chosen.take()
-            if chosen.at_once(batch, worker):
+            work = chosen.start()
+            if work is None:
                 self._pump_soon()  # others are heard between two calls
                 return
-            self.begin(chosen.run(batch, worker))
+            self.begin(work)
 
     def _pump_soon(self) -> None:
         """Begin calls in the next turn of the event loop, with all that came in this one."""

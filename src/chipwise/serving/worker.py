@@ -86,6 +86,10 @@ class Opened:
         except ChipwiseError as error:
             return _refused(error)
 
+    def close(self) -> None:
+        """Let the engine go."""
+        self._engine.close()
+
     def _infer(self, message: Message) -> Message:
         started = time.perf_counter()
         outputs = self._engine.run(message.arrays)

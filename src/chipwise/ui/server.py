@@ -8,7 +8,8 @@ import signal
 from typing import TYPE_CHECKING
 
 from chipwise.ui.http import Application
-from chipwise.web.door import Door, bound, run
+from chipwise.web.door import Door, run
+from chipwise.web.listener import bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable

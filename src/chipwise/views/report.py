@@ -140,11 +140,11 @@ def _drawings(report: Report) -> dict[str, list[Markup]]:
         wanted["candidates"] = lambda width: charts.candidates(plan, width)
     if bench is not None and any(row.timing for row in bench.rows):
         wanted["latencies"] = lambda width: charts.latencies(bench, width)
+    wanted |= _outlook_charts(report.outlook)
     made = {
         name: [Markup(draw(charts.WIDE_IN)), Markup(draw(charts.NARROW_IN))]  # noqa: S704  escaped by matplotlib
         for name, draw in wanted.items()
     }
-    made |= _outlook_drawings(report.outlook)
     if check is not None and 0 < len(check.confusion) <= charts.MOST_CLASSES:
         width = 4.4 if len(check.confusion) <= 12 else 6.4
         drawn = [charts.confusion(check.confusion, check.class_names, size) for size in (width, charts.NARROW_IN)]
@@ -152,8 +152,8 @@ def _drawings(report: Report) -> dict[str, list[Markup]]:
     return made
 
 
-def _outlook_drawings(outlook: Outlook | None) -> dict[str, list[Markup]]:
-    """Charts of the estimates, each for wide and narrow screens; what is not known is not drawn."""
+def _outlook_charts(outlook: Outlook | None) -> dict[str, Callable[[float], str]]:
+    """What draws charts of the estimates at a width; what is not known is not drawn."""
     if outlook is None:
         return {}
     here, training = outlook.here, outlook.training
@@ -173,10 +173,7 @@ def _outlook_drawings(outlook: Outlook | None) -> dict[str, list[Markup]]:
         wanted["memory"] = lambda width: outlook_charts.memory_bars(bars, width)
     if training is not None and len(training.scaling) > 1:
         wanted["scaling"] = lambda width: outlook_charts.scaling_curve(training.scaling, training.item, width)
-    return {
-        name: [Markup(draw(charts.WIDE_IN)), Markup(draw(charts.NARROW_IN))]  # noqa: S704  escaped by matplotlib
-        for name, draw in wanted.items()
-    }
+    return wanted
 
 
 def _workloads(here: WhatIf, training: WhatIf | None) -> list[tuple[str, WhatIf]]:

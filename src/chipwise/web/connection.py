@@ -45,8 +45,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """A client is there, and has a time for its first request."""
-        self._joined = Joined(transport)
-        super().connection_made(self._joined)  # type: ignore[arg-type]
+        self._writes = JoinedWrites(transport)
+        super().connection_made(self._writes)  # type: ignore[arg-type]
         self._late = self.loop.call_later(HEAD_S, self._too_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -103,9 +103,9 @@ class Connection(HttpToolsProtocol):
         Every write may wake its client, who would then take turns with the server on a core.
         """
         if len(self.tasks) > 1:
-            self.loop.call_soon(self._joined.flush)
+            self.loop.call_soon(self._writes.flush)
         else:
-            self._joined.flush()
+            self._writes.flush()
         super().on_response_complete()
         if self.transport.is_closing():
             self._watch_reader()
@@ -169,7 +169,7 @@ class Connection(HttpToolsProtocol):
         self._refused(status)
 
 
-class Joined:
+class JoinedWrites:
     """A transport that writes an answer's head together with its body: one call of the system, not two.
 
     Args:
