@@ -151,6 +151,25 @@ def test_limits_leave_out_what_breaks_them(few: None, tmp_path: Path) -> None:
     assert all(each.size_bytes <= 20_000 for each in contest.trials if each.size_bytes is not None)
 
 
+def test_who_breaks_a_limit_with_all_samples_does_not_win(few: None, tmp_path: Path) -> None:
+    """Nearest neighbours keep every sample: 1,077 of them, and 1,437 in the last fit."""
+    free = held(tmp_path / "free.jsonl")
+    assert free.winner is not None
+    assert free.winner.size_bytes is not None
+    (row,) = (each for each in free.trials if each.model == free.winner.model)
+    assert row.size_bytes is not None
+    between = (row.size_bytes + free.winner.size_bytes) // 2
+    assert row.size_bytes < between < free.winner.size_bytes
+    contest = held(tmp_path / "free.jsonl", limits=Limits(size_bytes=between))  # what was fitted is not fitted again
+    assert contest.winner is not None
+    assert contest.winner.test is not None
+    assert contest.winner.model != free.winner.model
+    assert all(each.size_bytes is not None and each.size_bytes <= between for each in contest.finalists)
+    assert contest.over_limits > 0
+    said = f"{free.winner.model} was left out after its last fit, on all samples: it has {free.winner.size_bytes:,}"
+    assert any(note.startswith(said) for note in contest.notes)
+
+
 def test_a_trial_that_fails_is_a_row_with_its_reason(
     few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,22 @@ def test_an_estimator_learns_and_gives_its_string_back(model: str) -> None:
         assert sum(array.size for array in arrays.values()) > 100
 
 
+def test_what_is_made_to_be_saved_is_all_saved() -> None:
+    """Each state is made anew and let go of: the next one may lie at the same address."""
+
+    class State:
+        def __init__(self, place: int) -> None:
+            self.place = place
+
+        def __getstate__(self) -> dict[str, object]:
+            return {"learned": np.full(3, self.place), "parts": [np.full(2, self.place)]}
+
+    State.__module__ = "sklearn.state"
+    made = estimators.Estimator("Made()", [State(place) for place in range(50)])
+    with np.load(io.BytesIO(made.save()), allow_pickle=False) as arrays:
+        assert [int(array[0]) for array in arrays.values()] == [place for place in range(50) for _ in range(2)]
+
+
 def test_every_kind_begins_with_a_string_that_can_be_built() -> None:
     pytest.importorskip("torch")
     kinds = kinds_for(Facts(samples=1077, features=64, classes=10, channels=1))

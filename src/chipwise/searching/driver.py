@@ -111,6 +111,12 @@ class Driver:
         """Contestants that had all samples and keep the limits, the best first."""
         return sorted(self.top.values(), key=_rank_of)
 
+    def broken(self, row: Trial) -> str:
+        """Which limit a row breaks, in words; empty for none."""
+        return self.wanted.limits.broken(
+            predict_s=row.predict_s_per_item or 0.0, size_bytes=row.size_bytes or 0, price_usd=row.price_usd or 0.0
+        )
+
     def left_s(self) -> float:
         """Time until the tests have to begin."""
         return self.ends - time.monotonic() - _MARGIN * self._reserve_s() - 1.0
@@ -258,7 +264,7 @@ class Driver:
         items = row.score.samples or 0
         seconds = (row.fit_s or 0.0) + items * (row.predict_s_per_item or 0.0)
         self.forecast.see(entry, Seen(entry.work(row.rung.share), 1 - row.score.value, max(seconds, 1e-3)))
-        broken = self._broken(row)
+        broken = self.broken(row)
         at_top = entry.next == len(self.shares) - 1
         if at_top:
             self._rank(row)
@@ -281,15 +287,10 @@ class Driver:
 
     def _rank(self, row: Trial) -> None:
         """Take a row that had all samples into account."""
-        if self._broken(row):
+        if self.broken(row):
             self.over_limits += 1
         else:
             self.top[row.model] = row
-
-    def _broken(self, row: Trial) -> str:
-        return self.wanted.limits.broken(
-            predict_s=row.predict_s_per_item or 0.0, size_bytes=row.size_bytes or 0, price_usd=row.price_usd or 0.0
-        )
 
     def _out(self, entry: Entry, rung: Rung, state: str, reason: str) -> None:
         self.rows.ended(entry.model, rung, "refused" if state == "refused" else "failed", reason)

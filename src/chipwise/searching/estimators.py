@@ -92,7 +92,7 @@ class Estimator:
 
     def save(self) -> bytes:
         """Every array of the fitted estimator, once, as a plain .npz; search trees over such arrays are left out."""
-        arrays = {str(place): array for place, array in enumerate(_arrays(self.fitted, set()))}
+        arrays = {str(place): array for place, array in enumerate(_arrays(self.fitted, {}))}
         file = io.BytesIO()
         np.savez(file, allow_pickle=False, **arrays)
         return file.getvalue()
@@ -171,11 +171,14 @@ def _class(name: str) -> Any:
         raise InputError(f"this version of {library} has no {name}") from error
 
 
-def _arrays(thing: Any, seen: set[int]) -> Iterator[NDArray[Any]]:
-    """Arrays in a fitted estimator, in the order of its attributes; what is shared comes once."""
+def _arrays(thing: Any, seen: dict[int, Any]) -> Iterator[NDArray[Any]]:
+    """Arrays in a fitted estimator, in the order of its attributes; what is shared comes once.
+
+    What was seen is kept: the id of a state that was made to be looked at would be that of the next one, too.
+    """
     if id(thing) in seen or type(thing).__name__ in _REBUILT:
         return
-    seen.add(id(thing))
+    seen[id(thing)] = thing
     if isinstance(thing, np.ndarray):
         if thing.dtype.kind != "O":
             yield thing

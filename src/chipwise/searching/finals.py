@@ -59,27 +59,37 @@ def finals(driver: Driver, kept: Path) -> tuple[tuple[Finalist, ...], PairedDrop
     Raises:
         StorageError: a row or the answers cannot be written.
     """
-    leaders = driver.leaders()
-    rungs = {row.model: _rung(row.model, driver.rows.splits) for row in leaders}
-    folders = {row.model: kept / driver.rows.id_of(row.model, rungs[row.model]) for row in leaders}
-    known = {row.model: _known(driver, folders[row.model]) for row in leaders}
-    ended = {model: end for model, end in known.items() if end is not None}
-    waiting = [row for row in leaders if row.model not in ended]
+    board, places = driver.board(), len(driver.leaders())
+    rungs = {row.model: _rung(row.model, driver.rows.splits) for row in board}
+    folders = {row.model: kept / driver.rows.id_of(row.model, rungs[row.model]) for row in board}
+    ended: dict[str, _End] = {}
     running: dict[str, Trial] = {}
-    while waiting or running:
-        while waiting and driver.executor.free():
-            row = waiting.pop(0)
-            limit_s = _limit(driver, row, first=row is leaders[0])
-            if limit_s is not None:
-                folder = folders[row.model]
+    late: set[str] = set()
+    while True:
+        leaders = [row for row in board if not _over(driver, ended.get(row.model))][:places]
+        begun = {row.model for row in running.values()} | ended.keys() | late
+        waiting = [row for row in leaders if row.model not in begun]
+        if not waiting and not running:
+            break
+        for row in waiting:
+            folder = folders[row.model]
+            known = _known(driver, folder)
+            if known is not None:
+                ended[row.model] = known
+            elif driver.executor.free():
+                limit_s = _limit(driver, row, first=row is leaders[0])
+                if limit_s is None:
+                    late.add(row.model)
+                    continue
                 running[folder.name] = row
                 job = driver.job(row.model, rungs[row.model], folder.name, rows="", keep=str(folder.resolve()))
                 driver.executor.start(job, limit_s)
-        for outcome in driver.executor.wait(_LOOK_S):
+        for outcome in driver.executor.wait(_LOOK_S) if running else ():
             row = running.pop(outcome.id)
             ended[row.model] = _ended(driver, row.model, rungs[row.model], outcome, folders[row.model])
-        driver.progress.update("testing", min(len(ended) / max(len(leaders), 1), 0.99))
+        driver.progress.update("testing", min(len(ended) / max(places, 1), 0.99))
     driver.progress.update("testing", 1.0)
+    _say_over(driver, ended)
     finalists = tuple(_finalist(row, ended.get(row.model)) for row in leaders)
     return finalists, _compared(driver, [ended[row.model] for row in leaders if row.model in ended])
 
@@ -109,6 +119,19 @@ def _limit(driver: Driver, row: Trial, *, first: bool) -> float | None:
     if first:
         return max(left, _GRACE * expected + 20.0)
     return left if expected < left else None
+
+
+def _over(driver: Driver, end: _End | None) -> str:
+    """Which limit a contestant breaks that kept it before it learned from more samples; empty for none."""
+    return "" if end is None or end.answers is None else driver.broken(end.row)
+
+
+def _say_over(driver: Driver, ended: dict[str, _End]) -> None:
+    for model, end in ended.items():
+        reason = _over(driver, end)
+        if reason:
+            driver.over_limits += 1
+            driver.notes.append(f"{model} was left out after its last fit, on all samples: {reason}")
 
 
 def _known(driver: Driver, folder: Path) -> _End | None:

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from chipwise.core.epoch import Epoch
 
+_NAME = "events.out.tfevents."
+_LOOK_S = 0.1
+
 
 @contextmanager
 def event_log(folder: Path, first: int) -> Iterator[Callable[[Epoch], None]]:
@@ -38,13 +42,27 @@ def event_log(folder: Path, first: int) -> Iterator[Callable[[Epoch], None]]:
         StorageError: when they cannot be written.
     """
     try:
-        writer = SummaryWriter(str(folder), purge_step=first)
+        writer = _writer(folder, first)
         try:
             yield lambda epoch: _log(writer, epoch)
         finally:
             writer.close()
     except OSError as error:
         raise storage_error(folder, error) from error
+
+
+def _writer(folder: Path, first: int) -> SummaryWriter:
+    """A writer whose file is read last: TensorBoard goes by names, which tell seconds apart."""
+    before = {path.name for path in folder.glob("*")}
+    while True:
+        writer = SummaryWriter(str(folder), purge_step=first)
+        made = next(path for path in folder.glob("*") if path.name not in before)
+        last = max(before, default="")
+        if made.name > last or not last.startswith(made.name[: len(_NAME) + 10]):
+            return writer
+        writer.close()
+        made.unlink()
+        time.sleep(_LOOK_S)
 
 
 def _log(writer: SummaryWriter, epoch: Epoch) -> None:
