@@ -363,7 +363,7 @@ def test_what_cannot_be_served_ends_at_once(plans: Path, tmp_path: Path) -> None
             (half, {"max_latency_s": 0.0}, InputError, "latency bound is 0"),
             (half, {"workers": -1}, InputError, "workers is -1"),
             (half, {"hang_s": 0.0}, InputError, "calls that hang is 0"),
-            (half, {"workers": 0, "hang_s": 1.0}, InputError, "own process cannot be ended"),
+            (half, {"workers": 0, "hang_s": 1.0}, InputError, "hang-after is 1 s"),
             (half, {"replicas": 2}, InputError, "--replicas is for replicas on Ray"),
             (half, {"address": "auto"}, InputError, "--address is for replicas on Ray"),
             (half, {"on": "roy"}, InputError, "'roy'"),

@@ -157,6 +157,37 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_says_so_once(
     assert module.steps == 5 * STEPS
 
 
+def test_a_full_disk_at_the_end_is_said_and_the_run_ends_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = tiny.run(tmp_path / "whole"), tmp_path / "whole"
+    folder = tmp_path / "full"
+    save_file = trainer.checkpoints.save_file
+
+    def full(tensors: dict[str, torch.Tensor], path: Path, header: dict[str, str] | None) -> None:
+        if "weights" in path.name:
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        save_file(tensors, path, header)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.checkpoints, "save_file", full)
+        with pytest.raises(StorageError, match=r"weights\.safetensors: No space left on device"):
+            tiny.run(folder)
+    assert not list(folder.glob("*weights*"))
+    module = tiny.tiny()
+    assert_same(tiny.run(folder, module), folder, whole)
+    assert module.steps == 0, "all was learned before"
+
+
+def test_a_finished_run_is_not_written_again(tmp_path: Path) -> None:
+    first = tiny.run(tmp_path)
+    before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in tmp_path.iterdir() if path.is_file()}
+    assert tiny.run(tmp_path) == first
+    after = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in tmp_path.iterdir() if path.is_file()}
+    assert after == before
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
 def test_bf16_says_that_fp32_may_help() -> None:
     module = nn.Linear(4, 2)
     module.register_forward_hook(lambda part, given, result: result * float("nan"))

@@ -244,6 +244,9 @@ def data_names() -> list[str]:
     return ["digits", "fashion-mnist", "folder:", "idx:", "mnist", "npz:"]
 
 
+HTTP = ("uvicorn", "httptools", "uvloop")  # what a server needs
+
+
 def need(*modules: str, extra: str) -> None:
     """Say which extra is missing before anything is started."""
     for module in modules:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chipwise.api.given import need
+from chipwise.api.given import HTTP, need
 from chipwise.api.notebook import drawn
 from chipwise.core.errors import InputError, unknown_name
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from chipwise.serving.worker import Opened
 
 RAY = "ray"
-_LIBRARIES = ("uvicorn", "httptools", "uvloop", "prometheus_client")
 _TOKEN_BYTES = 4096
 _STORE_BYTES = 512 << 20  # of a cluster of this machine: large bodies go through it
 
@@ -90,7 +89,8 @@ def serve(
     _check_positive({"queue": queue, "timeout": timeout_s})
     _check_positive({"the latency bound": max_latency_s, "the bound on calls that hang": hang_s}, " s")
     wanted = replicas_of(on, replicas, min_replicas, max_replicas, address)
-    need(*(_LIBRARIES if wanted is None else ()), *(["grpc"] if grpc_port is not None else []), extra="serve")
+    door = (*HTTP, "prometheus_client") if wanted is None else ()
+    need(*door, *(["grpc"] if grpc_port is not None else []), extra="serve")
     token = "" if token_file is None else _token(Path(token_file))
     from chipwise.serving.logs import Log
     from chipwise.serving.settings import Settings
@@ -130,7 +130,7 @@ def _opener(workers: int, hang_s: float | None) -> Callable[[Path, float | None]
         return None
     if hang_s is not None:
         raise InputError(
-            "a call in the server's own process cannot be ended: nothing hangs after a time there",
+            f"hang-after is {hang_s:g} s, and a call in the server's own process cannot be ended",
             hint="--workers 1, or leave --hang-after out",
         )
     from chipwise.serving.worker import Opened

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from chipwise.api.choosing import MOST_DEVICES, MOST_ITEMS
 from chipwise.api.estimating import loaded_network
-from chipwise.api.given import need
+from chipwise.api.given import HTTP, need
 from chipwise.api.offers import offers
 from chipwise.api.targets import HERE, OPTIMIZERS, PRECISIONS, target
 from chipwise.api.what_if import what_if
@@ -60,7 +60,7 @@ def what_if_page(
     """
     if not 0 <= port <= _MOST_PORT:
         raise InputError(f"port is {port}", hint=f"from 1 to {_MOST_PORT}; 0 for any that is free")
-    need("uvicorn", "httptools", "uvloop", extra="serve")
+    need(*HTTP, extra="serve")
     from chipwise.ui.server import show
 
     where: list[WhatIfPage] = []

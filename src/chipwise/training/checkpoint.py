@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from chipwise.codec.files import atomic_path, storage_error
+from chipwise.codec.files import atomic_path
 from chipwise.codec.records import decode, encode
 from chipwise.core.epoch import Epoch
 from chipwise.core.errors import ChipwiseError, InputError
@@ -77,11 +77,20 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {name: value.detach().contiguous() for name, value in checkpoint.tensors.items()}
     text = encode(checkpoint.state)
     header = {"format": _FORMAT, "state": text.decode(), "sha256": _digest(text, tensors)}
-    with atomic_path(path) as part:  # straight from the tensors: bytes in between would take as much again, twice
-        try:
-            save_file(tensors, part, header)
-        except SafetensorError as error:
-            raise storage_error(path, OSError(str(error).rpartition("I/O error: ")[2])) from error
+    with atomic_path(path) as part:
+        write_tensors(tensors, part, header)
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str] | None = None) -> None:
+    """Write a file of safetensors straight from where they lie: bytes in between would take as much again, twice.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        save_file(tensors, path, header)
+    except SafetensorError as error:
+        raise OSError(str(error).rpartition("I/O error: ")[2]) from error
 
 
 def load(path: Path) -> Checkpoint:

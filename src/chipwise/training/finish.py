@@ -12,15 +12,18 @@ from __future__ import annotations
 import filecmp
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 
 from chipwise.codec.files import atomic_path, atomic_write, storage_error
 from chipwise.codec.records import decode, encode
 from chipwise.core.errors import InputError
 from chipwise.core.report import Training
 from chipwise.tasks.metrics import accuracy, confusion
+from chipwise.training.checkpoint import write_tensors
 from chipwise.training.evaluate import evaluate_fed
 from chipwise.training.feed import fed
 from chipwise.training.place import CPU
@@ -28,7 +31,6 @@ from chipwise.training.settings import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import torch
     from torch import Tensor, nn
@@ -57,7 +59,7 @@ class Kept:
     """
 
     file: str = WEIGHTS
-    write: Callable[[dict[str, Tensor], Path], None] = save_file
+    write: Callable[[dict[str, Tensor], Path], None] = write_tensors
     copies: int = 0
 
 
@@ -94,12 +96,10 @@ def finish(
     best = done.part("best.")
     module.load_state_dict(best)
     module.eval()
-    with atomic_path(folder / kept.file) as part:
-        kept.write(best, part)
-        found = _stored(folder, folder / kept.file, part, done)
-        if found is not None:
-            return found
-        measured, table = _tested(module, network, test, settings, reader, device)
+    found = _stored(folder, kept, best, done)
+    if found is not None:
+        return found
+    measured, table = _tested(module, network, test, settings, reader, device)
     record = Training(
         network=network.name,
         data=test.name,
@@ -116,6 +116,8 @@ def finish(
         seed=settings.seed,
         skipped=test.skipped,
     )
+    with atomic_path(folder / kept.file) as part:
+        kept.write(best, part)
     write_history(folder, done.state.history)
     atomic_write(folder / _RECORD, encode(record, pretty=True))
     return record
@@ -151,16 +153,27 @@ def forget(folder: Path) -> None:
         raise storage_error(folder, error) from error
 
 
-def _stored(folder: Path, kept: Path, weights: Path, done: Checkpoint) -> Training | None:
+def _stored(folder: Path, kept: Kept, best: dict[str, Tensor], done: Checkpoint) -> Training | None:
     """The record of a finished run, or None when it or the weights are missing, damaged or of another run."""
     record = folder / _RECORD
-    if not record.is_file() or not kept.is_file() or not filecmp.cmp(kept, weights, shallow=False):
+    if not record.is_file() or not (folder / kept.file).is_file():
         return None
     try:
         found = decode(record.read_bytes(), Training, str(record))
     except InputError:
         return None  # made again from the checkpoint
-    return found if found.history == done.state.history else None
+    return found if found.history == done.state.history and _holds(folder / kept.file, kept, best) else None
+
+
+def _holds(path: Path, kept: Kept, best: dict[str, Tensor]) -> bool:
+    """Whether a file is what would be written."""
+    try:
+        with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            again = Path(folder) / path.name
+            kept.write(best, again)
+            return filecmp.cmp(path, again, shallow=False)
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
 def _tested(  # noqa: PLR0917 (six nouns in the order of the line)
