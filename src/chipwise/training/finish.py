@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from safetensors.torch import save as serialize
@@ -22,11 +23,12 @@ from chipwise.core.report import Training
 from chipwise.tasks.metrics import accuracy, confusion
 from chipwise.training.evaluate import evaluate_fed
 from chipwise.training.feed import fed
+from chipwise.training.lying import safetensor_pieces, write_pieces
 from chipwise.training.place import CPU
 from chipwise.training.settings import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     import torch
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
     from chipwise.training.checkpoint import Checkpoint
     from chipwise.training.settings import Settings
     from chipwise.training.stream import Reader
+    from chipwise.training.weights_on_disk import StoredWeights
+
+    Pieces = Callable[[], Iterable[bytes | memoryview]]
 
 _HISTORY, _RECORD = "history.jsonl", "training.json"
 # Files of weights that a run may leave: a module's, and those of graphs, which hold the graph, too.
@@ -69,6 +74,7 @@ def finish(
     kept: Kept,
     reader: Reader | None = None,
     device: torch.device = CPU,
+    weights: StoredWeights | None = None,
 ) -> Training:
     """Load the kept weights into `module`, test them, and write weights, history and record.
 
@@ -84,15 +90,18 @@ def finish(
         kept: how the weights are written.
         reader: of the test pictures, where they are in their files.
         device: where the module is.
+        weights: of the module, where they lie on disk; they are written from there, one at a time.
 
     Raises:
         StorageError: when something cannot be written.
     """
     best = done.part("best.")
-    module.load_state_dict(best)
+    module.load_state_dict(best, strict=weights is None)
     module.eval()
-    weights = kept.encode(best)
-    found = _stored(folder, folder / kept.file, weights, done)
+    if weights is not None:
+        weights.take(done.lying_part("best."))
+    pieces = _encoded(kept, best) if weights is None else partial(safetensor_pieces, best | weights.now)
+    found = _stored(folder, folder / kept.file, pieces, done)
     if found is not None:
         return found
     measured, table = _tested(module, network, test, settings, reader, device)
@@ -112,7 +121,7 @@ def finish(
         seed=settings.seed,
         skipped=test.skipped,
     )
-    atomic_write(folder / kept.file, weights)
+    write_pieces(folder / kept.file, pieces())
     write_history(folder, done.state.history)
     atomic_write(folder / _RECORD, encode(record, pretty=True))
     return record
@@ -143,10 +152,23 @@ def forget(folder: Path) -> None:
         raise storage_error(folder, error) from error
 
 
-def _stored(folder: Path, kept: Path, weights: bytes, done: Checkpoint) -> Training | None:
+def _encoded(kept: Kept, best: dict[str, Tensor]) -> Pieces:
+    whole = kept.encode(best)
+    return lambda: (whole,)
+
+
+def _same(path: Path, pieces: Iterable[bytes | memoryview]) -> bool:
+    """Whether a file is there and holds just that."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return all(file.read(len(piece)) == piece for piece in pieces) and not file.read(1)
+
+
+def _stored(folder: Path, kept: Path, pieces: Pieces, done: Checkpoint) -> Training | None:
     """The record of a finished run, or None when it or the weights are missing, damaged or of another run."""
     record = folder / _RECORD
-    if not record.is_file() or not kept.is_file() or kept.read_bytes() != weights:
+    if not record.is_file() or not _same(kept, pieces()):
         return None
     try:
         found = decode(record.read_bytes(), Training, str(record))
