@@ -195,6 +195,15 @@ class Settings:
             raise InputError(f"workers={self.workers} have nothing to read with loading=ram", hint="one of them")
 
 
+def needing_weights(settings: Settings) -> dict[str, Any]:
+    """Those settings that need all weights, or all gradients, in memory."""
+    needing = {
+        "ema": settings.ema, "freeze": settings.freeze, "l1": settings.l1 or None,
+        "compiled": settings.compiled or None, "precision": "fp16" if settings.precision == "fp16" else None,
+    }  # fmt: skip
+    return {name: value for name, value in needing.items() if value is not None}
+
+
 def as_json(settings: Settings) -> dict[str, str | int | float | bool | None]:
     """The settings as a plain dict, in the order of their definition.
 
@@ -333,13 +342,8 @@ def _check_on_disk(settings: Settings) -> None:
         return
     if not settings.state_on_disk and (settings.optimizer != "sgd" or settings.momentum != 0):
         raise InputError("weights_on_disk=True: the optimizer's state must be there, too", hint="state_on_disk=True")
-    needing = {
-        "ema": settings.ema, "freeze": settings.freeze, "l1": settings.l1 or None,
-        "compiled": settings.compiled or None, "precision": "fp16" if settings.precision == "fp16" else None,
-    }  # fmt: skip
-    for name, value in needing.items():
-        if value is not None:
-            raise InputError(f"weights_on_disk=True does not go with {name}={value}", hint="leave one of them out")
+    for name, value in needing_weights(settings).items():
+        raise InputError(f"weights_on_disk=True does not go with {name}={value}", hint="leave one of them out")
 
 
 def _check_momentum(settings: Settings) -> None:
