@@ -106,7 +106,8 @@ class StoredWeights:
                 value.data = value.detach().clone()  # a part of something larger, or of a file
             self._move(write_at, value, _WEIGHTS)
             value.untyped_storage().resize_(0)
-            self._hooks.callback(value.register_post_accumulate_grad_hook(self._put_gradient).remove)
+            hook = value.register_post_accumulate_grad_hook(self._put_gradient)  # type: ignore[no-untyped-call]
+            self._hooks.callback(hook.remove)
         for part in self._module.modules():
             values = [value for value in part.parameters(recurse=False) if value in self._begins]
             if values:
@@ -180,9 +181,9 @@ class StoredWeights:
         gradients = (
             self._gradient(value) if value in self._learned else value.grad for value in self._module.parameters()
         )
-        return torch.linalg.vector_norm(
-            torch.stack([torch.linalg.vector_norm(each) for each in gradients if each is not None])
-        )
+        norms = [torch.linalg.vector_norm(each) for each in gradients if each is not None]
+        found: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+        return found
 
     def clip(self, most: float, norm: Tensor) -> None:
         """Scale the gradients in the file as torch scales those in memory."""
@@ -288,7 +289,7 @@ class _Guard(TorchFunctionMode):
     """Refuses functions of torch on weights that are not in memory: some of them would end the process."""
 
     def __init__(self, foreign: Callable[[object], bool]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._foreign = foreign
 
     def __torch_function__(
