@@ -204,7 +204,8 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
         for each in (threads(chosen.threads), memory(), placed(module, device)):
             meanwhile.enter_context(each)
         as_fed(module, channels_last=chosen.channels_last)  # while its weights are in memory
-        weights = meanwhile.enter_context(weights_on_disk(module, run.folder, wanted=chosen.weights_on_disk))
+        lent = chosen.weights_on_disk and epochs is None  # a mesh refuses that
+        weights = meanwhile.enter_context(weights_on_disk(module, run.folder, wanted=lent))
         for technique in (run_again(module, again), swapped_out(module, swapped, run.folder)):
             meanwhile.enter_context(technique)
         run = dataclasses.replace(run, reader=reader, weights=weights)
@@ -238,8 +239,7 @@ def _train(run: Run, found: Checkpoint | None) -> Checkpoint:
         device=run.device, feeding=settings.feeding,
     )  # fmt: skip
     _tell_plan(run, lesson)
-    wanted = settings.state_on_disk or settings.weights_on_disk
-    lent = nullcontext if run.weights is None else run.weights.lent
+    wanted, lent = settings.state_on_disk or settings.weights_on_disk, run.weights.lent if run.weights else nullcontext
     with state_on_disk(lesson.optimizer, run.folder, wanted=wanted, lent=lent) as stored:
         lesson = dataclasses.replace(lesson, stored=stored, weights=run.weights)
         standing = _learned(run, lesson, validation, found)
