@@ -73,6 +73,10 @@ CASES = (
     (True, "mlp-4096", 64, "sgd", "state+returned"),
     (True, "zfnet", 8, "adamw", "state+returned"),
     (True, "vgg11", 8, "adamw", "checkpointing+state+returned"),
+    (True, "mlp-4096", 64, "adamw", "weights+state+returned"),
+    (True, "mlp-4096", 64, "sgd", "accumulation+weights+state+returned"),
+    (True, "zfnet", 8, "adamw", "weights+state+returned"),
+    (True, "vgg11", 8, "adamw", "checkpointing+weights+state+returned"),
 )
 # Runs in a process of its own: predicts, trains, and prints what it took.
 PROBE = """
@@ -106,6 +110,7 @@ settings = replace(
     precision="bf16" if "bf16" in techniques else "fp32",
     micro_batch=batch // 4 if "accumulation" in techniques else None,
     return_memory="returned" in techniques, state_on_disk="state" in techniques,
+    weights_on_disk="weights" in techniques,
 )
 if "checkpointing" in techniques:
     units = units_of(segments_of(start.module), layer_rows(start.network, batch))

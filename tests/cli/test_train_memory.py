@@ -85,3 +85,10 @@ def test_sizes_that_are_none(cli: Callable[..., object], tmp_path: Path, size: s
     refused = cli(*USUAL, "-o", tmp_path / "run", f"--memory={size}")
     assert refused.code == 2
     assert "as an amount of memory" in refused.err
+
+
+def test_weights_go_to_disk_only_where_nothing_wants_them_all(cli: Callable[..., object]) -> None:
+    for more, lent in (((), True), (("--ema", "0.9"), False)):
+        found = json.loads(cli(*USUAL, "--explain", "--json", "--memory", "1MB", *more).out)["smallest"]
+        assert found["savings"]["weights_on_disk"] is lent
+        assert found["savings"]["state_on_disk"] or not lent

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from chipwise.core.errors import GoalMissedError, NetworkError, StorageError  # noqa: E402
+from chipwise.training import lying  # noqa: E402
 from chipwise.training import train as trainer  # noqa: E402
 from chipwise.training.divergence import broken_layer  # noqa: E402
 from chipwise.training.feed import Feed  # noqa: E402
@@ -131,7 +132,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_says_so_once(
     monkeypatch.setattr(trainer, "_CHECKPOINT_SHARE", 1e9)
     whole = tiny.run(tmp_path / "whole"), tmp_path / "whole"
     folder, writes = tmp_path / "full", 0
-    save_file = trainer.checkpoints.save_file
+    save_file = lying.save_file
 
     def full(tensors: dict[str, torch.Tensor], path: Path, header: dict[str, str]) -> None:
         nonlocal writes
@@ -142,7 +143,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_says_so_once(
             raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.checkpoints, "save_file", full)
+        patch.setattr(lying, "save_file", full)
         with pytest.raises(StorageError) as caught:
             tiny.run(folder)
     assert (
@@ -162,7 +163,7 @@ def test_a_full_disk_at_the_end_is_said_and_the_run_ends_when_there_is_room(
 ) -> None:
     whole = tiny.run(tmp_path / "whole"), tmp_path / "whole"
     folder = tmp_path / "full"
-    save_file = trainer.checkpoints.save_file
+    save_file = lying.save_file
 
     def full(tensors: dict[str, torch.Tensor], path: Path, header: dict[str, str] | None) -> None:
         if "weights" in path.name:
@@ -170,7 +171,7 @@ def test_a_full_disk_at_the_end_is_said_and_the_run_ends_when_there_is_room(
         save_file(tensors, path, header)
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.checkpoints, "save_file", full)
+        patch.setattr(lying, "save_file", full)
         with pytest.raises(StorageError, match=r"weights\.safetensors: No space left on device"):
             tiny.run(folder)
     assert not list(folder.glob("*weights*"))

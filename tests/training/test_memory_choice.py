@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chipwise.core.training_memory import STATE_AT_ONCE, Savings
+from chipwise.core.training_memory import LARGE_WEIGHT, STATE_AT_ONCE, Savings
 from chipwise.cost.step_memory import saved_bytes
 from chipwise.cost.training_memory import Around, Rows
 from chipwise.networks.layers import layer_rows
@@ -182,3 +182,38 @@ def test_the_optimizers_state_goes_to_disk_where_nothing_else_fits() -> None:
     assert "the optimizer's state on disk" in found.savings.words(64)
     assert found.step.optimizer == 2 * 4 * STATE_AT_ONCE < least.step.optimizer
     assert found.time_factor > way_of(rows, around, replace(found.savings, state_on_disk=False)).time_factor
+
+
+def test_weights_go_to_disk_last() -> None:
+    rows = rows_of("mlp-4096")
+    around = Around("adamw", process_bytes=300 * 10**6, evaluated=64, batch=64)
+    before, last = Allowed(returned=True, state=True), Allowed(returned=True, state=True, weights=True)
+    least = fit_into(1, rows, around, Savings(64), before).smallest
+    enough = fit_into(least.memory.high, rows, around, Savings(64), last).chosen
+    assert enough is not None
+    assert not enough.savings.weights_on_disk, "not before"
+    assert fit_into(least.memory.high - 10**6, rows, around, Savings(64), before).chosen is None
+    found = fit_into(least.memory.high - 10**6, rows, around, Savings(64), last).chosen
+    assert found is not None
+    assert found.savings.weights_on_disk
+    assert found.savings.state_on_disk
+    assert found.savings.returned
+    assert "weights on disk" in found.savings.words(64)
+    assert found.time_factor > way_of(rows, around, replace(found.savings, weights_on_disk=False)).time_factor
+
+
+def test_of_weights_on_disk_one_layers_are_in_memory() -> None:
+    rows = rows_of("mlp-4096")
+    around = Around("adamw", process_bytes=300 * 10**6, evaluated=64, batch=64)
+    sizes = [4 * row.parameters for row in rows(64)]
+    small = sum(size for size in sizes if size < LARGE_WEIGHT)
+    plain = Savings(64, returned=True, state_on_disk=True)
+    for savings in (plain, replace(plain, micro_batch=16)):
+        lent = way_of(rows, around, replace(savings, weights_on_disk=True))
+        assert lent.step.weights == small + max(sizes)
+        assert max(sizes) <= lent.step.gradients <= max(sizes) + small + 4 * STATE_AT_ONCE
+        assert lent.step.best == small
+        assert lent.memory.total < way_of(rows, around, savings).memory.total - sum(sizes)
+        assert lent.memory.total - lent.memory.process >= sum(sizes), "all of them are there at the end"
+    again = replace(plain, weights_on_disk=True, again=tuple((row.name,) for row in rows(64)))
+    assert way_of(rows, around, again).memory.total > 0

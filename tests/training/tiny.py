@@ -1,6 +1,6 @@
 """A training run that takes a fraction of a second, for tests; run as a script it is killed on the way.
 
-    python tests/training/tiny.py FOLDER WHEN [PRECISION CLIP_NORM]
+    python tests/training/tiny.py FOLDER WHEN [PRECISION CLIP_NORM DISK]
 
 WHEN is a number (SIGKILL before that training step) or "write-N" (SIGKILL inside the N-th checkpoint write).
 """
@@ -22,6 +22,7 @@ from chipwise.core.report import Training
 from chipwise.core.task import Preprocess, Task
 from chipwise.datasets.dataset import Dataset, make
 from chipwise.training import train as trainer
+from chipwise.training import weights_on_disk as on_disk
 from chipwise.training.seeds import seeded
 from chipwise.training.settings import Settings
 
@@ -85,11 +86,13 @@ def main(folder: str, when: str, precision: str = "fp32", clip_norm: str = "", d
     """Train until killed."""
     trainer._CHECKPOINT_SHARE = 1e9  # after every epoch, however short
     settings = dataclasses.replace(SETTINGS, precision=precision, clip_norm=float(clip_norm) if clip_norm else None)
-    settings = dataclasses.replace(settings, state_on_disk=bool(disk))
+    settings = dataclasses.replace(settings, state_on_disk=bool(disk), weights_on_disk=disk == "weights")
+    if settings.weights_on_disk:
+        on_disk.LARGE_WEIGHT = 200  # bytes
     if not when.startswith("write-"):
         run(Path(folder), tiny(lambda step: kill() if step == int(when) else None), settings)
     writes = 0
-    whole = trainer.checkpoints.save_file
+    whole = trainer.checkpoints.write_safetensors
 
     def torn(tensors: dict[str, Tensor], part: Path, header: dict[str, str]) -> None:
         nonlocal writes
@@ -99,7 +102,7 @@ def main(folder: str, when: str, precision: str = "fp32", clip_norm: str = "", d
             os.truncate(part, part.stat().st_size // 2)
             kill()
 
-    trainer.checkpoints.save_file = torn
+    trainer.checkpoints.write_safetensors = torn
     run(Path(folder), settings=settings)
 
 

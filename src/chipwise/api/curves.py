@@ -119,7 +119,7 @@ def learning_curve(
     from chipwise.training.settings import OF_PLACE, OF_READING
 
     check_variants(variants, known_settings(settings))
-    for name in (OF_READING.keys() | {"swapped", "state_on_disk"}) & settings.keys():
+    for name in (OF_READING.keys() | {"swapped", "state_on_disk", "weights_on_disk"}) & settings.keys():
         raise InputError(f"{name}={settings[name]}: curves have all in memory", hint="leave it out")
     for name in OF_PLACE.keys() & settings.keys():
         raise InputError(f"{name}={settings[name]}: curves are trained on the processor", hint="leave it out")

@@ -155,7 +155,7 @@ def _none_fits(fit: TrainingFit, *, available: bool) -> Exception:
 def _alone(settings: Settings) -> bool:
     """Whether a run has techniques of one process."""
     techniques = (settings.micro_batch, settings.recompute, settings.swapped)
-    return settings.state_on_disk or any(each is not None for each in techniques)
+    return settings.state_on_disk or settings.weights_on_disk or any(each is not None for each in techniques)
 
 
 def _state_in(folder: Path) -> State | None:

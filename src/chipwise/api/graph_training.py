@@ -15,6 +15,8 @@ from chipwise.api.transfer import Beginning, begun, tell_zeros
 from chipwise.core.errors import InputError, NetworkError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from chipwise.core.events import Progress
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
@@ -93,7 +95,7 @@ def _fitted(network: Network, dataset: Dataset) -> Network:
     return replace(network, task=replace(network.task, labels=dataset.class_names))
 
 
-def _write(network: Network, whole: WholeGraph, small: bool, state: dict[str, Any], path: Path) -> None:
+def _write(network: Network, whole: WholeGraph, small: bool, state: Mapping[str, Any], path: Path) -> None:
     """Make the file of a trained graph, with what the network is for."""
     from chipwise.codec.small_file import encode_small
     from chipwise.networks import onnx_file, small_file

@@ -200,6 +200,7 @@ def savings_of(settings: Settings, around: Around) -> Savings:
         again=from_text(settings.recompute),
         swapped=from_text(settings.swapped),
         state_on_disk=settings.state_on_disk,
+        weights_on_disk=settings.weights_on_disk,
         returned=settings.return_memory,
         state_on_host=settings.state_on_host,
         evaluation_batch=settings.evaluation_batch,
@@ -219,6 +220,7 @@ def settings_with(settings: Settings, way: Way) -> Settings:
         recompute=as_text(savings.again),
         swapped=as_text(savings.swapped),
         state_on_disk=savings.state_on_disk,
+        weights_on_disk=savings.weights_on_disk,
         return_memory=savings.returned,
         state_on_host=savings.state_on_host,
         evaluation_batch=savings.evaluation_batch,
@@ -231,7 +233,9 @@ def _allowed(module: Any, settings: Settings, given: Collection[str], device: Pl
     from chipwise.training.memory import Allowed
     from chipwise.training.place import CPU, quick_formats
     from chipwise.training.process import can_return_memory
+    from chipwise.training.settings import needing_weights
     from chipwise.training.swapped import swappable
+    from chipwise.training.weights_on_disk import large_weights
 
     chosen = settings.recompute is not None or settings.swapped is not None
     chains = () if chosen or settings.compiled else segments_of(module)
@@ -244,6 +248,7 @@ def _allowed(module: Any, settings: Settings, given: Collection[str], device: Pl
         chains=chains,
         swappable=swappable(module, chains) if chains and here else (),
         state=here and settings.momentum != 0,
+        weights=here and not needing_weights(settings) and bool(large_weights(module)),
     )
 
 

@@ -24,6 +24,7 @@ _TRAIN_ALONE = (
     "recompute",
     "swapped",
     "state_on_disk",
+    "weights_on_disk",
     "return_memory",
     "state_on_host",
     "evaluation_batch",

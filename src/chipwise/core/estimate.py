@@ -23,7 +23,8 @@ class Workload:
             "amp" is among the techniques.
         compiled: run by what fuses layers (torch.compile, ONNX Runtime, OpenVINO, TensorRT); else layer by layer.
         runtime: which software runs it ("torch", "onnxruntime", "openvino", "tflite"); "" for what is usual.
-        techniques: memory- or time-saving techniques by name ("amp", "channels_last", "checkpointing", ...).
+        techniques: memory- or time-saving techniques by name ("amp", "channels_last", "checkpointing",
+            "weights on disk", ...).
         parallelism: ways per axis, as ("dp", 2); empty for one device.
         again: segments that training runs a second time in the backward pass, each the paths of its modules.
         swapped: segments of which what is saved for the backward pass lies on disk meanwhile.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 Segment = tuple[str, ...]
 USUAL_EVALUATION = 500  # samples that are evaluated at a time
+LARGE_WEIGHT = 2**20  # bytes of a weight from which on it can lie on disk
 STATE_AT_ONCE = 2**20  # values of each kind of an optimizer's state that are in memory where it lies on disk
 
 
@@ -28,6 +29,8 @@ class Savings:
         state_on_host: the optimizer's state is in main memory, the rest on another device.
         evaluation_batch: samples that are evaluated at a time.
         state_on_disk: the optimizer's state lies in a file, of which a step reads and writes a piece at a time.
+        weights_on_disk: large weights lie in a file, and their gradients and the best ones so far; those of a layer are
+            in memory while it runs.
     """
 
     micro_batch: int
@@ -38,11 +41,12 @@ class Savings:
     swapped: tuple[Segment, ...] = ()
     state_on_host: bool = False
     state_on_disk: bool = False
+    weights_on_disk: bool = False
 
     @property
     def on_disk(self) -> bool:
         """Whether steps are as slow as the disk is."""
-        return self.state_on_disk or bool(self.swapped)
+        return self.state_on_disk or self.weights_on_disk or bool(self.swapped)
 
     @property
     def halves(self) -> bool:
@@ -61,6 +65,7 @@ class Savings:
             (f"activations of {swapped} segment{'s' * (swapped != 1)} on disk", swapped > 0),
             ("optimizer's state in main memory", self.state_on_host),
             ("the optimizer's state on disk", self.state_on_disk),
+            ("weights on disk", self.weights_on_disk),
             (f"evaluation of {self.evaluation_batch} at a time", self.evaluation_batch < USUAL_EVALUATION),
         )
         return tuple(word for word, used in named if used)

@@ -3,7 +3,8 @@
 Going forward, what rows save piles up. Going back it goes, while gradients of weights come, and those of results live
 from their last reader to the row that made them. Segments that are run again (activation checkpointing: Chen et al.,
 "Training deep nets with sublinear memory cost", arXiv 1604.06174) save what passes their borders alone, and all of
-theirs again while their own backward pass runs. What swapped segments save is on disk but for the row whose turn it is.
+theirs again while their own backward pass runs. What swapped segments save is on disk but for the row whose turn it is,
+and so are large weights and their gradients where they lie there.
 
 >>> from chipwise.core.layer import Layer
 >>> first = Layer("a", "Gemm", ((8, 9),), ((8, 9),), 90, write_bytes=288, saved_bytes=288)
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field
 from chipwise.core.estimate import Workload
 from chipwise.core.formats import ROW_BYTES, value_bytes
 from chipwise.core.layer import Layer
+from chipwise.core.training_memory import LARGE_WEIGHT, STATE_AT_ONCE
 from chipwise.cost.liveness import STRIDED, VIEWS
 
 # Of products and normalizations autocast keeps 2-byte results for the backward pass; of the rest 4-byte ones.
@@ -45,6 +47,7 @@ class Moment:
         gradients: of weights, that of this row among them.
         activations: results and gradients of results that are alive.
         workspace: operands that a convolution lays out anew for itself.
+        weights: that came from disk.
     """
 
     row: str = ""
@@ -54,11 +57,12 @@ class Moment:
     gradients: float = 0.0
     activations: float = 0.0
     workspace: float = 0.0
+    weights: float = 0.0
 
     @property
     def bytes(self) -> float:
         """All of it."""
-        return self.saved + self.copies + self.gradients + self.activations + self.workspace
+        return self.saved + self.copies + self.gradients + self.activations + self.workspace + self.weights
 
 
 def fullest_moment(layers: Sequence[Layer], workload: Workload, *, copied: bool = False) -> Moment:
@@ -82,6 +86,12 @@ def again_flops(layers: Sequence[Layer], segment: Sequence[str]) -> int:
 def belongs(row: Layer, segment: Sequence[str]) -> bool:
     """Whether a row is of one of these modules (by path): its own name, or that of a module around it."""
     return any(row.name == path or row.name.startswith((f"{path}.", f"{path}/", f"{path}_")) for path in segment)
+
+
+def lent_bytes(row: Layer) -> int:
+    """Float32 bytes of the weights that lie on disk, where large ones do, while the row does not run."""
+    size = ROW_BYTES * row.parameters
+    return size if size >= LARGE_WEIGHT and _multiplies(row) else 0
 
 
 def kept_scale(workload: Workload) -> float:
@@ -139,7 +149,9 @@ class _Step:
         for place, row in enumerate(self.rows):
             left += self.border[place] + (self.saved[place] if self._stays(place) else 0.0)
             copies += self._copy(row) if self.segment[place] < 0 else 0.0
-            yield Moment(row.name, False, left, copies, gradients, self._result(row), self._laid_out(row)[0])
+            yield Moment(
+                row.name, False, left, copies, gradients, self._result(row), self._laid_out(row)[0], self._lent(row)
+            )
 
     def backward(self) -> Iterator[Moment]:
         """Each row's activation, then its own gradients, from the last row to the first."""
@@ -155,6 +167,8 @@ class _Step:
                 members = [other for other in range(len(self.rows)) if self.segment[other] == mine]
                 left += sum(self.saved[other] for other in members)
                 copies += sum(self._copy(self.rows[other]) for other in members)
+                lent = self._lent(row) + max(self._lent(self.rows[other]) for other in members)
+                yield Moment(row.name, True, left, copies, gradients, _whole(alive) + self._result(row), weights=lent)
             inside = mine
             first, second = self._read_back(place)
             left += first
@@ -165,10 +179,14 @@ class _Step:
             left += second - first
             made = self._handed(place, alive)
             new, held = self._weights(row), max(held, _whole(alive)) + made
-            gradients += 0.0 if self._accumulates() else new
-            ordered = self._laid_out(row)[1]
-            fresh = new if self._accumulates() else 0.0
-            yield Moment(row.name, True, left, copies, gradients, held + fresh, ordered)
+            lent, ordered = self._lent(row), self._laid_out(row)[1]
+            if lent:  # with what it is added to, a piece at a time
+                own = new + (min(new, ROW_BYTES * STATE_AT_ONCE) if self._accumulates() else 0.0)
+                yield Moment(row.name, True, left, copies, gradients + own, held, ordered, lent)
+            else:
+                gradients += 0.0 if self._accumulates() else new
+                fresh = new if self._accumulates() else 0.0
+                yield Moment(row.name, True, left, copies, gradients, held + fresh, ordered)
             del alive[place]
             left -= (second if self.swapped[place] else self.saved[place]) + self.border[place]
             copies -= self._copy(row)
@@ -189,7 +207,10 @@ class _Step:
         return "accumulation" in self.workload.techniques
 
     def _all_gradients(self) -> float:
-        return sum(map(self._weights, self.rows))
+        return sum(self._weights(row) for row in self.rows if not self._lent(row))
+
+    def _lent(self, row: Layer) -> float:
+        return lent_bytes(row) if "weights on disk" in self.workload.techniques else 0.0
 
     def _weights(self, row: Layer) -> float:
         """Bytes of the gradient of a row's weights, as the weights are kept."""

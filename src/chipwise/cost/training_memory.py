@@ -27,7 +27,7 @@ from chipwise.core.layer import Layer
 from chipwise.core.training_memory import STATE_AT_ONCE, Savings, TrainingMemory
 from chipwise.cost.liveness import input_bytes, most_alive
 from chipwise.cost.memory import optimizer_values, weight_bytes
-from chipwise.cost.step_memory import Moment, belongs, fullest_moment, kept_scale, read_values, saved_bytes
+from chipwise.cost.step_memory import Moment, belongs, fullest_moment, kept_scale, lent_bytes, read_values, saved_bytes
 
 Rows = Callable[[int], Sequence[Layer]]
 
@@ -102,6 +102,8 @@ def process_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingM
     moments = [step_memory(rows_at, around, savings)]
     if not around.on_device:
         moments += [_keeping(still, savings), writing_memory(rows_at, around, savings)]
+    if savings.weights_on_disk:
+        moments.append(_ending(rows, still, savings))
     if around.evaluated:
         moments.append(evaluation_memory(rows_at, around, savings))
     return max(moments, key=lambda moment: moment.total)
@@ -125,7 +127,7 @@ def evaluation_memory(rows_at: Rows, around: Around, savings: Savings) -> Traini
     convolutions = [row for row in rows if row.op == "Conv"] if _copies_layouts(around) else []
     laid_out = max((read_values(row) + row.write_bytes for row in convolutions), default=0)
     alive = most_alive(rows)
-    moment = Moment(activations=alive, workspace=laid_out)
+    moment = Moment(activations=alive, workspace=laid_out, weights=max(_lent(rows, savings), default=0))
     return _with(around, still, moment, savings, f"evaluation of {count} samples")
 
 
@@ -140,6 +142,7 @@ def workload_of(around: Around, savings: Savings) -> Workload:
     names = [around.optimizer]
     names += ["amp"] if savings.halves else []
     names += ["accumulation"] if savings.micro_batch < around.batch else []
+    names += ["weights on disk"] if savings.weights_on_disk else []
     return Workload(
         "training", savings.micro_batch, techniques=tuple(names), again=savings.again, swapped=savings.swapped
     )
@@ -147,7 +150,7 @@ def workload_of(around: Around, savings: Savings) -> Workload:
 
 def _still(rows: Sequence[Layer], around: Around, savings: Savings) -> TrainingMemory:
     """What is there at any moment."""
-    weights = weight_bytes(rows)
+    weights = weight_bytes(rows) - sum(_lent(rows, savings))
     trained = ROW_BYTES * sum(row.parameters for row in rows)
     kept = min(trained, ROW_BYTES * STATE_AT_ONCE) if savings.state_on_disk else trained  # of each value of the state
     convolves = any(row.op == "Conv" for row in rows)
@@ -163,6 +166,17 @@ def _still(rows: Sequence[Layer], around: Around, savings: Savings) -> TrainingM
     )
 
 
+def _lent(rows: Sequence[Layer], savings: Savings) -> list[int]:
+    """Bytes of each row's weights that lie on disk."""
+    return [lent_bytes(row) if savings.weights_on_disk else 0 for row in rows]
+
+
+def _ending(rows: Sequence[Layer], still: TrainingMemory, savings: Savings) -> TrainingMemory:
+    """All weights are in memory before they go to disk, and come back once the kept ones are written."""
+    found = replace(still, weights=weight_bytes(rows), best=0, optimizer=0, moment="all weights, at the end")
+    return bounded(found, savings)
+
+
 def _copies_layouts(around: Around) -> bool:
     """Whether convolutions lay pictures out anew, as oneDNN's do of NCHW."""
     return not around.channels_last and not around.on_device
@@ -176,12 +190,14 @@ def _keeping(still: TrainingMemory, savings: Savings) -> TrainingMemory:
 def writing_memory(rows_at: Rows, around: Around, savings: Savings) -> TrainingMemory:
     """Memory of the whole process when it writes the kept weights, beside the best ones.
 
-    A file of weights is written from where they lie; that of a graph is made as bytes before. The optimizer is gone by
-    then; where freed memory is kept, so large a block seldom finds room where its state was.
+    A file of weights is written from where they lie, those on disk one at a time; that of a graph is made as bytes
+    before. The optimizer is gone by then; where freed memory is kept, so large a block seldom finds room where its
+    state was.
     """
-    still = _still(rows_at(savings.micro_batch), around, savings)
+    rows = rows_at(savings.micro_batch)
+    still = _still(rows, around, savings)
     state = 0 if savings.returned else still.optimizer
-    copies = around.written_copies * still.weights
+    copies = max(_lent(rows, savings), default=0) if savings.weights_on_disk else around.written_copies * still.weights
     found = replace(still, optimizer=state, workspace=copies, moment="writing the kept weights")
     return bounded(found, savings)
 
@@ -199,6 +215,7 @@ def held_at(moment: Moment, still: TrainingMemory) -> TrainingMemory:
     """What a process holds at a moment of a step, beside what it holds at any; without holes."""
     return replace(
         still,
+        weights=still.weights + math.ceil(moment.weights),
         gradients=math.ceil(moment.gradients),
         saved=math.ceil(moment.saved),
         copies=math.ceil(moment.copies),
@@ -242,13 +259,22 @@ def work_of(rows_at: Rows, around: Around, savings: Savings) -> float:
     if savings.returned:
         moment = fullest_moment(rows, workload_of(around, savings), copied=_copies_layouts(around))
         work += _FLOPS_A_MAPPED_BYTE * moment.bytes
-    return parts * work + _FLOPS_A_SWAPPED_BYTE * _stored(rows, around, savings)
+    return parts * work + _FLOPS_A_SWAPPED_BYTE * (_stored(rows, around, savings) + _fetched(rows, parts, savings))
 
 
 def _stored(rows: Sequence[Layer], around: Around, savings: Savings) -> int:
     """Bytes of the optimizer's state that a step reads from disk, and writes."""
     trained = ROW_BYTES * sum(row.parameters for row in rows)
     return optimizer_values(around.optimizer) * trained if savings.state_on_disk else 0
+
+
+def _fetched(rows: Sequence[Layer], parts: int, savings: Savings) -> float:
+    """Bytes of weights and gradients that a step reads from disk or writes, each as half a byte there and back.
+
+    Weights are read forward and back and gradients written, in every part, and those of the parts before read; learning
+    reads both and writes weights.
+    """
+    return (1.5 * parts + 0.5 * (parts - 1) + 1.5) * sum(_lent(rows, savings))
 
 
 def _swapped(rows: Sequence[Layer], around: Around, savings: Savings) -> float:

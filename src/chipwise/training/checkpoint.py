@@ -18,18 +18,26 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from chipwise.codec.files import atomic_path
 from chipwise.codec.records import decode, encode
 from chipwise.core.epoch import Epoch
 from chipwise.core.errors import ChipwiseError, InputError
 from chipwise.core.training_memory import ChosenMesh
+from chipwise.training.lying import bytes_of, in_safetensors, write_safetensors
+from chipwise.training.settings import OF_PLACE, OF_READING, as_json
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
+
+    from chipwise.core.network import Network
+    from chipwise.datasets.dataset import Dataset
+    from chipwise.training.lying import Somewhere
+    from chipwise.training.settings import Settings
+    from chipwise.training.teacher import Teacher
 
 _FORMAT = "chipwise.checkpoint/1"
 
@@ -58,14 +66,22 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A state and its tensors, by name: "model.*", "optimizer.INDEX.*", "best.*", and "average.*" if there is one."""
+    """A state and its tensors, by name: "model.*", "optimizer.INDEX.*", "best.*", and "average.*" if there is one.
+
+    Where weights are on disk, `lying` are those tensors that are.
+    """
 
     state: State
     tensors: dict[str, Tensor] = field(default_factory=dict)
+    lying: dict[str, Somewhere] = field(default_factory=dict)
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors under `prefix`, with the prefix taken off."""
         return {name[len(prefix) :]: value for name, value in self.tensors.items() if name.startswith(prefix)}
+
+    def lying_part(self, prefix: str) -> dict[str, Somewhere]:
+        """Those that lie in files under `prefix`, with the prefix taken off."""
+        return {name[len(prefix) :]: value for name, value in self.lying.items() if name.startswith(prefix)}
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -74,27 +90,20 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         StorageError: when it cannot be written.
     """
-    tensors = {name: value.detach().contiguous() for name, value in checkpoint.tensors.items()}
+    tensors: dict[str, Somewhere] = {name: value.detach().contiguous() for name, value in checkpoint.tensors.items()}
+    tensors |= checkpoint.lying
     text = encode(checkpoint.state)
     header = {"format": _FORMAT, "state": text.decode(), "sha256": _digest(text, tensors)}
     with atomic_path(path) as part:
-        write_tensors(tensors, part, header)
+        write_safetensors(tensors, part, header)
 
 
-def write_tensors(tensors: dict[str, Tensor], path: Path, header: dict[str, str] | None = None) -> None:
-    """Write a file of safetensors straight from where they lie: bytes in between would take as much again, twice.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    try:
-        save_file(tensors, path, header)
-    except SafetensorError as error:
-        raise OSError(str(error).rpartition("I/O error: ")[2]) from error
-
-
-def load(path: Path) -> Checkpoint:
+def load(path: Path, lying: Mapping[str, Tensor] | None = None) -> Checkpoint:
     """Read a checkpoint and verify it.
+
+    Args:
+        path: of the file.
+        lying: tensors by name; what is like one of them stays in the file.
 
     Raises:
         InputError: when it is damaged or no checkpoint of chipwise.
@@ -102,15 +111,17 @@ def load(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            names, apart = set(file.keys()), lying or {}
+            tensors = {name: file.get_tensor(name) for name in names - apart.keys()}
+        there = {name: in_safetensors(path, name, apart[name]) for name in names & apart.keys()}
         text = header["state"].encode()
-        sound = header["format"] == _FORMAT and header["sha256"] == _digest(text, tensors)
+        sound = header["format"] == _FORMAT and header["sha256"] == _digest(text, tensors | there)
         state = decode(text, State, "its state") if sound else None
     except (SafetensorError, OSError, KeyError, UnicodeError, ChipwiseError) as error:
         raise _damaged(path, str(error)) from error
     if state is None:
         raise _damaged(path, "its content does not match its hash")
-    return Checkpoint(state, tensors)
+    return Checkpoint(state, tensors, dict(there))
 
 
 def state_of(path: Path) -> State | None:
@@ -120,6 +131,26 @@ def state_of(path: Path) -> State | None:
             return decode((file.metadata() or {})["state"].encode(), State, "its state")
     except (SafetensorError, OSError, KeyError, ChipwiseError):
         return None
+
+
+def identity_of(
+    module: nn.Module, network: Network, data: Dataset, settings: Settings, teacher: Teacher | None
+) -> dict[str, str | int | float | bool | None]:
+    """What must be equal for a checkpoint to be continued."""
+    about: dict[str, str | int | float | bool | None] = {
+        "network": network.name,
+        "digest": network.digest,
+        "parameters": sum(value.numel() for value in module.parameters()),
+        "data": data.digest,
+    }
+    about |= {name: value for name, value in as_json(settings).items() if name not in OF_READING | OF_PLACE}
+    if teacher is not None:
+        about |= {
+            "teacher": teacher.digest,
+            "teacher_share": teacher.share,
+            "teacher_temperature": teacher.temperature,
+        }
+    return about
 
 
 def check_identity(path: Path, found: State, wanted: State) -> None:
@@ -139,10 +170,18 @@ def check_identity(path: Path, found: State, wanted: State) -> None:
     )
 
 
-def model_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """A copy of the module's state, parameters and buffers, by name, in main memory wherever the module is."""
-    form = torch.contiguous_format
-    return {name: value.detach().to("cpu", copy=True, memory_format=form) for name, value in _named(module)}
+def model_tensors(module: nn.Module, but: Collection[str] = ()) -> dict[str, Tensor]:
+    """A copy of the module's state, parameters and buffers, by name, in main memory wherever the module is.
+
+    Args:
+        module: whose.
+        but: names that are left out.
+    """
+    return {
+        name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, value in _named(module)
+        if name not in but
+    }
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -169,12 +208,12 @@ def _named(module: nn.Module) -> list[tuple[str, Tensor]]:
     return [(name, value) for name, value in module.state_dict().items() if torch.is_tensor(value)]
 
 
-def _digest(text: bytes, tensors: dict[str, Tensor]) -> str:
+def _digest(text: bytes, tensors: Mapping[str, Somewhere]) -> str:
     digest = hashlib.sha256(text)
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(bytes_of(value))
     return digest.hexdigest()
 
 

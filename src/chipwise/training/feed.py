@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +20,7 @@ from chipwise.training.place import CPU, free_bytes
 from chipwise.training.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor, nn
 
@@ -237,7 +238,17 @@ def check_fits(module: nn.Module, feed: Fed, classes: int) -> None:
             f"the network gives {given}, and training needs scores [batch, {classes} classes or more]",
             hint="give it as many outputs as the data have classes",
         )
-    broken = [name for name, value in module.named_parameters() if not bool(torch.isfinite(value).all())]
+    here = ((name, value) for name, value in module.named_parameters() if value.untyped_storage().nbytes())
+    check_finite(here)  # what is on disk was looked at when it went there
+
+
+def check_finite(weights: Iterable[tuple[str, Tensor]]) -> None:
+    """Refuse to begin with weights that are not finite.
+
+    Raises:
+        NetworkError: naming them.
+    """
+    broken = [name for name, value in weights if not all(map(math.isfinite, map(float, torch.aminmax(value.detach()))))]
     if broken:
         raise NetworkError(
             f"the weights to begin with are not finite: {', '.join(broken[:3])}",

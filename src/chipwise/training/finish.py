@@ -23,14 +23,14 @@ from chipwise.codec.records import decode, encode
 from chipwise.core.errors import InputError
 from chipwise.core.report import Training
 from chipwise.tasks.metrics import accuracy, confusion
-from chipwise.training.checkpoint import write_tensors
 from chipwise.training.evaluate import evaluate_fed
 from chipwise.training.feed import fed
+from chipwise.training.lying import write_safetensors
 from chipwise.training.place import CPU
 from chipwise.training.settings import as_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import torch
     from torch import Tensor, nn
@@ -40,8 +40,10 @@ if TYPE_CHECKING:
     from chipwise.core.network import Network
     from chipwise.datasets.dataset import Dataset
     from chipwise.training.checkpoint import Checkpoint
+    from chipwise.training.lying import Somewhere
     from chipwise.training.settings import Settings
     from chipwise.training.stream import Reader
+    from chipwise.training.weights_on_disk import StoredWeights
 
 _HISTORY, _RECORD = "history.jsonl", "training.json"
 # Files of weights that a run may leave: a module's, and those of graphs, which hold the graph, too.
@@ -59,7 +61,7 @@ class Kept:
     """
 
     file: str = WEIGHTS
-    write: Callable[[dict[str, Tensor], Path], None] = write_tensors
+    write: Callable[[Mapping[str, Somewhere], Path], None] = write_safetensors
     copies: int = 0
 
 
@@ -74,6 +76,7 @@ def finish(
     kept: Kept,
     reader: Reader | None = None,
     device: torch.device = CPU,
+    weights: StoredWeights | None = None,
 ) -> Training:
     """Load the kept weights into `module`, test them, and write weights, history and record.
 
@@ -89,14 +92,19 @@ def finish(
         kept: how the weights are written.
         reader: of the test pictures, where they are in their files.
         device: where the module is.
+        weights: of the module, where they lie on disk; they are written from there, one at a time.
 
     Raises:
         StorageError: when something cannot be written.
     """
     best = done.part("best.")
-    module.load_state_dict(best)
+    module.load_state_dict(best, strict=weights is None)
     module.eval()
-    found = _stored(folder, kept, best, done)
+    state: Mapping[str, Somewhere] = best
+    if weights is not None:
+        weights.take(done.lying_part("best."))
+        state = best | weights.now
+    found = _stored(folder, kept, state, done)
     if found is not None:
         return found
     measured, table = _tested(module, network, test, settings, reader, device)
@@ -117,7 +125,7 @@ def finish(
         skipped=test.skipped,
     )
     with atomic_path(folder / kept.file) as part:
-        kept.write(best, part)
+        kept.write(state, part)
     write_history(folder, done.state.history)
     atomic_write(folder / _RECORD, encode(record, pretty=True))
     return record
@@ -153,7 +161,7 @@ def forget(folder: Path) -> None:
         raise storage_error(folder, error) from error
 
 
-def _stored(folder: Path, kept: Kept, best: dict[str, Tensor], done: Checkpoint) -> Training | None:
+def _stored(folder: Path, kept: Kept, state: Mapping[str, Somewhere], done: Checkpoint) -> Training | None:
     """The record of a finished run, or None when it or the weights are missing, damaged or of another run."""
     record = folder / _RECORD
     if not record.is_file() or not (folder / kept.file).is_file():
@@ -162,15 +170,15 @@ def _stored(folder: Path, kept: Kept, best: dict[str, Tensor], done: Checkpoint)
         found = decode(record.read_bytes(), Training, str(record))
     except InputError:
         return None  # made again from the checkpoint
-    return found if found.history == done.state.history and _holds(folder / kept.file, kept, best) else None
+    return found if found.history == done.state.history and _holds(folder / kept.file, kept, state) else None
 
 
-def _holds(path: Path, kept: Kept, best: dict[str, Tensor]) -> bool:
+def _holds(path: Path, kept: Kept, state: Mapping[str, Somewhere]) -> bool:
     """Whether a file is what would be written."""
     try:
         with TemporaryDirectory(dir=path.parent, prefix=".") as folder:
             again = Path(folder) / path.name
-            kept.write(best, again)
+            kept.write(state, again)
             return filecmp.cmp(path, again, shallow=False)
     except OSError as error:
         raise storage_error(path, error) from error

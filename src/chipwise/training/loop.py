@@ -31,6 +31,7 @@ from chipwise.training.place import CPU, finished
 from chipwise.training.precision import LEAST_SCALE, autocast, fp32_products, scaler_of, stepped, tell_scaling
 from chipwise.training.seeds import seeded
 from chipwise.training.watch import LAG
+from chipwise.training.weights_on_disk import all_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from chipwise.training.state_on_disk import StoredState
     from chipwise.training.teacher import Teacher
     from chipwise.training.watch import Watch
+    from chipwise.training.weights_on_disk import StoredWeights
 
     Told = Callable[[], float]
 
@@ -71,6 +73,7 @@ class Lesson:
         scaler: of the loss, as the settings' precision needs it.
         watch: looks at losses a step later; None where they are looked at in each.
         stored: the optimizer's state where that lies on disk; None where it is in memory.
+        weights: of the module, where they lie on disk; None where all are in memory.
     """
 
     module: nn.Module
@@ -87,6 +90,7 @@ class Lesson:
     scaler: GradScaler = field(default_factory=lambda: scaler_of("fp32"))
     watch: Watch | None = None
     stored: StoredState | None = None
+    weights: StoredWeights | None = None
 
     @property
     def device(self) -> torch.device:
@@ -310,7 +314,8 @@ def _check_finite(lesson: Lesson, part: Batch, value: float, where: str) -> None
         GoalMissedError: it is not.
     """
     if not math.isfinite(value):
-        layer = broken_layer(lesson.module, lambda: _losses(replace(lesson, compiled=None), part))
+        with all_here(lesson.weights):
+            layer = broken_layer(lesson.module, lambda: _losses(replace(lesson, compiled=None), part))
         raise diverged(value, where, lesson.settings, layer)
 
 
@@ -326,9 +331,11 @@ def _learn(lesson: Lesson, part: Batch, share: float, where: str) -> float:
 def _clip(lesson: Lesson, batch: Batch, most: float, where: str) -> None:
     """Make the gradient of all weights together no longer than that."""
     learning = _learning(lesson)
-    norm = _norm(learning)
+    norm = _norm(learning) if lesson.weights is None else lesson.weights.norm()
     if math.isfinite(norm):
         clip_grads_with_norm_(learning, most, norm)
+        if lesson.weights is not None:
+            lesson.weights.clip(most, norm)
     elif not lesson.scaler.is_enabled():  # else it overflowed, and nothing is learned of it
         raise _broken(lesson, batch, float(norm), where)
 
@@ -343,7 +350,8 @@ def _norm(learning: list[nn.Parameter]) -> Tensor:
 
 def _broken(lesson: Lesson, batch: Batch, norm: float, where: str) -> GoalMissedError:
     """The error for a gradient whose norm is not finite."""
-    layer = broken_layer(lesson.module, lambda: _losses(replace(lesson, compiled=None), batch))
+    with all_here(lesson.weights):
+        layer = broken_layer(lesson.module, lambda: _losses(replace(lesson, compiled=None), batch))
     return diverged(norm, where, lesson.settings, layer, what="norm of the gradient")
 
 

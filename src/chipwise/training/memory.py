@@ -2,8 +2,8 @@
 
 Tried are micro-batches with added-up gradients, bf16 autocast where the processor has it, segments that are computed
 again, and freed memory that goes back to the system at once; on another device than the processor, the optimizer's
-state in main memory; where none of that is enough, activations and the optimizer's state on disk. Arithmetic alone:
-nothing runs.
+state in main memory; where none of that is enough, activations and the optimizer's state on disk, and last of all
+weights. Arithmetic alone: nothing runs.
 
 >>> cheapest_cover([(60, 5.0), (50, 1.0), (40, 1.0)], 80)
 [1, 2]
@@ -51,6 +51,7 @@ class Allowed:
         swappable: parts whose activations can lie on disk, in the same form; tried only where nothing else fits.
         host: the optimizer's state can be in main memory, as the rest is on another device.
         state: the optimizer has state that can lie on disk; tried only then, too.
+        weights: there are weights that can lie on disk; tried only where all of that is not enough either.
     """
 
     bf16: bool = False
@@ -59,6 +60,7 @@ class Allowed:
     swappable: tuple[tuple[Segment, ...], ...] = ()
     host: bool = False
     state: bool = False
+    weights: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
     """Choose techniques: the upper bound of the predicted peak is within the limit, and the time is least.
 
     Batch normalizations over fewer than 16 samples are chosen only where nothing else fits, and before them activations
-    and the optimizer's state on disk, which are as slow as the disk is.
+    and the optimizer's state on disk, which are as slow as the disk is, and then weights, which take longest.
 
     Args:
         limit_bytes: for the whole process.
@@ -97,6 +99,10 @@ def fit_into(limit_bytes: int, rows_at: Rows, around: Around, plain: Savings, al
     fewest = min(FEWEST_WITH_NORMS, around.batch) if norms else 1
     if not any(_fits(way, limit_bytes, fewest) for way in tried):
         tried += _on_disk(limit_bytes, rows_at, around, ways, allowed)
+    if allowed.weights and not any(_fits(way, limit_bytes, fewest) for way in tried):
+        lent = [replace(each, weights_on_disk=True, state_on_disk=allowed.state) for each in _returning(ways, allowed)]
+        tried += [_fitted(limit_bytes, rows_at, around, each, allowed.chains) for each in lent]
+        tried += [_fitted(limit_bytes, rows_at, around, each, allowed.swappable, swapped=True) for each in lent]
     fitting = [way for way in tried if way.memory.high <= limit_bytes]
 
     def rank(way: Way) -> tuple[bool, bool, float, int]:
@@ -219,8 +225,7 @@ def _fitted(
 
 def _on_disk(limit: int, rows_at: Rows, around: Around, ways: Sequence[Savings], allowed: Allowed) -> list[Way]:
     """The same with activations on disk, with the optimizer's state there, and with both."""
-    # Where freed memory is kept, what comes back finds no room in what was freed.
-    returning = [each for each in ways if each.returned or not allowed.returned]
+    returning = _returning(ways, allowed)
     stored = [replace(each, state_on_disk=True) for each in ways] if allowed.state else []
     found = [_fitted(limit, rows_at, around, each, allowed.chains) for each in stored]
     if allowed.swappable:
@@ -229,6 +234,11 @@ def _on_disk(limit: int, rows_at: Rows, around: Around, ways: Sequence[Savings],
             _fitted(limit, rows_at, around, each, allowed.swappable, swapped=True) for each in (*returning, *both)
         ]
     return found
+
+
+def _returning(ways: Sequence[Savings], allowed: Allowed) -> list[Savings]:
+    """Those that return freed memory: where it is kept, what comes back finds no room in what was freed."""
+    return [each for each in ways if each.returned or not allowed.returned]
 
 
 def _using(savings: Savings, segments: tuple[Segment, ...], *, swapped: bool) -> Savings:

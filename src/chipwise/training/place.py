@@ -102,6 +102,8 @@ def settled(settings: Settings, device: torch.device) -> Settings:
         raise InputError("state_on_host=True: the processor has it in main memory already", hint="leave it out")
     if settings.state_on_disk and device != CPU:
         raise InputError(f"state_on_disk=True: the optimizer's state is on {called(device)}", hint="state_on_host=True")
+    if settings.weights_on_disk and device != CPU:
+        raise InputError(f"weights_on_disk=True: the weights are on {called(device)}", hint="leave it out")
     return replace(settings, device=AUTO if device == CPU else str(device))
 
 

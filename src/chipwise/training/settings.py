@@ -35,7 +35,7 @@ ACCEPTED = "auto, cpu, cuda, cuda:N (the N-th, from 0) or mps"
 # Settings of how memory is saved, and what changes nothing.
 OF_MEMORY: dict[str, str | int | bool | None] = {
     "micro_batch": None, "recompute": None, "return_memory": False, "evaluation_batch": USUAL_EVALUATION,
-    "swapped": None, "state_on_host": False, "state_on_disk": False,
+    "swapped": None, "state_on_host": False, "state_on_disk": False, "weights_on_disk": False,
 }  # fmt: skip
 
 # Settings of how steps are computed, and what is usual.
@@ -99,6 +99,8 @@ class Settings:
             device.
         state_on_disk: the optimizer's state lies in a file beside the run, of which steps read and write a piece at a
             time.
+        weights_on_disk: weights of 1 MiB or more lie in a file beside the run, with their gradients and the best ones
+            so far; those of a layer are in memory while it runs. Goes with `state_on_disk`.
         return_memory: freed memory goes back to the system at once: less of it is held, and steps take longer.
         evaluation_batch: samples that are evaluated at a time.
         seed: of order, dropout and augmentation (and of the initial weights when built inside `seeds.seeded`).
@@ -145,6 +147,7 @@ class Settings:
     recompute: str | None = None
     swapped: str | None = None
     state_on_disk: bool = False
+    weights_on_disk: bool = False
     return_memory: bool = False
     evaluation_batch: int = USUAL_EVALUATION
     seed: int = 0
@@ -179,6 +182,7 @@ class Settings:
         _check_ranges(self)
         _check_freezing(self)
         _check_momentum(self)
+        _check_on_disk(self)
         if not NAMED.fullmatch(self.device):
             raise InputError(f"device={self.device!r} is none", hint=ACCEPTED)
         if self.compiled and (self.recompute or self.swapped) is not None:
@@ -189,6 +193,15 @@ class Settings:
             raise InputError("state_on_host=True does not go with fp16, whose scaling looks at gradients", hint="bf16")
         if self.loading == "ram" and self.workers is not None:
             raise InputError(f"workers={self.workers} have nothing to read with loading=ram", hint="one of them")
+
+
+def needing_weights(settings: Settings) -> dict[str, Any]:
+    """Those settings that need all weights, or all gradients, in memory."""
+    needing = {
+        "ema": settings.ema, "freeze": settings.freeze, "l1": settings.l1 or None,
+        "compiled": settings.compiled or None, "precision": "fp16" if settings.precision == "fp16" else None,
+    }  # fmt: skip
+    return {name: value for name, value in needing.items() if value is not None}
 
 
 def as_json(settings: Settings) -> dict[str, str | int | float | bool | None]:
@@ -321,6 +334,16 @@ def _check_freezing(settings: Settings) -> None:
         raise InputError(
             f"unfreeze_after={settings.unfreeze_after}, but nothing is frozen", hint="freeze=backbone, or a number"
         )
+
+
+def _check_on_disk(settings: Settings) -> None:
+    """Refuse what needs all weights, or all gradients, in memory."""
+    if not settings.weights_on_disk:
+        return
+    if not settings.state_on_disk and (settings.optimizer != "sgd" or settings.momentum != 0):
+        raise InputError("weights_on_disk=True: the optimizer's state must be there, too", hint="state_on_disk=True")
+    for name, value in needing_weights(settings).items():
+        raise InputError(f"weights_on_disk=True does not go with {name}={value}", hint="leave one of them out")
 
 
 def _check_momentum(settings: Settings) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,9 @@ from chipwise.training.swapped import flat, is_dense, read_at, write_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    Lent = Callable[[Tensor], AbstractContextManager[object]]
 
 _COPIED_AT_ONCE = 4 * 2**20  # bytes
 _FILE = "optimizer-{:06d}.bin"
@@ -44,15 +47,17 @@ class StoredState:
     Args:
         optimizer: Adam, AdamW or SGD; of its own state only numbers of steps are left.
         folder: on whose disk the file lies.
+        lent: has a parameter and its gradient in memory meanwhile, wherever they lie.
 
     Raises:
         InputError: a parameter's numbers do not lie side by side. StorageError: there is no room.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, folder: Path) -> None:
-        self._optimizer, self._folder = optimizer, folder
+    def __init__(self, optimizer: torch.optim.Optimizer, folder: Path, lent: Lent) -> None:
+        self._optimizer, self._folder, self._lent = optimizer, folder, lent
         self._counted = not isinstance(optimizer, torch.optim.SGD)
-        self._slots = ("exp_avg", "exp_avg_sq") if self._counted else ("momentum_buffer",)
+        moved = ("momentum_buffer",) if optimizer.defaults.get("momentum") else ()
+        self._slots = ("exp_avg", "exp_avg_sq") if self._counted else moved
         self._begins: dict[Tensor, int] = {}
         end = 0
         for value in (value for group in optimizer.param_groups for value in group["params"]):
@@ -80,8 +85,9 @@ class StoredState:
         try:
             for group in self._optimizer.param_groups:
                 for value in group["params"]:
-                    if value.grad is not None:
-                        self._learn(group, value)
+                    with self._lent(value):
+                        if value.grad is not None:
+                            self._learn(group, value)
         except OSError as error:
             raise storage_error(self._folder, error) from error
 
@@ -145,13 +151,16 @@ class StoredState:
 
 
 @contextmanager
-def state_on_disk(optimizer: torch.optim.Optimizer, folder: Path, *, wanted: bool) -> Iterator[StoredState | None]:
+def state_on_disk(
+    optimizer: torch.optim.Optimizer, folder: Path, *, wanted: bool, lent: Lent = nullcontext
+) -> Iterator[StoredState | None]:
     """Let an optimizer keep its state in a file meanwhile; None where that is not wanted.
 
     Args:
         optimizer: as `build_optimizer` makes it, without state.
         folder: where the file lies.
         wanted: whether it is to be so.
+        lent: as `StoredState` takes it.
 
     Raises:
         InputError, StorageError: as `StoredState`.
@@ -159,7 +168,7 @@ def state_on_disk(optimizer: torch.optim.Optimizer, folder: Path, *, wanted: boo
     if not wanted:
         yield None
         return
-    stored = StoredState(optimizer, folder)
+    stored = StoredState(optimizer, folder, lent)
     optimizer.step = stored.step  # type: ignore[method-assign, assignment]
     try:
         yield stored

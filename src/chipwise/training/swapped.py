@@ -11,6 +11,7 @@ the first step, so that a full disk is told then, and is used again in every ste
 
 from __future__ import annotations
 
+import ctypes
 import os
 import tempfile
 import weakref
@@ -76,7 +77,8 @@ class Scratch:
 
     def put(self, weights: frozenset[int], value: Tensor) -> Any:
         """Write a tensor, unless it is small, has holes, or lies where a weight does; gives what `get` takes."""
-        if value.nbytes < SMALLEST or value.untyped_storage().data_ptr() in weights or not is_dense(value):
+        storage = value.untyped_storage()
+        if value.nbytes < SMALLEST or storage._cdata in weights or not is_dense(value):  # noqa: SLF001
             return value
         found = self._find(value)
         if found is not None:
@@ -88,8 +90,8 @@ class Scratch:
         self._move(write_at, value.detach().cpu(), place.begin)
         self._held += 1
         weakref.finalize(place, self._release)
-        storage = StorageWeakRef(value.untyped_storage())  # type: ignore[no-untyped-call]
-        self._known[storage.cdata] = (storage, value._version, weakref.ref(place))  # noqa: SLF001  (no other way to know)
+        known = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+        self._known[known.cdata] = (known, value._version, weakref.ref(place))  # noqa: SLF001  (no other way to know)
         return place
 
     def get(self, given: Any) -> Tensor:
@@ -167,7 +169,7 @@ def swapped_out(module: nn.Module, segments: Sequence[Segment], folder: Path) ->
 def _hooked(scratch: Scratch, part: nn.Module, forward: Callable[..., Any], *given: Any, **named: Any) -> Any:
     if not torch.is_grad_enabled() or not part.training:
         return forward(*given, **named)
-    weights = frozenset(value.untyped_storage().data_ptr() for value in part.parameters())
+    weights = frozenset(value.untyped_storage()._cdata for value in part.parameters())  # noqa: SLF001
     with saved_tensors_hooks(partial(scratch.put, weights), scratch.get):
         return forward(*given, **named)
 
@@ -205,7 +207,8 @@ def is_dense(value: Tensor) -> bool:
 
 
 def _bytes_of(value: Tensor) -> memoryview:
-    return memoryview(flat(value).view(torch.uint8).numpy().data)
+    """Its memory, as long as the tensor is there; with numpy's, its storage could not be resized any more."""
+    return memoryview((ctypes.c_char * value.nbytes).from_address(value.data_ptr())).cast("B")
 
 
 def swappable(module: nn.Module, chains: Sequence[Sequence[Segment]]) -> tuple[tuple[Segment, ...], ...]:

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from chipwise.core.errors import NetworkError, first_line
+from chipwise.core.errors import InputError, NetworkError, first_line
 from chipwise.training.precision import autocast
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from chipwise.training.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,18 @@ class Teacher:
         """Kullback-Leibler divergence of scores [N, K] from `answers`, times T squared; a scalar."""
         given = functional.log_softmax(scores / self.temperature, dim=1)
         return self.temperature**2 * functional.kl_div(given, answers, reduction="batchmean", log_target=True)
+
+
+def check_taught(settings: Settings, teacher: Teacher | None) -> None:
+    """Refuse settings of a teacher that is not there.
+
+    Raises:
+        InputError: there is one.
+    """
+    for name in ("teacher_share", "teacher_temperature"):
+        value = getattr(settings, name)
+        if value is not None and teacher is None:
+            raise InputError(f"{name}={value:g}, but there is no teacher", hint="--teacher NET")
 
 
 def check_teacher(teacher: Teacher, module: nn.Module, sample: Tensor) -> None:

@@ -17,14 +17,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from chipwise.codec.files import check_writable
 from chipwise.core.epoch import Epoch
-from chipwise.core.errors import GoalMissedError, InputError
+from chipwise.core.errors import GoalMissedError
 from chipwise.core.events import Progress, silent
 from chipwise.core.report import Training
 from chipwise.training import checkpoint as checkpoints
@@ -34,7 +34,7 @@ from chipwise.training.divergence import broken_layer, diverged
 from chipwise.training.dropout import set_dropout
 from chipwise.training.evaluate import evaluate_fed
 from chipwise.training.events import event_log
-from chipwise.training.feed import Feed, check_task, fed
+from chipwise.training.feed import Feed, as_fed, check_task, fed
 from chipwise.training.finish import Kept, finish, forget, write_history
 from chipwise.training.freeze import phase_at
 from chipwise.training.history import best_of, message, why_stop
@@ -44,13 +44,15 @@ from chipwise.training.place import CPU, called, place_of, placed, settled
 from chipwise.training.precision import resume_scaling
 from chipwise.training.process import memory_kept, memory_returned, threads
 from chipwise.training.runs import Host, RunFacts, note_run
-from chipwise.training.settings import OF_PLACE, OF_READING, Settings, as_json, resolve
+from chipwise.training.settings import Settings, resolve
 from chipwise.training.state_on_disk import forget_copies, state_on_disk
 from chipwise.training.stream import reading, with_loading
 from chipwise.training.swapped import swapped_out
+from chipwise.training.teacher import Teacher, check_taught
+from chipwise.training.weights_on_disk import StoredWeights, all_here, weights_on_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
     import torch
     from torch import Tensor, nn
@@ -61,8 +63,10 @@ if TYPE_CHECKING:
     from chipwise.training.evaluate import Score
     from chipwise.training.feed import Fed
     from chipwise.training.loop import Lesson
+    from chipwise.training.lying import Somewhere
     from chipwise.training.stream import Reader
-    from chipwise.training.teacher import Teacher
+
+_Kind = TypeVar("_Kind")
 
 # Checkpoints may take this share of the time; epochs shorter than that allows are repeated after a kill.
 _CHECKPOINT_SHARE = 0.05
@@ -84,6 +88,7 @@ class Run:
         teacher: whose answers are learned besides the labels.
         reader: of pictures that stay in their files; None where all is in memory.
         device: that it trains on.
+        weights: of the module, where they lie on disk; None where they are in memory.
         started_s: on the clock of `time.perf_counter`.
     """
 
@@ -96,6 +101,7 @@ class Run:
     teacher: Teacher | None
     reader: Reader | None
     device: torch.device
+    weights: StoredWeights | None
     started_s: float
 
     @property
@@ -180,10 +186,12 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
     chosen = with_loading(resolve(settings, samples=len(splits.train), pictures=data.pictures), data)
     device = place_of(settings.device) if epochs is None else CPU
     chosen = settled(chosen, device)
-    _check_taught(chosen, teacher)
-    begin = State(identity=_identity(module, network, data, chosen, teacher), mesh=mesh)
+    check_taught(chosen, teacher)
+    begin = State(identity=checkpoints.identity_of(module, network, data, chosen, teacher), mesh=mesh)
     facts = RunFacts(network, data, splits, chosen, host or Host())
-    run = Run(module, facts, Path(folder), progress, begin, kept or Kept(), teacher, None, device, time.perf_counter())
+    run = Run(
+        module, facts, Path(folder), progress, begin, kept or Kept(), teacher, None, device, None, time.perf_counter()
+    )
     check_writable(run.folder / run.kept.file)
     if fresh:
         forget(run.folder)
@@ -195,14 +203,17 @@ def train(  # noqa: PLR0917 (six nouns in the order of the line)
         reader = meanwhile.enter_context(reading(data, network, chosen))
         for each in (threads(chosen.threads), memory(), placed(module, device)):
             meanwhile.enter_context(each)
+        as_fed(module, channels_last=chosen.channels_last)  # while its weights are in memory
+        lent = chosen.weights_on_disk and epochs is None  # a mesh refuses that
+        weights = meanwhile.enter_context(weights_on_disk(module, run.folder, wanted=lent))
         for technique in (run_again(module, again), swapped_out(module, swapped, run.folder)):
             meanwhile.enter_context(technique)
-        run = dataclasses.replace(run, reader=reader)
+        run = dataclasses.replace(run, reader=reader, weights=weights)
         found = _found(run)
         done = found if found is not None and found.state.stopped else (epochs or _train)(run, found)
         record = finish(
             module, network, done, test=splits.test, settings=chosen, folder=run.folder, kept=run.kept, reader=reader,
-            device=device,
+            device=device, weights=weights,
         )  # fmt: skip
     note_run(run.folder, facts, done.state, test=record.test)
     return record
@@ -212,7 +223,9 @@ def _found(run: Run) -> Checkpoint | None:
     """The checkpoint in the folder, once it is known to be of this run."""
     if not run.path.exists():
         return None
-    found = checkpoints.load(run.path)
+    named = () if run.weights is None else run.weights.like.items()
+    lying = {f"{part}.{name}": value for part in ("model", "best") for name, value in named}
+    found = checkpoints.load(run.path, lying)
     checkpoints.check_identity(run.path, found.state, run.begin)
     return found
 
@@ -226,11 +239,14 @@ def _train(run: Run, found: Checkpoint | None) -> Checkpoint:
         device=run.device, feeding=settings.feeding,
     )  # fmt: skip
     _tell_plan(run, lesson)
-    with state_on_disk(lesson.optimizer, run.folder, wanted=settings.state_on_disk) as stored:
-        standing = _learned(run, dataclasses.replace(lesson, stored=stored), validation, found)
+    wanted, lent = settings.state_on_disk or settings.weights_on_disk, run.weights.lent if run.weights else nullcontext
+    with state_on_disk(lesson.optimizer, run.folder, wanted=wanted, lent=lent) as stored:
+        lesson = dataclasses.replace(lesson, stored=stored, weights=run.weights)
+        standing = _learned(run, lesson, validation, found)
     if lesson.frozen is not None:
         lesson.frozen.release()
-    done = Checkpoint(standing.state, _prefixed("best.", standing.best))
+    best = {} if run.weights is None else run.weights.best
+    done = Checkpoint(standing.state, _prefixed("best.", standing.best), _prefixed("best.", best))
     checkpoints.save(run.path, done)
     forget_copies(run.path.parent)
     return done
@@ -252,7 +268,10 @@ def _take_up(run: Run, lesson: Lesson, found: Checkpoint | None) -> _Standing:
     """Continue from a checkpoint, or start with one that holds the initial weights."""
     if found is None:
         return _written(run, lesson, _Standing(run.begin, {}))
-    run.module.load_state_dict(found.part("model."))
+    run.module.load_state_dict(found.part("model."), strict=run.weights is None)
+    if run.weights is not None:
+        run.weights.take(found.lying_part("model."))
+        run.weights.take(found.lying_part("best."), as_best=True)
     checkpoints.restore_optimizer(lesson.optimizer, found.part("optimizer."))
     if lesson.stored is not None:
         lesson.stored.load(run.path.parent, len(found.state.history), found.state.stored)
@@ -285,13 +304,21 @@ def _epoch(run: Run, lesson: Lesson, validation: Fed, standing: _Standing) -> _S
     )  # fmt: skip
     history = (*past, row)
     best_epoch = best_of(history)
-    best = checkpoints.model_tensors(lesson.taught) if best_epoch == number else standing.best
+    best = _best_now(run, lesson) if best_epoch == number else standing.best
     stopped = why_stop(run.settings, history)
     share = 1.0 if stopped else number / (run.settings.epochs or 1)
     run.progress.update("training", share, message(run.settings, history, row.train_loss))
     wall_s = None if standing.before_s is None else standing.before_s + time.perf_counter() - run.started_s
     state = State(run.begin.identity, history, best_epoch, stopped, wall_s, run.begin.mesh)
     return dataclasses.replace(standing, state=state, best=best)
+
+
+def _best_now(run: Run, lesson: Lesson) -> dict[str, Tensor]:
+    """A copy of what would be kept; of weights on disk there is one there."""
+    if run.weights is None:
+        return checkpoints.model_tensors(lesson.taught)
+    run.weights.keep()
+    return checkpoints.model_tensors(lesson.taught, but=run.weights.names)
 
 
 def _validated(run: Run, lesson: Lesson, validation: Fed, number: int) -> Score:
@@ -304,7 +331,8 @@ def _validated(run: Run, lesson: Lesson, validation: Fed, number: int) -> Score:
     settings = run.settings
     score = evaluate_fed(module, validation, settings.loss, batch=settings.evaluation_batch)
     if not math.isfinite(score.loss):
-        layer = broken_layer(module, lambda: evaluate_fed(module, validation))
+        with all_here(run.weights):
+            layer = broken_layer(module, lambda: evaluate_fed(module, validation))
         raise diverged(score.loss, f"on the validation split after epoch {number}", settings, layer)
     return score
 
@@ -314,7 +342,8 @@ def _written(run: Run, lesson: Lesson, standing: _Standing) -> _Standing:
     now = time.perf_counter()
     if (now - standing.written_s) * _CHECKPOINT_SHARE < standing.cost_s:
         return standing
-    tensors = _prefixed("model.", checkpoints.model_tensors(run.module))
+    names: Collection[str] = () if run.weights is None else run.weights.names
+    tensors = _prefixed("model.", checkpoints.model_tensors(run.module, but=names))
     tensors |= _prefixed("optimizer.", checkpoints.optimizer_tensors(lesson.optimizer))
     tensors |= _prefixed("best.", standing.best)
     if lesson.average is not None:
@@ -322,7 +351,10 @@ def _written(run: Run, lesson: Lesson, standing: _Standing) -> _Standing:
     state, epochs = standing.state, len(standing.state.history)
     if lesson.stored is not None:
         state = dataclasses.replace(state, stored=lesson.stored.save(run.path.parent, epochs))
-    checkpoints.save(run.path, Checkpoint(state, tensors))
+    lying: dict[str, Somewhere] = {}
+    if run.weights is not None:
+        lying = _prefixed("model.", run.weights.now) | _prefixed("best.", run.weights.best)
+    checkpoints.save(run.path, Checkpoint(state, tensors, lying))
     forget_copies(run.path.parent, but=epochs)
     write_history(run.folder, standing.state.history)
     after = time.perf_counter()
@@ -364,37 +396,5 @@ def _tell_plan(run: Run, lesson: Lesson) -> None:
         run.progress.note(f"only {lesson.all_steps} steps in all: more epochs or a smaller batch size may learn more")
 
 
-def _check_taught(settings: Settings, teacher: Teacher | None) -> None:
-    """Refuse settings of a teacher that is not there.
-
-    Raises:
-        InputError: there is one.
-    """
-    for name in ("teacher_share", "teacher_temperature"):
-        value = getattr(settings, name)
-        if value is not None and teacher is None:
-            raise InputError(f"{name}={value:g}, but there is no teacher", hint="--teacher NET")
-
-
-def _identity(
-    module: nn.Module, network: Network, data: Dataset, settings: Settings, teacher: Teacher | None
-) -> dict[str, str | int | float | bool | None]:
-    """What must be equal for a checkpoint to be continued."""
-    about: dict[str, str | int | float | bool | None] = {
-        "network": network.name,
-        "digest": network.digest,
-        "parameters": sum(value.numel() for value in module.parameters()),
-        "data": data.digest,
-    }
-    about |= {name: value for name, value in as_json(settings).items() if name not in OF_READING | OF_PLACE}
-    if teacher is not None:
-        about |= {
-            "teacher": teacher.digest,
-            "teacher_share": teacher.share,
-            "teacher_temperature": teacher.temperature,
-        }
-    return about
-
-
-def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _prefixed(prefix: str, tensors: Mapping[str, _Kind]) -> dict[str, _Kind]:
     return {prefix + name: value for name, value in tensors.items()}

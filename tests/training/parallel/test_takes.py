@@ -32,6 +32,12 @@ pytestmark = pytest.mark.runtime
         ("dp2", "normed", {"micro_batch": 4}, "micro_batch=4 cannot be had with dp2"),
         ("dp2", "normed", {"swapped": "0"}, "swapped=0 cannot be had with dp2"),
         ("dp2", "normed", {"state_on_disk": True}, "state_on_disk=True cannot be had with dp2"),
+        (
+            "dp2",
+            "normed",
+            {"weights_on_disk": True, "optimizer": "sgd", "momentum": 0.0},
+            "weights_on_disk=True cannot be had with dp2",
+        ),
         ("fsdp2", "normed", {"l1": 0.1}, "l1=0.1 cannot be had with fsdp2"),
         ("tp2", "normed", {"precision": "bf16"}, "precision=bf16 cannot be had with tp2"),
         ("fsdp2", "normed", {"precision": "fp16"}, "precision=fp16 cannot be had with fsdp2"),

@@ -74,6 +74,7 @@ def _check_settings(settings: Settings, mesh: Mesh) -> None:
         "recompute": settings.recompute,
         "swapped": settings.swapped,
         "state_on_disk": settings.state_on_disk or None,
+        "weights_on_disk": settings.weights_on_disk or None,
         "compiled": settings.compiled or None,
         "teacher_share": settings.teacher_share,
         "device": settings.device if settings.device not in (AUTO, "cpu") else None,
