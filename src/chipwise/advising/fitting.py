@@ -20,15 +20,13 @@ from chipwise.advising.expected import Rows, workload_of
 from chipwise.core.device import Device
 from chipwise.core.estimate import Interval, MemoryUse
 from chipwise.core.layer import Layer
+from chipwise.cost.best_mesh import TENSOR_SHARE, halves, weighted_share
 from chipwise.cost.memory import memory_interval, memory_of
 from chipwise.cost.mesh_step import cut
 
 Cut = Literal["tensor", "pipeline"]
 
 _CUTS: tuple[Cut, ...] = ("tensor", "pipeline")
-_WEIGHTED = frozenset({"Gemm", "MatMul"})
-# From this share of the FLOPs in products with weights on, cutting those is worth a look.
-_TENSOR_SHARE = 0.5
 
 
 _UNKNOWN = Interval(None, None, None)
@@ -95,7 +93,7 @@ def tried(
             continue
         whole = fitted(Fit(share, 1, checkpointed, offloaded, stage))
         found.append(whole)
-        parts = (replace(whole, micro=micro, parts=math.ceil(share / micro)) for micro in _halves(share // 2))
+        parts = (replace(whole, micro=micro, parts=math.ceil(share / micro)) for micro in halves(share // 2))
         smaller = next((each for each in map(fitted, parts) if not full(each)), None) if full(whole) else None
         found += [smaller] if smaller is not None else []
     return found
@@ -117,7 +115,7 @@ def fits(
     held = Held(rows_at, device, format_name, count)
     found = []
     for offloaded, stage, checkpointed in _ladder(device, count):
-        for micro in _halves(share):
+        for micro in halves(share):
             fit = Fit(micro, math.ceil(share / micro), checkpointed, offloaded, stage)
             memory = held.copies(fit)
             if capacity is None or (memory.mid or 0.0) <= capacity:
@@ -144,9 +142,9 @@ def cut_fits(
     held = Held(rows_at, device, format_name, count)
     found = []
     for layout in _CUTS:
-        if layout == "tensor" and weighted_share(rows_at(1)) < _TENSOR_SHARE:
+        if layout == "tensor" and weighted_share(rows_at(1)) < TENSOR_SHARE:
             continue
-        for micro in _halves(batch):
+        for micro in halves(batch):
             memory = held.cut(micro, layout)
             if memory is not None and (capacity is None or (memory.mid or 0.0) <= capacity):
                 parts = math.ceil(batch / micro)
@@ -156,25 +154,12 @@ def cut_fits(
     return found
 
 
-def weighted_share(rows: Sequence[Layer]) -> float:
-    """Share of all FLOPs in products with weights, which a tensor group can cut."""
-    return sum(row.flops for row in rows if row.op in _WEIGHTED and row.parameters) / max(
-        1, sum(row.flops for row in rows)
-    )
-
-
 def _ladder(device: Device, count: int) -> Iterator[tuple[bool, int, bool]]:
     """Offloaded, ZeRO stage, checkpointed: cheapest first."""
     for offloaded in (False, True) if device.host_link else (False,):
         for stage in (0,) if count == 1 else (0, 1, 2, 3):
             for checkpointed in (False, True):
                 yield offloaded, stage, checkpointed
-
-
-def _halves(share: int) -> Iterator[int]:
-    while share >= 1:
-        yield share
-        share //= 2
 
 
 class Held:

@@ -12,21 +12,19 @@ moves seven values of each weight (ZeRO-Offload: Ren et al., USENIX ATC 2021).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from chipwise.advising.expected import Rows, at_batches, obstacle, runs_in, waiting_of
 from chipwise.advising.fitting import Fit, cut_fits, fits, tried
 from chipwise.advising.hardware import Hardware
 from chipwise.core.advice import Candidate, Goal, Miss, Rung
 from chipwise.core.estimate import Estimate, Interval, Workload
-from chipwise.core.layer import Layer
-from chipwise.cost.mesh_step import Layout, Part, Wires, mesh_step
+from chipwise.cost.best_mesh import parts_of
+from chipwise.cost.mesh_step import Layout, Wires, mesh_step
 from chipwise.cost.parallel import GRADIENT_BYTES, ring_s
 from chipwise.cost.together import LOST, copies_of, wires_of
 from chipwise.devices import known
 
 _AGAIN = 4 / 3  # of a step's time: forward, forward again, and twice as much back
-_FORWARD = 1 / 3
 _WAITS = 0.5  # share of a step from which plain float32 is tried, too
 # A host with two channels of DDR4-3200, as desktops have, moves gradient, momentum, variance and weight in float32:
 # four are read and three written.
@@ -193,7 +191,7 @@ def _cut_s(hardware: Hardware, fit: Fit, made: Estimate, rows_at: Rows) -> Inter
     for bound, wire, lost in zip(_ends(made.time_s), wires_of(hardware.link), LOST, strict=True):
         if bound is None:
             return None
-        parts = _parts(rows, made, bound * (1 + lost * math.log2(count)), count if tensor else 1)
+        parts = parts_of(rows, made, bound * (1 + lost * math.log2(count)), count if tensor else 1)
         bounds.append(mesh_step(parts, layout, Wires(wire, wire, wire)).step_s)
     low, mid, high = bounds
     return Interval(min(low, mid), mid, max(mid, high))
@@ -201,27 +199,6 @@ def _cut_s(hardware: Hardware, fit: Fit, made: Estimate, rows_at: Rows) -> Inter
 
 def _ends(time_s: Interval) -> tuple[float | None, float | None, float | None]:
     return time_s.low, time_s.mid, time_s.high
-
-
-def _parts(rows: Sequence[Layer], made: Estimate, whole_s: float, cut: int) -> list[Part]:
-    """Layers with their share of the time; every second product of a tensor group ends in a sum."""
-    named = {row.name: row.time_s for row in made.rows}
-    total = sum(named.get(row.name, 0.0) for row in rows) or 1.0
-    parts, products = [], 0
-    for row in rows:
-        seconds = whole_s * named.get(row.name, 0.0) / total / cut
-        product = row.op in ("Gemm", "MatMul") and row.parameters > 0
-        products += product
-        summed = cut > 1 and product and products % 2 == 0
-        parts.append(
-            Part(
-                seconds * _FORWARD,
-                seconds * (1 - _FORWARD),
-                exchanged_bytes=row.write_bytes / 2 if summed else 0.0,
-                handed_bytes=row.write_bytes / 2,
-            )
-        )
-    return parts
 
 
 def rungs(hardware: Hardware, rows_at: Rows, goal: Goal, precision: str) -> list[Rung]:

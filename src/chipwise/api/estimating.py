@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,6 +223,8 @@ def _forecasts(
             if size not in rows:
                 rows[size] = layer_rows(network, size)
             forecast = forecast_on(rows[size], each, workload)
+            if len(sizes) == 1 and fixed is None:
+                forecast = _with_meshes(forecast, network, each)
             if not sizes and size > 1 and forecast.estimate.fits is False:
                 notes.append(f"the sweep on {each.device.name} ends where batch {size} no longer fits into its memory")
                 break
@@ -247,6 +250,24 @@ def forecast_on(rows: Sequence[Layer], on: Target, workload: Workload) -> Foreca
     cost = Cost(expected.time_s, expected.energy_j, expected.price_usd)
     thousand = cost.times(1000 / workload.batch)
     return Forecast(expected, on.device.memory_bytes, thousand, together=_together(rows, on, expected))
+
+
+def _with_meshes(forecast: Forecast, network: Network, on: Target) -> Forecast:
+    """The forecast with all meshes of the system that it trains on; without where there is none."""
+    from chipwise.networks.layers import layer_rows
+
+    workload = forecast.estimate.workload
+    if on.system is None or workload.phase != "training":
+        return forecast
+    from chipwise.cost.best_mesh import meshes_of
+
+    @cache
+    def made(micro: int) -> tuple[Sequence[Layer], Estimate]:
+        rows = layer_rows(network, micro)
+        return rows, estimate_on(rows, on, replace(workload, batch=micro))
+
+    found = meshes_of(made, on.system, on.device, workload.batch * on.system.count)
+    return replace(forecast, meshes=found)
 
 
 def _together(rows: Sequence[Layer], on: Target, alone: Estimate) -> Together | None:

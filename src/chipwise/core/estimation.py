@@ -78,6 +78,34 @@ class Together:
 
 
 @dataclass(frozen=True, slots=True)
+class MeshForecast:
+    """A training step of all devices of a system on one mesh.
+
+    Attributes:
+        mesh: as `--mesh` takes it: "dp8", "fsdp8", "dp2,tp4".
+        devices: of the system; batch: items of a step of all.
+        micro_batches: that a copy's share is cut into; micro: items of one.
+        step_s: of the step; communication: the share of it that is exchanging and that nothing hides.
+        memory_bytes: of the fullest device; fits: whether it has as much; None where that is not known.
+    """
+
+    mesh: str
+    devices: int
+    batch: int
+    micro_batches: int
+    micro: int
+    step_s: Interval
+    communication: float | None
+    memory_bytes: int
+    fits: bool | None
+
+    @property
+    def items_s(self) -> Interval:
+        """Items per second."""
+        return self.step_s.rate(self.batch)
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """One device and one batch.
 
@@ -87,6 +115,7 @@ class Forecast:
         thousand: what a thousand items cost; epoch: what one pass over the data costs; training: all epochs.
         score: how the prediction did; None where nothing was measured.
         together: with the others of a system; None for a device by itself.
+        meshes: ways to train on all of the system, best first; empty where none were looked at.
     """
 
     estimate: Estimate
@@ -96,6 +125,7 @@ class Forecast:
     training: Cost | None = None
     score: Score | None = None
     together: Together | None = None
+    meshes: tuple[MeshForecast, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

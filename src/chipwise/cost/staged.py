@@ -73,14 +73,14 @@ def stages_of(
     """
     if system.link is None or alone_s.mid is None or system.count < 2:
         return None
-    gathered = _gathered(rows, layers)
-    if len(gathered) < system.count:
-        raise InputError(f"{len(gathered)} parts of a network cannot be {system.count} stages", hint="fewer devices")
-    bounds = cut([share for _, _, share in gathered], system.count)
+    places = gathered(rows, layers)
+    if len(places) < system.count:
+        raise InputError(f"{len(places)} parts of a network cannot be {system.count} stages", hint="fewer devices")
+    bounds = cut([share for _, _, share in places], system.count)
     scale = kept_scale(workload)
 
     def step(time_s: float, wire: Wire) -> MeshStep:
-        parts = [_part(share * time_s, scale * layers[last - 1].write_bytes) for _, last, share in gathered]
+        parts = [_part(share * time_s, scale * layers[last - 1].write_bytes) for _, last, share in places]
         layout = Layout(stages=system.count, micro_batches=micro_batches)
         return mesh_step(parts, layout, Wires(stages=wire), bounds)
 
@@ -95,7 +95,7 @@ def stages_of(
             Interval(*(ideal_s / each.step_s for each in (worst, middle, best))),
             communication=Interval(*(each.communication_share for each in (best, middle, worst))),
         ),
-        tuple((gathered[first][0], gathered[last - 1][1]) for first, last in bounds),
+        tuple((places[first][0], places[last - 1][1]) for first, last in bounds),
     )  # fmt: skip
 
 
@@ -127,8 +127,8 @@ def _more(held: Interval, size: int) -> Interval:
     return Interval(low, mid, high, held.coverage)
 
 
-def _gathered(rows: Sequence[EstimateRow], layers: Sequence[Layer]) -> list[tuple[int, int, float]]:
-    """Layers in a row, as [first, last) and their share of the time; no longer than needed for one in `_PARTS`."""
+def gathered(rows: Sequence[EstimateRow], layers: Sequence[Layer]) -> list[tuple[int, int, float]]:
+    """Layers in a row, as [first, last) and their share of the time; no more than needed for one part in 128 of it."""
     times = {row.name: row.time_s for row in rows}
     total = sum(times.get(layer.name, 0.0) for layer in layers) or 1.0
     found: list[tuple[int, int, float]] = []

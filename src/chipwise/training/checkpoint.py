@@ -90,8 +90,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         StorageError: when it cannot be written.
     """
-    tensors: dict[str, Somewhere] = {name: value.detach().contiguous() for name, value in checkpoint.tensors.items()}
-    tensors |= checkpoint.lying
+    tensors: dict[str, Somewhere] = {**checkpoint.tensors, **checkpoint.lying}
     text = encode(checkpoint.state)
     header = {"format": _FORMAT, "state": text.decode(), "sha256": _digest(text, tensors)}
     with atomic_path(path) as part:

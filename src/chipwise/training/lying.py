@@ -105,7 +105,7 @@ def write_safetensors(tensors: Mapping[str, Somewhere], path: Path, metadata: di
     Raises:
         OSError: it cannot be written.
     """
-    here = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+    here = {name: value.detach().contiguous() for name, value in tensors.items() if isinstance(value, Tensor)}
     if len(here) < len(tensors):
         with path.open("wb") as file:
             file.writelines(safetensor_pieces(tensors, metadata))

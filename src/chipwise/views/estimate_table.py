@@ -20,6 +20,7 @@ from rich.text import Text
 
 from chipwise.views.estimate_layers import bound_words, layer_tables
 from chipwise.views.estimate_memory import memory_blocks
+from chipwise.views.estimate_meshes import mesh_blocks
 from chipwise.views.grid import Fitted, cell, facts, grid, heading, line, muted
 from chipwise.views.intervals import number, number_range, share_range, time_range
 from chipwise.views.units import (
@@ -60,6 +61,7 @@ class EstimateTable:
         yield from _legend(record)
         yield from _spaced(_costs(ordered, several=several))
         yield from _spaced(_summary(record))
+        yield from mesh_blocks(ordered)
         yield from _spaced(_scores(ordered, several=several))
         yield from memory_blocks(ordered, several=several, width=options.max_width)
         if record.layered:

@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safetensors.torch import save_file
-
 from chipwise.codec.files import atomic_write
 from chipwise.codec.records import decode, encode
 from chipwise.core.errors import GoalMissedError, MachineError
@@ -24,6 +22,7 @@ from chipwise.training import checkpoint as checkpoints
 from chipwise.training.checkpoint import Checkpoint
 from chipwise.training.feed import Feed, feed_of, layout_of
 from chipwise.training.lesson import learned_from
+from chipwise.training.lying import write_safetensors
 from chipwise.training.parallel import shards
 from chipwise.training.parallel.agent import Launch
 from chipwise.training.parallel.assignment import (
@@ -125,7 +124,7 @@ def _epochs(
         with _work(placement, run) as work:
             file = work / "assignment.json"
             atomic_write(file, encode(_assignment(placement, made, run, work, before.wall_s)))
-            save_file(run.module.state_dict(), work / INITIAL)
+            write_safetensors(run.module.state_dict(), work / INITIAL)
             _keep(work, feed, validation)
             _run(placement, run, file)
             if (work / MEMORY).exists():
@@ -208,7 +207,7 @@ def _keep(work: Path, feed: Feed, validation: Feed) -> None:
         "validation.inputs": validation.inputs,
         "validation.labels": validation.labels,
     }
-    save_file({name: value.contiguous() for name, value in tensors.items()}, work / DATA)
+    write_safetensors(tensors, work / DATA)
 
 
 def _run(placement: Placement, run: Run, file: Path) -> None:
