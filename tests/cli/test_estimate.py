@@ -20,7 +20,11 @@ Cli = Callable[..., Any]
 
 @pytest.mark.parametrize(
     "arguments",
-    [["resnet50", "--on", "rtx4090"], ["bert-base", "--on", "tpu-v3", "--on", "a100", "--batch", "sweep", "--layers"]],
+    [
+        ["resnet50", "--on", "rtx4090"],
+        ["vgg16", "--on", "dgx-1", "--phase", "train", "--batch", "8"],
+        ["bert-base", "--on", "tpu-v3", "--on", "a100", "--batch", "sweep", "--layers"],
+    ],
 )
 def test_it_imports_nothing_heavy(arguments: list[str]) -> None:
     """Which is what keeps it under half a second, and what the light install has."""
@@ -107,3 +111,22 @@ def test_what_is_no_model_is_told_what_is(cli: Cli, tmp_path: Path) -> None:
     outcome = cli("estimate", tmp_path / "README.md")
     assert outcome.code == 2
     assert "give an .onnx, .cfg, .prototxt" in outcome.err
+
+
+def test_meshes_of_a_system(cli: Cli) -> None:
+    """Copies of bert-base at batch 512 need more than a V100 has: they take micro-batches."""
+    asked = ["estimate", "bert-base", "--on", "dgx-1", "--phase", "train", "--precision", "amp"]
+    found = json.loads(cli(*asked, "--batch", "512", "--json").out)["forecasts"][0]
+    assert found["estimate"]["fits"] is False
+    meshes = found["meshes"]
+    assert meshes[0]["mesh"] == "dp8"
+    assert meshes[0]["fits"]
+    assert (meshes[0]["micro_batches"], meshes[0]["micro"], meshes[0]["batch"]) == (2, 256, 4096)
+    assert {each["mesh"] for each in meshes} >= {"dp8", "fsdp8", "tp8", "pp8", "dp2,tp2,pp2"}
+    shown = cli(*asked, "--batch", "512").out
+    assert "Meshes of 8 Tesla V100 SXM2 16GB, batch 4,096" in shown
+    assert "and 7 more with --json" in shown
+    assert not json.loads(cli(*asked, "--batch", "8,16", "--json").out)["forecasts"][0].get("meshes")
+    assert not json.loads(cli("estimate", "bert-base", "--on", "v100", "--phase", "train", "--json").out)["forecasts"][
+        0
+    ].get("meshes")
